@@ -1,0 +1,58 @@
+# Everything a newcomer needs. Each target makes its own virtual environment in .venv first, once.
+#
+#   make demo                 see it run: processes are killed, the work goes on   (DIR=... keeps its files)
+#   make test                 all tests; installs PostgreSQL and Chromium if it may (ARGS="-k timers" to choose)
+#   make unit                 the tests that need no cluster, no server, no browser: seconds
+#   make lint                 ruff, formatting, mypy
+#   make bench                measure against the peers, as ratios                 (ARGS=...)
+#
+# PYTHON=python3.12 chooses the interpreter (3.11 or newer) of a new .venv; `make clean` removes the old one.
+
+PYTHON ?= python3
+DIR ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# Running the project takes the core install; working on it takes everything.
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "durable-ray needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core.stamp: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/core.stamp
+
+demo: $(VENV)/core.stamp
+	$(BIN)/python examples/demo.py $(DIR)
+
+test: $(VENV)/dev.stamp
+	scripts/test_servers.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+unit: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not (ray or postgres or browser or fault or slow)" $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
