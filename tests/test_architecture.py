@@ -29,8 +29,8 @@ PURE = frozenset(
     """
     __future__ abc asyncio base64 binascii bisect builtins collections contextlib contextvars copy dataclasses
     datetime decimal dis enum functools hashlib heapq inspect itertools json logging math numbers operator
-    pickle random re reprlib string struct sys textwrap traceback types typing unicodedata uuid warnings weakref
-    zlib pydantic pydantic_core typing_extensions durable_ray
+    pickle random re reprlib string struct sys textwrap traceback types typing unicodedata uuid warnings
+    weakref zlib pydantic pydantic_core typing_extensions durable_ray
     """.split()
 )
 
