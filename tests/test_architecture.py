@@ -27,10 +27,11 @@ RAY_DOORS = {
 #: All that orchestrations/ may import: nothing that reads the world, so that replay answers alike everywhere.
 PURE = frozenset(
     """
-    __future__ abc asyncio base64 binascii bisect builtins collections contextlib contextvars copy dataclasses
-    datetime decimal dis enum functools hashlib heapq inspect itertools json logging math numbers operator
-    pickle random re reprlib string struct sys textwrap traceback types typing unicodedata uuid warnings
-    weakref zlib pydantic pydantic_core typing_extensions durable_ray
+    __future__ abc asyncio base64 binascii bisect builtins collections contextlib contextvars copy
+    dataclasses datetime decimal difflib dis enum fractions functools graphlib hashlib heapq hmac inspect
+    itertools json keyword logging marshal math numbers operator pickle random re reprlib string struct
+    sys textwrap traceback types typing unicodedata uuid warnings weakref zlib
+    pydantic pydantic_core typing_extensions durable_ray
     """.split()
 )
 
