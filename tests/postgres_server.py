@@ -112,7 +112,7 @@ def _find_programs() -> Path:
         raise PostgresUnavailable(
             f"initdb refuses to run as root, and there is no account {ACCOUNT!r} to run it as"
         )
-    return by_version[-1].parent if by_version else Path(str(on_path)).parent
+    return by_version[-1].parent if by_version else Path(str(on_path)).resolve().parent
 
 
 def _account_exists() -> bool:
