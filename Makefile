@@ -54,5 +54,5 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
