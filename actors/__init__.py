@@ -1,0 +1,1 @@
+"""What happens: mailboxes, hosts, the registry, the store and their binding to Ray."""

@@ -1,0 +1,97 @@
+"""The errors users meet. Few, typed, and each says what to do next."""
+
+from __future__ import annotations
+
+from durable_ray.orchestrations.failures import FailureDetails, OrchestrationError
+
+
+class DurableRayError(Exception):
+    """Base of all errors of the management API."""
+
+
+class InstanceAlreadyExists(DurableRayError):
+    """The ID belongs to an instance that has not finished (or, with ``reject_finished``, to any).
+
+    Wait for it, terminate it, choose another ID, or start with ``if_exists="use_existing"`` / ``"terminate_existing"``.
+    """
+
+    def __init__(self, instance_id: str, status: str = "") -> None:
+        super().__init__(f"An instance with ID '{instance_id}' already exists.")
+        self.instance_id = instance_id
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[InstanceAlreadyExists], tuple[str, str]]:
+        return type(self), (self.instance_id, self.status)
+
+
+class InstanceNotFound(DurableRayError, LookupError):
+    """No instance has this ID in this hub (it was never started, or was purged)."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(f"No instance with ID '{instance_id}' found.")
+        self.instance_id = instance_id
+
+    def __reduce__(self) -> tuple[type[InstanceNotFound], tuple[str]]:
+        return type(self), (self.instance_id,)
+
+
+class InstanceFinished(DurableRayError):
+    """The instance has ended, so nothing more can be asked of it. `status` says how it ended."""
+
+    def __init__(self, instance_id: str, status: str) -> None:
+        super().__init__(f"Instance '{instance_id}' has finished ({status}); start, restart or rewind it instead.")
+        self.instance_id = instance_id
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[InstanceFinished], tuple[str, str]]:
+        return type(self), (self.instance_id, self.status)
+
+
+class InvalidState(DurableRayError):
+    """The instance is not in a state in which this can be done; the message says which and why."""
+
+
+class UnknownDefinition(DurableRayError, LookupError):
+    """No orchestrator (or activity) of this name was deployed to this hub."""
+
+
+class OrchestrationEnded(OrchestrationError):
+    """The awaited orchestration ended without a result. `instance_id` says which."""
+
+    def __init__(self, instance_id: str, message: str) -> None:
+        super().__init__(message)
+        self.instance_id = instance_id
+
+
+class OrchestrationFailed(OrchestrationEnded):
+    """The awaited orchestration failed; `details` keeps type, message, traceback and causes."""
+
+    def __init__(self, instance_id: str, details: FailureDetails) -> None:
+        super().__init__(instance_id, f"Orchestration '{instance_id}' failed: {details}")
+        self.details = details
+
+    def __reduce__(self) -> tuple[type[OrchestrationFailed], tuple[str, FailureDetails]]:
+        return type(self), (self.instance_id, self.details)
+
+    def is_caused_by(self, error: type[BaseException] | str) -> bool:
+        """Whether the failure, or any of its causes, is an `error` (class or name) or a subclass of it."""
+        return self.details.is_caused_by(error)
+
+
+class OrchestrationTerminated(OrchestrationEnded):
+    """The awaited orchestration was terminated; `reason` is what was given."""
+
+    def __init__(self, instance_id: str, reason: object = None) -> None:
+        super().__init__(instance_id, f"Orchestration '{instance_id}' was terminated: {reason}")
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[OrchestrationTerminated], tuple[str, object]]:
+        return type(self), (self.instance_id, self.reason)
+
+
+class HubUnavailable(DurableRayError, ConnectionError):
+    """The hub could not be reached within the deadline; nothing is known to have been lost. The message names likely causes."""
+
+
+class ProtocolMismatch(DurableRayError):
+    """Client and hub are of releases that do not understand each other; the message names the command that mends it."""

@@ -1,0 +1,141 @@
+"""The lanes: instances in memory, each taking its turns one at a time, all sharing one loop and one committer.
+
+Theory of operation. Everything here runs on one event loop; what blocks (reads, commits, loading code) runs on threads and
+comes back as a callback. An instance goes round like this:
+
+    letters -> queued -> prepared -> turn computed -> commit under way (busy) -> effects -> queued again if more waits
+
+Rules:
+1. Nothing acts before the commit: activities start, callers are answered and others are nudged in `_committed` only.
+2. An instance has at most one turn between computing and commit. What arrives meanwhile waits in its mailbox.
+3. Whatever the store refuses is dropped from memory and read anew; memory is never repaired.
+4. A commit refused by the fence ends the process: somebody else owns this name.
+5. Effects may be lost with the process. Each can be found again in the store: outstanding activities and due times in the
+   instance row, messages in the inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from durable_ray.actors.clock import SECOND, Clock
+from durable_ray.actors.committer import Committer
+from durable_ray.actors.library import Library
+from durable_ray.actors.live import Letter, Live
+from durable_ray.actors.ports import Marker
+from durable_ray.actors.store.contract import Fenced
+from durable_ray.actors.store.writes import Answer, TurnCommitted
+from durable_ray.actors.turns import Birth, Turn, answer_to, take_turn
+
+log = logging.getLogger("durable_ray.host")
+
+
+class Surroundings(Protocol):
+    """What the lanes hand over: an instance that cannot take its turn yet, a turn that is durable, one that was refused."""
+
+    def prepare(self, live: Live) -> bool:
+        """Whether `live` can take a turn now. If not, it is brought to that state and queued again."""
+
+    def committed(self, live: Live, turn: Turn, answer: TurnCommitted) -> None:
+        """The turn is durable: act."""
+
+    def refused(self, live: Live, letters: list[Letter], error: Exception | None) -> None:
+        """The turn was not made (`error` None: the instance had changed): drop `live`, mind the letters."""
+
+    def fenced(self) -> None:
+        """Somebody else owns this host."""
+
+
+class Lanes:
+    """Computes turns and commits them."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        library: Library,
+        committer: Committer,
+        marker: Marker,
+        birth: Birth,
+        receipt_seconds: float,
+        surroundings: Surroundings,
+    ) -> None:
+        self._clock = clock
+        self._library = library
+        self._committer = committer
+        self._marker = marker
+        self._birth = birth
+        self._receipts = int(receipt_seconds * SECOND)
+        self._around = surroundings
+        self._queue: list[Live] = []
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no turn is queued or being committed."""
+        return not self._queue and not self._committer.waiting
+
+    def post(self, live: Live, letter: Letter) -> None:
+        """Put a letter into the mailbox of `live`."""
+        live.letters.append(letter)
+        self.enqueue(live)
+
+    def enqueue(self, live: Live) -> None:
+        """Let `live` take a turn as soon as it can. All that are queued in one step of the loop share a commit."""
+        if live.queued or live.gone:
+            return
+        live.queued = True
+        if not self._queue:
+            self._loop.call_soon(self._run)
+        self._queue.append(live)
+
+    def submit(self, live: Live, turn: Turn) -> None:
+        """Commit a turn that was computed elsewhere (an instance set aside)."""
+        live.busy = True
+        self._commit([(live, turn)])
+
+    def _run(self) -> None:
+        queue, self._queue = self._queue, []
+        now = self._clock.now()
+        taken: list[tuple[Live, Turn]] = []
+        for live in queue:
+            live.queued = False
+            if live.busy or live.gone or not self._around.prepare(live):
+                continue
+            self._marker.set(live.instance_id)
+            turn = take_turn(live, self._library, now, self._birth, now + self._receipts)
+            self._marker.clear()
+            if turn is not None:
+                live.busy = True
+                taken.append((live, turn))
+        if taken:
+            self._commit(taken)
+
+    def _commit(self, taken: list[tuple[Live, Turn]]) -> None:
+        def done(outcome: Sequence[Answer] | Exception) -> None:
+            if isinstance(outcome, Fenced):
+                self._around.fenced()
+            elif isinstance(outcome, Exception):
+                log.warning("a commit of %d turns failed: %s", len(taken), outcome)
+                for live, turn in taken:
+                    self._around.refused(live, turn.letters, outcome)
+            else:
+                for (live, turn), answer in zip(taken, outcome, strict=True):
+                    self._settle(live, turn, answer)
+
+        self._committer.submit([turn.write for _, turn in taken], done)
+
+    def _settle(self, live: Live, turn: Turn, answer: Answer) -> None:
+        live.busy = False
+        if not isinstance(answer, TurnCommitted):
+            self._around.refused(live, turn.letters, None)
+            return
+        live.turn += 1
+        live.status = turn.write.status
+        for letter in turn.letters:
+            letter.reply(answer_to(letter, turn.append, live))
+        self._around.committed(live, turn, answer)
+        if live.letters or live.dirty or live.leftover is not None:
+            self.enqueue(live)

@@ -1,0 +1,121 @@
+"""What a host knows of the hub's definitions: metadata of all of them in memory, code loaded once when first needed.
+
+Names are resolved without waiting, because a turn cannot wait; the table is refreshed when a commit shows that something
+was deployed. Only hosts and workers open a definition's body; the registry and the gateway move it as bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from durable_ray.actors.packing import unpack
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.orchestrations.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
+from durable_ray.orchestrations.retries import RetryPolicy
+
+T = TypeVar("T")
+#: Runs a blocking call on a thread that may block.
+Blocking = Callable[[Callable[[], T]], Awaitable[T]]
+
+
+class DefinitionMissing(LookupError):
+    """The store has no such code (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownActivity:
+    """An activity as far as scheduling it needs to know it."""
+
+    row: DefinitionRow
+    options: ActivityOptions
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOrchestrator:
+    """An orchestrator as far as starting it needs to know it."""
+
+    row: DefinitionRow
+    options: OrchestratorOptions
+
+
+class Library:
+    """The definitions of a hub, as one process sees them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.revision = 0
+        self._activities: dict[str, KnownActivity] = {}
+        self._orchestrators: dict[tuple[str, str | None], KnownOrchestrator] = {}
+        self._loaded: dict[tuple[str, str, str], Activity | Orchestrator] = {}
+        self._packed: dict[tuple[str, str, str], DefinitionRow] = {}
+
+    # --- metadata, answered at once ---------------------------------------------------------------------------------------
+
+    def activity(self, name: str) -> tuple[str, RetryPolicy | None]:
+        """(code_id, default retry policy) of the newest activity of that name; ("", None) if there is none."""
+        known = self._activities.get(name)
+        return (known.row.code_id, known.options.retry_policy) if known else ("", None)
+
+    def known_activity(self, name: str) -> KnownActivity | None:
+        """The newest activity of that name."""
+        return self._activities.get(name)
+
+    def orchestrator(self, name: str, version: str | None) -> tuple[str, str] | None:
+        """(version, code_id) of the newest orchestrator of that name (and version), or None."""
+        known = self._orchestrators.get((name, version))
+        return (known.row.version, known.row.code_id) if known else None
+
+    def known_orchestrator(self, name: str, version: str | None = None) -> KnownOrchestrator | None:
+        """The newest orchestrator of that name (and version)."""
+        return self._orchestrators.get((name, version))
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all orchestrators, sorted."""
+        return tuple(sorted({name for name, _ in self._orchestrators}))
+
+    def refresh(self) -> None:
+        """Learn what was registered since the last time. Blocks."""
+        rows = self._store.definitions(self.revision)
+        for row in rows:
+            self._learn(row)
+
+    def _learn(self, row: DefinitionRow) -> None:
+        options = json.loads(row.options)
+        if row.kind == "activity":
+            self._activities[row.name] = KnownActivity(row, ActivityOptions.from_json_dict(options))
+        else:
+            known = KnownOrchestrator(row, OrchestratorOptions.from_json_dict(options))
+            self._orchestrators[row.name, None] = known
+            self._orchestrators[row.name, row.version] = known
+        self.revision = max(self.revision, row.revision)
+
+    # --- code, loaded when needed -------------------------------------------------------------------------------------------
+
+    def loaded_orchestrator(self, name: str, code_id: str) -> Orchestrator | None:
+        """The orchestrator, if its code is in memory already."""
+        found = self._loaded.get(("orchestrator", name, code_id))
+        return found if isinstance(found, Orchestrator) else None
+
+    def packed(self, kind: str, name: str, code_id: str) -> DefinitionRow:
+        """The definition with its body. Blocks the first time. Raises DefinitionMissing."""
+        key = (kind, name, code_id)
+        row = self._packed.get(key)
+        if row is None:
+            row = self._store.definition(kind, name, code_id=code_id)
+            if row is None:
+                raise DefinitionMissing(f"the code {code_id} of {kind} {name!r} is not in the store")
+            self._packed[key] = row
+        return row
+
+    def open(self, kind: str, name: str, code_id: str) -> Activity | Orchestrator:
+        """Load the code. Blocks the first time. Raises DefinitionMissing or DefinitionCannotLoad."""
+        key = (kind, name, code_id)
+        found = self._loaded.get(key)
+        if found is None:
+            found = self._loaded[key] = unpack(self.packed(kind, name, code_id))
+        return found

@@ -1,0 +1,88 @@
+"""One instance in memory: where it stands, what waits to be taken, who waits for an answer. Data only; `host` moves it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from durable_ray.actors.messages import Reply
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.orchestrations.commands import Decision
+from durable_ray.orchestrations.events import Message
+from durable_ray.orchestrations.replay import Execution
+from durable_ray.orchestrations.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message in the mailbox, with what is owed for it once it is committed."""
+
+    message: Message
+    #: Its row, if it came out of the store's inbox (deleted by the commit that takes it).
+    row: int | None = None
+    #: Who waits for the answer, if it came straight from a client; and the request to be remembered.
+    answer: asyncio.Future[Reply] | None = None
+    request_id: str | None = None
+
+    def reply(self, reply: Reply) -> None:
+        """Answer whoever waits."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_result(reply)
+
+
+class Live:
+    """An instance in memory. Owned by its host's event loop; thrown away, never repaired, when a commit is refused."""
+
+    __slots__ = (
+        "armed",
+        "busy",
+        "carried",
+        "custom_status",
+        "dirty",
+        "execution",
+        "gone",
+        "leftover",
+        "letters",
+        "queued",
+        "row",
+        "snapshot",
+        "status",
+        "turn",
+        "waiting_reason",
+    )
+
+    def __init__(self, row: InstanceRow, snapshot: Snapshot) -> None:
+        #: The row as it was when loaded (or created): the parts that no turn changes are read from here.
+        self.row = row
+        self.snapshot = snapshot
+        self.execution: Execution | None = None
+        self.turn = row.turn
+        self.status = row.status
+        self.custom_status = row.custom_status
+        self.waiting_reason = row.waiting_reason
+        #: FIFO of what has arrived and is in no history yet.
+        self.letters: list[Letter] = []
+        #: What the code decided on history alone (a fresh execution after continue-as-new): recorded by a turn of its own.
+        self.leftover: Decision | None = None
+        #: Inbox rows already taken into `letters` or into the commit under way; a second read must not take them twice.
+        self.carried: set[int] = set()
+        #: There may be rows in the store's inbox that are not in `letters` yet.
+        self.dirty = False
+        #: A load or a commit is under way; the next turn waits for it.
+        self.busy = False
+        #: Stands in the host's queue of instances with something to do.
+        self.queued = False
+        #: Dropped from memory: late callbacks find nothing to do.
+        self.gone = False
+        #: The due time for which the host's timer heap has an entry.
+        self.armed: int | None = None
+
+    @property
+    def instance_id(self) -> str:
+        """The instance's ID."""
+        return self.row.instance_id
+
+    @property
+    def unstarted(self) -> bool:
+        """Whether it never had a turn."""
+        return self.turn == 0

@@ -1,0 +1,81 @@
+"""What clients, hosts and the registry say to each other. Values only; a code here is one word, never an exception.
+
+Every request that changes something carries a `request_id`; `retry` says that the sender does not know what became of an
+earlier try, so the receiver looks for its recorded outcome first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement
+from durable_ray.orchestrations.events import Message, Payload
+
+ReplyCode = Literal[
+    "ok",  # done, durably
+    "exists",  # the ID is taken (`row` says by whom)
+    "absent",  # no such instance
+    "finished",  # it has ended (`detail` is its status)
+    "refused",  # not in a state for this (`detail` says why)
+    "moved",  # not here; ask the registry where
+    "unknown",  # no such definition
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """Begin an instance. Its `host` is final for a random ID; the registry fills it in for a chosen one."""
+
+    request_id: str
+    new: NewInstance
+    if_exists: IfExists = "reject"
+    retry: bool = False
+    #: Definitions' revision the sender has seen; the host catches up first, so that "deploy, then start" holds.
+    revision: int = 0
+    #: A message delivered with the start, in the same transaction (signal-with-start).
+    signal: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message for an instance."""
+
+    request_id: str
+    instance_id: str
+    message: Message
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a request."""
+
+    code: ReplyCode
+    detail: str = ""
+    row: InstanceRow | None = None
+    host: str = ""
+    placement: Placement = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an instance ended. `status` "" means it has not (yet), "absent" that it does not exist, "moved" that another host has it."""
+
+    instance_id: str
+    status: str
+    output: Payload | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who answers, for whom, and which protocol it speaks."""
+
+    host: str
+    hub: str
+    protocol: int
+    epoch: int
+    pid: int
+    store: str
+    version: str

@@ -1,0 +1,118 @@
+"""How an instance comes into the world: the row of a new one, for starters and for parents alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from durable_ray.actors.library import Library
+from durable_ray.actors.placing import choose, host_of
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
+from durable_ray.orchestrations.events import Payload
+from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
+from durable_ray.orchestrations.transition import ChildStart
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a starter asks for. `named` says whether it chose the ID; `start_at` in µs."""
+
+    name: str
+    instance_id: str
+    execution_id: str
+    named: bool
+    input: Payload | None = None
+    version: str | None = None
+    start_at: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    placement: Placement | None = None
+    priority: int | None = None
+
+
+class Nursery:
+    """Makes rows of new instances by what the hub's definitions and settings say."""
+
+    def __init__(self, library: Library, settings: HubSettings) -> None:
+        self._library = library
+        self._settings = settings
+
+    def conceive(self, wish: Wish, now: int) -> NewInstance | None:
+        """The row of a new instance, or None if no such orchestrator is deployed."""
+        known = self._library.known_orchestrator(wish.name, wish.version)
+        if known is None:
+            return None
+        options, settings = known.options, self._settings
+        default: Placement = "dedicated" if settings.default_placement == "dedicated" else "shared"
+        placement = choose(options.placement, wish.placement, default, named=wish.named)
+        environment = self._library.environment(known.row)
+        return NewInstance(
+            instance_id=wish.instance_id,
+            execution_id=wish.execution_id,
+            name=known.row.name,
+            host=host_of(placement, wish.instance_id, settings.partitions, environment),
+            placement=placement,
+            created_at=now,
+            version=known.row.version,
+            code_id=known.row.code_id,
+            input=wish.input,
+            start_at=wish.start_at,
+            tags=wish.tags,
+            priority=options.priority if wish.priority is None else wish.priority,
+            environment=environment,
+        )
+
+    def birth(self, start: ChildStart, now: int) -> NewInstance:
+        """The row of a sub-orchestration. An automatic ID is shared unless its orchestrator declares otherwise."""
+        parent = start.parent
+        automatic = parent is not None and start.instance_id == child_instance_id(
+            parent.instance_id, parent.execution_id, start.task_id
+        )
+        execution_id = next_execution_id(f"{start.instance_id}/{parent}/{start.task_id}/{start.attempt}/{now}")
+        wish = Wish(
+            start.name,
+            start.instance_id,
+            execution_id,
+            named=not automatic,
+            input=start.input,
+            version=start.version,
+        )
+        new = self.conceive(wish, now)
+        assert new is not None, "settle only asks for children whose orchestrator is deployed"
+        return replace(new, parent=parent)
+
+    @staticmethod
+    def row(new: NewInstance) -> InstanceRow:
+        """The row as the store has it right after the start."""
+        return InstanceRow(
+            instance_id=new.instance_id,
+            execution_id=new.execution_id,
+            name=new.name,
+            version=new.version,
+            code_id=new.code_id,
+            status="Pending",
+            placement=new.placement,
+            host=new.host,
+            resident=new.placement == "shared",
+            turn=0,
+            events=0,
+            generation=0,
+            created_at=new.created_at,
+            updated_at=new.created_at,
+            started_at=None,
+            completed_at=None,
+            start_at=new.start_at,
+            next_due=new.start_at,
+            input=new.input,
+            output=None,
+            custom_status=None,
+            failure=None,
+            parent=new.parent,
+            tags=new.tags,
+            priority=new.priority,
+            recoveries=0,
+            waiting_reason=None,
+            environment=new.environment,
+            settings=new.settings,
+        )
+

@@ -1,0 +1,80 @@
+"""What a host needs from the world around it, as small promises. Ray keeps them in a cluster, one process in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed, Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The full address of an activity's result. A result for another execution or attempt is nobody's."""
+
+    instance_id: str
+    execution_id: str
+    task_id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One attempt of an activity, to be run somewhere."""
+
+    address: Address
+    name: str
+    code_id: str
+    input: Payload | None
+
+
+ActivityResult = ActivityCompleted | ActivityFailed
+#: Told on the host's event loop, once per invocation (a second time is harmless: the address check drops it).
+OnResult = Callable[[Address, ActivityResult], None]
+
+
+class Activities(Protocol):
+    """Runs activities. Every invocation submitted is answered in the end, or its host dies first."""
+
+    def submit(self, invocations: Sequence[Invocation]) -> None:
+        """Run these. Returns at once."""
+
+    def cancel(self, addresses: Collection[Address]) -> None:
+        """Nobody waits for these any more: stop them if that is possible."""
+
+    async def adopt(self) -> set[Address]:
+        """Addresses that survived this host's predecessor (running or done); their results will be told."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing submitted is without an answer."""
+
+    async def close(self) -> None:
+        """Stop what runs in this process."""
+
+
+class Peers(Protocol):
+    """The other actors of the hub. All one-way: a lost word is found again by a sweep of the store."""
+
+    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+        """There is something in the store for these instances of `host`; `resident` False: somebody must wake it."""
+
+    def finished(self, instance_ids: Iterable[str]) -> None:
+        """These dedicated instances have ended (the registry may admit others)."""
+
+    def fenced(self, host: str) -> None:
+        """This process is not the owner of `host` any more and must end without being restarted."""
+
+
+class Marker(Protocol):
+    """A note that survives this process: whose turn is being run."""
+
+    def set(self, instance_id: str) -> None:
+        """This instance's code runs now."""
+
+    def clear(self) -> None:
+        """No instance's code runs now."""
+
+    def take(self) -> str | None:
+        """Whose code ran when the previous process died; forgotten by being read."""

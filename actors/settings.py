@@ -1,0 +1,62 @@
+"""What can be set for a hub, with its defaults. Fixed when the hub is created, kept in its row, the same for every process."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+#: Spoken between clients, hosts and registry; raised when a message changes its meaning.
+PROTOCOL = 1
+
+
+def _default_partitions() -> int:
+    # One partition saturates one core and groups its commits; SQLite has one writer anyway.
+    return max(1, min(8, (os.cpu_count() or 2) // 2))
+
+
+class HubSettings(BaseModel):
+    """Settings of a task hub.
+
+    Example:
+        >>> HubSettings(max_dedicated=4).max_dedicated
+        4
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partitions: PositiveInt = Field(default_factory=_default_partitions)
+    #: Most dedicated actors alive at once; None: from the node's memory (one per 256 MiB available, 4 to 200).
+    max_dedicated: PositiveInt | None = None
+    #: Seconds a dedicated instance may only wait before its process leaves memory; None: never.
+    idle_timeout: PositiveFloat | None = 300.0
+    #: Seconds a finished dedicated instance's actor stays to answer questions.
+    linger: NonNegativeFloat = 60.0
+    #: Placement of instances whose starter chose their ID; those with a random ID are shared.
+    default_placement: str = Field(default="dedicated", pattern="^(dedicated|shared)$")
+    #: Seconds a single turn may take before its process is replaced (it blocks every instance beside it).
+    turn_limit: PositiveFloat = 30.0
+    #: Crashes of its host during an instance's turns after which it is set aside as Failed.
+    max_recoveries: PositiveInt = 5
+    #: Instances a shared host keeps in memory; the least recently used beyond that are put away and replayed when needed.
+    max_in_memory: PositiveInt = 20_000
+    #: Seconds between the registry's sweeps (lost nudges, admission, expired receipts).
+    sweep_interval: PositiveFloat = 5.0
+    #: Activity worker processes per node; None: one per core.
+    workers: PositiveInt | None = None
+    #: Activities one worker runs at the same time.
+    worker_slots: PositiveInt = 64
+    #: Seconds without work after which a worker process ends.
+    worker_idle: PositiveFloat = 300.0
+    #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
+    receipt_seconds: PositiveFloat = 900.0
+
+    def dedicated_limit(self) -> int:
+        """`max_dedicated`, or what this node's memory suggests."""
+        if self.max_dedicated is not None:
+            return self.max_dedicated
+        try:
+            available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError):
+            return 16
+        return max(4, min(200, available // (256 * 1024 * 1024)))

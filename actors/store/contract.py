@@ -1,0 +1,167 @@
+"""The port to the store: what every store promises. `tests/store_contract` holds each promise for each dialect.
+
+All methods block and are called from a thread that may block (a host's committer, the registry's executor). All are safe
+to call from several threads. Nothing here opens a payload or a definition's body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from durable_ray.actors.store.records import (
+    DefinitionRow,
+    Fence,
+    HubRow,
+    InboxRow,
+    InstanceQuery,
+    InstanceRow,
+    Loaded,
+    Page,
+)
+from durable_ray.actors.store.writes import Answer, Write
+
+
+class StoreError(Exception):
+    """Base of the store's own errors."""
+
+
+class Fenced(StoreError):  # noqa: N818 - the name is what happened
+    """Somebody else owns this host name now (or the hub was booted anew); nothing was written. The holder must exit."""
+
+
+class HubInUse(StoreError):  # noqa: N818
+    """Another cluster owns this store. `address` and `since` (µs of its last heartbeat) say which."""
+
+    def __init__(self, address: str, since: int) -> None:
+        super().__init__(
+            f"this store is owned by the hub of another running cluster ({address}); connect to that cluster, "
+            "stop it, or use another store"
+        )
+        self.address = address
+        self.since = since
+
+
+class StoreUnusable(StoreError):  # noqa: N818
+    """The store cannot be used (network filesystem, newer schema, too old SQLite); the message says what to do."""
+
+
+class CommitUnknown(StoreError):  # noqa: N818
+    """The connection broke during COMMIT: the transaction may or may not have happened. Reload before acting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The answers to a group of writes, in order, and the definitions' revision at that moment (to notice deploys)."""
+
+    answers: tuple[Answer, ...]
+    definitions_revision: int
+
+
+class Store(Protocol):
+    """One task hub's database."""
+
+    # --- life -----------------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Let go of every connection and lock."""
+
+    def acquire_hub(self, name: str, cluster: str, address: str, now: int, partitions: int, settings: str) -> HubRow:
+        """Own the hub for the life of this store object (flock / advisory lock), and mirror that in its row.
+
+        A first owner creates the row (with `partitions` and `settings`, which later owners find unchanged). An owner of
+        the cluster already recorded keeps the boot epoch; one of another cluster gets the next one, which fences every
+        host of the old. Raises HubInUse while another process holds the lock.
+        """
+
+    def hub(self) -> HubRow | None:
+        """The hub's row, if the hub was ever booted. Needs no lease."""
+
+    def heartbeat(self, now: int) -> None:
+        """Say that the owner is alive."""
+
+    def acquire_lease(self, host: str) -> Fence:
+        """Become the owner of `host`: its epoch goes up by one, and every older fence is refused from now on."""
+
+    def checkpoint(self) -> None:
+        """Upkeep that one process does for all (SQLite: WAL checkpoint)."""
+
+    # --- writing --------------------------------------------------------------------------------------------------------
+    def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
+        """Make all writes in one durable transaction, each isolated (see `writes`).
+
+        Raises Fenced, CommitUnknown; or another StoreError after which nothing was written.
+        """
+
+    def put_definitions(self, definitions: Iterable[DefinitionRow]) -> int:
+        """Register definitions (idempotent by kind, name, version and code_id: registering the newest again changes nothing;
+        an older one again makes it the newest). Returns the hub's definitions revision."""
+
+    def mark_resident(self, instance_ids: Sequence[str], resident: bool = True) -> None:
+        """These dedicated instances are (being) given a process, or have lost it."""
+
+    def residents(self) -> tuple[str, ...]:
+        """Live dedicated instances that are marked resident."""
+
+    def note_recovery(self, instance_id: str) -> int:
+        """Count one more crash while this instance had a turn; returns the count. A committed turn resets it."""
+
+    def purge(self, instance_ids: Sequence[str]) -> int:
+        """Delete finished instances with all they own; returns how many there were. Live ones are left alone."""
+
+    def forget_receipts(self, before: int, limit: int) -> int:
+        """Drop receipts that expired before `before` (µs), at most `limit`; returns how many."""
+
+    # --- reading --------------------------------------------------------------------------------------------------------
+    def load(self, instance_ids: Sequence[str]) -> Mapping[str, Loaded]:
+        """The named instances, whole, as of one moment. Absent ones are absent."""
+
+    def rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
+        """The named instances' rows."""
+
+    def history(self, instance_id: str) -> tuple[str, ...]:
+        """The encoded chunks of the current execution's history, oldest first."""
+
+    def inbox(self, instance_ids: Sequence[str]) -> tuple[InboxRow, ...]:
+        """The waiting messages of these instances, oldest first."""
+
+    def receipts(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """Outcomes recorded for these requests."""
+
+    def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
+        """A page of instances in (created_at, instance_id) order. The token stays right while instances come and go."""
+
+    def count(self, query: InstanceQuery) -> int:
+        """How many instances match; from maintained counters where the filter permits (statuses and names only)."""
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """(name, status) -> how many, from maintained counters."""
+
+    def unfinished(self, host: str, after: str = "", limit: int = 1000) -> tuple[InstanceRow, ...]:
+        """Live instances of a host in instance_id order after `after`: what a revived host has to look at."""
+
+    def to_revive(self, host: str, now: int) -> tuple[str, ...]:
+        """Live instances of a host that a fresh process must load at once: never had a turn (and start_at reached), have
+        activities outstanding, have inbox rows, or are due."""
+
+    def mail(self, host: str, limit: int) -> tuple[str, ...]:
+        """IDs of a host's instances that have messages waiting in the inbox (what a lost nudge leaves behind)."""
+
+    def hosts_with_work(self, now: int) -> tuple[str, ...]:
+        """Shared hosts (placement "shared") that have at least one live instance which is unstarted, has inbox rows, or is Running/Suspended."""
+
+    def due(self, host: str, until: int, limit: int) -> tuple[tuple[str, int], ...]:
+        """(instance_id, next_due) of a host's live instances due up to `until` (a Pending one: its start_at), soonest first."""
+
+    def dedicated_waiting(self, now: int, limit: int) -> tuple[InstanceRow, ...]:
+        """Dedicated live instances without a process that should have one: not resident, and Pending with start_at
+        reached, or with inbox rows, or next_due reached, or activities outstanding. Ordered by priority (higher first), then age."""
+
+    def dedicated_next(self) -> int | None:
+        """When the next sleeping or delayed dedicated instance comes due (µs), or None."""
+
+    def definition(self, kind: str, name: str, version: str | None = None, code_id: str | None = None) -> DefinitionRow | None:
+        """The newest definition of that name (and version); or exactly that code."""
+
+    def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
+        """Every definition registered after revision `since`, oldest first, without bodies (`body` is b"")."""

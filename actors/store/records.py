@@ -1,0 +1,171 @@
+"""The rows as values: what travels between the store and everybody who reads or writes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from durable_ray.orchestrations.events import ParentAddress, Payload
+
+#: The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` are accepted in filters, never stored.
+Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
+LIVE: tuple[Status, ...] = ("Pending", "Running", "Suspended")
+FINISHED: tuple[Status, ...] = ("Completed", "Failed", "Terminated")
+
+Placement = Literal["dedicated", "shared"]
+IfExists = Literal["reject", "use_existing", "terminate_existing", "reject_finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """Everything that is known of an instance before its first turn."""
+
+    instance_id: str
+    execution_id: str
+    name: str
+    host: str
+    placement: Placement
+    created_at: int
+    version: str = ""
+    code_id: str = ""
+    input: Payload | None = None
+    #: Not before this time (µs); None: at once.
+    start_at: int | None = None
+    parent: ParentAddress | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    #: Hash of the runtime environment its host runs with ("" for none); see `environments`.
+    environment: str = ""
+    #: JSON object of per-instance settings (idle_timeout, retain_for, max_recoveries, resources of a dedicated actor …).
+    settings: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """An instance as stored. Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle)."""
+
+    instance_id: str
+    execution_id: str
+    name: str
+    version: str
+    code_id: str
+    status: Status
+    placement: Placement
+    host: str
+    resident: bool
+    #: Number of committed turns over all executions of this row; every turn's commit is conditional on it.
+    turn: int
+    #: Number of events in the history of this execution.
+    events: int
+    generation: int
+    created_at: int
+    updated_at: int
+    started_at: int | None
+    completed_at: int | None
+    start_at: int | None
+    next_due: int | None
+    input: Payload | None
+    output: Payload | None
+    custom_status: Payload | None
+    #: JSON of FailureDetails where status is Failed.
+    failure: str | None
+    parent: ParentAddress | None
+    tags: Mapping[str, str]
+    priority: int
+    recoveries: int
+    #: Why a live instance makes no progress although it could ("code", "admission", …); None otherwise.
+    waiting_reason: str | None
+    environment: str
+    settings: str
+    #: Number of activities under way after the last turn; a revived host has to look at those instances first.
+    outstanding: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the instance has ended."""
+        return self.status in FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """A message that waits in the store; `row` orders them and is how they are consumed."""
+
+    row: int
+    instance_id: str
+    message_id: str
+    execution_id: str | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An instance with all that is needed to go on: its row, its history (encoded chunks, oldest first), its inbox."""
+
+    row: InstanceRow
+    history: tuple[str, ...]
+    inbox: tuple[InboxRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionRow:
+    """A definition as stored; `body` is opaque here (only hosts and workers open it)."""
+
+    kind: Literal["orchestrator", "activity"]
+    name: str
+    version: str
+    code_id: str
+    how: Literal["reference", "value"]
+    body: bytes
+    options: str = "{}"
+    #: Runtime environment of the job that registered it (JSON), or None.
+    runtime_env: str | None = None
+    #: Position in the order of registration; the newest of a name is the one with the highest.
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HubRow:
+    """What a store knows of the hub that owns it."""
+
+    name: str
+    boot_epoch: int
+    cluster: str
+    address: str
+    heartbeat: int
+    protocol: int
+    partitions: int
+    settings: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of being the one owner of a host name in this boot of the hub; asserted by every commit."""
+
+    host: str
+    epoch: int
+    boot_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceQuery:
+    """A filter over instances. All parts are ANDed; several statuses or names are ORed; bounds are inclusive (µs)."""
+
+    created_from: int | None = None
+    created_to: int | None = None
+    updated_from: int | None = None
+    updated_to: int | None = None
+    statuses: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    id_prefix: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    parent_id: str | None = None
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some instances in created-time order and, where there are more, the opaque token that continues after them."""
+
+    rows: tuple[InstanceRow, ...]
+    token: str | None

@@ -1,0 +1,212 @@
+"""The writes that may share a transaction, and what becomes of each: the vocabulary of a group commit.
+
+Each write is conditional and isolated: one that finds the world changed is left out with an answer that says so, and its
+neighbours in the same transaction are committed. Only a failed fence refuses them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement, Status
+from durable_ray.orchestrations.events import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The recorded outcome of a client's request, so that its retry is answered alike. `expires` in µs."""
+
+    request_id: str
+    outcome: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutMessage:
+    """A message into another instance's inbox. Dropped if that instance does not exist or has finished."""
+
+    instance_id: str
+    message_id: str
+    body: str
+    execution_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartInstance:
+    """Begin an instance, atomically: of N racing starts of one ID exactly one is `Started`.
+
+    A finished instance of the same ID is replaced (its history, inbox and tags go) unless `if_exists` is
+    "reject_finished". "terminate_existing" replaces a live one too: its old execution ends as terminated and whoever holds
+    it in memory finds its next commit stale. If that one has a parent, the parent is told by `on_replaced`, which the
+    caller encoded from the row it read; if that row was of another execution than `replaces` the answer is `Stale`: read again.
+    """
+
+    new: NewInstance
+    if_exists: IfExists = "reject"
+    receipt: Receipt | None = None
+    on_replaced: OutMessage | None = None
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The instance was created. `replaced` is the row whose place it took, if there was one."""
+
+    replaced: InstanceRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The ID is taken by this instance ("use_existing" answers this too: the caller decides what it means)."""
+
+    row: InstanceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """The execution that follows by continue-as-new: new ID, new input, its own first history chunk; old history goes."""
+
+    execution_id: str
+    generation: int
+    input: Payload | None
+    body: str
+    events: int
+    version: str
+    code_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTurn:
+    """Everything one turn changes: its events, the row, what it sends, what it consumed.
+
+    Conditional on `host`, `execution_id` and `turn` (the number of turns committed before this one).
+    """
+
+    instance_id: str
+    execution_id: str
+    host: str
+    turn: int
+    name: str
+    old_status: Status
+    status: Status
+    updated_at: int
+    #: Encoded events of this turn ("" for none) and how many; `first_event` is the index of the first in the execution's history.
+    body: str
+    first_event: int
+    events: int
+    started_at: int | None = None
+    completed_at: int | None = None
+    next_due: int | None = None
+    output: Payload | None = None
+    custom_status: Payload | None = None
+    failure: str | None = None
+    waiting_reason: str | None = None
+    #: Inbox rows taken by this turn. A turn that finishes the instance empties the whole inbox.
+    consumed: tuple[int, ...] = ()
+    children: tuple[NewInstance, ...] = ()
+    #: For each child, the message its parent gets, in this same commit, if the child's ID is taken by a live instance.
+    child_conflicts: tuple[OutMessage, ...] = ()
+    messages: tuple[OutMessage, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    successor: Successor | None = None
+    #: When the row may be purged by itself (µs), once finished.
+    expires: int | None = None
+    #: Number of activities under way after this turn.
+    outstanding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCommitted:
+    """The turn is durable. `conflicts`: IDs of children that could not begin. `woken`: hosts of the targets of children and messages.
+
+    `woken` maps instance ID -> (host, resident) for each child begun and each message delivered: who to nudge.
+    """
+
+    conflicts: tuple[str, ...] = ()
+    woken: dict[str, tuple[str, bool]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PutMessage:
+    """Put a message into an instance's inbox, if the instance exists and has not finished."""
+
+    message: OutMessage
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The message is durable; this is where its receiver lives."""
+
+    host: str
+    placement: Placement
+    resident: bool
+    status: Status
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no such instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The instance has ended; nothing was written."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The instance is not as the write assumed (other host, execution or turn): drop it from memory and reload."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishUnstarted:
+    """End an instance that never had a turn (status Pending, turn 0), without any process. Tells its parent by `message`."""
+
+    instance_id: str
+    status: Status
+    at: int
+    body: str
+    events: int
+    output: Payload | None = None
+    failure: str | None = None
+    message: OutMessage | None = None
+    receipt: Receipt | None = None
+    expires: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hibernate:
+    """Leave memory: `resident` becomes false, if the turn still fits and the inbox is empty; else `Stale`."""
+
+    instance_id: str
+    execution_id: str
+    host: str
+    turn: int
+    next_due: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The write was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The request was carried out before (its receipt is in the store); nothing was written, the outcome is what was recorded."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The database cannot hold this write (a lone surrogate, a NUL character, a number beyond 64 bits); the others were made."""
+
+    reason: str
+
+
+Write = StartInstance | CommitTurn | PutMessage | FinishUnstarted | Hibernate
+Answer = Started | Exists | TurnCommitted | Delivered | Absent | Finished | Stale | Done | Repeated | Refused

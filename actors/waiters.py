@@ -1,0 +1,65 @@
+"""Who waits for which instance to begin or to end; and the answer, handed over without a look into the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from durable_ray.actors.messages import Ending
+
+
+class Waiters:
+    """Futures by instance ID. A finished instance's ending is told once to all that wait for it."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, set[asyncio.Future[Ending]]] = {}
+        self._starts: dict[str, set[asyncio.Future[Ending]]] = {}
+
+    def end(self, instance_id: str) -> asyncio.Future[Ending]:
+        """A future of how this instance ends. Forget it with `forget`."""
+        return self._add(self._ends, instance_id)
+
+    def start(self, instance_id: str) -> asyncio.Future[Ending]:
+        """A future that is done once the instance has had its first turn."""
+        return self._add(self._starts, instance_id)
+
+    def _add(
+        self, waiting: dict[str, set[asyncio.Future[Ending]]], instance_id: str
+    ) -> asyncio.Future[Ending]:
+        future: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        waiting.setdefault(instance_id, set()).add(future)
+        return future
+
+    def forget(self, instance_id: str, future: asyncio.Future[Ending]) -> None:
+        """The waiter has left."""
+        for waiting in (self._ends, self._starts):
+            futures = waiting.get(instance_id)
+            if futures is not None:
+                futures.discard(future)
+                if not futures:
+                    del waiting[instance_id]
+
+    def started(self, instance_id: str, status: str) -> None:
+        """The instance has begun."""
+        if self._starts:
+            self._tell(self._starts, Ending(instance_id, status))
+
+    def ended(self, ending: Ending) -> None:
+        """The instance has ended."""
+        self._tell(self._starts, ending)
+        self._tell(self._ends, ending)
+
+    def moved(self, instance_ids: Iterable[str]) -> None:
+        """These are no longer answered for here: whoever waits must ask elsewhere."""
+        for instance_id in instance_ids:
+            self.ended(Ending(instance_id, "moved"))
+
+    def waited_for(self) -> list[str]:
+        """IDs somebody waits for."""
+        return [*self._ends, *self._starts]
+
+    @staticmethod
+    def _tell(waiting: dict[str, set[asyncio.Future[Ending]]], ending: Ending) -> None:
+        for future in waiting.pop(ending.instance_id, ()):
+            if not future.done():
+                future.set_result(ending)

@@ -1,0 +1,149 @@
+"""What a rewind makes void, and what it lets stand.
+
+`ExecutionRewound(task_ids)` says that the failures of those tasks did not happen. History is not rewritten for that: it
+is read differently. From the first of those failures to the rewind lies a *region* in which
+
+- what came from outside (results, timers, events) is delivered as ever, except for the void failures themselves;
+- what the code asks for without the failure is looked up by content among what it asked for then. What is found keeps
+  its number and its result, so work that did not depend on the failure is not done again. What is not found is new, and
+  gets a number that history has not used;
+- what the code asked for then and does not ask for now (a clean-up, say) stays in history, void.
+
+At the rewind itself the code asks once more for what ended with the failed execution: every timer it still waits for,
+and every activity that was cancelled only because of the failure.
+
+Which events a region covers depends on history alone, so every later replay reads it alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from durable_ray.orchestrations import commands as cmd
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.commands import Command
+from durable_ray.orchestrations.events import Event
+from durable_ray.orchestrations.journal import RECORDS, Journal, Record, agree
+
+_FAILURES = (ev.ActivityFailed, ev.ChildFailed)
+_ENDINGS = (ev.ExecutionFailed, ev.ExecutionTerminated, ev.ExecutionCompleted, ev.ContinuedAsNew)
+
+
+@dataclass(slots=True)
+class Region:
+    """A stretch of history, by position: from the first event made void to the last rewind that made one so.
+
+    It is also who numbers commands meanwhile (`journal.Adopter`).
+    """
+
+    first: int
+    last: int
+    #: What is delivered all the same.
+    inputs: list[Event]
+    #: What the code asked for then and has not asked for now.
+    unclaimed: list[Record]
+    #: Every activity and timer of history up to here, by number: what may have to be asked for again.
+    earlier: Mapping[int, Record]
+    #: The highest number that history has used up to here.
+    highest: int
+
+    def enter(self, journal: Journal) -> None:
+        """Begin to number by content."""
+        # Asked for in the same turn but before the failure: not in question.
+        self.unclaimed = [record for record in self.unclaimed if not journal.settled(record)]
+        journal.next_id = max(journal.next_id, self.highest + 1)
+        journal.adopter = self
+
+    def adopt(self, command: Command) -> int | None:
+        """The number of the oldest unclaimed record that says the same as `command`."""
+        for position, record in enumerate(self.unclaimed):
+            if _same(command, record):
+                del self.unclaimed[position]
+                return record.task_id
+        return None
+
+    def leave(self, journal: Journal, waiting: Iterable[int]) -> None:
+        """Back to numbering by order; ask again for what ended with the failed execution."""
+        journal.adopter = None
+        stopped = {record.task_id for record in self.unclaimed if isinstance(record, ev.ActivityCanceled)}
+        for number in sorted(waiting):
+            record = self.earlier.get(number)
+            if isinstance(record, ev.TimerCreated):
+                journal.repeat(cmd.CreateTimer(number, record.fire_at))
+            elif isinstance(record, ev.ActivityScheduled) and number in stopped:
+                journal.repeat(cmd.ScheduleActivity(number, record.name, record.input, record.retry))
+
+
+def regions(events: Sequence[Event]) -> Iterator[Region]:
+    """The regions of a history, in order; most histories have none."""
+    rewinds = [position for position, event in enumerate(events) if type(event) is ev.ExecutionRewound]
+    if not rewinds:
+        return
+    void: set[int] = set()
+    spans: list[tuple[int, int]] = []
+    for last in rewinds:
+        failures = _voided(events, last)
+        void.update(failures)
+        first = min(failures, default=_last_turn(events, last))
+        # A failure from before an earlier rewind: the two regions are one.
+        while spans and first <= spans[-1][1]:
+            first = min(first, spans.pop()[0])
+        spans.append((first, last))
+    for first, last in spans:
+        yield _region(events, first, last, void)
+
+
+def _region(events: Sequence[Event], first: int, last: int, void: set[int]) -> Region:
+    past = events[: last + 1]
+    records: list[Record] = [event for event in past if type(event) in RECORDS]  # type: ignore[misc]
+    return Region(
+        first=first,
+        last=last,
+        inputs=[
+            event
+            for position, event in enumerate(past[first:last], first)
+            if position not in void
+            and type(event) not in RECORDS
+            and not isinstance(event, (*_ENDINGS, ev.ExecutionRewound))
+        ],
+        unclaimed=[event for event in past[first:] if type(event) in RECORDS],  # type: ignore[misc]
+        earlier={record.task_id: record for record in records if isinstance(record, _REPEATABLE)},
+        highest=max((record.task_id for record in records), default=0),
+    )
+
+
+_REPEATABLE = (ev.ActivityScheduled, ev.TimerCreated)
+
+
+def _voided(events: Sequence[Event], rewind: int) -> list[int]:
+    """The position of the last failure of each of the rewound tasks."""
+    rewound = events[rewind]
+    assert isinstance(rewound, ev.ExecutionRewound)
+    found: dict[int, int] = {}
+    for position in range(rewind - 1, -1, -1):
+        event = events[position]
+        if isinstance(event, _FAILURES) and event.task_id in rewound.task_ids:
+            found.setdefault(event.task_id, position)
+    return list(found.values())
+
+
+def _last_turn(events: Sequence[Event], rewind: int) -> int:
+    """Where the turn began in which the execution ended: what to read again if no failure of a task is to blame."""
+    ended = next((n for n in range(rewind, -1, -1) if isinstance(events[n], _ENDINGS)), rewind)
+    return next((n for n in range(ended, -1, -1) if isinstance(events[n], ev.TurnStarted)), 0)
+
+
+def _same(command: Command, record: Record) -> bool:
+    if not agree(command, record):
+        return False
+    match command, record:
+        case cmd.ScheduleActivity(), ev.ActivityScheduled():
+            return command.input == record.input
+        case cmd.ScheduleChild(), ev.ChildScheduled():
+            return command.input == record.input and command.detached == record.detached
+        case cmd.CreateTimer(), ev.TimerCreated():
+            return command.fire_at == record.fire_at
+        case cmd.SendEvent(), ev.EventSent():
+            return command.payload == record.payload
+    return command.task_id == record.task_id

@@ -1,0 +1,157 @@
+"""What a function's signature says to the engine: whether it wants its context, whether it wants an input,
+of which type.
+
+Read once when the function is decorated (shape) and once when first needed (types, which may name classes
+that are defined further down the file). Type hints that cannot be resolved count as absent: they are a
+convenience, not a law.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+#: An activity's first parameter is its context if it is annotated with a class of this name.
+ACTIVITY_CONTEXT = "ActivityContext"
+
+_GENERATORS = (collections.abc.Generator, collections.abc.Iterator, collections.abc.Iterable)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How to call a function: `(context?, input?)`. `input_name` is None where it takes no input."""
+
+    takes_context: bool
+    input_name: str | None
+    input_required: bool
+
+    def arguments(self, context: object, value: object) -> tuple[object, ...]:
+        """The positional arguments of the call. An input of None leaves a parameter's own default in
+        place."""
+        head = (context,) if self.takes_context else ()
+        if self.input_name is None or (value is None and not self.input_required):
+            return head
+        return (*head, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """Types of input and output; None where nothing is said (or `Any`), `NoneType` where None is."""
+
+    input: Any = None
+    output: Any = None
+
+
+def activity_shape(fn: Callable[..., object]) -> Shape:
+    """Read the shape of an activity: an optional `ActivityContext`, then at most one input.
+
+    Raises:
+        TypeError: more is required than one call can give.
+    """
+    parameters = _parameters(fn)
+    takes_context = bool(parameters) and _is_activity_context(fn, parameters[0])
+    return _shape(fn, parameters[1:] if takes_context else parameters, takes_context)
+
+
+def orchestrator_shape(fn: Callable[..., object]) -> Shape:
+    """Read the shape of an orchestrator: its context, then at most one input.
+
+    Raises:
+        TypeError: the context is missing, or more is required than one call can give.
+    """
+    parameters = _parameters(fn)
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        raise TypeError(f"{_called(fn)} must take its context first: def {fn.__name__}(ctx, input)")
+    return _shape(fn, parameters[1:], takes_context=True)
+
+
+def read_hints(fn: Callable[..., object], shape: Shape) -> Hints:
+    """Resolve the types of input and output; what cannot be resolved is absent."""
+    found = resolved_annotations(inspect.unwrap(fn))
+    output = found.get("return")
+    if inspect.isgeneratorfunction(inspect.unwrap(fn)):
+        output = _returned_by_generator(output)
+    return Hints(_said(found.get(shape.input_name or "")), _said(output))
+
+
+def resolved_annotations(owner: Any) -> dict[str, Any]:
+    """The own annotations of a function or class with names replaced by what they name; unresolved ones
+    stay text.
+
+    Example:
+        >>> def f(a: "int", b: "Missing") -> "str": ...
+        >>> resolved_annotations(f)
+        {'a': <class 'int'>, 'b': 'Missing', 'return': <class 'str'>}
+    """
+    if getattr(owner, "__pydantic_complete__", True) is False:
+        # A model whose fields name classes that came after it: they may be there now.
+        owner.model_rebuild(raise_errors=False)
+    try:
+        own = inspect.get_annotations(owner)
+    except Exception:  # lazily evaluated annotations that name something unknown
+        return {}
+    try:
+        resolved = typing.get_type_hints(owner, include_extras=True)
+    except Exception:
+        resolved = {name: _resolved_alone(owner, text) for name, text in own.items()}
+    return {name: resolved.get(name, raw) for name, raw in own.items()}
+
+
+def _resolved_alone(owner: Any, annotation: Any) -> Any:
+    """One annotation resolved without its neighbours, so that a bad one does not take the good ones with
+    it."""
+    probe = type("_Probe", (), {"__annotations__": {"it": annotation}, "__module__": owner.__module__})
+    space = getattr(owner, "__globals__", None)
+    try:
+        return typing.get_type_hints(probe, globalns=space, include_extras=True)["it"]
+    except Exception:
+        return annotation
+
+
+def _parameters(fn: Callable[..., object]) -> list[inspect.Parameter]:
+    return list(inspect.signature(fn).parameters.values())
+
+
+def _shape(fn: Callable[..., object], rest: list[inspect.Parameter], takes_context: bool) -> Shape:
+    required = [p for p in rest if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    positional = [p for p in rest if p.kind in _POSITIONAL]
+    if len(required) > 1 or any(p.kind is p.KEYWORD_ONLY for p in required):
+        names = ", ".join(p.name for p in required)
+        raise TypeError(
+            f"{_called(fn)} requires {names}, but is called with one input: take a dataclass, "
+            "a pydantic model, a dict or a tuple, or give the other parameters defaults"
+        )
+    if any(p.kind is p.VAR_POSITIONAL for p in rest) and not positional:
+        raise TypeError(f"{_called(fn)} takes *args, but is called with one input: name that parameter")
+    if not positional:
+        return Shape(takes_context, None, False)
+    return Shape(takes_context, positional[0].name, positional[0].default is inspect.Parameter.empty)
+
+
+def _is_activity_context(fn: Callable[..., object], parameter: inspect.Parameter) -> bool:
+    if parameter.annotation is parameter.empty or parameter.kind not in _POSITIONAL:
+        return False
+    hint = resolved_annotations(inspect.unwrap(fn)).get(parameter.name, parameter.annotation)
+    if isinstance(hint, type):
+        return any(base.__name__ == ACTIVITY_CONTEXT for base in hint.__mro__)
+    return isinstance(hint, str) and hint.rpartition(".")[2] == ACTIVITY_CONTEXT
+
+
+def _returned_by_generator(hint: Any) -> Any:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is _GENERATORS[0] and len(arguments) == 3:
+        return arguments[2]
+    return None if hint in _GENERATORS or typing.get_origin(hint) in _GENERATORS else hint
+
+
+def _said(hint: Any) -> Any:
+    return None if hint is Any or hint is object or isinstance(hint, str) else hint
+
+
+def _called(fn: Callable[..., object]) -> str:
+    return f"{fn.__module__}.{fn.__qualname__}"
