@@ -9,9 +9,7 @@ import dis
 from collections.abc import Iterator
 from types import CodeType
 
-_GLOBAL_OPS = frozenset(
-    {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
-)
+_GLOBAL_OPS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"})
 
 
 def instructions(code: CodeType) -> Iterator[object]:
@@ -28,12 +26,11 @@ def instructions(code: CodeType) -> Iterator[object]:
     for this, following in zip(stream, [*stream[1:], None], strict=True):
         if following is None or following.argval not in ("__firstlineno__", "__static_attributes__"):
             yield this.opname
-            yield this.argval if this.opname.startswith("LOAD_") else this.arg
+            yield this.argval if this.opcode in dis.hasconst else this.arg
 
 
 def global_names(code: CodeType) -> set[str]:
-    """The names that the code, or code inside it, looks up in its module; attribute names are none of
-    them."""
+    """The names that the code, or code inside it, looks up in its module (not attribute names)."""
     names = {op.argval for op in dis.get_instructions(code) if op.opname in _GLOBAL_OPS}
     return names.union(*(global_names(inner) for inner in _inner(code)))
 

@@ -25,6 +25,7 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import inspect
 import re
 import sys
 import types
@@ -40,11 +41,12 @@ from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typing_extensions import is_typeddict
 
 from durable_ray.actors.bytecode import all_names, global_names, instructions
 from durable_ray.actors.local_modules import is_installed
 from durable_ray.orchestrations.definitions import Activity, Definition
-from durable_ray.orchestrations.signatures import resolved_annotations
+from durable_ray.orchestrations.signatures import bare_hint, resolved_annotations
 
 _HEX_DIGITS = 32
 
@@ -59,7 +61,7 @@ _BOOKKEEPING = frozenset(
     "__dict__ __weakref__ __doc__ __module__ __qualname__ __annotations__ __annotate__ __annotate_func__ "
     "__annotations_cache__ __firstlineno__ __static_attributes__ __slots__ __abstractmethods__ _abc_impl "
     "__signature__ __orig_bases__ __parameters__ __type_params__ __dataclass_fields__ __dataclass_params__ "
-    "__class_vars__ __private_attributes__ __hash__".split()
+    "__class_vars__ __private_attributes__ __hash__ __slotnames__".split()
 )
 
 #: Of a field (of a dataclass, of a pydantic model): what changes which values it takes or gives.
@@ -232,7 +234,8 @@ class _Digest:
                 code.co_argcount,
                 code.co_posonlyargcount,
                 code.co_kwonlyargcount,
-                code.co_flags,
+                # A function does the same inside another one.
+                code.co_flags & ~inspect.CO_NESTED,
                 code.co_names,
                 code.co_varnames,
                 code.co_freevars,
@@ -247,6 +250,12 @@ class _Digest:
             self.text(f"type {kind.__module__}.{kind.__qualname__}")
             return
         if self._seen(kind):
+            return
+        if is_typeddict(kind):
+            # Which keys are required stands in several places, and in others once it was made anew.
+            required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
+            hints = sorted(resolved_annotations(kind).items())
+            self._each("TypedDict", [(name, bare_hint(hint), name in required) for name, hint in hints])
             return
         # By its bare name: the qualified one says in which function it was defined, which is nobody's
         # business.
@@ -269,11 +278,11 @@ class _Digest:
             self._each(f"field {name}", [getattr(field, fact, None) for fact in _FIELD_FACTS])
         params = vars(kind).get("__dataclass_params__")
         self.text(repr(params) if params is not None else "")
-        for group in vars(vars(kind).get("__pydantic_decorators__", object)).values():
-            if isinstance(group, dict):
-                self._each(
-                    "decorators", [(name, getattr(used, "info", None)) for name, used in group.items()]
-                )
+        decorators = vars(kind).get("__pydantic_decorators__")
+        for group in dataclasses.fields(decorators) if decorators is not None else ():
+            used = getattr(decorators, group.name)
+            if isinstance(used, dict):
+                self._each(group.name, [(name, getattr(made, "info", None)) for name, made in used.items()])
 
     def _instance(self, value: object) -> None:
         self.value(type(value))
@@ -310,8 +319,10 @@ def _is_parametrized(kind: type) -> bool:
 
 def _written_attributes(kind: type) -> Iterator[tuple[str, object]]:
     is_enum = issubclass(kind, enum.Enum)
+    # A field's default stands in the class too, but not in one with slots, until pydantic puts it there.
+    fields = vars(kind).get("__dataclass_fields__", {})
     for name, value in vars(kind).items():
-        machinery = name in _BOOKKEEPING or name.startswith("__pydantic_")
+        machinery = name in _BOOKKEEPING or name in fields or name.startswith("__pydantic_")
         descriptor = isinstance(value, types.GetSetDescriptorType | types.MemberDescriptorType)
         if not machinery and not descriptor and not (is_enum and not _is_own_method(value)):
             yield name, value

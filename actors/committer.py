@@ -49,6 +49,21 @@ class Committer:
         self._waiting += 1
         self._queue.put((writes, done))
 
+    def write(self, writes: Sequence[Write]) -> asyncio.Future[Sequence[Answer]]:
+        """Commit `writes` together; the answers, or the error, come by the future."""
+        answered: asyncio.Future[Sequence[Answer]] = self._loop.create_future()
+
+        def done(outcome: Sequence[Answer] | Exception) -> None:
+            if answered.done():
+                return
+            if isinstance(outcome, Exception):
+                answered.set_exception(outcome)
+            else:
+                answered.set_result(outcome)
+
+        self.submit(writes, done)
+        return answered
+
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
         self._queue.put(None)

@@ -89,6 +89,16 @@ class OrchestrationTerminated(OrchestrationEnded):
         return type(self), (self.instance_id, self.reason)
 
 
+def raise_for(instance_id: str, code: str, detail: str) -> None:
+    """Raise the error that a reply's code means, if it means one."""
+    if code == "absent":
+        raise InstanceNotFound(instance_id)
+    if code == "finished":
+        raise InstanceFinished(instance_id, detail)
+    if code == "refused":
+        raise InvalidState(f"instance {instance_id!r}: {detail}")
+
+
 class HubUnavailable(DurableRayError, ConnectionError):
     """The hub could not be reached within the deadline; nothing is known to have been lost. The message names likely causes."""
 

@@ -17,19 +17,19 @@ from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.dues import Dues
 from durable_ray.actors.lanes import Lanes
-from durable_ray.actors.library import Library
+from durable_ray.actors.library import DefinitionMissing, Library
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.nursery import Nursery
-from durable_ray.actors.packing import DefinitionCannotLoad, PYTHON_PAYLOADS
-from durable_ray.actors.library import DefinitionMissing
+from durable_ray.actors.packing import DefinitionCannotLoad
+from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.ports import Activities, ActivityResult, Address, Invocation, Marker, OnResult, Peers
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import Fence, InstanceRow, NewInstance
-from durable_ray.actors.store.writes import TurnCommitted
+from durable_ray.actors.store.contract import Store, StoreError
+from durable_ray.actors.store.records import Fence, InstanceRow
+from durable_ray.actors.store.writes import Done, Hibernate, Stale, TurnCommitted
 from durable_ray.actors.turns import Turn, set_aside
 from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations import events as ev
@@ -78,9 +78,7 @@ class InstanceHost:
         self.nursery = Nursery(library, settings)
         self.committer = Committer(store, fence, self._loop, self._deployed)
         self.residence = Residence(self.name, store, self.blocking, self._arrived, settings.max_in_memory)
-        self.lanes = Lanes(
-            clock, library, self.committer, marker, self.nursery.birth, settings.receipt_seconds, self
-        )
+        self.lanes = Lanes(clock, library, self.committer, marker, self.nursery.birth, settings.receipt_seconds, self)
         self.dues = Dues(clock, self._rung)
         self.activities = activities(self._result, library)
 
@@ -92,12 +90,12 @@ class InstanceHost:
         blamed = self._marker.take()
         if blamed is not None:
             await self._blame(blamed)
-        survived = await self.activities.adopt()
+        await self.activities.adopt()
         now = self.clock.now()
         for instance_id in await self.blocking(lambda: self.store.to_revive(self.name, now)):
             found = await self.residence.get(instance_id)
             if isinstance(found, Live):
-                self._redispatch(found, survived)
+                self._redispatch(found)
                 self.lanes.enqueue(found)
         self.spawn(self._watch_dues())
 
@@ -172,13 +170,14 @@ class InstanceHost:
         if live.dirty:
             self.residence.read_inbox(live)
             return False
-        if live.unstarted and not self._may_begin(live):
+        if live.unstarted and not self.may_begin(live):
             return False
         if live.execution is None and not live.snapshot.finished:
             return self._replay(live)
         return True
 
-    def _may_begin(self, live: Live) -> bool:
+    def may_begin(self, live: Live) -> bool:
+        """Whether an instance that has not begun may do so now: its time has come, or it is to be terminated."""
         start_at = live.row.start_at
         if start_at is None or start_at <= self.clock.now():
             return True
@@ -231,6 +230,7 @@ class InstanceHost:
         """The turn is durable: act."""
         append, snapshot = turn.append, live.snapshot
         live.carried.difference_update(turn.write.consumed)
+        self._acknowledge(turn)
         if append.dispatch and not snapshot.finished:
             self.activities.submit([self._invocation(live, task_id) for task_id in append.dispatch])
         if append.cancel:
@@ -246,6 +246,16 @@ class InstanceHost:
         due = live.snapshot.next_due()
         if due is not None:
             self._arm(live, due)
+
+    def _acknowledge(self, turn: Turn) -> None:
+        """The results this turn took are durable (or nobody's): whoever keeps them may let go."""
+        results = [
+            Address(turn.write.instance_id, letter.message.execution_id or "", event.task_id, event.attempt)
+            for letter in turn.letters
+            if isinstance(event := letter.message.event, ev.ActivityCompleted | ev.ActivityFailed)
+        ]
+        if results:
+            self.activities.acknowledge(results)
 
     def _wake(self, turn: Turn, answer: TurnCommitted) -> None:
         born = {child.instance_id: child for child in turn.write.children}
@@ -320,6 +330,40 @@ class InstanceHost:
         if letters:
             self.spawn(self._deliver_again(live.instance_id, letters, 0.0))
 
+    # --- leaving ------------------------------------------------------------------------------------------------------------
+
+    async def may_leave(self, instance_id: str) -> bool:
+        """Give up a dedicated instance that merely waits (or has finished): its gate closes, the store knows it sleeps.
+
+        False, and nothing changed, if it has something to do.
+        """
+        live = self.residence.peek(instance_id)
+        if live is None:
+            # Finished, or never arrived: only a load under way would speak against leaving.
+            if not self.residence.idle:
+                return False
+            self.moved = True
+            return True
+        if live.unstarted or not self._merely_waits(live):
+            return False
+        self.moved = True
+        write = Hibernate(live.instance_id, live.snapshot.execution_id, self.name, live.turn, live.snapshot.next_due())
+        try:
+            (answer,) = await self.committer.write([write])
+        except StoreError as error:
+            log.warning("%r could not be put to sleep: %s", instance_id, error)
+            answer = Stale()
+        if isinstance(answer, Done) and self._merely_waits(live):
+            return True
+        self.moved = False
+        live.dirty = True
+        self.lanes.enqueue(live)
+        return False
+
+    def _merely_waits(self, live: Live) -> bool:
+        busy = live.busy or live.queued or live.dirty or live.letters or live.leftover
+        return not busy and not live.snapshot.activities
+
     # --- time -----------------------------------------------------------------------------------------------------------------
 
     def _arm(self, live: Live, due: int) -> None:
@@ -347,9 +391,9 @@ class InstanceHost:
             for instance_id, due in await self.blocking(lambda: self.store.due(self.name, until, 10_000)):
                 if self.residence.peek(instance_id) is None:
                     self.dues.add(due, instance_id)
-            again = self._loop.create_future()
-            self.clock.wake(until - _HORIZON // 2, lambda: again.done() or again.set_result(None))
-            await again
+            again = asyncio.Event()
+            self.clock.wake(until - _HORIZON // 2, again.set)
+            await again.wait()
 
     # --- activities -------------------------------------------------------------------------------------------------------------
 
@@ -362,12 +406,11 @@ class InstanceHost:
         assert isinstance(task.scheduled, ev.ActivityScheduled)
         return Invocation(self._address(live, task_id), task.scheduled.name, task.code_id, task.scheduled.input)
 
-    def _redispatch(self, live: Live, survived: set[Address]) -> None:
-        """Run again what was under way when the predecessor died, but for what survived it."""
+    def _redispatch(self, live: Live) -> None:
+        """Ask again for what was under way when the predecessor died; what survived it on a worker is not run again."""
         under_way = [task_id for task_id, task in live.snapshot.activities.items() if task.retry_at is None]
-        lost = [self._invocation(live, t) for t in under_way if self._address(live, t) not in survived]
-        if lost:
-            self.activities.submit(lost)
+        if under_way:
+            self.activities.submit([self._invocation(live, task_id) for task_id in under_way])
 
     def _result(self, address: Address, event: ActivityResult) -> None:
         """An activity answered. Its address decides whether anybody still wants to know."""

@@ -6,6 +6,7 @@ was deployed. Only hosts and workers open a definition's body; the registry and 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Library:
         self._orchestrators: dict[tuple[str, str | None], KnownOrchestrator] = {}
         self._loaded: dict[tuple[str, str, str], Activity | Orchestrator] = {}
         self._packed: dict[tuple[str, str, str], DefinitionRow] = {}
+        self._environments: dict[str, str] = {}
 
     # --- metadata, answered at once ---------------------------------------------------------------------------------------
 
@@ -73,6 +75,21 @@ class Library:
     def known_orchestrator(self, name: str, version: str | None = None) -> KnownOrchestrator | None:
         """The newest orchestrator of that name (and version)."""
         return self._orchestrators.get((name, version))
+
+    def environment(self, row: DefinitionRow) -> str:
+        """Short name of the runtime environment a definition's host needs; "" for the hub's own."""
+        if row.runtime_env is None:
+            return ""
+        name = hashlib.sha256(row.runtime_env.encode()).hexdigest()[:8]
+        self._environments[name] = row.runtime_env
+        return name
+
+    def runtime_env(self, environment: str) -> str | None:
+        """The runtime environment (JSON) behind a short name."""
+        if environment and environment not in self._environments:
+            for known in [*self._orchestrators.values()]:
+                self.environment(known.row)
+        return self._environments.get(environment)
 
     def names(self) -> tuple[str, ...]:
         """Names of all orchestrators, sorted."""
@@ -100,6 +117,10 @@ class Library:
         """The orchestrator, if its code is in memory already."""
         found = self._loaded.get(("orchestrator", name, code_id))
         return found if isinstance(found, Orchestrator) else None
+
+    def peek(self, kind: str, name: str, code_id: str) -> DefinitionRow | None:
+        """The definition with its body, if it is in memory."""
+        return self._packed.get((kind, name, code_id))
 
     def packed(self, kind: str, name: str, code_id: str) -> DefinitionRow:
         """The definition with its body. Blocks the first time. Raises DefinitionMissing."""

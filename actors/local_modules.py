@@ -51,13 +51,21 @@ def is_installed(module_name: str | None) -> bool:
 
 
 def local_modules() -> Iterator[ModuleType]:
-    """The imported modules that other processes may not have, without scripts (which no pickle refers to by
-    name)."""
+    """The imported modules that others may not have; not scripts, which no pickle names."""
     for name, module in list(sys.modules.items()):
-        if name in _SCRIPTS or is_installed(name):
-            continue
-        if type(module) is ModuleType:
+        # Asked for every pickle, of thousands of modules: each is looked into once.
+        known = _verdicts.get(name)
+        if known is None or known[0] is not module:
+            known = _verdicts[name] = (module, _goes_along(name, module))
+        if known[1]:
             yield module
+
+
+_verdicts: dict[str, tuple[object, bool]] = {}
+
+
+def _goes_along(name: str, module: object) -> bool:
+    return type(module) is ModuleType and name not in _SCRIPTS and not is_installed(name)
 
 
 @lru_cache(maxsize=8192)

@@ -6,10 +6,11 @@ earlier try, so the receiver looks for its recorded outcome first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement
+from durable_ray.actors.store.records import IfExists, InstanceRow, Placement
 from durable_ray.orchestrations.events import Message, Payload
 
 ReplyCode = Literal[
@@ -24,11 +25,28 @@ ReplyCode = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What a starter asks for. `named` says whether it chose the ID; `start_at` is a time, `delay` counts from the start (µs)."""
+
+    name: str
+    instance_id: str
+    execution_id: str
+    named: bool
+    input: Payload | None = None
+    version: str | None = None
+    start_at: int | None = None
+    delay: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    placement: Placement | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StartRequest:
-    """Begin an instance. Its `host` is final for a random ID; the registry fills it in for a chosen one."""
+    """Begin an instance. Sent to the partition of a random ID, and to the registry for a chosen one."""
 
     request_id: str
-    new: NewInstance
+    wish: Wish
     if_exists: IfExists = "reject"
     retry: bool = False
     #: Definitions' revision the sender has seen; the host catches up first, so that "deploy, then start" holds.
@@ -78,4 +96,7 @@ class Hello:
     epoch: int
     pid: int
     store: str
-    version: str
+    version: str = ""
+    partitions: int = 0
+    #: The process is about to end: whoever wants the host makes another.
+    leaving: bool = False

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from durable_ray.actors.library import Library
+from durable_ray.actors.messages import Wish
 from durable_ray.actors.placing import choose, host_of
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
-from durable_ray.orchestrations.events import Payload
 from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
 from durable_ray.orchestrations.transition import ChildStart
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a starter asks for. `named` says whether it chose the ID; `start_at` in µs."""
-
-    name: str
-    instance_id: str
-    execution_id: str
-    named: bool
-    input: Payload | None = None
-    version: str | None = None
-    start_at: int | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    placement: Placement | None = None
-    priority: int | None = None
 
 
 class Nursery:
@@ -56,7 +39,7 @@ class Nursery:
             version=known.row.version,
             code_id=known.row.code_id,
             input=wish.input,
-            start_at=wish.start_at,
+            start_at=wish.start_at if wish.delay is None else now + wish.delay,
             tags=wish.tags,
             priority=options.priority if wish.priority is None else wish.priority,
             environment=environment,
@@ -115,4 +98,3 @@ class Nursery:
             environment=new.environment,
             settings=new.settings,
         )
-

@@ -39,8 +39,7 @@ class DefinitionCannotTravel(Exception):
 
 
 class DefinitionCannotLoad(Exception):
-    """A stored definition does not load in this process. Its instances wait until it does; they do not
-    fail."""
+    """A stored definition does not load here; its instances wait until it does, and do not fail."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
@@ -82,13 +81,13 @@ def pack(definition: AnyDefinition, *, job_runtime_env: Mapping[str, Any] | None
         DefinitionCannotTravel: it is a reference, or refers to something that cannot be pickled.
 
     Example:
+        >>> from durable_ray.orchestrations.options import ActivityOptions
+        >>> say_hello = Activity(lambda city: f"Hello {city}!", ActivityOptions("say_hello"))
         >>> unpack(pack(say_hello))("Tokyo")
         'Hello Tokyo!'
     """
     if definition.is_reference:
-        raise DefinitionCannotTravel(
-            definition.name, "only its name is here; register it where its function is"
-        )
+        raise DefinitionCannotTravel(definition.name, "only its name is here; register it where its function is")
     runtime_env = _merged(job_runtime_env or {}, definition.options.runtime_env or {})
     try:
         options_json = _json(definition.options.to_json_dict())
@@ -159,8 +158,7 @@ def unpickle_value(data: bytes) -> object:
 
 
 class PythonPayloads:
-    """The codec between Pythons: JSON wherever it can say the value, else a pickle. Not for gateway and
-    registry."""
+    """The codec between Pythons: JSON where it can say the value, else a pickle. Not for the gateway."""
 
     __slots__ = ()
 
@@ -182,8 +180,8 @@ def _by_value(definition: AnyDefinition) -> bytes:
     except Exception as error:
         raise DefinitionCannotTravel(
             definition.name,
-            f"it, or a local module it uses, holds something that cannot be pickled ({error}); "
-            "make that inside the function that needs it, or install the module on the cluster",
+            f"it uses something that cannot be pickled ({error}); make that inside the function that needs it, "
+            "or install the module it is in on the cluster",
         ) from error
     return f"{_PYTHON}\n".encode() + body
 
@@ -191,9 +189,7 @@ def _by_value(definition: AnyDefinition) -> bytes:
 def _from_value(body: bytes) -> Any:
     python, _, pickled = body.partition(b"\n")
     if python.decode() != _PYTHON:
-        raise ImportError(
-            f"it was packed by Python {python.decode()} and its bytecode means nothing to {_PYTHON}"
-        )
+        raise ImportError(f"it was packed by Python {python.decode()} and its bytecode means nothing to {_PYTHON}")
     return loads(pickled)
 
 

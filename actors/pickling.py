@@ -4,6 +4,8 @@ would fall into.
 What it adds:
 - Local modules travel by value, transitively. cloudpickle's switch for that is global, so it is thrown only
   while one pickle is written.
+- Of a local module that code holds as a whole (`import helpers`) only what some code in the pickle names goes
+  along, as of a function's globals. The lock, client or model that also stands in it stays at home.
 - Type hints written as text (`from __future__ import annotations`) are resolved first, as their names mean
   nothing in the process that loads the class. So a dataclass of a notebook can still be built from JSON
   there.
@@ -25,15 +27,17 @@ import threading
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 import typing_extensions
 
+from durable_ray.actors.bytecode import all_names
 from durable_ray.actors.local_modules import is_installed, local_modules
 from durable_ray.orchestrations.definitions import Definition
 from durable_ray.orchestrations.payloads import is_object_ref, object_ref_refusal
-from durable_ray.orchestrations.signatures import resolved_annotations
+from durable_ray.orchestrations.signatures import bare_hint, resolved_annotations
 
 #: Instances of these, found in every dataclass, mean something only as the very object that `dataclasses`
 #: holds.
@@ -58,10 +62,16 @@ def dumps(value: object, *, root: Definition[..., Any] | None = None, cut: bool 
         PayloadNotSerializable: an `ObjectRef` is in it.
         Exception: whatever the objects in it raise when they are pickled.
     """
-    file = io.BytesIO()
+    named: frozenset[str] = frozenset()
     with _local_modules_by_value():
-        _Pickler(file, root, cut).dump(value)
-    return file.getvalue()
+        while True:
+            file = io.BytesIO()
+            pickler = _Pickler(file, root, cut, named)
+            pickler.dump(value)
+            # Which names the code uses is known once all code was met, and what they bring along is code again.
+            if pickler.names.isdisjoint(pickler.left_out):
+                return file.getvalue()
+            named |= pickler.names
 
 
 def loads(data: bytes) -> Any:
@@ -92,10 +102,15 @@ def import_path(path: str) -> Any:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, root: Definition[..., Any] | None, cut: bool) -> None:
+    """One attempt: `names` are those that the code it met uses, `left_out` those it kept back from modules."""
+
+    def __init__(self, file: io.BytesIO, root: Definition[..., Any] | None, cut: bool, named: frozenset[str]) -> None:
         super().__init__(file)
         self._root = root
         self._cut = cut
+        self._named = named
+        self.names: set[str] = set()
+        self.left_out: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
         if id(obj) in _SENTINELS:
@@ -106,8 +121,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise object_ref_refusal()
         if typing_extensions.is_typeddict(obj) and not is_installed(obj.__module__):
             return _reduced_typeddict(obj)
+        if isinstance(obj, ModuleType) and not is_installed(obj.__name__):
+            return self._reduced_module(obj)
         reduced = super().reducer_override(obj)
+        if isinstance(obj, FunctionType) and isinstance(reduced, tuple):
+            self.names |= all_names(obj.__code__)
         return _with_resolved_hints(obj, reduced) if isinstance(obj, type) else reduced
+
+    def _reduced_module(self, module: ModuleType) -> Any:
+        kept = {name: value for name, value in vars(module).items() if name in self._named}
+        self.left_out |= vars(module).keys() - kept.keys()
+        # In two steps, as the functions in it may lead back to it.
+        return ModuleType, (module.__name__,), kept
 
     def _reduced_definition(self, definition: Definition[..., Any]) -> Any:
         if self._cut:
@@ -128,8 +153,7 @@ def _attribute(owner: Any, qualname: str) -> Any:
 
 
 def _with_resolved_hints(kind: type, reduced: Any) -> Any:
-    """The reduction of a class by value, `(make, args, (its dict, its slots), ...)`, with hints that need
-    no names."""
+    """The reduction of a class, `(make, args, (its dict, its slots), ...)`, with hints free of names."""
     if not isinstance(reduced, tuple) or len(reduced) < 3 or not isinstance(reduced[2], tuple):
         return reduced
     hints = resolved_annotations(kind)
@@ -156,17 +180,13 @@ def _with_type(field: dataclasses.Field[Any], hint: Any) -> dataclasses.Field[An
 
 
 def _reduced_typeddict(kind: Any) -> Any:
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = {name: bare_hint(hint) for name, hint in resolved_annotations(kind).items()}
     required = {name: name in kind.__required_keys__ for name in hints}
     return _make_typeddict, (kind.__name__, kind.__module__, hints, required)
 
 
 def _make_typeddict(name: str, module: str, hints: Mapping[str, Any], required: Mapping[str, bool]) -> Any:
-    marked = {}
-    for key, hint in hints.items():
-        while typing_extensions.get_origin(hint) in (typing.Required, typing.NotRequired):
-            hint = typing.get_args(hint)[0]
-        marked[key] = typing.Required[hint] if required[key] else typing.NotRequired[hint]
+    marked = {key: typing.Required[hint] if required[key] else typing.NotRequired[hint] for key, hint in hints.items()}
     # Through a variable: type checkers want to read a TypedDict's fields in the call.
     make: Any = typing_extensions.TypedDict
     made = make(name, marked)

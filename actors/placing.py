@@ -37,9 +37,7 @@ def environment_of(host: str) -> str:
     return host.partition("@")[2] if host.startswith(_PARTITION) else ""
 
 
-def choose(
-    declared: Placement | None, asked: Placement | None, default: Placement, *, named: bool
-) -> Placement:
+def choose(declared: Placement | None, asked: Placement | None, default: Placement, *, named: bool) -> Placement:
     """The placement: what the starter asks, else what the orchestrator declares, else by who chose the ID.
 
     Random IDs exist to spread load, chosen IDs to be singletons.

@@ -43,8 +43,11 @@ class Activities(Protocol):
     def cancel(self, addresses: Collection[Address]) -> None:
         """Nobody waits for these any more: stop them if that is possible."""
 
-    async def adopt(self) -> set[Address]:
-        """Addresses that survived this host's predecessor (running or done); their results will be told."""
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Their results are durable (or nobody's): they need not be kept."""
+
+    async def adopt(self) -> None:
+        """Find out what survived this host's predecessor: submitting that again does not run it again."""
 
     @property
     def idle(self) -> bool:

@@ -146,7 +146,7 @@ class Residence:
                 continue
             loaded = found.get(instance_id)
             if loaded is None or loaded.row.finished or loaded.row.host != self._host:
-                future.set_result(loaded and loaded.row)
+                future.set_result(None if loaded is None else loaded.row)
             else:
                 future.set_result(self._admit(loaded))
 

@@ -42,7 +42,9 @@ class Turn:
 def started_event(live: Live) -> ev.ExecutionStarted:
     """The first event of an instance that never had a turn."""
     row = live.row
-    return ev.ExecutionStarted(row.name, row.execution_id, row.input, row.version, row.code_id, row.parent, row.generation)
+    return ev.ExecutionStarted(
+        row.name, row.execution_id, row.input, row.version, row.code_id, row.parent, row.generation
+    )
 
 
 def take_turn(live: Live, library: Library, now: int, birth: Birth, receipts_until: int) -> Turn | None:

@@ -23,9 +23,7 @@ class Waiters:
         """A future that is done once the instance has had its first turn."""
         return self._add(self._starts, instance_id)
 
-    def _add(
-        self, waiting: dict[str, set[asyncio.Future[Ending]]], instance_id: str
-    ) -> asyncio.Future[Ending]:
+    def _add(self, waiting: dict[str, set[asyncio.Future[Ending]]], instance_id: str) -> asyncio.Future[Ending]:
         future: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         waiting.setdefault(instance_id, set()).add(future)
         return future

@@ -61,11 +61,8 @@ class Catalog:
         return max(versions, key=lambda entry: entry[0])[1] if versions else None
 
     def changes(self, since: int) -> tuple[int, tuple[AnyDefinition, ...]]:
-        """What was entered or replaced after counter `since`, oldest first, and the counter to ask with
-        next time."""
-        new = sorted(
-            (entry for entry in list(self._entries.values()) if entry[0] > since), key=lambda entry: entry[0]
-        )
+        """The counter to ask with next time, and what was entered after `since`, oldest first."""
+        new = sorted((entry for entry in list(self._entries.values()) if entry[0] > since), key=lambda entry: entry[0])
         return (new[-1][0] if new else since), tuple(definition for _, definition in new)
 
     def __iter__(self) -> Iterator[AnyDefinition]:

@@ -1,13 +1,14 @@
 """Events as text, for the store and the wire.
 
-One document is ``{"v":1,"e":[{"t":"TimerFired","task_id":2},...]}``; a single event is ``{"v":1,"t":"TimerFired",...}``.
-Fields that have their default are left out, so a field that is added later costs older histories nothing.
+One document is ``{"v":1,"e":[{"t":"TimerFired","task_id":2},...]}``; a single event is
+``{"v":1,"t":"TimerFired",...}``. Fields that have their default are left out, so a field that is added later
+costs older histories nothing.
 
 What may be read, in years to come:
 - an older history: what it does not say has its default;
 - a field this release does not know: it is ignored, as a newer release added it with a default;
-- an event or a document version this release does not know: refused, naming the upgrade. To skip an event would be to
-  replay something that did not happen.
+- an event or a document version this release does not know: refused, naming the upgrade. To skip an event
+  would be to replay something that did not happen.
 
 The table of fields is read off the dataclasses once, at import; a test pins the text of every kind of event.
 """
@@ -73,7 +74,7 @@ def decode_event(text: str | bytes) -> Event:
     return _event(_document(text))
 
 
-# --- documents ------------------------------------------------------------------------------------------------
+# --- documents ---
 
 
 def _text(document: dict[str, Any]) -> str:
@@ -97,8 +98,8 @@ def _document(text: str | bytes) -> dict[str, Any]:
         raise UnreadableHistory("the history is damaged: a document without a version")
     if document["v"] > VERSION:
         raise UnreadableHistory(
-            f"the history has the format {document['v']}, this release of durable_ray reads up to {VERSION}: a newer "
-            "release wrote it. Upgrade durable_ray in this process to at least that release"
+            f"the history has the format {document['v']}, this release of durable_ray reads up to {VERSION}: "
+            "a newer release wrote it. Upgrade durable_ray in this process to at least that release"
         )
     return document
 
@@ -108,8 +109,8 @@ def _event(said: Any) -> Event:
     form = _EVENTS.get(kind) if isinstance(kind, str) else None
     if form is None:
         raise UnreadableHistory(
-            f"the history has an event of the kind {kind!r}, which this release of durable_ray does not know: a newer "
-            "release wrote it. Upgrade durable_ray in this process to at least that release"
+            f"the history has an event of the kind {kind!r}, which this durable_ray does not know: "
+            "a newer release wrote it. Upgrade durable_ray in this process to at least that release"
         )
     del said["t"]
     said.pop("v", None)
@@ -121,7 +122,7 @@ def _said(event: Event) -> dict[str, Any]:
     return form.write(event, {"t": form.name})
 
 
-# --- the table of fields ------------------------------------------------------------------------------------------
+# --- the table of fields ---
 
 _Convert = Callable[[Any], Any]
 _MISSING: Any = dataclasses.MISSING
@@ -145,9 +146,9 @@ class _Form:
         self._readers: dict[str, _Convert] = {}
         for field in fields:
             inner = _inner(hints[field.name])
-            if dataclasses.is_dataclass(inner):
+            if isinstance(inner, type) and dataclasses.is_dataclass(inner):
                 form = self if inner is kind else _form(inner)
-                self._nested[field.name] = lambda value, form=form: form.write(value, {})
+                self._nested[field.name] = form.written
                 self._readers[field.name] = form.read
             elif inner is tuple:
                 self._readers[field.name] = tuple
@@ -161,6 +162,9 @@ class _Form:
                 continue
             into[name] = nested[name](field) if name in nested and field is not None else field
         return into
+
+    def written(self, value: Any) -> dict[str, Any]:
+        return self.write(value, {})
 
     def read(self, said: dict[str, Any]) -> Any:
         """The value of which `said` gives the fields. Uses `said` up."""
@@ -176,7 +180,9 @@ class _Form:
                 known = {name: said[name] for name, _ in self._fields if name in said}
                 return self._build(known)
         except (TypeError, AttributeError) as error:
-            raise UnreadableHistory(f"the history is damaged: no {self.name} can be read from {said!r}") from error
+            raise UnreadableHistory(
+                f"the history is damaged: no {self.name} can be read from {said!r}"
+            ) from error
 
     def _build(self, known: dict[str, Any]) -> Any:
         return self.kind(**known)
@@ -194,7 +200,9 @@ class _PolicyForm(_Form):
         return policy
 
 
-_DEFAULT_POLICY = {field.name: getattr(RetryPolicy(), field.name) for field in dataclasses.fields(RetryPolicy)}
+_DEFAULT_POLICY = {
+    field.name: getattr(RetryPolicy(), field.name) for field in dataclasses.fields(RetryPolicy)
+}
 _FORMS: dict[type, _Form] = {}
 
 
@@ -205,7 +213,7 @@ def _form(kind: type[Any]) -> _Form:
 
 
 def _inner(hint: Any) -> Any:
-    """The type that matters of a hint: ``FailureDetails | None`` -> FailureDetails, ``tuple[int, ...]`` -> tuple."""
+    """What matters of a hint: ``FailureDetails | None`` -> FailureDetails, ``tuple[int, ...]`` -> tuple."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
     return typing.get_origin(hint) or hint

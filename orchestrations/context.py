@@ -1,7 +1,8 @@
 """What an orchestrator may ask for: the one object that its code is given.
 
-Every method that asks answers at once with a task; awaiting it (or yielding it, in a generator) waits for history to
-bring the result. Names and behaviour are those of Durable Functions' Python SDK and of durabletask-python.
+Every method that asks answers at once with a task; awaiting it (or yielding it, in a generator) waits for
+history to bring the result. Names and behaviour are those of Durable Functions' Python SDK and of
+durabletask-python.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class ContinueAsNew(BaseException):
-    """Ends the code that called `continue_as_new`. A `BaseException`, so that ``except Exception`` cannot swallow it."""
+    """Ends the code that called `continue_as_new`. A `BaseException`: user code must not swallow it."""
 
 
 class OrchestrationContext(Surroundings):
@@ -53,7 +54,8 @@ class OrchestrationContext(Surroundings):
             result_type: read the result as this type; by default as the activity's return hint.
 
         Returns:
-            A task. It raises `ActivityFailed` if the last attempt failed. Cancelling it asks the activity to stop.
+            A task. It raises `ActivityFailed` if the last attempt failed. Cancelling it asks the activity to
+            stop.
 
         Raises:
             ValueError: `activity` is neither decorated nor a name.
@@ -61,7 +63,9 @@ class OrchestrationContext(Surroundings):
         name, policy, hint = _called(activity, "activity", retry_policy, result_type)
         return self._given(self._work.call_activity(name, input_, policy, hint))
 
-    def call_activity_with_retry(self, activity: Any, retry_options: Any, input_: object = None) -> asyncio.Future[Any]:
+    def call_activity_with_retry(
+        self, activity: Any, retry_options: Any, input_: object = None
+    ) -> asyncio.Future[Any]:
         """As `call_activity`, in Azure's spelling."""
         return self.call_activity(activity, input_, retry_policy=retry_policy_of(retry_options))
 
@@ -86,8 +90,8 @@ class OrchestrationContext(Surroundings):
             result_type: read the result as this type; by default as the orchestrator's return hint.
 
         Returns:
-            A task. It raises `SubOrchestrationFailed` if the child failed, was terminated or could not be started.
-            Cancelling it stops the waiting, not the child.
+            A task. It raises `SubOrchestrationFailed` if the child failed, was terminated or could not be
+            started. Cancelling it stops the waiting, not the child.
         """
         name, policy, hint = _called(orchestrator, "orchestrator", retry_policy, result_type)
         return self._given(self._work.call_child(name, input_, instance_id, version, policy, hint))
@@ -102,7 +106,9 @@ class OrchestrationContext(Surroundings):
     ) -> asyncio.Future[Any]:
         """As `call_sub_orchestrator`, in Azure's spelling."""
         policy = retry_policy_of(retry_options)
-        return self.call_sub_orchestrator(orchestrator, input_, instance_id, version=version, retry_policy=policy)
+        return self.call_sub_orchestrator(
+            orchestrator, input_, instance_id, version=version, retry_policy=policy
+        )
 
     def start_orchestration(
         self,
@@ -112,7 +118,7 @@ class OrchestrationContext(Surroundings):
         *,
         version: str | None = None,
     ) -> str:
-        """Start another orchestrator and do not wait for it (.NET's `StartNewOrchestration`); answers its ID."""
+        """Start another orchestrator and go on (.NET's `StartNewOrchestration`); answers its ID."""
         name, _, _ = _called(orchestrator, "orchestrator", None, None)
         number = self._work.start_detached(name, input_, instance_id, version)
         return instance_id or child_instance_id(self.instance_id, self.execution_id, number)
@@ -137,8 +143,8 @@ class OrchestrationContext(Surroundings):
     ) -> asyncio.Future[Any]:
         """Wait for an event that somebody raises for this instance.
 
-        Events are matched by name without regard to case, and served first come, first served: one that arrived
-        before it was waited for is kept.
+        Events are matched by name without regard to case, and served first come, first served: one that
+        arrived before it was waited for is kept.
 
         Args:
             name: the event's name.
@@ -150,7 +156,7 @@ class OrchestrationContext(Surroundings):
         return self._given(self._work.wait_for_event(name, limit, default, data_type))
 
     def send_event(self, instance_id: str, name: str, data: object = None) -> None:
-        """Raise an event for another instance, exactly once. It is dropped if that instance is absent or finished."""
+        """Raise an event for another instance, exactly once; dropped if that one is absent or finished."""
         self._work.send_event(instance_id, name, data)
 
     def task_all(self, tasks: Iterable[Any]) -> asyncio.Future[Any]:
@@ -165,11 +171,7 @@ class OrchestrationContext(Surroundings):
 
         The others go on and may be waited for again.
         """
-        given = list(tasks)
-        futures = self._futures(given)
-        if not futures and not self._work.loop.inert:
-            raise ValueError("task_any needs at least one task, or it would wait for ever")
-        return self._given(AnyTask(futures, loop=self._work.loop))
+        return self._given(self._first_of(self._futures(tasks)))
 
     def continue_as_new(self, input_: object, *, save_events: bool = True) -> None:
         """End this execution now and begin anew with `input_` and an empty history. Does not return.
@@ -190,15 +192,21 @@ class OrchestrationContext(Surroundings):
         if not self._work.loop.inert:
             self._work.custom_status = self._work.codec.encode(status)
 
-    # --- how tasks are handed out and taken back ----------------------------------------------------------------------------
+    # --- how tasks are handed out and taken back ---
 
-    def _given(self, future: asyncio.Future[Any]) -> Any:
+    def _given(self, future: asyncio.Future[Any]) -> asyncio.Future[Any]:
         """What code gets for `future`; generator code gets something else (see `generators.py`)."""
         return future
 
     def _future(self, task: Any) -> asyncio.Future[Any]:
         """The future of something that code gave back."""
-        return asyncio.ensure_future(task)
+        future: asyncio.Future[Any] = asyncio.ensure_future(task)
+        return future
+
+    def _first_of(self, futures: Sequence[asyncio.Future[Any]]) -> AnyTask:
+        if not futures:
+            raise ValueError("task_any needs at least one task, or it would wait for ever")
+        return AnyTask(futures, loop=self._work.loop)
 
     def _futures(self, tasks: Iterable[Any]) -> Sequence[asyncio.Future[Any]]:
         if self._work.loop.inert:
@@ -231,7 +239,9 @@ def _called(
     if not isinstance(name, str):
         if isinstance(target, Callable):  # type: ignore[arg-type]
             called = getattr(target, "__name__", repr(target))
-            raise ValueError(f"{called} is a plain function: decorate it with @{kind}, or pass the {kind}'s name")
+            raise ValueError(
+                f"{called} is a plain function: decorate it with @{kind}, or pass the {kind}'s name"
+            )
         raise ValueError(f"an {kind} is called by its decorated function or its name, not by {target!r}")
     if policy is None:
         policy = getattr(getattr(target, "options", None), "retry_policy", None)

@@ -141,7 +141,5 @@ def _named(function: Any, declared: Mapping[str, Any]) -> dict[str, Any]:
     if name is None:
         name = getattr(function, "__name__", repr(function))
         if name == "<lambda>":
-            raise TypeError(
-                "a lambda has no name to be registered and found by; use def, or give it name=..."
-            )
+            raise TypeError("a lambda has no name to be registered and found by; use def, or give it name=...")
     return {**declared, "name": name}

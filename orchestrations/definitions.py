@@ -73,8 +73,7 @@ class Definition(Generic[P, R]):
 
     @property
     def hints(self) -> Hints:
-        """The types of input and output; read when first needed, as they may name classes defined further
-        down."""
+        """The types of input and output, read when first needed: they may name classes defined later."""
         if self._hints is None:
             assert self.fn is not None, "a reference is made with its hints"
             self._hints = read_hints(self.fn, self.shape)
@@ -153,9 +152,7 @@ def _check_function(fn: object, kind: Kind) -> None:
     if isinstance(fn, Definition):
         raise TypeError(f"{fn!r} is already an {fn.kind}; decorate a function once")
     if type(fn).__module__.split(".")[0] == "ray":
-        raise TypeError(
-            f"@{kind} goes on the plain function, not on what @ray.remote made of it; drop @ray.remote"
-        )
+        raise TypeError(f"@{kind} goes on the plain function, not on what @ray.remote made of it; drop @ray.remote")
     if not inspect.isfunction(fn):
         what = "a class" if isinstance(fn, type) else f"a {type(fn).__name__}"
         raise TypeError(f"@{kind} needs a function made with def, not {what}; wrap it in one")

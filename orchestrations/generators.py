@@ -1,8 +1,9 @@
 """Generator orchestrators: code written for Azure's Python SDK runs as it is.
 
-There, a task's `result` is a property (``winner.result``); on an asyncio future it is a method. One object cannot be both,
-so generator code is handed a thin `GeneratorTask` around the same future, and a small driver awaits what it yields. The
-engine underneath knows nothing of the difference. durabletask-python's names (`get_result`, `is_complete`, ...) work too.
+There, a task's `result` is a property (``winner.result``); on an asyncio future it is a method. One object
+cannot be both, so generator code is handed a thin `GeneratorTask` around the same future, and a small driver
+awaits what it yields. The engine underneath knows nothing of the difference. durabletask-python's names
+(`get_result`, `is_complete`, ...) work too.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class RetryOptions(RetryPolicy):
 
 
 class GeneratorTask:
-    """What generator code yields: a task with Azure's properties. Equal to itself only, so ``winner == timer`` works."""
+    """What generator code yields: a task with Azure's properties; ``winner == timer`` compares identity."""
 
     __slots__ = ("_value", "future")
 
@@ -76,7 +77,7 @@ class GeneratorTask:
 
     @property
     def result(self) -> Any:
-        """The result; as in Azure's SDK None before it is there, and the exception itself if the task failed."""
+        """The result; as in Azure's SDK None before it is there, and the exception if the task failed."""
         if not self.future.done() or self.future.cancelled():
             return None
         error = self.future.exception()
@@ -131,9 +132,10 @@ class GeneratorContext(OrchestrationContext):
     def task_any(self, tasks: Any) -> Any:
         """As `OrchestrationContext.task_any`: yields the winning task, the same object that was passed in."""
         given = list(tasks)
-        return GeneratorAny(super().task_any(given).future, given)
+        futures = self._futures(given)
+        return GeneratorAny(self._first_of(futures), given)
 
-    def _given(self, future: asyncio.Future[Any]) -> Any:
+    def _given(self, future: asyncio.Future[Any]) -> Any:  # not a future, and that is the point
         return GeneratorTask(future)
 
     def _future(self, task: Any) -> asyncio.Future[Any]:
@@ -155,7 +157,10 @@ async def drive(generator: Generator[Any, Any, Any]) -> Any:
             except asyncio.CancelledError:
                 if not _was_cancelled(yielded):
                     raise
-                step, argument = generator.throw, TaskCanceled(f"a cancelled task was waited for: {yielded!r}")
+                step, argument = (
+                    generator.throw,
+                    TaskCanceled(f"a cancelled task was waited for: {yielded!r}"),
+                )
             except Exception as error:
                 step, argument = generator.throw, error
     finally:
@@ -168,7 +173,9 @@ async def _awaited(yielded: Any) -> Any:
     if isinstance(yielded, asyncio.Future) or hasattr(yielded, "__await__"):
         return await yielded
     if isinstance(yielded, (list, tuple)):
-        raise TypeError("a generator orchestrator yields one task; for several: yield context.task_all([...])")
+        raise TypeError(
+            "a generator orchestrator yields one task; for several: yield context.task_all([...])"
+        )
     raise TypeError(
         f"a generator orchestrator yields tasks (what context.call_activity(...) and its like return), "
         f"not {type(yielded).__name__}: {yielded!r}"

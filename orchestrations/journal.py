@@ -1,9 +1,9 @@
 """The book of an execution: what its code asked for, set against what history says it asked for.
 
-Code emits commands, each with the next number. In replay every command must find its record in history before the turn
-that emitted it ends, and every record must find its command: anything else means that the code is not what it was. Kind,
-name and target are compared; inputs are not, because a harmless change (a new field, another order of keys) would then
-break instances that replay well.
+Code emits commands, each with the next number. In replay every command must find its record in history before
+the turn that emitted it ends, and every record must find its command: anything else means that the code is
+not what it was. Kind, name and target are compared; inputs are not, because a harmless change (a new field,
+another order of keys) would then break instances that replay well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ Encode = Callable[[object], Payload]
 
 #: The events by which the runtime records commands.
 Record = (
-    ev.ActivityScheduled | ev.ActivityCanceled | ev.ChildScheduled | ev.TimerCreated | ev.TimerCanceled | ev.EventSent
+    ev.ActivityScheduled
+    | ev.ActivityCanceled
+    | ev.ChildScheduled
+    | ev.TimerCreated
+    | ev.TimerCanceled
+    | ev.EventSent
 )
 
 _COMMAND_OF: dict[type, type] = {
@@ -40,7 +45,7 @@ class Adopter(Protocol):
     """Who numbers commands by content instead of by order (see `rewinding.py`)."""
 
     def adopt(self, command: Command) -> int | None:
-        """The number of the record that `command` has in the void part of history; None if it has none there."""
+        """The number of the record of `command` in the void part of history; None if it has none there."""
 
 
 class Journal:
@@ -63,7 +68,7 @@ class Journal:
         self._recorded: frozenset[int] | set[int] = frozenset()
         self._strict = False
 
-    # --- the host's side --------------------------------------------------------------------------------------------------
+    # --- the host's side ---
 
     def open(self, events: Sequence[Event], *, replaying: bool) -> None:
         """Begin to read `events`; in replay they are what the code has to agree with."""
@@ -97,8 +102,8 @@ class Journal:
             )
         if not agree(command, record):
             raise NonDeterminismError(
-                f"history says at event #{self.event} that the code {describe(record)}, but the code running now "
-                f"{describe(command)} there.{REMEDY}"
+                f"history says at event #{self.event} that the code {describe(record)}, but the code running "
+                f"now {describe(command)} there.{REMEDY}"
             )
 
     def end_turn(self) -> None:
@@ -106,8 +111,8 @@ class Journal:
         if self._strict and self._new and self.adopter is None:
             command = next(iter(self._new.values()))
             raise NonDeterminismError(
-                f"the code running now {describe(command)} before event #{self.event} of history, where history "
-                f"records nothing of the kind.{REMEDY}"
+                f"the code running now {describe(command)} before event #{self.event} of history, where "
+                f"history records nothing of the kind.{REMEDY}"
             )
 
     def settled(self, record: Record) -> bool:
@@ -126,11 +131,11 @@ class Journal:
         others = [describe(command) for command in self._new.values()]
         return f" It {others[0]} instead." if others else ""
 
-    # --- the code's side --------------------------------------------------------------------------------------------------
+    # --- the code's side ---
 
     def payload(self, encode: Encode, value: object) -> Payload | None:
-        """`value` encoded for the next command; None where history has it already and nobody would look at it."""
-        if value is None or self.next_id in self._recorded and self.adopter is None:
+        """`value` encoded for the next command; None where history has it and nobody would look at it."""
+        if value is None or (self.next_id in self._recorded and self.adopter is None):
             return None
         try:
             return encode(value)
@@ -191,7 +196,10 @@ def describe(thing: Record | Command) -> str:
     match thing:
         case cmd.ScheduleActivity(name=name) | ev.ActivityScheduled(name=name):
             return f"called activity {name!r} {number}"
-        case cmd.ScheduleChild(name=name, instance_id=target) | ev.ChildScheduled(name=name, instance_id=target):
+        case (
+            cmd.ScheduleChild(name=name, instance_id=target)
+            | ev.ChildScheduled(name=name, instance_id=target)
+        ):
             return f"called sub-orchestration {name!r}{f' as {target!r}' if target else ''} {number}"
         case cmd.SendEvent(name=name, instance_id=target) | ev.EventSent(name=name, instance_id=target):
             return f"sent event {name!r} to {target!r} {number}"
@@ -205,8 +213,9 @@ def describe(thing: Record | Command) -> str:
 
 #: The last sentences of every such error: why it usually happens and what helps.
 REMEDY = (
-    " Usual causes: the orchestrator was changed while this instance ran, or it reads something that differs from run to "
-    "run (the clock, random numbers, environment, a global, the order of a set). Deploy such a change as a new version "
-    "(version=...), so that running instances keep the code they began with; use ctx.current_utc_datetime, ctx.random "
-    "and ctx.new_uuid(); do everything else in activities. Once the code agrees with history again, rewind the instance."
+    " Usual causes: the orchestrator was changed while this instance ran, or it reads something that differs "
+    "from run to run (the clock, random numbers, environment, a global, the order of a set). Deploy such a "
+    "change as a new version (version=...), so that running instances keep the code they began with; use "
+    "ctx.current_utc_datetime, ctx.random and ctx.new_uuid(); do everything else in activities. Once the "
+    "code agrees with history again, rewind the instance."
 )

@@ -1,12 +1,15 @@
 """The deterministic event loop: plain asyncio, driven by history instead of by the world.
 
-Orchestrator code may use `asyncio.sleep`, `gather`, `timeout`, `TaskGroup`, queues and locks as it is used to; what makes
-that repeatable is all here:
+Orchestrator code may use `asyncio.sleep`, `gather`, `timeout`, `TaskGroup`, queues and locks as it is used
+to; what makes that repeatable is all here:
 
-- callbacks run in the order they were scheduled, in rounds, and nothing else runs: no selector, no clock, no thread;
-- time stands still within a turn, and a delayed callback is a durable timer (`Timers` below), not a heap of deadlines;
-- tasks and futures hash by creation number, so that every set of them iterates alike in every process. asyncio keeps
-  tasks in sets in `wait`, `as_completed` and `TaskGroup`, and the order of those sets decides what is cancelled first.
+- callbacks run in the order they were scheduled, in rounds, and nothing else runs: no selector, no clock, no
+  thread;
+- time stands still within a turn, and a delayed callback is a durable timer (`Timers` below), not a heap of
+  deadlines;
+- tasks and futures hash by creation number, so that every set of them iterates alike in every process.
+  asyncio keeps tasks in sets in `wait`, `as_completed` and `TaskGroup`, and the order of those sets decides
+  what is cancelled first.
 
 What replay could not repeat (I/O, threads, executors, signals, subprocesses) is refused with a sentence.
 """
@@ -19,74 +22,19 @@ import sys
 import zlib
 from asyncio import events
 from collections.abc import Callable, Coroutine
-from types import CodeType, FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any
 
-from durable_ray.orchestrations.failures import Evicted, NotDeterministic
+from durable_ray.orchestrations import asyncio_gaps as gaps
+from durable_ray.orchestrations.failures import NotDeterministic
+from durable_ray.orchestrations.handles import Handle, TimerHandle, Timers
 from durable_ray.orchestrations.tasks import InertTask, OrderedFuture, OrderedGathering, OrderedTask
 
 _SECOND = 1_000_000
 
-#: The order number is the low part of a hash, so that small sets iterate in creation order. Above it stands a salt by
-#: execution: asyncio keeps every task of the process in one WeakSet, which would be quadratic if all instances' first
-#: tasks had the hash 1.
+#: The order number is the low part of a hash, so that small sets iterate in creation order. Above it stands a
+#: salt by execution: asyncio keeps every task of the process in one WeakSet, which would be quadratic if all
+#: instances' first tasks had the hash 1.
 _SALT_SHIFT = 20
-
-
-class Timers(Protocol):
-    """Where delayed callbacks go: to whoever can make them durable."""
-
-    def arm(self, fire_at: int, handle: TimerHandle) -> int:
-        """Ask for `handle` to be fired at `fire_at` (µs); answers the timer's number."""
-
-    def disarm(self, number: int) -> None:
-        """The timer of that number is no longer wanted."""
-
-
-class Handle(asyncio.Handle):
-    """A callback that will run in this turn. As asyncio's, without its debugging baggage."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        callback: Callable[..., object] | None,
-        args: tuple[Any, ...],
-        loop: DeterministicLoop,
-        context: contextvars.Context | None,
-    ) -> None:
-        self._callback = callback
-        self._args = args
-        self._loop = loop
-        self._context = contextvars.copy_context() if context is None else context
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-
-    def cancel(self) -> None:
-        """Do not run the callback any more."""
-        self._cancelled = True
-        self._callback = None
-        self._args = ()
-
-
-class TimerHandle(Handle):
-    """A callback that waits for a durable timer."""
-
-    __slots__ = ("_number", "_when")
-
-    _when: float
-    _number: int
-
-    def when(self) -> float:
-        """When it is due, on the loop's clock (seconds since the epoch)."""
-        return self._when
-
-    def cancel(self) -> None:
-        """Do not run the callback any more; the timer, if it has not fired, is cancelled."""
-        if not self._cancelled:
-            super().cancel()
-            self._loop.disarm(self._number)
 
 
 class DeterministicLoop(asyncio.AbstractEventLoop):
@@ -97,7 +45,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         seed: what distinguishes this execution from all others (any text).
         on_error: told of what asyncio would log (a failed callback, a failure nobody looked at).
 
-    `now` is the loop's clock in µs; whoever drives the loop sets it. While `inert`, nothing that code does counts.
+    `now` is the loop's clock in µs; whoever drives the loop sets it. While `inert`, nothing that code does
+    counts.
     """
 
     __slots__ = ("_batch", "_live", "_on_error", "_order", "_ready", "_sweep_at", "_timers", "inert", "now")
@@ -113,16 +62,16 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._sweep_at = 16
         self._batch: dict[int, OrderedTask] | None = None
 
-    # --- what drives it ---------------------------------------------------------------------------------------------------
+    # --- what drives it ---
 
     def enter(self) -> Surroundings:
-        """Become the running loop of this thread; undo with `leave`. Works inside another loop's callback or task."""
+        """Become this thread's running loop until `leave`; another loop's callback or task may be running."""
         outer = events._get_running_loop()
         task = None if outer is None else asyncio.current_task(outer)
         if outer is not None and task is not None:
             asyncio.tasks._leave_task(outer, task)
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=_abandon)
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._abandon)
         events._set_running_loop(self)
         return outer, task, hooks
 
@@ -143,6 +92,10 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
                     continue
                 try:
                     handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]
+                except SystemExit:
+                    # asyncio lets it through, besides giving it to the task that raised it. There it is a failure
+                    # like any other; here it would take the whole process along.
+                    pass
                 except Exception as error:
                     message = f"an exception escaped from the callback {handle._callback!r}"
                     self.call_exception_handler({"message": message, "exception": error, "handle": handle})
@@ -156,7 +109,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             callback, args = handle._callback, handle._args
             # A fired handle is spent: asyncio.sleep cancels its own when it is done, and that must not count.
             handle._cancelled = True
-            self._ready.append(Handle(callback, args, self, handle._context))
+            self._ready.append(Handle(callback, tuple(args), self, handle._context))
 
     def disarm(self, number: int) -> None:
         """Cancel the durable timer of that number."""
@@ -168,16 +121,30 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._order += 1
         return self._order
 
+    def sweep(self) -> None:
+        """Let go of finished tasks; asyncio reports those that failed and that nobody looked at."""
+        self._live = self.unfinished()
+
     def unfinished(self) -> list[OrderedTask]:
         """The tasks that are not done, in the order they were created."""
         return [task for task in self._live if not task.done()]
+
+    def _abandon(self, generator: Any) -> None:
+        """Close an async generator that was dropped half-way, from wherever the garbage collector found it."""
+        inert, self.inert = self.inert, True
+        surroundings = self.enter()
+        try:
+            gaps.abandon(generator)
+        finally:
+            self.leave(surroundings)
+            self.inert = inert
 
     def forget(self) -> None:
         """Let go of all callbacks and tasks."""
         self._ready.clear()
         self._live.clear()
 
-    # --- asyncio's interface ------------------------------------------------------------------------------------------------
+    # --- asyncio's interface ---
 
     def time(self) -> float:
         """The orchestration's time, in seconds since the epoch."""
@@ -192,7 +159,11 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run `callback` after `delay` seconds, on a durable timer."""
         return self._call_at(self.now + round(delay * _SECOND), callback, args, context)
@@ -202,13 +173,21 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         return self._call_at(self.now + delay, callback, args, None)
 
     def call_at(  # type: ignore[override]
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run `callback` at `when` (seconds since the epoch), on a durable timer."""
         return self._call_at(round(when * _SECOND), callback, args, context)
 
     def _call_at(
-        self, at: int, callback: Callable[..., object], args: tuple[Any, ...], context: contextvars.Context | None
+        self,
+        at: int,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
     ) -> TimerHandle:
         handle = TimerHandle(callback, args, self, context)
         handle._when = at / _SECOND
@@ -221,10 +200,10 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future of this loop."""
-        if sys._getframe(1).f_code is _WRAP_FUTURE:
+        if sys._getframe(1).f_code is gaps.WRAP_FUTURE:
             raise NotDeterministic(
-                "an orchestrator cannot await what runs outside of it (a Ray ObjectRef or a concurrent future): its "
-                "result is in no history. Await it in an activity, and call that activity"
+                "an orchestrator cannot await what runs outside of it (a Ray ObjectRef, a concurrent future): "
+                "no history has its result. Await it in an activity, and call that activity"
             )
         return OrderedFuture(loop=self)
 
@@ -241,8 +220,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             coro.close()
             return InertTask(loop=self)
         caller = sys._getframe(1)
-        if caller.f_code in _ENSURE_FUTURE:
-            batch = _awaited_together(caller)
+        if caller.f_code in gaps.ENSURE_FUTURE:
+            batch = gaps.awaited_together(caller)
             if batch is not None:
                 return self._one_of(batch, coro)
         return self._new_task(coro, name, context, options)
@@ -255,25 +234,26 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         options: dict[str, Any] | None = None,
     ) -> OrderedTask:
         order = self.next_order()
-        # asyncio numbers default names process-wide; a name that code may read has to be the same on every replay.
+        # asyncio numbers default names process-wide; a name that code may read has to be the same on every
+        # replay.
         name = f"Task-{order & ((1 << _SALT_SHIFT) - 1)}" if name is None else name
         task = OrderedTask(order, coro, loop=self, name=name, context=context, **(options or {}))
         self._live.append(task)
         if len(self._live) > self._sweep_at:
-            self._live = self.unfinished()
+            self.sweep()
             self._sweep_at = max(16, 2 * len(self._live))
         return task
 
     def _one_of(self, batch: object, coro: Coroutine[Any, Any, Any]) -> OrderedTask:
-        """The task of one of the coroutines given to `as_completed`, all of which begin in the order they were given."""
+        """The task of one of the coroutines given to `as_completed`, which begin in the order given."""
         if self._batch is None or id(coro) not in self._batch:
-            self._batch = {id(each): self._new_task(each) for each in _in_order(batch, coro)}
+            self._batch = {id(each): self._new_task(each) for each in gaps.in_order(batch, coro)}
         return self._batch.pop(id(coro))
 
     def get_debug(self) -> bool:
-        """Always False. asyncio asks whenever it makes a future, which is how `gather`'s get their creation number."""
+        """Always False. asyncio asks whenever it makes a future: so `gather`'s get their creation number."""
         frame = sys._getframe(1)
-        if frame.f_code is _GATHERING:
+        if frame.f_code is gaps.GATHERING:
             OrderedGathering.adopt(frame.f_locals["self"], self.next_order())
         return False
 
@@ -309,65 +289,6 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
 Surroundings = tuple[asyncio.AbstractEventLoop | None, "asyncio.Task[Any] | None", Any]
 
-
-def _codes(*functions: object) -> frozenset[CodeType]:
-    return frozenset(function.__code__ for function in functions if hasattr(function, "__code__"))
-
-
-_ENSURE_FUTURE = _codes(asyncio.ensure_future, getattr(asyncio.tasks, "_ensure_future", None))
-_AS_COMPLETED: CodeType = asyncio.as_completed.__code__
-_WRAP_FUTURE: CodeType = asyncio.wrap_future.__code__
-_GATHERING: CodeType = asyncio.tasks._GatheringFuture.__init__.__code__  # type: ignore[attr-defined]
-
-
-def _awaited_together(frame: FrameType | None) -> object | None:
-    """What was given to `as_completed`, if that is who asks for a task.
-
-    It puts bare coroutines, which hash by address, into a set before it makes tasks of them: in another process they
-    would start in another order.
-    """
-    for _ in range(5):
-        if frame is None:
-            return None
-        if frame.f_code is _AS_COMPLETED:
-            return next(iter(frame.f_locals.values()), None)
-        frame = frame.f_back
-    return None
-
-
-def _in_order(batch: Any, coro: object) -> list[Coroutine[Any, Any, Any]]:
-    ordered = not isinstance(batch, (set, frozenset)) and iter(batch) is not batch
-    coroutines = list({id(each): each for each in batch if asyncio.iscoroutine(each)}.values()) if ordered else []
-    if not any(each is coro for each in coroutines):
-        raise NotDeterministic(
-            "asyncio.as_completed starts bare awaitables of a set or an iterator in an order that another process "
-            "would not repeat; give it a list, or tasks: as_completed([asyncio.create_task(c) for c in ...])"
-        )
-    return coroutines
-
-
-def _abandon(generator: Any) -> None:
-    """Close an async generator that was dropped half-way. When that happens is up to the garbage collector, so nothing
-    it does counts: its `finally` blocks run, its awaits do not."""
-    closing = generator.aclose()
-    try:
-        closing.send(None)
-        closing.throw(Evicted("an abandoned async generator cannot wait; use contextlib.aclosing"))
-    except (StopIteration, StopAsyncIteration, Evicted, Exception):
-        return
-
-
-def _refuse(name: str) -> Callable[..., NoReturn]:
-    def refused(self: object, *args: object, **kwargs: object) -> NoReturn:
-        raise NotDeterministic(
-            f"an orchestrator must do the same on every replay, so its event loop has no {name}(): I/O, threads, "
-            "processes and signals belong into an activity. Do this in an activity and call it with ctx.call_activity"
-        )
-
-    refused.__name__ = name
-    return refused
-
-
 for _name, _member in vars(asyncio.AbstractEventLoop).items():
     if callable(_member) and not _name.startswith("_") and _name not in vars(DeterministicLoop):
-        setattr(DeterministicLoop, _name, _refuse(_name))
+        setattr(DeterministicLoop, _name, gaps.no_such_method(_name))

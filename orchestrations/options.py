@@ -99,9 +99,7 @@ class ActivityOptions:
                 f"local=True runs in the host itself, which cannot give {', '.join(placed)}; drop one of them"
             )
         if self.local and self.detached:
-            raise ValueError(
-                "local=True and detached=True exclude each other: inside the host, or outliving it"
-            )
+            raise ValueError("local=True and detached=True exclude each other: inside the host, or outliving it")
         if self.detached and self.max_calls is not None:
             raise ValueError(
                 "max_calls recycles the workers of tasks; a detached activity has a process of its own anyway"
@@ -109,8 +107,7 @@ class ActivityOptions:
 
     @property
     def placement(self) -> ActivityPlacement:
-        """Where the activity runs: in a shared worker, as a Ray task, in the host, or in an actor of its
-        own."""
+        """Where it runs: in a shared worker, as a Ray task, in the host, or in an actor of its own."""
         if self.local:
             return "local"
         if self.detached:
@@ -181,9 +178,7 @@ class OrchestratorOptions:
             raise ValueError(f"version is a text, not {self.version!r}")
         if self.placement not in (None, "dedicated", "shared"):
             raise ValueError(f"placement is 'dedicated', 'shared' or None, not {self.placement!r}")
-        asked = [
-            n for n in ("num_cpus", "memory", "resources", "runtime_env") if getattr(self, n) is not None
-        ]
+        asked = [n for n in ("num_cpus", "memory", "resources", "runtime_env") if getattr(self, n) is not None]
         if self.placement == "shared" and asked:
             raise ValueError(
                 f"a shared instance has no actor of its own to give {', '.join(asked)} to; use 'dedicated'"

@@ -53,8 +53,7 @@ class PayloadError(Exception):
 
 
 class PayloadNotSerializable(PayloadError, TypeError):
-    """The value can be written neither as JSON nor, where that is allowed, as a pickle. The message names
-    the place."""
+    """Neither JSON nor, where allowed, a pickle can say the value; the message names the place."""
 
 
 class PayloadNotReadable(PayloadError):
@@ -120,8 +119,8 @@ def decode(payload: Payload, hint: Any = None, *, unpickler: Callable[[bytes], o
         PayloadNotReadable: the payload is pickled and cannot be read here.
 
     Example:
-        >>> decode('["2024-05-01"]', list[datetime.date])
-        [datetime.date(2024, 5, 1)]
+        >>> decode('["red"]', set[str])
+        {'red'}
     """
     if payload.startswith(PICKLED):
         return _decode_pickled(payload, unpickler)
@@ -173,8 +172,7 @@ def from_json_text(text: str | bytes) -> Payload:
 
 
 def _keeps_its_keys(value: object, depth: int = 0) -> bool:
-    """Whether JSON would give every plain dict in `value` its own keys back, and the parser could read it
-    at all."""
+    """Whether every plain dict in `value` would get its own keys back, and `decode` could read it at all."""
     kind = type(value)
     if kind in _ATOMS:
         return True
@@ -236,18 +234,20 @@ _REMEDY = "return a dataclass, a pydantic model or plain JSON values instead"
 
 def _offenders(root: object) -> Iterator[tuple[str, str]]:
     """Where JSON fails, as (path, reason): walked only once it is known that it does."""
-    stack: list[tuple[str, object, tuple[int, ...]]] = [("$", root, ())]
+    # The last part of an entry: whether a dataclass's field types repair the keys.
+    stack: list[tuple[str, object, tuple[int, ...], bool]] = [("$", root, (), False)]
     found = 0
     while stack and found < _MAX_OFFENDERS:
-        path, value, above = stack.pop()
-        if type(value) in _ATOMS - {str}:
-            continue
+        path, value, above, typed = stack.pop()
+        reason: str | None = None
         if id(value) in above:
-            reason: str | None = "it contains itself"
+            reason = "it contains itself"
+        elif (parts := _parts(value)) is None:
+            reason = _refusal(value)
         else:
-            parts = _parts(value)
-            reason = _refusal(value) if parts is None else _odd_key(value)
-            stack.extend((path + step, part, (*above, id(value))) for step, part in reversed(parts or ()))
+            reason = None if typed else _odd_key(value)
+            typed = typed or dataclasses.is_dataclass(value)
+            stack.extend((path + step, part, (*above, id(value)), typed) for step, part in reversed(parts))
         if reason is not None:
             found += 1
             yield path, reason
@@ -266,11 +266,7 @@ def _parts(value: object) -> list[tuple[str, object]] | None:
 
 def _odd_key(value: object) -> str | None:
     odd = next((key for key in value if not isinstance(key, str)), None) if isinstance(value, dict) else None
-    return (
-        None
-        if odd is None
-        else f"its key {odd!r} is {_name(type(odd))} and would come back as text; use str keys"
-    )
+    return None if odd is None else f"its key {odd!r} is {_name(type(odd))} and would come back as text; use str keys"
 
 
 def _refusal(value: object) -> str | None:
@@ -313,16 +309,22 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 def _new_adapter(hint: Any) -> TypeAdapter[Any]:
     try:
         if hasattr(hint, "__pydantic_config__") or hasattr(hint, "model_config"):
-            return TypeAdapter(hint)
+            return _complete(TypeAdapter(hint))
         # pydantic refuses a config beside a bare dataclass or TypedDict but hands it down to one inside
         # something else; under an alias, bytes are read as base64 at every depth, as they are written.
         nested: Any = TypeAliasType("Hint", hint)
-        return TypeAdapter(nested, config=_CONFIG)
+        return _complete(TypeAdapter(nested, config=_CONFIG))
     except (PydanticUserError, NameError, TypeError) as error:
         raise PayloadTypeError(
             f"no value can be built from the type hint {_name(hint)} ({_first_line(error)}); "
             "annotate with a type that pydantic knows, or with typing.Any"
         ) from error
+
+
+def _complete(adapter: TypeAdapter[Any]) -> TypeAdapter[Any]:
+    if not adapter.pydantic_complete:
+        adapter.rebuild()  # raises what the constructor put off: a name in the hint that nothing defines
+    return adapter
 
 
 def _within_limit(size: int, raw: bytes) -> bytes:

@@ -1,40 +1,35 @@
 """The heart: orchestrator code run over what happened, answering what it wants next.
 
-`replay(instance_id, orchestrator, codec, history, new_events) -> Decision` is a pure function. `Execution` is the same
-thing kept in memory between turns, so that an event costs the same however long the history has become: feeding it what
-is new gives what replaying everything would give.
+`replay(instance_id, orchestrator, codec, history, new_events) -> Decision` is a pure function. `Execution` is
+the same thing kept in memory between turns, so that an event costs the same however long the history has
+become: feeding it what is new gives what replaying everything would give.
 
-Events reach the code one at a time: each is delivered, then everything that it sets going runs until nothing can; only
-then comes the next. So it makes no difference how turns happened to bundle them.
+Events reach the code one at a time: each is delivered, then everything that it sets going runs until nothing
+can; only then comes the next. So it makes no difference how turns happened to bundle them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
-import inspect
 import logging
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.commands import Continued, Decision, Outcome, Raised, Returned
-from durable_ray.orchestrations.context import ContinueAsNew, OrchestrationContext
+from durable_ray.orchestrations.body import evict, main, outcome_of
+from durable_ray.orchestrations.commands import Continued, Decision, Outcome, Returned
 from durable_ray.orchestrations.events import Event
-from durable_ray.orchestrations.failures import Evicted, FailureDetails, NonDeterminismError, NotDeterministic
-from durable_ray.orchestrations.generators import GeneratorContext, drive
+from durable_ray.orchestrations.failures import NonDeterminismError
 from durable_ray.orchestrations.journal import RECORDS, REMEDY
 from durable_ray.orchestrations.rewinding import Region, regions
-from durable_ray.orchestrations.signatures import Shape, orchestrator_shape, read_hints
-from durable_ray.orchestrations.tasks import failed_task_ids
 from durable_ray.orchestrations.work import PayloadCodec, Work
 
 __all__ = ["Execution", "PayloadCodec", "replay"]
 
 _LOG = logging.getLogger(__name__)
-
-#: How often code that catches `BaseException` in a loop is told to leave before it is dropped where it stands.
-_MAX_EVICTIONS = 100
 
 
 class Execution:
@@ -42,11 +37,12 @@ class Execution:
 
     Args:
         instance_id: whose execution this is.
-        orchestrator: a function `(ctx)` or `(ctx, input)`, or a definition with `.fn`; a coroutine function, a
-            generator function (Azure's style), or one that simply returns.
+        orchestrator: a function `(ctx)` or `(ctx, input)`, or a definition with `.fn`; a coroutine function,
+            a generator function (Azure's style), or one that simply returns.
         codec: how values become payloads.
 
-    Whoever drops it calls `close`; one that was closed, or that raised `NonDeterminismError`, is of no more use.
+    Whoever drops it calls `close`; one that was closed, or that raised `NonDeterminismError`, is of no more
+    use.
     """
 
     __slots__ = ("__weakref__", "_closed", "_main", "_orchestrator", "_outcome", "_queue", "_timed", "_work")
@@ -70,24 +66,28 @@ class Execution:
         """Feed `events`, in the order of history, and answer what the code wants now.
 
         Args:
-            events: what happened since the last call. In replay, records of what the code asked for are among them
-                and are compared with what it asks for now; otherwise only what came from outside.
+            events: what happened since the last call. In replay, records of what the code asked for are among
+                them and are compared with what it asks for now; otherwise only what came from outside.
             replaying: whether these events are history.
 
         Returns:
-            The commands that history does not have yet. They count as recorded: the caller appends their events to
-            history, and does not feed them back.
+            The commands that history does not have yet. They count as recorded: the caller appends their
+            events to history, and does not feed them back.
 
         Raises:
             NonDeterminismError: the code does not do what history says it did.
         """
         if self._closed:
-            raise RuntimeError(f"the execution of {self._work.instance_id!r} was closed; replay it from its history")
+            raise RuntimeError(
+                f"the execution of {self._work.instance_id!r} was closed; replay it from its history"
+            )
         events = events if isinstance(events, (list, tuple)) else list(events)
         work = self._work
         void = list(regions(events))
         if void and work.journal.event:
-            raise RuntimeError("a rewind changes the past: feed it to a fresh Execution, after all that came before it")
+            raise RuntimeError(
+                "a rewind changes the past: feed it to a fresh Execution, after all that came before it"
+            )
         work.replaying = replaying
         work.journal.open(events, replaying=replaying)
         surroundings = work.loop.enter()
@@ -98,6 +98,8 @@ class Execution:
                 self._read_again(region)
                 read = region.last + 1
             self._read(events[read:] if read else events)
+            if self._outcome is not None:
+                work.loop.sweep()
         finally:
             work.loop.leave(surroundings)
             work.replaying = False
@@ -107,17 +109,19 @@ class Execution:
         return Decision(commands, self._finished(), work.custom_status)
 
     def close(self) -> None:
-        """Put the code away at once: its `finally` blocks run, but nothing they ask for is done. Idempotent."""
+        """Put the code away now: its `finally` blocks run, but what they ask for is not done. Idempotent."""
         if not self._closed:
             self._closed = True
             self._put_away()
 
     def __del__(self) -> None:
-        # A net, not the way: an owner that forgets to close must not have its code run by the garbage collector.
+        # A net, not the way: an owner that forgets to close must not have its code run by the garbage
+        # collector.
         if not getattr(self, "_closed", True):
-            self.close()
+            with contextlib.suppress(Exception):
+                self.close()
 
-    # --- reading history ----------------------------------------------------------------------------------------------------
+    # --- reading history ---
 
     def _read(self, events: Sequence[Event]) -> None:
         journal = self._work.journal
@@ -143,7 +147,10 @@ class Execution:
         before = journal.event
         region.enter(journal)
         for event in region.inputs:
+            region.note(event, self._work.open)
             self._read((event,))
+            while region.due:
+                self._read((region.due.pop(0),))
         journal.event = before + region.last - region.first + 1
         region.leave(journal, self._work.open)
 
@@ -158,50 +165,34 @@ class Execution:
         if self._main is not None:
             self._run(self._main)
 
-    def _run(self, main: asyncio.Future[Any]) -> None:
+    def _run(self, code: asyncio.Future[Any]) -> None:
         work = self._work
-        try:
-            work.loop.run_until_idle(main)
-        except SystemExit:
-            # asyncio lets it through; from an orchestrator it is a failure like any other.
-            if not main.done():
-                raise
+        work.loop.run_until_idle(code)
         if work.continued is not None:
-            self._outcome = Continued(*work.continued)
-        elif main.done():
-            self._outcome = self._result_of(main)
-
-    def _result_of(self, main: asyncio.Future[Any]) -> Outcome:
-        if main.cancelled():
-            return Raised(FailureDetails.of(asyncio.CancelledError("the orchestrator cancelled itself")))
-        error = main.exception()
-        if error is None:
-            value = main.result()
-            try:
-                return Returned(None if value is None else self._work.codec.encode(value))
-            except Exception as unsayable:
-                error = unsayable
-        error = _explained(error)
-        return Raised(FailureDetails.of(error), failed_task_ids(error))
+            payload, save_events = work.continued
+            self._outcome = Continued(payload, save_events=save_events)
+        elif code.done():
+            self._outcome = outcome_of(code, work.codec)
 
     def _finished(self) -> Outcome | None:
         outcome = self._outcome
         if not isinstance(outcome, Continued):
             return outcome
         signals = self._work.signals
-        kept = () if signals is None else tuple((e.name, e.payload, e.message_id) for e in signals.unconsumed())
-        return Continued(outcome.input, kept if outcome.save_events else (), outcome.save_events)
+        kept = signals.unconsumed() if signals is not None and outcome.save_events else []
+        return replace(outcome, events=tuple((event.name, event.payload, event.message_id) for event in kept))
 
-    # --- the code -----------------------------------------------------------------------------------------------------------
+    # --- the code ---
 
     def _begin(self) -> None:
         """Start the code, once both its start and the time are known."""
         if self._main is None and self._timed and self._work.started is not None and self._outcome is None:
             loop = self._work.loop
-            # An empty context: what the host happens to have set must not be visible to code that will be replayed.
-            main = loop.create_task(_main(self._orchestrator, self._work), context=contextvars.Context())
-            self._main = main
-            self._run(main)
+            # An empty context: what the host happens to have set must not be visible to code that will be
+            # replayed.
+            coroutine = main(self._orchestrator, self._work)
+            self._main = loop.create_task(coroutine, context=contextvars.Context())
+            self._run(self._main)
 
     def _put_away(self) -> None:
         """Throw `Evicted` into everything that still waits, and let go of it."""
@@ -210,7 +201,7 @@ class Execution:
         surroundings = work.loop.enter()
         try:
             for task in work.loop.unfinished():
-                _evict(task, work.instance_id)
+                evict(task, work.instance_id)
         finally:
             work.loop.leave(surroundings)
         work.loop.forget()
@@ -262,60 +253,7 @@ def replay(
     return Decision(known.commands + fresh.commands, fresh.outcome, fresh.custom_status)
 
 
-async def _main(orchestrator: Any, work: Work) -> Any:
-    """The coroutine of the main task: read the input, call the function, run what it returned."""
-    fn, shape, hint, style = _anatomy(orchestrator)
-    context = (GeneratorContext if style else OrchestrationContext)(work, hint)
-    assert work.started is not None
-    payload = work.started.input
-    value = None if payload is None or shape.input_name is None else work.codec.decode(payload, hint)
-    result = fn(*shape.arguments(context, value))
-    del value
-    if isinstance(result, Generator):
-        return await drive(result)
-    return await result if inspect.isawaitable(result) else result
-
-
-def _anatomy(orchestrator: Any) -> tuple[Callable[..., Any], Shape, Any, bool]:
-    """The function, how to call it, its input's type, and whether it is a generator function."""
-    fn = getattr(orchestrator, "fn", orchestrator)
-    if not callable(fn):
-        raise TypeError(f"{orchestrator!r} has no code to run: an orchestrator is a function or a definition with one")
-    shape = getattr(orchestrator, "shape", None) or orchestrator_shape(fn)
-    hint = orchestrator.input_hint if hasattr(orchestrator, "input_hint") else read_hints(fn, shape).input
-    return fn, shape, hint, inspect.isgeneratorfunction(inspect.unwrap(fn))
-
-
-def _explained(error: BaseException) -> BaseException:
-    """asyncio's own complaint about a foreign future, in words that help."""
-    if isinstance(error, RuntimeError) and "attached to a different loop" in str(error):
-        explained = NotDeterministic(
-            "an orchestrator awaited a future of another event loop: its result is in no history. Await it in an "
-            "activity, and call that activity"
-        )
-        explained.__cause__ = error
-        return explained
-    return error
-
-
-def _evict(task: asyncio.Task[Any], instance_id: str) -> None:
-    # asyncio would log a task that is dropped while it waits; this one was put away on purpose.
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    coroutine = task.get_coro()
-    assert isinstance(coroutine, Coroutine)
-    for _ in range(_MAX_EVICTIONS):
-        try:
-            coroutine.throw(Evicted("this execution is being put away"))
-        except BaseException:
-            return
-    _LOG.warning(
-        "the orchestrator of instance %s catches BaseException and goes on waiting; it was dropped where it stood. "
-        "Catch Exception instead",
-        instance_id,
-    )
-
-
-# --- one function per kind of event ------------------------------------------------------------------------------------------
+# --- one function per kind of event ---
 
 
 def _started(execution: Execution, event: ev.ExecutionStarted) -> None:
@@ -327,8 +265,8 @@ def _turn_started(execution: Execution, event: ev.TurnStarted) -> None:
     execution._work.journal.end_turn()
     if execution._outcome is not None and execution._work.journal.adopter is None:
         raise NonDeterminismError(
-            f"history goes on at event #{execution._work.journal.event}, but the code running now has already ended "
-            f"({type(execution._outcome).__name__.lower()}).{REMEDY}"
+            f"history goes on at event #{execution._work.journal.event}, but the code running now has "
+            f"already ended ({type(execution._outcome).__name__.lower()}).{REMEDY}"
         )
     execution._work.loop.now = event.at
     execution._timed = True
@@ -349,15 +287,15 @@ def _resumed(execution: Execution, _: ev.ExecutionResumed) -> None:
 
 
 def _ended(execution: Execution, event: Event) -> None:
-    """History says that the execution ended; where the code decides that, it must have ended in the same way."""
+    """History says that the execution ended; where the code decides that, it must have ended so too."""
     journal, outcome = execution._work.journal, execution._outcome
     journal.end_turn()
     expected = _ENDINGS[type(event)]
     if expected is not None and not isinstance(outcome, expected):
         did = "still waits" if outcome is None else type(outcome).__name__.lower()
         raise NonDeterminismError(
-            f"history says at event #{journal.event} that the execution {_ENDED[type(event)]}, but the code running now "
-            f"{did}.{REMEDY}"
+            f"history says at event #{journal.event} that the execution {_ENDED[type(event)]}, but the code "
+            f"running now {did}.{REMEDY}"
         )
 
 

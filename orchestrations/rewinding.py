@@ -1,24 +1,25 @@
 """What a rewind makes void, and what it lets stand.
 
-`ExecutionRewound(task_ids)` says that the failures of those tasks did not happen. History is not rewritten for that: it
-is read differently. From the first of those failures to the rewind lies a *region* in which
+`ExecutionRewound(task_ids)` says that the failures of those tasks did not happen. History is not rewritten
+for that: it is read differently. From the first of those failures to the rewind lies a *region* in which
 
-- what came from outside (results, timers, events) is delivered as ever, except for the void failures themselves;
-- what the code asks for without the failure is looked up by content among what it asked for then. What is found keeps
-  its number and its result, so work that did not depend on the failure is not done again. What is not found is new, and
-  gets a number that history has not used;
+- what came from outside (results, timers, events) is delivered as ever, except for the void failures
+  themselves;
+- what the code asks for without the failure is looked up by content among what it asked for then. What is
+  found keeps its number and its result, so work that did not depend on the failure is not done again. What is
+  not found is new, and gets a number that history has not used;
 - what the code asked for then and does not ask for now (a clean-up, say) stays in history, void.
 
-At the rewind itself the code asks once more for what ended with the failed execution: every timer it still waits for,
-and every activity that was cancelled only because of the failure.
+At the rewind itself the code asks once more for what ended with the failed execution: every timer it still
+waits for, and every activity that was cancelled only because of the failure.
 
 Which events a region covers depends on history alone, so every later replay reads it alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from durable_ray.orchestrations import commands as cmd
 from durable_ray.orchestrations import events as ev
@@ -47,6 +48,10 @@ class Region:
     earlier: Mapping[int, Record]
     #: The highest number that history has used up to here.
     highest: int
+    #: Results that came before the code, going another way now, asked for them.
+    early: dict[int, Event] = field(default_factory=dict)
+    #: Those of them that it has asked for since.
+    due: list[Event] = field(default_factory=list)
 
     def enter(self, journal: Journal) -> None:
         """Begin to number by content."""
@@ -60,8 +65,16 @@ class Region:
         for position, record in enumerate(self.unclaimed):
             if _same(command, record):
                 del self.unclaimed[position]
+                if record.task_id in self.early:
+                    self.due.append(self.early.pop(record.task_id))
                 return record.task_id
         return None
+
+    def note(self, event: Event, waiting: Container[int]) -> None:
+        """Note `event`, which is about to be delivered, if nobody waits for it."""
+        number = getattr(event, "task_id", 0)
+        if number and number not in waiting and any(record.task_id == number for record in self.unclaimed):
+            self.early[number] = event
 
     def leave(self, journal: Journal, waiting: Iterable[int]) -> None:
         """Back to numbering by order; ask again for what ended with the failed execution."""
@@ -129,7 +142,7 @@ def _voided(events: Sequence[Event], rewind: int) -> list[int]:
 
 
 def _last_turn(events: Sequence[Event], rewind: int) -> int:
-    """Where the turn began in which the execution ended: what to read again if no failure of a task is to blame."""
+    """Where the turn began that ended the execution: what to read again if no task's failure is to blame."""
     ended = next((n for n in range(rewind, -1, -1) if isinstance(events[n], _ENDINGS)), rewind)
     return next((n for n in range(ended, -1, -1) if isinstance(events[n], ev.TurnStarted)), 0)
 

@@ -1,7 +1,7 @@
 """External events on their way to code: first come, first served, in both directions.
 
-Events that nobody waits for yet are kept in the order they arrived; waiters are served in the order they began to wait.
-Names are matched without regard to case, and keep the spelling they were sent with.
+Events that nobody waits for yet are kept in the order they arrived; waiters are served in the order they
+began to wait. Names are matched without regard to case, and keep the spelling they were sent with.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from durable_ray.orchestrations.tasks import EventTask
 
 
 class Signals:
-    """The unconsumed events and the waiters of one execution; for each name there is only ever one of the two."""
+    """The unconsumed events and the waiters of one execution; a name only ever has one of the two."""
 
-    __slots__ = ("_arrived", "_arrivals", "_waiting")
+    __slots__ = ("_arrivals", "_arrived", "_waiting")
 
     def __init__(self) -> None:
         # A list, not a deque: an empty deque weighs more than all the rest of a waiting instance's signals.
@@ -48,7 +48,7 @@ class Signals:
                 del self._waiting[key]
 
     def arrive(self, event: EventRaised) -> EventTask | None:
-        """The task that gets `event`; None if it is kept for later (or dropped, where its sender asked for that)."""
+        """The task that gets `event`; None if it is kept for later (or dropped, if its sender asked so)."""
         key = event.name.casefold()
         waiting = self._waiting.get(key)
         if waiting is not None:

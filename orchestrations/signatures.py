@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import typing_extensions
+
 #: An activity's first parameter is its context if it is annotated with a class of this name.
 ACTIVITY_CONTEXT = "ActivityContext"
 
@@ -31,8 +33,7 @@ class Shape:
     input_required: bool
 
     def arguments(self, context: object, value: object) -> tuple[object, ...]:
-        """The positional arguments of the call. An input of None leaves a parameter's own default in
-        place."""
+        """The positional arguments of the call; an input of None leaves a parameter's own default."""
         head = (context,) if self.takes_context else ()
         if self.input_name is None or (value is None and not self.input_required):
             return head
@@ -84,7 +85,7 @@ def resolved_annotations(owner: Any) -> dict[str, Any]:
     stay text.
 
     Example:
-        >>> def f(a: "int", b: "Missing") -> "str": ...
+        >>> def f(a: int, b: Missing) -> str: ...
         >>> resolved_annotations(f)
         {'a': <class 'int'>, 'b': 'Missing', 'return': <class 'str'>}
     """
@@ -102,9 +103,15 @@ def resolved_annotations(owner: Any) -> dict[str, Any]:
     return {name: resolved.get(name, raw) for name, raw in own.items()}
 
 
+def bare_hint(hint: Any) -> Any:
+    """The type of a TypedDict's key without the mark that says whether the key is required."""
+    while typing_extensions.get_origin(hint) in (typing_extensions.Required, typing_extensions.NotRequired):
+        hint = typing_extensions.get_args(hint)[0]
+    return hint
+
+
 def _resolved_alone(owner: Any, annotation: Any) -> Any:
-    """One annotation resolved without its neighbours, so that a bad one does not take the good ones with
-    it."""
+    """One annotation resolved without its neighbours, so that a bad one spoils no good one."""
     probe = type("_Probe", (), {"__annotations__": {"it": annotation}, "__module__": owner.__module__})
     space = getattr(owner, "__globals__", None)
     try:

@@ -1,6 +1,8 @@
-"""What an orchestrator may know without asking anybody: who it is, when it is, and values that only look random.
+"""What an orchestrator may know without asking anybody: who it is, when it is, and values that only look
+random.
 
-All of it comes out of history, or is derived from the names of instance and execution: the same on every replay.
+All of it comes out of history, or is derived from the names of instance and execution: the same on every
+replay.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from durable_ray.orchestrations.events import ExecutionStarted
 from durable_ray.orchestrations.ids import replayable_uuid
 from durable_ray.orchestrations.work import Work
 
@@ -42,14 +45,9 @@ class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logger, None)
         self._work = work
 
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is logging's
+    def isEnabledFor(self, level: int) -> bool:
         """Whether a record of `level` would be logged now."""
         return not (self._work.replaying or self._work.loop.inert) and super().isEnabledFor(level)
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log, unless this has been logged before."""
-        if self.isEnabledFor(level):
-            self.logger.log(level, msg, *args, **kwargs)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Leave message and arguments as they are."""
@@ -114,7 +112,7 @@ class Surroundings:
 
     @property
     def custom_status(self) -> Any:
-        """What `set_custom_status` was last given in this execution, as JSON says it; None if it was not called."""
+        """What `set_custom_status` was last given in this execution, as JSON says it; None before that."""
         status = self._work.custom_status
         return None if status is None else self._work.codec.decode(status)
 
@@ -122,7 +120,7 @@ class Surroundings:
     def random(self) -> random.Random:
         """Random numbers that are the same on every replay of this execution."""
         if self._random is None:
-            self._random = random.Random(f"{self.instance_id}/{self.execution_id}")  # noqa: S311 - no secret
+            self._random = random.Random(f"{self.instance_id}/{self.execution_id}")
         return self._random
 
     @property
@@ -140,7 +138,8 @@ class Surroundings:
         """The input of this execution.
 
         Args:
-            expected_type: read it as this type; by default as the type hint of the orchestrator's second parameter.
+            expected_type: read it as this type; by default as the type hint of the orchestrator's second
+            parameter.
 
         Example:
             >>> def orchestrator(context):
@@ -160,7 +159,7 @@ class Surroundings:
         return self.new_uuid()
 
     @property
-    def _started(self) -> Any:
+    def _started(self) -> ExecutionStarted:
         started = self._work.started
         assert started is not None, "code runs only after the execution started"
         return started

@@ -1,18 +1,18 @@
 """What orchestrator code waits for. All of it is an `asyncio.Future` of the deterministic loop, so that
 `await`, `gather`, `wait`, `shield` and `timeout` work on durable work as on any other.
 
-A durable task is finished by an event of history and by nothing else. It is known to its execution by its number;
-cancelling it tells the execution that the result is no longer wanted.
+A durable task is finished by an event of history and by nothing else. It is known to its execution by its
+number; cancelling it tells the execution that the result is no longer wanted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Generator, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
-from durable_ray.orchestrations.failures import Evicted, TaskFailed
+from durable_ray.orchestrations.failures import TaskFailed
 
 
 class Numbered(Protocol):
@@ -68,14 +68,9 @@ class OrderedGathering(asyncio.tasks._GatheringFuture):  # type: ignore[name-def
 
 
 class InertTask(OrderedFuture):
-    """What calls return while an execution is put away: never done, and awaiting it goes no further."""
+    """What calls return while an execution is put away: never done, so awaiting it comes back to whoever evicts."""
 
     __slots__ = ()
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        raise Evicted("this execution is being put away")
-
-    __iter__ = __await__
 
 
 class Owner(Protocol):
@@ -202,7 +197,8 @@ class AnyTask(OrderedFuture):
     def _one_done(self, part: asyncio.Future[Any]) -> None:
         if not self.done():
             self.set_result(part)
-        # A monitor races one long task against many short ones: its callbacks must not pile up on the long one.
+        # A monitor races one long task against many short ones: its callbacks must not pile up on the long
+        # one.
         for other in self._parts:
             other.remove_done_callback(self._one_done)
         self._parts = ()
@@ -223,7 +219,8 @@ def remember_siblings(errors: Sequence[BaseException]) -> None:
 
 
 def failed_task_ids(error: BaseException) -> tuple[int, ...]:
-    """The numbers of the tasks whose failures are behind `error`: itself, its causes, its groups, its siblings.
+    """The numbers of the tasks whose failures are behind `error`: itself, its causes, its groups, its
+    siblings.
 
     Example:
         >>> from durable_ray.orchestrations.failures import FailureDetails

@@ -178,7 +178,9 @@ def _fail(
     turn: Append,
 ) -> None:
     policy = task.scheduled.retry
-    retry_at = policy and policy.next_attempt_at(task.attempt, task.scheduled_at, event.failure, turn.at)
+    retry_at = None
+    if policy is not None:
+        retry_at = policy.next_attempt_at(task.attempt, task.scheduled_at, event.failure, turn.at)
     if retry_at is None:
         _take(snapshot, turn, event)
     else:

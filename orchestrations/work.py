@@ -1,7 +1,7 @@
 """What an execution has asked for and not yet got: every open call, timer and wait, by number.
 
-Between the context, through which code asks, and the execution, which brings the answers out of history. While an
-execution is put away (`loop.inert`) asking still works, does nothing, and is never answered.
+Between the context, through which code asks, and the execution, which brings the answers out of history.
+While an execution is put away (`loop.inert`) asking still works, does nothing, and is never answered.
 """
 
 from __future__ import annotations
@@ -18,11 +18,19 @@ from durable_ray.orchestrations.failures import (
     NonDeterminismError,
     SubOrchestrationFailed,
 )
+from durable_ray.orchestrations.handles import TimerHandle
 from durable_ray.orchestrations.journal import REMEDY, Journal
-from durable_ray.orchestrations.loop import DeterministicLoop, TimerHandle
+from durable_ray.orchestrations.loop import DeterministicLoop
 from durable_ray.orchestrations.retries import RetryPolicy
 from durable_ray.orchestrations.signals import Signals
-from durable_ray.orchestrations.tasks import ActivityTask, ChildTask, DurableTask, EventTask, InertTask, TimerTask
+from durable_ray.orchestrations.tasks import (
+    ActivityTask,
+    ChildTask,
+    DurableTask,
+    EventTask,
+    InertTask,
+    TimerTask,
+)
 
 #: Stands for "nothing was given" where None is something.
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "<unset>", "__slots__": ()})()
@@ -61,11 +69,13 @@ class Work:
         "started",
     )
 
-    def __init__(self, instance_id: str, codec: PayloadCodec, on_error: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, instance_id: str, codec: PayloadCodec, on_error: Callable[[dict[str, Any]], None]
+    ) -> None:
         self.instance_id = instance_id
         self.codec = codec
         self.journal = Journal()
-        self.loop = DeterministicLoop(self, instance_id, on_error)
+        self.loop = DeterministicLoop(self, instance_id, on_error)  # type: ignore[abstract]
         self.open: dict[int, DurableTask | TimerHandle] = {}
         self.signals: Signals | None = None
         self.started: ExecutionStarted | None = None
@@ -73,9 +83,11 @@ class Work:
         self.custom_status: Payload | None = None
         self.continued: tuple[Payload | None, bool] | None = None
 
-    # --- what code asks for -------------------------------------------------------------------------------------------------
+    # --- what code asks for ---
 
-    def call_activity(self, name: str, value: object, retry: RetryPolicy | None, hint: object) -> asyncio.Future[Any]:
+    def call_activity(
+        self, name: str, value: object, retry: RetryPolicy | None, hint: object
+    ) -> asyncio.Future[Any]:
         """Schedule an activity."""
         if self.loop.inert:
             return InertTask(loop=self.loop)
@@ -137,7 +149,9 @@ class Work:
             payload = self.journal.payload(self.codec.encode, value)
             self.journal.emit(cmd.SendEvent(self.journal.next_id, instance_id, name, payload))
 
-    def wait_for_event(self, name: str, timeout: int | None, default: object, hint: object) -> asyncio.Future[Any]:
+    def wait_for_event(
+        self, name: str, timeout: int | None, default: object, hint: object
+    ) -> asyncio.Future[Any]:
         """Wait for the next event of that name, at most for `timeout` µs."""
         if self.loop.inert:
             return InertTask(loop=self.loop)
@@ -164,7 +178,7 @@ class Work:
         else:
             task.set_result(default)
 
-    # --- what code no longer wants ------------------------------------------------------------------------------------------
+    # --- what code no longer wants ---
 
     def cancelled(self, task: DurableTask) -> None:
         """`task` was cancelled by code."""
@@ -192,7 +206,7 @@ class Work:
         if self.open.pop(number, None) is not None:
             self.journal.retract(cmd.CancelTimer(number))
 
-    # --- what history brings ------------------------------------------------------------------------------------------------
+    # --- what history brings ---
 
     def complete(self, number: int, result: Payload | None) -> None:
         """The activity or sub-orchestration of that number returned."""
@@ -232,8 +246,8 @@ class Work:
         work = self.open.pop(number, None)
         if work is None and number >= self.journal.next_id:
             raise NonDeterminismError(
-                f"history brings at event #{self.journal.event} the result of #{number}, which the code running now "
-                f"never asked for.{REMEDY}"
+                f"history brings at event #{self.journal.event} the result of #{number}, which the code "
+                f"running now never asked for.{REMEDY}"
             )
         return work
 

@@ -1,41 +1,245 @@
-"""The statements of a commit. Each runs once for all the writes of a group that need it, in the order of `ORDER`.
+"""The statements of a commit, in the order in which a group runs them. Each runs once for all the writes that need it.
 
-Parameters are named after the fields of the writes, so that a write is its own set of parameters. Conditions are checked
-before (`plan`), on rows that nobody else can change meanwhile; what is repeated here is only the address of the row.
+Parameters are named after the fields of the writes, so that a write is its own set of parameters. Conditions are decided
+before (`group`), on rows that nobody else can change meanwhile; what is repeated here only finds the row.
+
+PostgreSQL's INSERT … ON CONFLICT is used throughout: SQLite took over its grammar, so the construct compiles for both.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum, auto
 from typing import Any
 
-from sqlalchemy import Insert, Table, and_, case, delete, exists, false, func, insert, null, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
 
 from durable_ray.actors.store.schema import counters, history, hub, inbox, inputs, instances, leases, receipts, tags
 from durable_ray.actors.store.sql import Statement, among, number, text
 
 _i = instances.c
 
+#: Who owns a host now. The lease is locked for the transaction; the hub's row is only read, for a new boot changes
+#: every lease too.
+FENCE = Statement(
+    select(leases.c.epoch, hub.c.boot_epoch, hub.c.definitions_revision)
+    .select_from(leases.join(hub, true()))
+    .where(leases.c.host == text("host"))
+    .with_for_update(read=True, of=leases)
+)
+REVISION = Statement(select(hub.c.definitions_revision))
 
-class Upsert(Insert):
-    """INSERT … ON CONFLICT, which both databases say alike but Core keeps in two dialects."""
+#: What a decision needs of an instance, in the order of `group.Known`.
+KNOWN = Statement(
+    select(
+        _i.instance_id, _i.execution_id, _i.name, _i.placement, _i.host, _i.resident, _i.status, _i.turn, _i.parent_id
+    )
+    .where(among(_i.instance_id, "ids"))
+    .order_by(_i.instance_id)  # everybody locks in one order, so nobody waits in a circle
+    .with_for_update(key_share=True)
+)
+RECEIPTS = Statement(select(receipts.c.request_id, receipts.c.outcome).where(among(receipts.c.request_id, "ids")))
+HAS_MAIL = Statement(select(exists().where(inbox.c.instance_id == text("instance_id"))))
 
-    inherit_cache = False
 
-    def __init__(self, table: Table, update: dict[str, Any] | None = None) -> None:
-        super().__init__(table)
-        self.update_to = update
+class Op(IntEnum):
+    """The changes of a group in the order in which they are made; for one instance a later number comes later."""
+
+    CONSUME = 0
+    EMPTY_INBOX = auto()
+    DROP_HISTORY = auto()
+    DROP_TAGS = auto()
+    DROP_INPUT = auto()
+    CREATE = auto()
+    REPLACE = auto()
+    TAG = auto()
+    LONG_INPUT = auto()
+    WAKE = auto()
+    STEP = auto()
+    MOVE = auto()
+    SUCCEED = auto()
+    END_UNSTARTED = auto()
+    SLEEP = auto()
+    CHRONICLE = auto()
+    PUT = auto()
 
 
-@compiles(Upsert)
-def _upsert(element: Upsert, compiler: SQLCompiler, **kw: Any) -> str:
-    dialect: Any = sqlite if compiler.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(element.table).values(dict(element._values or {}))
-    if element.update_to is None:
-        statement = statement.on_conflict_do_nothing()
-    else:
-        keys = list(element.table.primary_key.columns)
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=element.update_to)
-    return str(compiler.process(statement, **kw))
+#: Operations that change exactly one row each; another number means that the world moved under us.
+EXACT = frozenset({Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.END_UNSTARTED, Op.SLEEP})
+
+
+def _birth() -> dict[str, Any]:
+    """A row before its first turn. It is due at `first_due`: a start whose nudge was lost is found with the timers."""
+    given_text = "instance_id execution_id name version code_id placement host parent_id parent_execution tags environment settings input"
+    given_number = "created_at start_at parent_task priority"
+    zero: ColumnElement[int] = literal_column("0")
+    return {
+        **{name: text(name) for name in given_text.split()},
+        **{name: number(name) for name in given_number.split()},
+        "resident": bindparam("resident", type_=_i.resident.type),
+        "status": literal_column("'Pending'"),
+        "turn": zero,
+        "events": zero,
+        "generation": zero,
+        "recoveries": zero,
+        "outstanding": zero,
+        "updated_at": number("created_at"),
+        "next_due": number("first_due"),
+        **dict.fromkeys(
+            ("started_at", "completed_at", "output", "custom_status", "failure", "waiting_reason", "expires"), null()
+        ),
+    }
+
+
+def _turn(**more: Any) -> Update:
+    return (
+        update(instances)
+        .where(_i.instance_id == text("instance_id"), _i.turn == number("turn"))
+        .values(
+            turn=number("turn") + literal_column("1"),
+            events=number("first_event") + number("events"),
+            updated_at=number("updated_at"),
+            next_due=number("next_due"),
+            custom_status=text("custom_status"),
+            waiting_reason=text("waiting_reason"),
+            outstanding=number("outstanding"),
+            recoveries=literal_column("0"),
+            **more,
+        )
+    )
+
+
+def _move(**more: Any) -> Update:
+    return _turn(
+        status=text("status"),
+        started_at=func.coalesce(number("started_at"), _i.started_at),
+        completed_at=number("completed_at"),
+        output=text("output"),
+        failure=text("failure"),
+        expires=number("expires"),
+        **more,
+    )
+
+
+def due_without_process(otherwise: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The `next_due` of an instance that has no process: one whose activities were under way is due at once.
+
+    That makes `next_due` the one thing that says whether a sleeper has to be woken, and saves an index on `outstanding`.
+    """
+    return case(
+        (_i.completed_at.is_not(None), null()),
+        (_i.outstanding > literal_column("0"), _i.updated_at),
+        else_=otherwise,
+    )
+
+
+def _of_instance(table: Any) -> Statement:
+    return Statement(delete(table).where(table.c.instance_id == text("instance_id")))
+
+
+_new = insert(instances).values(_birth())
+
+STATEMENTS: dict[Op, Statement] = {
+    Op.CONSUME: Statement(delete(inbox).where(inbox.c.row == number("row"))),
+    Op.EMPTY_INBOX: _of_instance(inbox),
+    Op.DROP_HISTORY: _of_instance(history),
+    Op.DROP_TAGS: _of_instance(tags),
+    Op.DROP_INPUT: _of_instance(inputs),
+    # Two who insert the same new ID at once cannot see each other; who comes second finds fewer rows and looks again.
+    Op.CREATE: Statement(_new.on_conflict_do_nothing(index_elements=["instance_id"])),
+    # Not delete and insert: who waits for this row's lock has to find it again afterwards.
+    Op.REPLACE: Statement(
+        _new.on_conflict_do_update(
+            index_elements=["instance_id"],
+            set_={name: _new.excluded[name] for name in _i.keys() if name != "instance_id"},  # noqa: SIM118
+        )
+    ),
+    Op.TAG: Statement(
+        insert(tags).values(
+            key=text("key"), value=text("value"), created_at=number("created_at"), instance_id=text("instance_id")
+        )
+    ),
+    Op.LONG_INPUT: Statement(insert(inputs).values(instance_id=text("instance_id"), body=text("body"))),
+    Op.WAKE: Statement(update(instances).where(_i.instance_id == text("instance_id")).values(resident=true())),
+    Op.STEP: Statement(_turn()),
+    Op.MOVE: Statement(_move()),
+    Op.SUCCEED: Statement(
+        _move(
+            execution_id=text("next_execution"),
+            generation=number("generation"),
+            input=text("input"),
+            version=text("version"),
+            code_id=text("code_id"),
+        )
+    ),
+    Op.END_UNSTARTED: Statement(
+        update(instances)
+        .where(_i.instance_id == text("instance_id"), _i.turn == literal_column("0"))
+        .values(
+            turn=literal_column("1"),
+            status=text("status"),
+            events=number("events"),
+            updated_at=number("at"),
+            completed_at=number("at"),
+            next_due=null(),
+            output=text("output"),
+            failure=text("failure"),
+            expires=number("expires"),
+        )
+    ),
+    Op.SLEEP: Statement(
+        update(instances)
+        .where(_i.instance_id == text("instance_id"), _i.turn == number("turn"))
+        .values(
+            resident=false(),
+            next_due=due_without_process(number("next_due")),
+        )
+    ),
+    Op.CHRONICLE: Statement(
+        insert(history).values(
+            instance_id=text("instance_id"),
+            execution_id=text("execution_id"),
+            first_event=number("first_event"),
+            body=text("body"),
+        )
+    ),
+    Op.PUT: Statement(
+        insert(inbox)
+        .values(
+            placement=text("placement"),
+            host=text("host"),
+            instance_id=text("instance_id"),
+            message_id=text("message_id"),
+            execution_id=text("execution_id"),
+            body=text("body"),
+        )
+        .on_conflict_do_nothing(index_elements=["instance_id", "message_id"])
+    ),
+}
+
+RECORD = Statement(
+    insert(receipts)
+    .values(request_id=text("request_id"), outcome=text("outcome"), expires=number("expires"))
+    .on_conflict_do_nothing(index_elements=["request_id"])
+)
+
+_counted = insert(counters).values(host=text("host"), name=text("name"), status=text("status"), n=number("n"))
+COUNT = Statement(
+    _counted.on_conflict_do_update(
+        index_elements=["host", "name", "status"], set_={"n": counters.c.n + _counted.excluded.n}
+    )
+)

@@ -47,6 +47,10 @@ class StoreUnusable(StoreError):  # noqa: N818
     """The store cannot be used (network filesystem, newer schema, too old SQLite); the message says what to do."""
 
 
+class InvalidToken(StoreError, ValueError):  # noqa: N818
+    """The continuation token is none, or belongs to another query; nothing was read."""
+
+
 class CommitUnknown(StoreError):  # noqa: N818
     """The connection broke during COMMIT: the transaction may or may not have happened. Reload before acting."""
 
@@ -80,8 +84,12 @@ class Store(Protocol):
     def heartbeat(self, now: int) -> None:
         """Say that the owner is alive."""
 
-    def acquire_lease(self, host: str) -> Fence:
-        """Become the owner of `host`: its epoch goes up by one, and every older fence is refused from now on."""
+    def acquire_lease(self, host: str, boot_epoch: int | None = None) -> Fence:
+        """Become the owner of `host`: its epoch goes up, and every older fence is refused from now on.
+
+        With `boot_epoch` (the boot that made this host) only in that boot, else Fenced: a host that Ray restarts in a
+        cluster whose store another cluster took over must not drive out its successor.
+        """
 
     def checkpoint(self) -> None:
         """Upkeep that one process does for all (SQLite: WAL checkpoint)."""
@@ -106,8 +114,14 @@ class Store(Protocol):
     def note_recovery(self, instance_id: str) -> int:
         """Count one more crash while this instance had a turn; returns the count. A committed turn resets it."""
 
+    def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
+        """Say why a live instance makes no progress although it could; a committed turn clears it."""
+
     def purge(self, instance_ids: Sequence[str]) -> int:
         """Delete finished instances with all they own; returns how many there were. Live ones are left alone."""
+
+    def expired(self, now: int, limit: int) -> tuple[str, ...]:
+        """Finished instances whose `expires` is reached (µs), longest first: what may be purged."""
 
     def forget_receipts(self, before: int, limit: int) -> int:
         """Drop receipts that expired before `before` (µs), at most `limit`; returns how many."""
@@ -157,10 +171,13 @@ class Store(Protocol):
         """Dedicated live instances without a process that should have one: not resident, and Pending with start_at
         reached, or with inbox rows, or next_due reached, or activities outstanding. Ordered by priority (higher first), then age."""
 
-    def dedicated_next(self) -> int | None:
-        """When the next sleeping or delayed dedicated instance comes due (µs), or None."""
+    def dedicated_next(self, after: int = -1) -> int | None:
+        """When the next sleeping or delayed dedicated instance comes due later than `after` (µs), or None. Those due
+        by now wait for admission, not for the clock: pass the time as `after`."""
 
-    def definition(self, kind: str, name: str, version: str | None = None, code_id: str | None = None) -> DefinitionRow | None:
+    def definition(
+        self, kind: str, name: str, version: str | None = None, code_id: str | None = None
+    ) -> DefinitionRow | None:
         """The newest definition of that name (and version); or exactly that code."""
 
     def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:

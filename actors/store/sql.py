@@ -83,11 +83,13 @@ class Statement:
 class Session:
     """A driver's cursor that runs statements. Opening, ending and retrying transactions is the database's business."""
 
-    __slots__ = ("_cursor", "_dialect", "_lists_are_json")
+    __slots__ = ("_cursor", "_dialect", "_lists_are_json", "cannot_hold")
 
-    def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
+    def __init__(self, cursor: Cursor, dialect: Dialect, cannot_hold: Callable[[Exception], bool]) -> None:
         self._cursor = cursor
         self._dialect = dialect
+        #: Whether an error of this session says that the database cannot hold a value.
+        self.cannot_hold = cannot_hold
         self._lists_are_json = dialect.name == "sqlite"
 
     def all(self, statement: Statement, **params: Any) -> list[Row]:

@@ -1,0 +1,106 @@
+"""Running one attempt of an activity, wherever that is: load, call, describe what came of it. Never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from dataclasses import dataclass, field
+
+from durable_ray.actors.clock import Clock, SystemClock
+from durable_ray.actors.packing import unpack
+from durable_ray.actors.ports import ActivityResult, Invocation
+from durable_ray.actors.packing import PYTHON_PAYLOADS
+from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.orchestrations.definitions import Activity
+from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed
+from durable_ray.orchestrations.failures import FailureDetails
+
+
+@dataclass(frozen=True)
+class ActivityContext:
+    """What an activity may ask about itself: declare a first parameter of this type to get it.
+
+    Attributes:
+        instance_id: the orchestration instance that called it.
+        execution_id: which life of that instance.
+        task_id: its number within the execution; with `instance_id` and `execution_id` an idempotency key that is the
+            same for every attempt.
+        attempt: 1 for the first.
+        name: the activity's name.
+        hub: the task hub.
+
+    Example:
+        >>> def charge(context: ActivityContext, order: str) -> str:
+        ...     key = f"{context.instance_id}/{context.execution_id}/{context.task_id}"
+        ...     return f"charged {order} once under {key}"
+    """
+
+    instance_id: str
+    execution_id: str
+    task_id: int
+    attempt: int
+    name: str
+    hub: str = ""
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether nobody waits for the result any more (timeout, cancellation): a long activity looks and returns."""
+        return self._stop.is_set()
+
+
+#: Definitions that this process has loaded, by code.
+_opened: dict[tuple[str, str], Activity[..., object]] = {}
+
+
+def open_activity(row: DefinitionRow) -> Activity[..., object]:
+    """Load an activity's code, once per process. Raises DefinitionCannotLoad."""
+    key = (row.name, row.code_id)
+    found = _opened.get(key)
+    if found is None:
+        loaded = unpack(row)
+        assert isinstance(loaded, Activity)
+        found = _opened[key] = loaded
+    return found
+
+
+def run_activity(
+    row: DefinitionRow,
+    invocation: Invocation,
+    hub: str = "",
+    stop: threading.Event | None = None,
+    clock: Clock | None = None,
+) -> ActivityResult:
+    """Run one attempt here and now. Blocks. Whatever goes wrong is in the answer."""
+    address = invocation.address
+    began = (clock or SystemClock()).now()
+    try:
+        definition = open_activity(row)
+        context = ActivityContext(
+            address.instance_id,
+            address.execution_id,
+            address.task_id,
+            address.attempt,
+            invocation.name,
+            hub,
+            stop or threading.Event(),
+        )
+        value = PYTHON_PAYLOADS.decode(invocation.input, definition.input_hint)
+        result = definition(*definition.shape.arguments(context, value))
+        if inspect.isawaitable(result):
+            result = asyncio.run(_finish(result))
+        payload = None if result is None else PYTHON_PAYLOADS.encode(result)
+        return ActivityCompleted(address.task_id, payload, address.attempt, began)
+    except BaseException as error:  # a SystemExit of user code is a failed attempt, not the end of the worker
+        return ActivityFailed(address.task_id, FailureDetails.of(error), address.attempt, began)
+
+
+async def _finish(awaitable: object) -> object:
+    return await awaitable  # type: ignore[misc]
+
+
+def failed(invocation: Invocation, kind: str, message: str, *, non_retryable: bool = False) -> ActivityFailed:
+    """An attempt that failed without having run to its end."""
+    details = FailureDetails(kind, message, bases=(kind,), non_retryable=non_retryable)
+    return ActivityFailed(invocation.address.task_id, details, invocation.address.attempt)

@@ -1,0 +1,242 @@
+"""Which dedicated instances have a process, and that every host that has work has one.
+
+The truth is a query (`dedicated_waiting`: due, by priority and age), asked on every nudge and in every sweep; what is kept
+in memory is only who is alive. Under pressure, hosts that merely wait are asked to leave, oldest first, so that parents
+waiting for dedicated children cannot lock each other out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from durable_ray.actors.clock import Alarm, Clock
+from durable_ray.actors.library import Library
+from durable_ray.actors.placing import environment_of, instance_of, is_dedicated
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.waiters import Waiters
+from durable_ray.orchestrations.options import OrchestratorOptions
+
+log = logging.getLogger("durable_ray.registry")
+
+
+class Hosts(Protocol):
+    """Processes of hosts: made, found, spoken to. Nothing here raises for a host that died meanwhile."""
+
+    async def alive(self) -> Collection[str]:
+        """IDs of the dedicated instances that have an actor now."""
+
+    async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
+        """Make sure that a partition's actor exists; a new one revives what it finds in the store."""
+
+    async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
+        """Give a dedicated instance its actor; returns when it answers. Raises if it cannot be had."""
+
+    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+        """Tell a host to look into the store; False if it is not there or is leaving."""
+
+    async def ask_to_leave(self, instance_id: str) -> bool:
+        """Ask a dedicated host to leave memory if its instance merely waits or has finished; whether it will."""
+
+
+class Admission:
+    """Who of the dedicated instances is alive, and who is next."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        library: Library,
+        settings: HubSettings,
+        hosts: Hosts,
+        waiters: Waiters,
+        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        spawn: Callable[[Any], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._library = library
+        self._hosts = hosts
+        self._waiters = waiters
+        self._blocking = blocking
+        self._spawn = spawn
+        self._limit = settings.dedicated_limit()
+        self._warned = False
+        #: instance_id -> whether its actor answers yet; in the order in which they came.
+        self._live: dict[str, bool] = {}
+        self._looking = False
+        self._look_again = False
+        self._alarm: Alarm | None = None
+        self._partitions: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is being admitted."""
+        return not self._looking and all(self._live.values())
+
+    def holds(self, instance_id: str) -> bool:
+        """Whether this dedicated instance has an actor that answers."""
+        return self._live.get(instance_id, False)
+
+    async def open(self) -> None:
+        """Find out who is alive, and revive what has work."""
+        alive = await self._hosts.alive()
+        self._live = dict.fromkeys(alive, True)
+        lost = [i for i in await self._blocking(self._store.residents) if i not in self._live]
+        if lost:
+            await self._blocking(lambda: self._store.mark_resident(lost, False))
+        now = self._clock.now()
+        for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
+            self._spawn(self.ensure(host))
+        await self.admit()
+
+    # --- hosts ----------------------------------------------------------------------------------------------------------------
+
+    async def ensure(self, host: str) -> bool:
+        """Make sure that a host has a process. A dedicated one is admitted whatever the limit: somebody asks for it."""
+        if is_dedicated(host):
+            instance_id = instance_of(host)
+            row = (await self._blocking(lambda: self._store.rows([instance_id]))).get(instance_id)
+            if row is None or row.placement != "dedicated":
+                return False
+            if not self.holds(instance_id):
+                await self._bring(row)
+            return self.holds(instance_id)
+        making = self._partitions.get(host)
+        if making is None:
+            making = asyncio.ensure_future(
+                self._hosts.ensure_partition(host, self._library.runtime_env(environment_of(host)))
+            )
+            self._partitions[host] = making
+            making.add_done_callback(lambda _: self._partitions.pop(host, None))
+        await asyncio.shield(making)
+        return True
+
+    async def wake(self, targets: Iterable[tuple[str, str]]) -> None:
+        """There is something in the store for these (host, instance): tell their hosts, or make them."""
+        by_host: dict[str, list[str]] = {}
+        for host, instance_id in targets:
+            by_host.setdefault(host, []).append(instance_id)
+        asleep = False
+        for host, instance_ids in by_host.items():
+            if is_dedicated(host) and not self.holds(instance_of(host)):
+                asleep = True
+            elif not await self._hosts.nudge(host, instance_ids):
+                if is_dedicated(host):
+                    await self._gone(instance_of(host))
+                    asleep = True
+                else:
+                    await self.ensure(host)
+                    await self._hosts.nudge(host, instance_ids)
+        if asleep:
+            self._spawn(self.admit())
+
+    # --- admission --------------------------------------------------------------------------------------------------------------
+
+    async def admit(self) -> None:
+        """Give a process to those that should have one, as far as the limit allows."""
+        self._look_again = True
+        if self._looking:
+            return
+        self._looking = True
+        try:
+            while self._look_again:
+                self._look_again = False
+                await self._admit()
+        finally:
+            self._looking = False
+        await self._set_alarm()
+
+    async def _admit(self) -> None:
+        now = self._clock.now()
+        room = self._limit - len(self._live)
+        waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, max(room, 0) + self._limit))
+        waiting = [row for row in waiting if row.instance_id not in self._live]
+        admitted = waiting[: max(room, 0)]
+        if admitted:
+            ids = [row.instance_id for row in admitted]
+            await self._blocking(lambda: self._store.mark_resident(ids))
+            for row in admitted:
+                self._live[row.instance_id] = False
+                self._spawn(self._create(row))
+        short = len(waiting) - len(admitted)
+        if short > 0:
+            await self._make_room(short)
+
+    async def _make_room(self, short: int) -> None:
+        """Ask those that merely wait to leave, oldest first; each that leaves says so, and the next is admitted."""
+        for instance_id in [i for i, ready in self._live.items() if ready]:
+            if short <= 0:
+                return
+            if await self._hosts.ask_to_leave(instance_id):
+                short -= 1
+
+    async def _bring(self, row: InstanceRow) -> None:
+        if row.instance_id in self._live:
+            while self._live.get(row.instance_id) is False:
+                await asyncio.sleep(0.05)
+            return
+        self._live[row.instance_id] = False
+        await self._blocking(lambda: self._store.mark_resident([row.instance_id]))
+        await self._create(row)
+
+    async def _create(self, row: InstanceRow) -> None:
+        known = self._library.known_orchestrator(row.name, row.version)
+        environment = self._library.runtime_env(row.environment)
+        try:
+            await self._hosts.create(row, known.options if known else None, environment)
+        except Exception as error:
+            log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
+            await self._gone(row.instance_id)
+            return
+        self._live[row.instance_id] = True
+        self._waiters.moved([row.instance_id])
+
+    async def _gone(self, instance_id: str) -> None:
+        self._live.pop(instance_id, None)
+        await self._blocking(lambda: self._store.mark_resident([instance_id], False))
+
+    # --- words from hosts ---------------------------------------------------------------------------------------------------------
+
+    async def ended(self, instance_ids: Sequence[str]) -> None:
+        """These have finished: if others wait, their actors need not linger."""
+        now = self._clock.now()
+        waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, 1))
+        if waiting and len(self._live) >= self._limit:
+            for instance_id in instance_ids:
+                if instance_id in self._live:
+                    await self._hosts.ask_to_leave(instance_id)
+
+    async def left(self, instance_id: str) -> None:
+        """The dedicated host of this instance has left memory."""
+        self._live.pop(instance_id, None)
+        await self.admit()
+
+    # --- upkeep ---------------------------------------------------------------------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Find what a lost word left behind."""
+        alive = await self._hosts.alive()
+        for instance_id in [i for i, ready in self._live.items() if ready and i not in alive]:
+            await self._gone(instance_id)
+        for instance_id in alive:
+            self._live.setdefault(instance_id, True)
+        await self.admit()
+        now = self._clock.now()
+        for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
+            mail = await self._blocking(partial(self._store.mail, host, 1000))
+            if mail:
+                await self.wake([(host, instance_id) for instance_id in mail])
+
+    async def _set_alarm(self) -> None:
+        due = await self._blocking(self._store.dedicated_next)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if due is not None and due > self._clock.now():
+            self._alarm = self._clock.wake(due, lambda: self._spawn(self.admit()))

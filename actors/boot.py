@@ -1,0 +1,23 @@
+"""`python -m durable_ray.actors.boot ADDRESS HUB STORE SETTINGS`: make a hub's registry from a job of its own.
+
+Detached actors inherit the runtime environment of the job that makes them, and a job's package is gone with its cluster.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from durable_ray.actors.cluster import HubInfo
+from durable_ray.actors.connecting import ensure_registry, join_ray
+from durable_ray.actors.settings import HubSettings
+
+
+def main(arguments: list[str]) -> None:
+    """Join the cluster at ADDRESS and make the registry."""
+    address, hub, store, settings = arguments
+    join_ray(address)
+    ensure_registry(HubInfo(hub, store, HubSettings.model_validate_json(settings)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

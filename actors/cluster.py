@@ -1,0 +1,249 @@
+"""The ports of hosts and registry, kept by Ray: who lives where, words between actors, workers, processes made and found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from durable_ray.actors.handles import (
+    REGISTRY,
+    WORKER_PREFIX,
+    Gone,
+    Unavailable,
+    find,
+    named_in,
+    system_namespace,
+    translated,
+)
+from durable_ray.actors.placing import dedicated_host, environment_of
+from durable_ray.actors.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.records import DefinitionRow, InstanceRow
+from durable_ray.actors.worker_way import WorkerGone
+from durable_ray.orchestrations.options import OrchestratorOptions
+
+log = logging.getLogger("durable_ray.cluster")
+
+_CREATE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class HubInfo:
+    """What every process of a hub is told when it starts."""
+
+    hub: str
+    store: str
+    settings: HubSettings
+
+    @property
+    def pin(self) -> dict[str, float]:
+        """The resource that keeps hosts and registry at the node that holds a SQLite file; nothing for PostgreSQL.
+
+        A resource, never a node ID: a node that is replaced comes back with another one.
+        """
+        return {"node:__internal_head__": 0.001} if self.store.startswith("sqlite") else {}
+
+    def marker_path(self, host: str) -> Path:
+        """Where a host notes whose turn it runs."""
+        if self.store.startswith("sqlite"):
+            folder = Path(self.store.partition("///")[2] + ".markers")
+        else:
+            folder = Path(ray.get_runtime_context().get_temp_dir()) / "durable_ray" / self.hub
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        safe = "".join(c if c.isalnum() or c in "-_." else f"%{ord(c):x}" for c in host)
+        return folder / safe[:200]
+
+
+class RayPeers:
+    """A host's words to the others: one-way calls to the registry, gathered for one step of the loop."""
+
+    def __init__(self, info: HubInfo) -> None:
+        self._info = info
+        self._loop = asyncio.get_running_loop()
+        self._targets: list[tuple[str, str]] = []
+
+    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+        """There is something in the store for these."""
+        if not self._targets:
+            self._loop.call_soon(self._flush)
+        self._targets.extend((host, instance_id) for instance_id in instance_ids)
+
+    def _flush(self) -> None:
+        targets, self._targets = self._targets, []
+        self._tell("wake_many", targets)
+
+    def finished(self, instance_ids: Iterable[str]) -> None:
+        """These dedicated instances have ended."""
+        self._tell("finished", list(instance_ids))
+
+    def left(self, instance_id: str) -> None:
+        """This dedicated host leaves memory."""
+        self._tell("left", instance_id)
+
+    def fenced(self, host: str) -> None:
+        """This process is not the owner any more: end without being restarted."""
+        ray.get_runtime_context().current_actor.end.remote()
+
+    def _tell(self, method: str, *args: Any) -> None:
+        try:
+            getattr(find(self._info.hub, REGISTRY), method).remote(*args)
+        except Gone:
+            log.info("the registry is away; its sweep will find what it was not told")
+
+
+class RayWorkerLink:
+    """An activity worker, as a host reaches it."""
+
+    def __init__(self, name: str, handle: Any) -> None:
+        self.name = name
+        self._handle = handle
+
+    async def run(
+        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
+    ) -> Sequence[tuple[Address, ActivityResult]]:
+        """See `ActivityWorker.run`."""
+        return await self._ask(self._handle.run.remote(host, jobs, code, acks))
+
+    async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:
+        """See `ActivityWorker.collect`."""
+        return await self._ask(self._handle.collect.remote(host, acks))
+
+    async def held(self, host: str) -> Sequence[Address]:
+        """See `ActivityWorker.held`."""
+        return await self._ask(self._handle.held.remote(host))
+
+    def cancel(self, host: str, address: Address) -> None:
+        """See `ActivityWorker.cancel`."""
+        self._handle.cancel.remote(host, address)
+
+    async def _ask(self, ref: Awaitable[Any]) -> Any:
+        try:
+            return await ref
+        except Exception as error:
+            meaning = translated(error)
+            if isinstance(meaning, (Gone, Unavailable)):
+                raise WorkerGone(str(meaning)) from error
+            raise meaning from error
+
+
+class RayHosts:
+    """The registry's hand on processes."""
+
+    def __init__(self, info: HubInfo, classes: ActorClasses) -> None:
+        self._info = info
+        self._classes = classes
+        self._hiring = asyncio.Lock()
+
+    async def alive(self) -> Collection[str]:
+        """IDs of the dedicated instances that have an actor now."""
+        return await asyncio.to_thread(named_in, self._info.hub)
+
+    async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
+        """Make sure that a partition's actor exists."""
+        options = self._system_options(host)
+        if environment_of(host) and runtime_env:
+            options["runtime_env"] = json.loads(runtime_env)
+        await self._until_it_answers(lambda: self._classes.partition.options(**options).remote(self._info, host), host)
+
+    async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
+        """Give a dedicated instance its actor; returns when it answers."""
+        wanted = self._system_options(row.instance_id)
+        wanted["namespace"] = self._info.hub
+        if options is not None:
+            wanted["num_cpus"] = options.num_cpus or 0
+            if options.memory:
+                wanted["memory"] = options.memory
+            wanted["resources"] = {**self._info.pin, **(options.resources or {})}
+        if runtime_env:
+            wanted["runtime_env"] = json.loads(runtime_env)
+        await self._until_it_answers(
+            lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
+        )
+
+    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+        """Tell a host to look into the store; False if it is not there or is leaving."""
+        try:
+            return bool(await find(self._info.hub, host).nudge.remote(instance_ids))
+        except Exception as error:
+            if isinstance(translated(error), (Gone, Unavailable)):
+                return False
+            raise
+
+    async def ask_to_leave(self, instance_id: str) -> bool:
+        """Ask a dedicated host to leave memory, if its instance merely waits or has finished."""
+        try:
+            return bool(await find(self._info.hub, dedicated_host(instance_id)).leave.remote())
+        except Exception as error:
+            if isinstance(translated(error), (Gone, Unavailable)):
+                return False
+            raise
+
+    async def workers(self, create: bool) -> list[str]:
+        """Names of the hub's activity workers; with `create`, every node gets its share if there are none."""
+        async with self._hiring:
+            namespace = system_namespace(self._info.hub)
+            names = [n for n in await asyncio.to_thread(named_in, namespace) if n.startswith(WORKER_PREFIX)]
+            if names or not create:
+                return names
+            return await self._hire()
+
+    async def _hire(self) -> list[str]:
+        settings, made = self._info.settings, {}
+        for node in ray.nodes():
+            cores = int(node["Resources"].get("CPU", 0)) if node["Alive"] else 0
+            for number in range(min(settings.workers, cores) if settings.workers else cores):
+                name = f"{WORKER_PREFIX}{node['NodeID'][:8]}-{number}"
+                where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
+                options = {**self._system_options(name), "resources": {}, "scheduling_strategy": where}
+                made[name] = self._classes.worker.options(**options).remote(
+                    self._info.hub, settings.worker_slots, settings.worker_idle
+                )
+        await asyncio.gather(*(handle.pid.remote() for handle in made.values()))
+        return list(made)
+
+    def _system_options(self, name: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "namespace": system_namespace(self._info.hub),
+            "lifetime": "detached",
+            "get_if_exists": True,
+            "max_restarts": -1,
+            "num_cpus": 0,
+            "resources": self._info.pin,
+        }
+
+    async def _until_it_answers(self, make: Any, host: str) -> None:
+        """Get or create until somebody who stays answers: what `get_if_exists` finds may be about to die."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _CREATE_SECONDS
+        pause = 0.02
+        while True:
+            try:
+                hello = await make().hello.remote()
+                if not hello.leaving:
+                    return
+            except Exception as error:
+                meaning = translated(error)
+                if not isinstance(meaning, (Gone, Unavailable)) or loop.time() > end:
+                    raise meaning from error
+            if loop.time() > end:
+                raise TimeoutError(f"host {host!r} did not come up")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class ActorClasses:
+    """The Ray actor classes, handed in by `bindings` so that imports run one way."""
+
+    partition: Any
+    dedicated: Any
+    worker: Any

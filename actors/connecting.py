@@ -1,0 +1,197 @@
+"""From nothing to a running hub: join or start Ray, find or make the registry, check that both sides fit.
+
+Order: the address given (argument or environment), the cluster running on this machine, the address in the hub's row, a new
+local Ray. A store has one owner: a registry that finds its store owned by another cluster refuses, with that one's address.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError
+
+from durable_ray.actors import errors
+from durable_ray.actors.bindings import classes, registry_class
+from durable_ray.actors.cluster import HubInfo
+from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, find, system_namespace, translated
+from durable_ray.actors.messages import Hello
+from durable_ray.actors.settings import PROTOCOL, HubSettings
+
+log = logging.getLogger("durable_ray")
+
+_HELLO_SECONDS = 90.0
+
+
+class HubLink:
+    """A connection to one hub over Ray."""
+
+    def __init__(self, info: HubInfo, hello: Hello, started_ray: bool) -> None:
+        self.info = info
+        self.hello = hello
+        #: Whether this process started the cluster: it ends with it.
+        self.started_ray = started_ray
+
+    def find(self, target: str) -> Any:
+        """The handle of the registry or of a host. Raises Gone."""
+        return find(self.info.hub, target)
+
+    def get(self, ref: Any, seconds: float) -> Any:
+        """The answer of a call."""
+        return ray.get(ref, timeout=seconds)
+
+    def revive(self) -> None:
+        """The registry is gone for good (not merely restarting): make one."""
+        ensure_registry(self.info)
+
+    def runtime_env(self) -> dict[str, Any]:
+        """The runtime environment of this job."""
+        return dict(ray.get_runtime_context().runtime_env or {})
+
+
+def default_store(hub: str) -> str:
+    """The store of a hub that was given none: a SQLite file in the user's state directory."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return f"sqlite:///{base / 'durable_ray' / hub}.db"
+
+
+def absolute_store(store: str) -> str:
+    """A SQLite URL with an absolute path: other processes have other working directories."""
+    if not store.startswith("sqlite:///"):
+        return store
+    return f"sqlite:///{Path(store.removeprefix('sqlite:///')).expanduser().absolute()}"
+
+
+def connect(address: str | None, hub: str, store: str | None, settings: HubSettings) -> HubLink:
+    """Join (or begin) the hub.
+
+    Raises:
+        HubInUse: another cluster owns the store.
+        HubUnavailable: the cluster cannot be reached; the message names likely causes.
+        ProtocolMismatch: the hub runs another release.
+    """
+    started = join_ray(address)
+    asked = absolute_store(store) if store else None
+    info = HubInfo(hub, asked or absolute_store(default_store(hub)), settings)
+    hello = ensure_registry(info)
+    if hello.protocol != PROTOCOL:
+        raise errors.ProtocolMismatch(
+            f"the hub {hub!r} speaks protocol {hello.protocol}, this client {PROTOCOL}: install the same release of "
+            "durable-ray in both, then `durable-ray down` and `durable-ray up` (instances go on where they stopped)"
+        )
+    if asked is not None and hello.store != asked:
+        raise errors.DurableRayError(
+            f"the hub {hub!r} is running on the store {hello.store}, not on {asked}; leave store= out, or name "
+            "another hub="
+        )
+    return HubLink(HubInfo(hub, hello.store, settings), hello, started)
+
+
+def join_ray(address: str | None) -> bool:
+    """Make sure that this process is in a cluster; whether it had to start one."""
+    if ray.is_initialized():
+        return False
+    quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if address:
+        _use_token()
+        try:
+            ray.init(address=address, **quiet)
+        except ConnectionError as error:
+            raise errors.HubUnavailable(_unreachable(address)) from error
+        return False
+    try:
+        ray.init(address="auto", **quiet)
+        return False
+    except ConnectionError:
+        ray.init(include_dashboard=False, **quiet)
+        log.warning(
+            "durable_ray started a local Ray for this process: instances pause when it ends, and go on at the next "
+            "Client on this store. For a cluster that stays: `durable-ray up` (or `ray start --head`)."
+        )
+        return True
+
+
+def _use_token() -> None:
+    """Ray does not look for its token when it is given an address; without the mode it fails without saying why."""
+    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if "RAY_AUTH_MODE" not in os.environ and (token or (Path.home() / ".ray" / "auth_token").exists()):
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
+def _unreachable(address: str) -> str:
+    mode = os.environ.get("RAY_AUTH_MODE", "not set")
+    return (
+        f"no Ray cluster answered at {address}. Is it running there (`ray status --address {address}`)? Does the token fit "
+        f"(RAY_AUTH_MODE is {mode}; the token comes from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token)?"
+    )
+
+
+def ensure_registry(info: HubInfo) -> Hello:
+    """The registry's greeting; it is made if there is none."""
+    try:
+        return _hello(find(info.hub, REGISTRY))
+    except Gone:
+        pass
+    if ray.get_runtime_context().runtime_env:
+        _make_registry_apart(info)
+    else:
+        make_registry(info)
+    return _hello(find(info.hub, REGISTRY))
+
+
+def make_registry(info: HubInfo) -> None:
+    """Create the registry's actor, as this job."""
+    context = ray.get_runtime_context()
+    registry_class().options(
+        name=REGISTRY,
+        namespace=system_namespace(info.hub),
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        num_cpus=0,
+        resources=info.pin,
+    ).remote(info, classes(), context.gcs_address, context.get_session_name())
+
+
+def _make_registry_apart(info: HubInfo) -> None:
+    """Create it from a process without a runtime environment: it would inherit this job's, which dies with the cluster."""
+    command = [
+        sys.executable,
+        "-m",
+        "durable_ray.actors.boot",
+        ray.get_runtime_context().gcs_address,
+        info.hub,
+        info.store,
+    ]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_JOB_")}
+    done = subprocess.run(
+        [*command, info.settings.model_dump_json()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode:
+        raise errors.HubUnavailable(f"the registry could not be made: {done.stderr.strip()[-2000:]}")
+
+
+def _hello(handle: Any) -> Hello:
+    try:
+        hello: Hello = ray.get(handle.hello.remote(), timeout=_HELLO_SECONDS)
+        return hello
+    except GetTimeoutError as error:
+        raise errors.HubUnavailable(
+            f"the registry did not answer within {_HELLO_SECONDS:.0f} s. With SQLite it runs on the head node: is that up, "
+            "and is durable-ray installed there?"
+        ) from error
+    except Exception as error:
+        meaning = translated(error)
+        if isinstance(meaning, Unavailable):
+            raise errors.HubUnavailable(str(meaning)) from error
+        raise meaning from None

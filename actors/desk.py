@@ -1,0 +1,183 @@
+"""What callers may ask of a host: start, deliver, wait, ask. Answers only after the commit; a retry gets the first answer.
+
+Everything comes in batches, because one call that carries fifty requests costs hardly more than one that carries one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from durable_ray.actors.clock import SECOND
+from durable_ray.actors.host import InstanceHost
+from durable_ray.actors.live import Letter, Live
+from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.starting import Start, conceive, start_writes, take_answers
+from durable_ray.actors.store.writes import Absent, Answer, Delivered, Finished, PutMessage, Receipt, Write
+from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
+from durable_ray.orchestrations import events as ev
+
+#: Seconds one call waits at most. Longer waits are renewed by the caller: calls pile up on an actor that exits.
+SLICE = 10.0
+#: Seconds a wait for several gathers endings after the first.
+_GRACE = 0.002
+
+
+class Desk:
+    """The callers' side of one host."""
+
+    def __init__(self, host: InstanceHost) -> None:
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+
+    # --- starting -----------------------------------------------------------------------------------------------------------
+
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
+        """Begin instances of this host. Each is durable when this answers."""
+        host = self._host
+        if host.moved:
+            return [Reply("moved")] * len(requests)
+        if any(request.revision > host.library.revision for request in requests):
+            await host.blocking(host.library.refresh)
+        known = await self._recorded([r.request_id for r in requests if r.retry])
+        now = host.clock.now()
+        starts = conceive([r for r in requests if r.request_id not in known], host.nursery, now)
+        for start in starts:
+            if start.new is not None and start.new.host != host.name:
+                start.reply = Reply("moved")
+        writes = start_writes(starts, now, host.settings.receipt_seconds)
+        if writes:
+            take_answers(starts, await self._host.committer.write(writes))
+        for start in starts:
+            self._begun(start)
+        replies = {start.request.request_id: start.reply for start in starts}
+        return [replies.get(r.request_id) or known[r.request_id] for r in requests]
+
+    def _begun(self, start: Start) -> None:
+        if start.new is None or start.reply is None or start.reply.code != "ok":
+            return
+        self._host.born(self._host.nursery.row(start.new))
+        if start.request.signal is not None:
+            self._host.summon([start.new.instance_id])
+
+    # --- messages -----------------------------------------------------------------------------------------------------------
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
+        """Bring messages to instances of this host. Each is durable when this answers."""
+        if self._host.moved:
+            return [Reply("moved")] * len(deliveries)
+        known = await self._recorded([d.request_id for d in deliveries if d.retry])
+        answers = [self._known(known[d.request_id]) if d.request_id in known else self._deliver(d) for d in deliveries]
+        return list(await asyncio.gather(*answers))
+
+    async def _known(self, reply: Reply) -> Reply:
+        return reply
+
+    async def _deliver(self, delivery: Delivery) -> Reply:
+        found: Live | InstanceRow | None = self._host.residence.peek(delivery.instance_id)
+        if found is None:
+            found = await self._host.residence.get(delivery.instance_id)
+        if found is None:
+            return Reply("absent")
+        if isinstance(found, InstanceRow):
+            return Reply("finished", found.status) if found.finished else Reply("moved")
+        if found.gone:
+            return await self._deliver(delivery)
+        if found.unstarted and not self._host.may_begin(found):
+            terminating = isinstance(delivery.message.event, ev.TerminateRequested)
+            if not terminating:
+                return await self._store(delivery)
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        letter = Letter(delivery.message, answer=answer, request_id=delivery.request_id)
+        self._host.lanes.post(found, letter)
+        return await answer
+
+    async def _store(self, delivery: Delivery) -> Reply:
+        """For one that has not begun and may not yet: the message waits in the store."""
+        until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
+        receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
+        message = out_message(delivery.instance_id, delivery.message)
+        (answer,) = await self._host.committer.write([PutMessage(message, receipt)])
+        if isinstance(answer, Delivered):
+            self._host.summon([delivery.instance_id])
+        return delivery_reply(answer)
+
+    # --- waiting and asking ---------------------------------------------------------------------------------------------------
+
+    async def wait(
+        self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
+    ) -> list[Ending]:
+        """How these ended (or, with `start`, began): as soon as one has (or all have), or nothing after `seconds`.
+
+        An answer of "moved" or "absent" counts as an ending: the caller has to look elsewhere.
+        """
+        host = self._host
+        if host.moved:
+            return [Ending(instance_id, "moved") for instance_id in instance_ids]
+        waiters, futures = host.waiters, {}
+        for instance_id in instance_ids:
+            futures[instance_id] = waiters.start(instance_id) if start else waiters.end(instance_id)
+        try:
+            done = await self._already(instance_ids, start)
+            missing = {i: f for i, f in futures.items() if i not in {ending.instance_id for ending in done}}
+            if missing and (all_of_them or not done):
+                await self._until(list(missing.values()), min(seconds, SLICE), all_of_them)
+            done += [future.result() for future in missing.values() if future.done()]
+            return done
+        finally:
+            for instance_id, future in futures.items():
+                waiters.forget(instance_id, future)
+
+    async def _until(self, futures: list[asyncio.Future[Ending]], seconds: float, all_of_them: bool) -> None:
+        when = asyncio.ALL_COMPLETED if all_of_them else asyncio.FIRST_COMPLETED
+        _, pending = await asyncio.wait(futures, timeout=seconds, return_when=when)
+        if pending and len(futures) > 1 and not all_of_them:
+            await asyncio.wait(pending, timeout=_GRACE)
+
+    async def _already(self, instance_ids: Sequence[str], start: bool) -> list[Ending]:
+        """Endings that nobody will be told of any more: of instances that are not live in memory."""
+        elsewhere, found = [], []
+        for instance_id in instance_ids:
+            live = self._host.residence.peek(instance_id)
+            if live is None:
+                elsewhere.append(instance_id)
+            elif start and not live.unstarted:
+                found.append(Ending(instance_id, live.status))
+        if elsewhere:
+            rows = await self._host.blocking(lambda: self._host.store.rows(elsewhere))
+            for instance_id in elsewhere:
+                row = rows.get(instance_id)
+                if row is None:
+                    found.append(Ending(instance_id, "absent"))
+                elif row.finished or (start and row.turn):
+                    found.append(ending_of(row))
+                elif row.host != self._host.name:
+                    found.append(Ending(instance_id, "moved"))
+        return found
+
+    # --- inside -------------------------------------------------------------------------------------------------------------
+
+    async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
+        if not request_ids:
+            return {}
+        texts = await self._host.blocking(lambda: self._host.store.receipts(request_ids))
+        return {request_id: receipt_reply(text) for request_id, text in texts.items()}
+
+
+def delivery_reply(answer: Answer) -> Reply:
+    """What the sender of a message is told of what became of it in the store."""
+    match answer:
+        case Delivered():
+            return Reply("ok", host=answer.host, placement=answer.placement)
+        case Finished():
+            return Reply("finished", answer.status)
+        case Absent():
+            return Reply("absent")
+        case _:
+            return Reply("refused", type(answer).__name__)
+
+
+def ending_of(row: InstanceRow) -> Ending:
+    """How an instance ended (or stands), by its row."""
+    return Ending(row.instance_id, row.status, row.output, row.failure)

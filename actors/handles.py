@@ -1,0 +1,60 @@
+"""Finding the hub's actors by name, and telling apart the ways in which they do not answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
+
+from durable_ray.actors.placing import instance_of, is_dedicated
+
+REGISTRY = "registry"
+WORKER_PREFIX = "worker-"
+
+
+class Gone(Exception):
+    """There is no such actor (now): the call was not made, or its process is dead."""
+
+
+class Unavailable(Exception):
+    """The actor did not answer; the call may or may not have been made."""
+
+
+def system_namespace(hub: str) -> str:
+    """Where registry, partitions, workers and gateway live, so that no instance ID can collide with them."""
+    return f"{hub}/system"
+
+
+def address_of(hub: str, target: str) -> tuple[str, str]:
+    """(Ray name, Ray namespace) of the registry or of a host. A dedicated instance's actor is named as the instance."""
+    if is_dedicated(target):
+        return instance_of(target), hub
+    return target, system_namespace(hub)
+
+
+def find(hub: str, target: str) -> Any:
+    """The handle of the registry or of a host. Raises Gone if there is no such actor."""
+    name, namespace = address_of(hub, target)
+    try:
+        return ray.get_actor(name, namespace=namespace)
+    except ValueError as error:
+        raise Gone(target) from error
+
+
+def named_in(namespace: str) -> list[str]:
+    """Names of the living actors of a namespace."""
+    listed = ray.util.list_named_actors(all_namespaces=True)
+    return [str(actor["name"]) for actor in listed if actor["namespace"] == namespace]
+
+
+def translated(error: Exception) -> Exception:
+    """An error of a Ray call as what it means: Gone, Unavailable, or what the method itself raised."""
+    if isinstance(error, ActorDiedError):
+        return Gone(str(error).splitlines()[0])
+    if isinstance(error, (ActorUnavailableError, GetTimeoutError, RayActorError)):
+        return Unavailable(str(error).splitlines()[0])
+    if isinstance(error, RayTaskError):
+        cause = error.cause
+        return cause if isinstance(cause, Exception) else error
+    return error

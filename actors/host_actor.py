@@ -1,0 +1,145 @@
+"""A host as an actor: opens itself when its process starts, then answers for its instances.
+
+After a crash Ray starts the process again and nobody has to call: the constructor takes up the work. Methods that answer
+while user code blocks the loop are in the concurrency group `ctl`, which has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import logging
+import os
+from collections.abc import Sequence
+
+import ray
+
+from durable_ray.actors.clock import SystemClock
+from durable_ray.actors.cluster import HubInfo, RayPeers, RayWorkerLink
+from durable_ray.actors.desk import Desk
+from durable_ray.actors.dispatcher import Dispatcher
+from durable_ray.actors.handles import REGISTRY, Gone, find
+from durable_ray.actors.host import InstanceHost
+from durable_ray.actors.library import Library
+from durable_ray.actors.local_way import LocalWay
+from durable_ray.actors.marker import FileMarker
+from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
+from durable_ray.actors.ports import OnResult
+from durable_ray.actors.settings import PROTOCOL
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.task_way import TaskWay
+from durable_ray.actors.watchdog import Watchdog
+from durable_ray.actors.worker_way import WorkerLink, WorkerWay
+
+log = logging.getLogger("durable_ray.actor")
+
+
+class HostActor:
+    """A partition. `DedicatedActor` adds what a driver wants of a handle on one instance."""
+
+    def __init__(self, info: HubInfo, host: str) -> None:
+        self._info = info
+        self._name = host
+        self._host: InstanceHost
+        #: The same host for the `ctl` thread, which has another event loop.
+        self._opened: concurrent.futures.Future[InstanceHost] = concurrent.futures.Future()
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> Desk:
+        loop = asyncio.get_running_loop()
+        store: Store = await loop.run_in_executor(None, open_store, self._info.store)
+        fence = await loop.run_in_executor(None, store.acquire_lease, self._name)
+        settings = self._info.settings
+        watchdog = Watchdog(FileMarker(self._info.marker_path(self._name)), settings.turn_limit)
+        host = InstanceHost(
+            store,
+            fence,
+            SystemClock(),
+            Library(store),
+            settings,
+            RayPeers(self._info),
+            watchdog,
+            functools.partial(_dispatcher, self._info, self._name),
+        )
+        await host.open()
+        self._host = host
+        self._opened.set_result(host)
+        return Desk(host)
+
+    async def hello(self) -> Hello:
+        """Who answers, and whether it is about to leave."""
+        await self._opening
+        host = self._host
+        return Hello(
+            host.name, self._info.hub, PROTOCOL, host.fence.epoch, os.getpid(), self._info.store, leaving=host.moved
+        )
+
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
+        """See `Desk.start_many`."""
+        return await (await self._opening).start_many(requests)
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
+        """See `Desk.deliver_many`."""
+        return await (await self._opening).deliver_many(deliveries)
+
+    async def wait(
+        self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
+    ) -> list[Ending]:
+        """See `Desk.wait`."""
+        return await (await self._opening).wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
+
+    async def nudge(self, instance_ids: Sequence[str]) -> bool:
+        """There is something in the store for these. False: this host is leaving."""
+        await self._opening
+        if self._host.moved:
+            return False
+        self._host.summon(instance_ids)
+        return True
+
+    @ray.method(concurrency_group="ctl")
+    async def pid(self) -> int:
+        """The process, also while user code blocks the loop."""
+        return os.getpid()
+
+    async def in_memory(self) -> int:
+        """How many instances are in memory here."""
+        await self._opening
+        return len(self._host.residence)
+
+    async def end(self) -> None:
+        """End this process for good; its work goes on elsewhere, or when it is called for."""
+        ray.actor.exit_actor()
+
+
+def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library) -> Dispatcher:
+    """The ways to run an activity in a cluster."""
+    clock = SystemClock()
+
+    async def find_workers(create: bool) -> list[WorkerLink]:
+        try:
+            names = await find(info.hub, REGISTRY).workers.remote(create)
+        except Exception as error:
+            if create:
+                raise
+            log.warning("no word of surviving workers: %s", error)
+            return []
+        links: list[WorkerLink] = []
+        for name in names:
+            try:
+                links.append(RayWorkerLink(name, find(info.hub, name)))
+            except Gone:
+                continue
+        return links
+
+    return Dispatcher(
+        on_result,
+        library,
+        clock,
+        {
+            "local": lambda told, crashed: LocalWay(told, crashed, info.hub, clock),
+            "worker": lambda told, crashed: WorkerWay(host, find_workers, told, crashed),
+            "task": lambda told, crashed: TaskWay(info.hub, told, crashed),
+        },
+    )

@@ -1,0 +1,97 @@
+"""The registry as an actor: owns the hub before it answers anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from durable_ray.actors.clock import SystemClock
+from durable_ray.actors.cluster import ActorClasses, HubInfo, RayHosts
+from durable_ray.actors.handles import REGISTRY
+from durable_ray.actors.messages import Hello
+from durable_ray.actors.registry import Registry
+from durable_ray.actors.settings import PROTOCOL
+from durable_ray.actors.store.contract import Fenced, HubInUse, Store
+from durable_ray.actors.store.opening import open_store
+
+log = logging.getLogger("durable_ray.actor")
+
+
+class RegistryActor:
+    """The registry."""
+
+    def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str) -> None:
+        self._info = info
+        self._classes = classes
+        self._address = address
+        self._cluster = cluster
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+        self._hosts: RayHosts
+
+    async def _open(self) -> Registry:
+        loop = asyncio.get_running_loop()
+        info, settings = self._info, self._info.settings
+        clock = SystemClock()
+        store: Store = await loop.run_in_executor(None, open_store, info.store)
+
+        def own() -> Any:
+            row = store.acquire_hub(
+                info.hub, self._cluster, self._address, clock.now(), settings.partitions, settings.model_dump_json()
+            )
+            return row, store.acquire_lease(REGISTRY)
+
+        row, fence = await loop.run_in_executor(None, own)
+        # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
+        settings = settings.model_copy(update={"partitions": row.partitions})
+        self._info = HubInfo(info.hub, info.store, settings)
+        self._hosts = RayHosts(self._info, self._classes)
+        registry = Registry(store, fence, clock, settings, self._hosts)
+        await registry.open()
+        return registry
+
+    async def hello(self) -> Hello:
+        """Who answers, for which store, in how many partitions."""
+        try:
+            registry = await self._opening
+        except (HubInUse, Fenced):
+            asyncio.get_running_loop().call_later(1.0, ray.get_runtime_context().current_actor.end.remote)
+            raise
+        info = self._info
+        return Hello(REGISTRY, info.hub, PROTOCOL, 0, os.getpid(), info.store, partitions=registry.settings.partitions)
+
+    async def ask(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method of the `Registry`."""
+        if method.startswith("_"):
+            raise AttributeError(method)
+        return await getattr(await self._opening, method)(*args, **kwargs)
+
+    async def wake_many(self, targets: list[tuple[str, str]]) -> None:
+        """There is something in the store for these (host, instance)."""
+        await (await self._opening).admission.wake(targets)
+
+    async def finished(self, instance_ids: Sequence[str]) -> None:
+        """These dedicated instances have ended."""
+        await (await self._opening).finished(instance_ids)
+
+    async def left(self, instance_id: str) -> None:
+        """The dedicated host of this instance leaves memory."""
+        await (await self._opening).left(instance_id)
+
+    async def workers(self, create: bool) -> list[str]:
+        """Names of the hub's activity workers."""
+        await self._opening
+        return await self._hosts.workers(create)
+
+    @ray.method(concurrency_group="ctl")
+    async def pid(self) -> int:
+        """The registry's process."""
+        return os.getpid()
+
+    async def end(self) -> None:
+        """End this process for good."""
+        ray.actor.exit_actor()

@@ -1,0 +1,141 @@
+"""What an instance looks like from outside: the value that `get_status` and every list answer."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
+from durable_ray.actors.messages import Ending
+from durable_ray.actors.packing import PYTHON_PAYLOADS
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.orchestrations.codec import decode_event, decode_events
+from durable_ray.orchestrations.events import Event, ExecutionFailed
+from durable_ray.orchestrations.failures import FailureDetails
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RuntimeStatus(enum.StrEnum):
+    """The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` exist for filters; no instance shows them."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    TERMINATED = "Terminated"
+    CONTINUED_AS_NEW = "ContinuedAsNew"
+    CANCELED = "Canceled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether an instance of this status has ended."""
+        return self in (RuntimeStatus.COMPLETED, RuntimeStatus.FAILED, RuntimeStatus.TERMINATED, RuntimeStatus.CANCELED)
+
+
+@dataclass(frozen=True)
+class OrchestrationStatus:
+    """An instance as it stands.
+
+    Attributes:
+        name: the orchestrator's.
+        runtime_status: see `RuntimeStatus`.
+        created_time: when the start was accepted (aware, UTC); it never changes.
+        last_updated_time: when its last turn was committed.
+        started_time, completed_time: when its first turn ran, when it ended; None before.
+        input, custom_status: JSON values (or what was pickled).
+        output: the result if Completed; the failure's text if Failed; the reason if Terminated; else None.
+        failure: all that is known of a failure.
+        history: the events of the current execution, if they were asked for.
+        waiting_reason: why it makes no progress although it could (its code is missing, …).
+    """
+
+    name: str
+    instance_id: str
+    runtime_status: RuntimeStatus
+    created_time: datetime
+    last_updated_time: datetime
+    input: Any = None
+    output: Any = None
+    custom_status: Any = None
+    started_time: datetime | None = None
+    completed_time: datetime | None = None
+    failure: FailureDetails | None = None
+    history: tuple[Event, ...] | None = None
+    execution_id: str = ""
+    version: str = ""
+    parent_instance_id: str | None = None
+    placement: str = "shared"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    scheduled_start: datetime | None = None
+    waiting_reason: str | None = None
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def moment(at: int) -> datetime:
+    """Microseconds since the epoch as an aware time."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def micros(when: datetime) -> int:
+    """A time as microseconds since the epoch; a naive one is taken as UTC."""
+    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+def failure_of(text: str | None) -> FailureDetails | None:
+    """The failure that a row keeps."""
+    event = decode_event(text) if text else None
+    return event.failure if isinstance(event, ExecutionFailed) else None
+
+
+def status_of(
+    row: InstanceRow, history: tuple[str, ...] | None = None, *, show_input: bool = True
+) -> OrchestrationStatus:
+    """A row, opened: pickled payloads are loaded, so this is for Python clients only."""
+    failure = failure_of(row.failure)
+    return OrchestrationStatus(
+        name=row.name,
+        instance_id=row.instance_id,
+        runtime_status=RuntimeStatus(row.status),
+        created_time=moment(row.created_at),
+        last_updated_time=moment(row.updated_at),
+        input=PYTHON_PAYLOADS.decode(row.input) if show_input else None,
+        output=str(failure) if failure else PYTHON_PAYLOADS.decode(row.output),
+        custom_status=PYTHON_PAYLOADS.decode(row.custom_status),
+        started_time=None if row.started_at is None else moment(row.started_at),
+        completed_time=None if row.completed_at is None else moment(row.completed_at),
+        failure=failure,
+        history=None if history is None else tuple(e for chunk in history for e in decode_events(chunk)),
+        execution_id=row.execution_id,
+        version=row.version,
+        parent_instance_id=row.parent.instance_id if row.parent else None,
+        placement=row.placement,
+        tags=dict(row.tags),
+        priority=row.priority,
+        scheduled_start=None if row.start_at is None else moment(row.start_at),
+        waiting_reason=row.waiting_reason,
+    )
+
+
+def result_of(ending: Ending, hint: Any = None) -> Any:
+    """The output of a finished instance, or the error by which it ended.
+
+    Raises:
+        InstanceNotFound, OrchestrationFailed, OrchestrationTerminated.
+    """
+    if ending.status == "absent":
+        raise InstanceNotFound(ending.instance_id)
+    if ending.status == "Failed":
+        details = failure_of(ending.failure) or FailureDetails("durable_ray.Unknown", "no details were kept")
+        raise OrchestrationFailed(ending.instance_id, details)
+    if ending.status == "Terminated":
+        raise OrchestrationTerminated(ending.instance_id, PYTHON_PAYLOADS.decode(ending.output))
+    return PYTHON_PAYLOADS.decode(ending.output, hint)

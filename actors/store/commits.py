@@ -1,0 +1,75 @@
+"""A group of writes as one transaction: the fence, the group, and what to do when one member cannot be stored at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from durable_ray.actors.store.commit_sql import FENCE, REVISION
+from durable_ray.actors.store.contract import Committed, Fenced
+from durable_ray.actors.store.database import Database, Unholdable
+from durable_ray.actors.store.group import Group, Raced
+from durable_ray.actors.store.records import Fence
+from durable_ray.actors.store.sql import Session
+from durable_ray.actors.store.writes import Answer, Refused, Write
+
+#: A race for a new ID is lost once to each rival; more than this many in a row is a fault.
+_MOST_RACES = 100
+
+
+def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> Committed:
+    """Make all writes in one transaction (see `contract.Store.commit`)."""
+
+    def together(session: Session) -> Committed:
+        revision = _assert_fence(session, fence)
+        if not writes:
+            return Committed((), revision)
+        group = Group(session, writes)
+        answers = tuple([group.decide(write) for write in writes])
+        group.finish()
+        return Committed(answers, revision)
+
+    def one_by_one(session: Session) -> Committed:
+        revision = _assert_fence(session, fence)
+        return Committed(tuple([_apart(session, write) for write in writes]), revision)
+
+    body = together
+    for _ in range(_MOST_RACES):
+        try:
+            return database.write(body)
+        except Raced:
+            continue
+        except Unholdable:
+            if body is one_by_one:
+                raise
+            body = one_by_one
+    return database.write(body)
+
+
+def _apart(session: Session, write: Write) -> Answer:
+    """One write behind a savepoint, so that one that cannot be stored does not take the others with it."""
+    session.plain("SAVEPOINT member")
+    try:
+        group = Group(session, (write,))
+        answer = group.decide(write)
+        group.finish()
+    except Exception as error:
+        if not session.cannot_hold(error):
+            raise
+        session.plain("ROLLBACK TO SAVEPOINT member")
+        answer = Refused(f"the database cannot store this: {error}")
+    session.plain("RELEASE SAVEPOINT member")
+    return answer
+
+
+def _assert_fence(session: Session, fence: Fence | None) -> int:
+    """Raise Fenced unless `fence` is the newest of its host in this boot; the definitions' revision."""
+    if fence is None:
+        row = session.one(REVISION)
+        return int(row[0]) if row else 0
+    row = session.one(FENCE, host=fence.host)
+    if row is None or row[0] != fence.epoch or row[1] != fence.boot_epoch:
+        raise Fenced(
+            f"{fence.host!r} has another owner now (this one: epoch {fence.epoch} of boot {fence.boot_epoch}, "
+            f"the store says {tuple(row[:2]) if row else 'purged'}); this process must exit"
+        )
+    return int(row[2])

@@ -1,0 +1,53 @@
+"""What differs between databases, and nothing else: how a transaction begins, ends, fails and is tried again.
+
+Everything above this port is written once. A database hands out sessions: `read` for queries that see one moment, `write`
+for one transaction. `write` takes the whole body as a function, because a body may have to run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Dialect
+
+from durable_ray.actors.store.contract import StoreError
+from durable_ray.actors.store.sql import Session
+
+T = TypeVar("T")
+
+
+class Unholdable(StoreError):
+    """The database cannot hold a value of this transaction; nothing was written."""
+
+
+class Database(Protocol):
+    """A database that may be used from several threads at once."""
+
+    dialect: Dialect
+
+    def read(self) -> AbstractContextManager[Session]:
+        """A session for queries; all of them see the same moment."""
+
+    def write(self, body: Callable[[Session], T]) -> T:
+        """Run `body` in one durable transaction, again if that failed without its fault.
+
+        An exception of `body` rolls back and is raised. Raises `Unholdable` for a value the database cannot hold,
+        `CommitUnknown` if the outcome of COMMIT is unknown, another StoreError after which nothing was written.
+        """
+
+    def migrate(self, run: Callable[[Connection], None]) -> None:
+        """Call `run` with a connection inside a transaction that nobody else writes beside."""
+
+    def own(self, describe: str) -> bool:
+        """Take the hub's lock for as long as this object lives; False if another process has it."""
+
+    def owns(self) -> bool:
+        """Whether the hub's lock is still held (a lost one is taken again if nobody took it meanwhile)."""
+
+    def upkeep(self) -> None:
+        """What one process does for all."""
+
+    def close(self) -> None:
+        """Let go of every connection and lock."""

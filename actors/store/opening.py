@@ -1,0 +1,76 @@
+"""Opening a store by its URL, and the store itself: the questions of several small classes on one database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from durable_ray.actors.store.commits import commit
+from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
+from durable_ray.actors.store.database import Database
+from durable_ray.actors.store.definitions import Deploying
+from durable_ray.actors.store.records import Fence
+from durable_ray.actors.store.sqlite import SqliteDatabase
+from durable_ray.actors.store.reads import Reading
+from durable_ray.actors.store.upkeep import Keeping
+from durable_ray.actors.store.work import Finding
+from durable_ray.actors.store.queries import Querying
+from durable_ray.actors.store.versions import bring_up_to_date
+from durable_ray.actors.store.writes import Write
+
+
+class SqlStore(Reading, Finding, Querying, Deploying, Keeping):
+    """A `contract.Store` on any `Database`. Belongs to the process that opened it."""
+
+    def __init__(self, database: Database) -> None:
+        Keeping.__init__(self, database)
+
+    @property
+    def database(self) -> Database:
+        """For those who look at tables directly: checks and tests."""
+        return self._database
+
+    def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
+        """Make all writes in one durable transaction, each isolated."""
+        return commit(self._database, fence, writes)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a store belongs to the process that opened it; pass its URL and open it there")
+
+
+def open_store(url: str, *, create: bool = True) -> Store:
+    """Open (and, unless `create` is false, begin) the store at `url`; an older schema is brought up to date.
+
+    `url` is `sqlite:///relative/path`, `sqlite:////absolute/path`, `sqlite://` (in memory: gone with this object), or
+    `postgresql://user:password@host/database`.
+
+    Raises:
+        StoreUnusable: it cannot be used (no such store, a newer schema, a network filesystem, an unsound SQLite, a
+            missing driver); the message says what to do.
+
+    Example:
+        >>> store = open_store("sqlite://")
+        >>> store.hub() is None
+        True
+        >>> store.close()
+    """
+    database = _database(url, create)
+    try:
+        bring_up_to_date(database, create)
+    except BaseException:
+        database.close()
+        raise
+    return SqlStore(database)
+
+
+def _database(url: str, create: bool) -> Database:
+    scheme = urlsplit(url).scheme.partition("+")[0]
+    if scheme == "sqlite":
+        path = unquote(url.partition("://")[2].partition("?")[0]).removeprefix("/")
+        return SqliteDatabase(None if path in {"", ":memory:"} else Path(path).expanduser().absolute(), create)
+    if scheme in {"postgresql", "postgres"}:
+        from durable_ray.actors.store.postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
+    raise StoreUnusable(f"{url.partition('://')[0]!r} is no kind of store; use sqlite:///path or postgresql://…")

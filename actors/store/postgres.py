@@ -1,0 +1,254 @@
+"""PostgreSQL: several nodes may write, so rows are locked where SQLite lets one writer in at a time, and connections break.
+
+- A transaction that lost a race (deadlock, serialization, lock timeout) or its connection before COMMIT is run again: it
+  wrote nothing. One whose connection broke *during* COMMIT may have happened, and only the caller can find out.
+- A restart of the server is waited for, for a while.
+- The hub's lock is a session's advisory lock: it lives as long as one connection, which is looked at on each heartbeat.
+- A process that hangs inside a transaction (a frozen machine) must not lock its successor out: its session is ended.
+
+How durable a COMMIT is, is the server's setting (`synchronous_commit`, `fsync`); if it says "not", that is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Dialect, NullPool, create_engine
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
+from durable_ray.actors.store.database import Unholdable
+from durable_ray.actors.store.sql import Session
+
+try:
+    import psycopg
+except ImportError as error:
+    raise StoreUnusable("a PostgreSQL store needs its driver: pip install 'durable-ray[postgres]'") from error
+
+T = TypeVar("T")
+
+log = logging.getLogger("durable_ray.store")
+
+#: For how long a server that does not answer is waited for before a transaction fails (seconds).
+_PATIENCE = 30.0
+#: Connections that are kept open between uses.
+_IDLE = 4
+
+_SESSION = (
+    "SET lock_timeout = '60s'",
+    "SET idle_in_transaction_session_timeout = '30s'",
+    "SET standard_conforming_strings = on",
+)
+_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+#: The schema is part of the key, so that hubs may share a database. The number is this project's.
+_TRY_LOCK = "SELECT pg_try_advisory_lock(1146181964, hashtext(current_schema()))"
+_MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(7241903325)"
+
+#: Deadlock, serialization failure, lock timeout: somebody else went first.
+_LOST_RACE = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+)
+_UNHOLDABLE = (UnicodeEncodeError, OverflowError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+
+
+class PostgresDatabase:
+    """A `Database` on a PostgreSQL server; `url` as libpq takes it."""
+
+    def __init__(self, url: str) -> None:
+        scheme, _, rest = url.partition("://")
+        self._url = f"postgresql://{rest}" if scheme.startswith("postgres") else url
+        self.dialect: Dialect = PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
+        self._process = os.getpid()
+        self._pool = threading.Lock()
+        self._idle: list[Any] = []
+        self._owner: Any = None
+        self._closed = False
+        try:
+            connection = self._connect()
+        except psycopg.OperationalError as error:
+            raise StoreUnusable(f"cannot use this PostgreSQL store: {error}; check its URL and that it runs") from error
+        _warn_if_forgetful(connection)
+        self._give_back(connection)
+
+    def _connect(self, autocommit: bool = True) -> Any:
+        connection = psycopg.connect(
+            self._url,
+            autocommit=autocommit,
+            prepare_threshold=2,
+            connect_timeout=10,
+            application_name="durable_ray",
+            keepalives=1,
+            keepalives_idle=15,
+            keepalives_interval=5,
+            keepalives_count=3,
+        )
+        for setting in _SESSION:
+            connection.execute(setting)
+        if not autocommit:
+            connection.commit()
+        return connection
+
+    # --- transactions -----------------------------------------------------------------------------------------
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A snapshot."""
+        connection = self._begin(_BEGIN_READ, time.monotonic() + _PATIENCE)
+        try:
+            yield self._session(connection)
+        except psycopg.Error as error:
+            raise StoreError(f"PostgreSQL: {error}") from error
+        finally:
+            self._give_back(connection)
+
+    def write(self, body: Callable[[Session], T]) -> T:
+        """One transaction, run again after a lost race or connection."""
+        patience = time.monotonic() + _PATIENCE
+        while True:
+            connection = self._begin(_BEGIN_WRITE, patience)
+            try:
+                return self._transact(connection, body)
+            except _LOST_RACE as error:
+                if time.monotonic() > patience:
+                    raise StoreError(f"PostgreSQL: {error}; nothing was written") from error
+                time.sleep(random.uniform(0.001, 0.02))
+            except psycopg.OperationalError as error:
+                if not connection.closed or time.monotonic() > patience:
+                    raise StoreError(f"PostgreSQL: {error}; nothing was written") from error
+            except psycopg.Error as error:
+                raise StoreError(f"PostgreSQL: {error}; nothing was written") from error
+            finally:
+                self._give_back(connection)
+
+    def _transact(self, connection: Any, body: Callable[[Session], T]) -> T:
+        try:
+            answer = body(self._session(connection))
+        except Exception as error:
+            if _cannot_hold(error):
+                raise Unholdable(f"PostgreSQL cannot store a value: {error}") from error
+            raise
+        try:
+            ended = connection.execute("COMMIT").statusmessage
+        except psycopg.OperationalError as error:
+            if connection.closed:
+                raise CommitUnknown(f"the connection broke during COMMIT ({error}); reload before acting") from error
+            raise
+        if ended != "COMMIT":
+            raise StoreError(f"PostgreSQL answered {ended} to COMMIT; nothing was written")
+        return answer
+
+    def _begin(self, how: str, patience: float) -> Any:
+        """A connection inside a transaction. Those that broke while idle are dropped, a restart is waited for."""
+        wait = 0.05
+        while True:
+            self._check()
+            connection = None
+            try:
+                connection = self._borrow()
+                connection.execute(how)
+                return connection
+            except psycopg.OperationalError as error:
+                if connection is not None:
+                    connection.close()
+                if time.monotonic() > patience:
+                    raise StoreError(f"PostgreSQL does not answer ({error}); nothing was written") from error
+                if connection is None:
+                    time.sleep(wait)
+                    wait = min(wait * 2, 1.0)
+
+    def _borrow(self) -> Any:
+        with self._pool:
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _give_back(self, connection: Any) -> None:
+        with suppress(psycopg.Error):
+            if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                connection.execute("ROLLBACK")
+        with self._pool:
+            if not connection.closed and len(self._idle) < _IDLE and not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _session(self, connection: Any) -> Session:
+        return Session(connection.cursor(), self.dialect, _cannot_hold)
+
+    def migrate(self, run: Callable[[Connection], None]) -> None:
+        """Run a migration; of several processes that want to, one does."""
+        engine = create_engine(
+            "postgresql+psycopg://", creator=lambda: self._connect(autocommit=False), poolclass=NullPool
+        )
+        with engine.begin() as connection:
+            connection.exec_driver_sql(_MIGRATION_LOCK)
+            run(connection)
+
+    # --- the hub's lock ---------------------------------------------------------------------------------------
+    def own(self, describe: str) -> bool:
+        """Take the advisory lock on a connection that is kept for it."""
+        if self._owner is not None and self._alive():
+            return True
+        try:
+            connection = self._connect()
+            row = connection.execute(_TRY_LOCK).fetchone()
+        except psycopg.OperationalError as error:
+            raise StoreError(f"PostgreSQL does not answer ({error})") from error
+        if row is None or not row[0]:
+            connection.close()
+            return False
+        self._owner = connection
+        return True
+
+    def owns(self) -> bool:
+        """Whether the lock's connection lives; if it broke, the lock is taken anew unless somebody was faster."""
+        return self._owner is not None and (self._alive() or self.own(""))
+
+    def _alive(self) -> bool:
+        try:
+            self._owner.execute("SELECT 1")
+        except psycopg.OperationalError:
+            self._owner.close()
+            return False
+        return True
+
+    def upkeep(self) -> None:
+        """Autovacuum does it."""
+
+    def close(self) -> None:
+        """Close every connection that is not in use; those in use close when they are given back."""
+        with self._pool:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in (*idle, self._owner):
+            if connection is not None and self._process == os.getpid():
+                connection.close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreError("this store was closed")
+        if self._process != os.getpid():
+            raise StoreError("a store must not be used across a fork; open one in this process")
+
+
+def _cannot_hold(error: BaseException) -> bool:
+    # The driver raises ProgrammingError itself (with no code of the server) for a type it does not know.
+    if isinstance(error, psycopg.ProgrammingError):
+        return error.sqlstate is None and "adapt" in str(error)
+    return isinstance(error, _UNHOLDABLE)
+
+
+def _warn_if_forgetful(connection: Any) -> None:
+    for setting in ("synchronous_commit", "fsync"):
+        row = connection.execute(f"SHOW {setting}").fetchone()
+        if row is not None and row[0] == "off":
+            log.warning("PostgreSQL has %s = off: a crash of the server may lose committed turns", setting)

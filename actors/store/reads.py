@@ -1,0 +1,59 @@
+"""Reading what is known by name: instances with their history and mail, receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import select
+
+from durable_ray.actors.store.commit_sql import RECEIPTS
+from durable_ray.actors.store.database import Database
+from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
+from durable_ray.actors.store.rowing import read_inbox, read_rows
+from durable_ray.actors.store.schema import history
+from durable_ray.actors.store.sql import Statement, among
+
+_HISTORIES = Statement(
+    select(history.c.instance_id, history.c.execution_id, history.c.body)
+    .where(among(history.c.instance_id, "ids"))
+    .order_by(history.c.instance_id, history.c.execution_id, history.c.first_event)
+)
+
+
+class Reading:
+    """Whatever has an ID."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self, instance_ids: Sequence[str]) -> Mapping[str, Loaded]:
+        """The named instances, whole, as of one moment. Absent ones are absent."""
+        with self._database.read() as session:
+            rows = read_rows(session, instance_ids)
+            chunks: dict[str, list[str]] = {name: [] for name in rows}
+            mail: dict[str, list[InboxRow]] = {name: [] for name in rows}
+            for instance_id, _, body in session.all(_HISTORIES, ids=session.list(rows)):
+                chunks[instance_id].append(body)
+            for message in read_inbox(session, rows):
+                mail[message.instance_id].append(message)
+        return {name: Loaded(row, tuple(chunks[name]), tuple(mail[name])) for name, row in rows.items()}
+
+    def rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
+        """The named instances' rows."""
+        with self._database.read() as session:
+            return read_rows(session, instance_ids)
+
+    def history(self, instance_id: str) -> tuple[str, ...]:
+        """The encoded chunks of the current execution's history, oldest first."""
+        with self._database.read() as session:
+            return tuple(row[2] for row in session.all(_HISTORIES, ids=session.list([instance_id])))
+
+    def inbox(self, instance_ids: Sequence[str]) -> tuple[InboxRow, ...]:
+        """The waiting messages of these instances, oldest first."""
+        with self._database.read() as session:
+            return read_inbox(session, instance_ids)
+
+    def receipts(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """Outcomes recorded for these requests."""
+        with self._database.read() as session:
+            return {row[0]: row[1] for row in session.all(RECEIPTS, ids=session.list(request_ids))}

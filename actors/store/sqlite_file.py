@@ -1,0 +1,136 @@
+"""What a file system must give before SQLite may be trusted with it: a sound library, a local disk, and two locks.
+
+- Before 3.51.3 (3.50.7, 3.44.6) SQLite could lose committed pages when a WAL was reset under concurrent connections
+  (its release notes call it the WAL-reset bug), so an older library is refused.
+- WAL needs shared memory between all processes, which network filesystems do not give.
+- `<file>.writers`: SQLite lets competing writers poll, and under load one of them gets nearly all turns. The kernel queues
+  those who wait for a file lock, so writers take this lock first.
+- `<file>.hub`: held by the process that owns the hub for as long as it lives; the kernel drops it with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+import types
+from pathlib import Path
+
+from durable_ray.actors.store.contract import StoreUnusable
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "glusterfs", "ceph", "lustre", "beegfs", "gpfs", "afs", "ocfs2"}
+_NETWORK_FUSE = {
+    "sshfs",
+    "glusterfs",
+    "ceph",
+    "cephfs",
+    "s3fs",
+    "gcsfuse",
+    "rclone",
+    "blobfuse",
+    "blobfuse2",
+    "juicefs",
+}
+
+
+def sound(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite has the fix of the WAL-reset bug.
+
+    Example:
+        >>> sound((3, 51, 3)), sound((3, 51, 2)), sound((3, 50, 7)), sound((3, 44, 6)), sound((3, 45, 0))
+        (True, False, True, True, False)
+    """
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def driver() -> types.ModuleType:
+    """The SQLite driver to use: pysqlite3 (bundles its own SQLite) if installed, else Python's own if its SQLite is sound.
+
+    Raises StoreUnusable, saying what to install.
+    """
+    candidates: list[types.ModuleType] = [sqlite3]
+    with contextlib.suppress(ImportError):
+        import pysqlite3.dbapi2 as bundled
+
+        candidates.insert(0, bundled)
+    for module in candidates:
+        if sound(tuple(module.sqlite_version_info)):
+            return module
+    found = ", ".join(f"{module.__name__} has {module.sqlite_version}" for module in candidates)
+    raise StoreUnusable(
+        f"this SQLite can lose committed data ({found}; its WAL-reset bug is fixed in 3.51.3, 3.50.7 and 3.44.6). "
+        "Install a fixed one with: pip install 'pysqlite3>=0.6.1'; or use a PostgreSQL store"
+    )
+
+
+def network_filesystem(path: Path, mounts: str) -> str | None:
+    """The type of the network filesystem that holds `path`, or None. `mounts` is the text of /proc/self/mountinfo.
+
+    Only true network filesystems are named: overlay, 9p and virtiofs are what containers and virtual machines see of a local disk.
+    """
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split()
+        if len(fields) < 5 or not after:
+            continue
+        point = fields[4].encode().decode("unicode_escape")  # \040 stands for a space
+        if len(point) >= best and path.is_relative_to(point):
+            best, kind = len(point), after.split()[0]
+    name = kind.removeprefix("fuse.")
+    return kind if name in _NETWORK or (name != kind and name in _NETWORK_FUSE) else None
+
+
+def prepare(path: Path, create: bool) -> None:
+    """Make sure that a database may live at `path`: parent directory, rights (only its owner's), no network filesystem."""
+    if not path.exists() and not create:
+        raise StoreUnusable(f"there is no store at {path}; start a hub on it first, or check the path")
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        kind = network_filesystem(path.parent.resolve(), Path("/proc/self/mountinfo").read_text())
+        if kind is not None:
+            raise StoreUnusable(
+                f"{path.parent} is on a network filesystem ({kind}), where SQLite cannot work safely; "
+                "put the store on a local disk, or use a PostgreSQL store"
+            )
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreUnusable(
+            f"cannot write to {path}: {error.strerror}; check its rights, or choose another store"
+        ) from error
+
+
+class FileLock:
+    """An exclusive lock between processes that the kernel gives to those who wait in turn and takes from those who die."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def acquire(self) -> None:
+        """Wait for the lock."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def write(self, said: dict[str, object]) -> None:
+        """Leave a note for a person who looks into the file."""
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, (json.dumps(said) + "\n").encode(), 0)
+
+    def close(self) -> None:
+        """Give up the lock and the file."""
+        os.close(self._file)

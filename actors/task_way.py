@@ -1,0 +1,88 @@
+"""Activities as Ray tasks: for those that declare resources, a runtime environment or a scheduling strategy.
+
+Ray places them and scales for them. Its own retries stay off: attempts are ours, recorded in history. A task dies with its
+owner, the host; its successor runs it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RuntimeEnvSetupError, TaskCancelledError
+
+from durable_ray.actors.activity_runner import failed, run_activity
+from durable_ray.actors.dispatcher import Job
+from durable_ray.actors.ports import Address, OnResult
+
+#: Seconds between the polite and the forceful cancellation.
+_GRACE = 5.0
+
+
+class TaskWay:
+    """Runs each job as a Ray task of its own."""
+
+    def __init__(self, hub: str, on_result: OnResult, crashed: Callable[[Job, str], None]) -> None:
+        self._hub = hub
+        self._on_result = on_result
+        self._crashed = crashed
+        self._loop = asyncio.get_running_loop()
+        self._run = ray.remote(run_activity)
+        self._refs: dict[Address, Any] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Run these. Returns at once."""
+        for job in jobs:
+            task = self._loop.create_task(self._hear(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def cancel(self, address: Address) -> None:
+        """Interrupt the task, then, if that does not help, its process."""
+        ref = self._refs.get(address)
+        if ref is not None:
+            ray.cancel(ref, force=False)
+            self._loop.call_later(_GRACE, self._force, address, ref)
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Nothing is kept here."""
+
+    async def adopt(self) -> None:
+        """Tasks do not survive their owner."""
+
+    async def close(self) -> None:
+        """Hear no more."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _force(self, address: Address, ref: Any) -> None:
+        if self._refs.get(address) is ref:
+            ray.cancel(ref, force=True)
+
+    async def _hear(self, job: Job) -> None:
+        address = job.invocation.address
+        try:
+            ref = self._run.options(**_options(job)).remote(job.row, job.invocation, self._hub)
+            self._refs[address] = ref
+            result = await ref
+        except RuntimeEnvSetupError as error:
+            self._on_result(address, failed(job.invocation, "ray.exceptions.RuntimeEnvSetupError", str(error)))
+        except TaskCancelledError:
+            self._on_result(address, failed(job.invocation, "durable_ray.ActivityCanceled", "it was cancelled"))
+        except (RayError, ValueError, TypeError) as error:
+            self._crashed(job, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        else:
+            self._on_result(address, result)
+        finally:
+            self._refs.pop(address, None)
+
+
+def _options(job: Job) -> dict[str, Any]:
+    options = job.known.options.ray_options()
+    if job.known.row.runtime_env is not None:
+        options["runtime_env"] = json.loads(job.known.row.runtime_env)
+    return {**options, "max_retries": 0, "name": job.invocation.name}

@@ -1,0 +1,56 @@
+"""Ends a process whose turn never ends: an endless loop in one orchestrator must not hold up every instance beside it.
+
+It wraps the marker, which knows when a turn begins and ends. The process is ended as a crash would end it; Ray starts a new
+one, which finds in the marker whose turn it was.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+
+from durable_ray.actors.clock import monotonic
+from durable_ray.actors.marker import FileMarker
+
+log = logging.getLogger("durable_ray.host")
+
+
+class Watchdog:
+    """A marker that also watches the time. `limit` in seconds."""
+
+    def __init__(self, marker: FileMarker, limit: float) -> None:
+        self._marker = marker
+        self._limit = limit
+        self._since = 0.0
+        self._whose = ""
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+
+    def set(self, instance_id: str) -> None:
+        """This instance's code runs now."""
+        self._whose = instance_id
+        self._marker.set(instance_id)
+        self._since = monotonic()
+
+    def clear(self) -> None:
+        """No instance's code runs now."""
+        self._since = 0.0
+        self._marker.clear()
+
+    def take(self) -> str | None:
+        """Whose code ran when the previous process died."""
+        return self._marker.take()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(min(1.0, self._limit / 4)):
+            since = self._since
+            if since and monotonic() - since > self._limit:
+                log.critical(
+                    "a turn of instance %r has taken over %.0f s; its host is replaced", self._whose, self._limit
+                )
+                faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+                os._exit(70)

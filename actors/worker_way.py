@@ -1,0 +1,217 @@
+"""Activities on the hub's workers: calls in batches, results in batches, a dead worker's jobs run elsewhere.
+
+For each worker there is one `_Desk`: what was sent there and is not answered, which code it has, what it may forget. As long
+as something runs on a worker, one call is under way that brings its results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Protocol
+
+from durable_ray.actors.dispatcher import Job
+from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
+from durable_ray.actors.store.records import DefinitionRow
+
+log = logging.getLogger("durable_ray.activities")
+
+#: Seconds after which acknowledgements travel by themselves, if no call took them along.
+_ACK_DELAY = 1.0
+
+
+class WorkerGone(Exception):
+    """The worker's process died (or left). What it held is lost."""
+
+
+class WorkerLink(Protocol):
+    """A worker, as a host reaches it. Every method raises WorkerGone if its process is not there any more."""
+
+    name: str
+
+    def run(
+        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
+    ) -> Awaitable[Sequence[tuple[Address, ActivityResult]]]:
+        """See `ActivityWorker.run`."""
+
+    def collect(self, host: str, acks: Collection[Address]) -> Awaitable[Sequence[tuple[Address, ActivityResult]]]:
+        """See `ActivityWorker.collect`."""
+
+    def held(self, host: str) -> Awaitable[Sequence[Address]]:
+        """See `ActivityWorker.held`."""
+
+    def cancel(self, host: str, address: Address) -> None:
+        """See `ActivityWorker.cancel`. One-way."""
+
+
+#: Finds (and, with True, makes) the hub's workers.
+FindWorkers = Callable[[bool], Awaitable[Sequence[WorkerLink]]]
+
+
+class _Desk:
+    """One worker, seen from one host."""
+
+    def __init__(self, way: WorkerWay, link: WorkerLink) -> None:
+        self.link = link
+        self.running: dict[Address, Job] = {}
+        self._way = way
+        self._outbox: list[Job] = []
+        self._known: set[tuple[str, str]] = set()
+        self._acks: set[Address] = set()
+        self._calls = 0
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def load(self) -> int:
+        """How much is waiting for this worker."""
+        return len(self.running)
+
+    def send(self, job: Job) -> None:
+        """Queue a job; all of one step of the loop go in one call."""
+        self.running[job.invocation.address] = job
+        if not self._outbox:
+            self._loop.call_soon(self._flush)
+        self._outbox.append(job)
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Take these along with the next call."""
+        self._acks.update(addresses)
+        if self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(_ACK_DELAY, self._ack_now)
+
+    def watch(self) -> None:
+        """Make sure that results come in."""
+        if self.running and not self._calls:
+            self._call(self.link.collect(self._way.host, self._take_acks()))
+
+    def _ack_now(self) -> None:
+        self._ack_timer = None
+        if self._acks:
+            self._call(self.link.run(self._way.host, (), (), self._take_acks()))
+
+    def _take_acks(self) -> list[Address]:
+        acks, self._acks = list(self._acks), set()
+        return acks
+
+    def _flush(self) -> None:
+        jobs, self._outbox = self._outbox, []
+        code: dict[tuple[str, str], DefinitionRow] = {}
+        for job in jobs:
+            key = (job.row.name, job.row.code_id)
+            if key not in self._known:
+                code[key] = job.row
+        self._known.update(code)
+        invocations = [job.invocation for job in jobs]
+        self._call(self.link.run(self._way.host, invocations, list(code.values()), self._take_acks()))
+
+    def _call(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]]) -> None:
+        self._calls += 1
+        self._way.keep(self._loop.create_task(self._hear(call)))
+
+    async def _hear(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]]) -> None:
+        try:
+            results = await call
+        except WorkerGone as gone:
+            self._calls -= 1
+            self._way.lost(self, str(gone))
+            return
+        self._calls -= 1
+        for address, result in results:
+            self.running.pop(address, None)
+            self._way.on_result(address, result)
+        self.watch()
+
+
+class WorkerWay:
+    """Runs jobs on the least busy of the hub's workers."""
+
+    def __init__(self, host: str, find: FindWorkers, on_result: OnResult, crashed: Callable[[Job, str], None]) -> None:
+        self.host = host
+        self.on_result = on_result
+        self._find = find
+        self._crashed = crashed
+        self._desks: dict[str, _Desk] = {}
+        self._where: dict[Address, _Desk] = {}
+        self._waiting: list[Job] = []
+        self._finding = False
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Run these. Returns at once."""
+        if not self._desks:
+            self._waiting.extend(jobs)
+            if not self._finding:
+                self._finding = True
+                self.keep(self._loop.create_task(self._hire()))
+            return
+        for job in jobs:
+            # Where it runs already (for this host's predecessor) asking again only brings the result.
+            desk = self._where.get(job.invocation.address) or min(self._desks.values(), key=lambda d: d.load)
+            self._where[job.invocation.address] = desk
+            desk.send(job)
+
+    def cancel(self, address: Address) -> None:
+        """Raise the activity's flag."""
+        desk = self._where.get(address)
+        if desk is not None and address in desk.running:
+            desk.link.cancel(self.host, address)
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Let the workers forget these results."""
+        by_desk: dict[_Desk, list[Address]] = {}
+        for address in addresses:
+            desk = self._where.pop(address, None)
+            if desk is not None:
+                by_desk.setdefault(desk, []).append(address)
+        for desk, mine in by_desk.items():
+            desk.acknowledge(mine)
+
+    async def adopt(self) -> None:
+        """Ask the living workers what they hold for this host."""
+        for link in await self._find(False):
+            try:
+                held = await link.held(self.host)
+            except WorkerGone:
+                continue
+            desk = self._desks[link.name] = _Desk(self, link)
+            self._where.update(dict.fromkeys(held, desk))
+
+    async def close(self) -> None:
+        """Hear no more."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def lost(self, desk: _Desk, why: str) -> None:
+        """A worker died: what it was running runs again, elsewhere."""
+        if self._desks.get(desk.link.name) is desk:
+            del self._desks[desk.link.name]
+        running, desk.running = desk.running, {}
+        self._where = {address: where for address, where in self._where.items() if where is not desk}
+        for job in running.values():
+            self._crashed(job, f"worker {desk.link.name} died: {why}")
+
+    async def _hire(self) -> None:
+        pause = 0.1
+        links: Sequence[WorkerLink] = ()
+        while not links:
+            try:
+                links = await self._find(True)
+            except Exception as error:
+                log.warning("no activity workers yet: %s", error)
+            if not links:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+        for link in links:
+            if link.name not in self._desks:
+                self._desks[link.name] = _Desk(self, link)
+        self._finding = False
+        waiting, self._waiting = self._waiting, []
+        self.submit(waiting)

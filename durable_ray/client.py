@@ -1,0 +1,101 @@
+"""The client: `Client` blocks, `AsyncClient` is awaited; both are the same operations."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from durable_ray.actors.connecting import connect
+from durable_ray.actors.messages import Hello
+from durable_ray.actors.settings import HubSettings
+from durable_ray.config import ClientSettings
+from durable_ray.deploying import Deployer
+from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
+from durable_ray.operations import Operations
+from durable_ray.orchestrations.catalog import catalog
+from durable_ray.ray_drivers import AsyncRayDriver, RayDriver
+from durable_ray.steps import Awaiting, AwaitingDriver, Blocking, BlockingDriver
+
+
+class Client(Operations[OrchestrationHandle], Blocking):
+    """Manages a hub's instances from a driver, a job or a notebook.
+
+    Args:
+        address: of the Ray cluster; by default the one this process is in, the one running on this machine, or a new one.
+        hub: name of the task hub: its own instances, its own store.
+        store: `sqlite:///path` or `postgresql://…`; by default a file in the user's state directory.
+        settings: of the hub, if this client is the one that creates it.
+
+    Each argument comes from the environment (`DURABLE_RAY_ADDRESS`, `_HUB`, `_STORE`) if it is left out.
+
+    Raises:
+        HubUnavailable: the cluster cannot be reached; the message names likely causes.
+        HubInUse: another cluster owns the store.
+        ProtocolMismatch: the hub runs another release.
+
+    Example:
+        >>> client = Client()  # doctest: +SKIP
+        >>> client.start_new(hello_cities, ["Tokyo"]).wait_for_completion(30)  # doctest: +SKIP
+    """
+
+    _driver: BlockingDriver
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        hub: str | None = None,
+        store: str | None = None,
+        settings: HubSettings | None = None,
+    ) -> None:
+        link, deployer = _connected(address, hub, store, settings)
+        super().__init__(link.hello, deployer, link.hello.partitions)
+        self._link = link
+        self._driver = RayDriver(link)
+
+    @classmethod
+    def _of(cls, hello: Hello, deployer: Deployer, partitions: int, driver: BlockingDriver) -> Self:
+        client = cls.__new__(cls)
+        Operations.__init__(client, hello, deployer, partitions)
+        client._driver = driver
+        return client
+
+    def _handle(self, instance_id: str, output_hint: Any = None) -> OrchestrationHandle:
+        return OrchestrationHandle(self, instance_id, output_hint)
+
+
+class AsyncClient(Operations[AsyncOrchestrationHandle], Awaiting):
+    """`Client` for event loops: the same operations, awaited. Making one blocks; see `Client` for the arguments."""
+
+    _driver: AwaitingDriver
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        hub: str | None = None,
+        store: str | None = None,
+        settings: HubSettings | None = None,
+    ) -> None:
+        link, deployer = _connected(address, hub, store, settings)
+        super().__init__(link.hello, deployer, link.hello.partitions)
+        self._link = link
+        self._driver = AsyncRayDriver(link)
+
+    @classmethod
+    def _of(cls, hello: Hello, deployer: Deployer, partitions: int, driver: AwaitingDriver) -> Self:
+        client = cls.__new__(cls)
+        Operations.__init__(client, hello, deployer, partitions)
+        client._driver = driver
+        return client
+
+    def _handle(self, instance_id: str, output_hint: Any = None) -> AsyncOrchestrationHandle:
+        return AsyncOrchestrationHandle(self, instance_id, output_hint)
+
+
+def _connected(
+    address: str | None, hub: str | None, store: str | None, settings: HubSettings | None
+) -> tuple[Any, Deployer]:
+    asked = {"address": address, "hub": hub, "store": store}
+    wanted = ClientSettings(**{key: value for key, value in asked.items() if value is not None})
+    link = connect(wanted.address, wanted.hub, wanted.store, settings or HubSettings())
+    return link, Deployer(catalog, link.runtime_env())

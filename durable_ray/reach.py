@@ -1,0 +1,199 @@
+"""Finding whoever answers for an instance, and asking again until somebody does: the client's half of the protocol.
+
+Hosts come and go: an actor dies and is restarted, an instance falls asleep or is woken elsewhere. Every request carries an
+ID and is repeated with it, so asking twice is never doing twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from durable_ray.actors.errors import HubUnavailable
+from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
+from durable_ray.actors.placing import is_dedicated
+from durable_ray.steps import Call, Pause, Steps, TargetGone, TargetUnavailable
+
+REGISTRY = "registry"
+
+#: Seconds an operation is tried for, unless its caller says otherwise: longer than Ray needs to restart an actor.
+PATIENCE = 60.0
+#: Seconds of one long poll; a bit less than the host's own slice.
+_SLICE = 9.0
+_KNOWN_HOSTS = 100_000
+
+
+class Reach:
+    """Knows (or learns) which host an instance lives on."""
+
+    def __init__(self) -> None:
+        self._hosts: OrderedDict[str, str] = OrderedDict()
+
+    def remember(self, instance_id: str, host: str) -> None:
+        """This instance was seen at `host`."""
+        self._hosts[instance_id] = host
+        self._hosts.move_to_end(instance_id)
+        if len(self._hosts) > _KNOWN_HOSTS:
+            self._hosts.popitem(last=False)
+
+    def forget(self, instance_id: str) -> None:
+        """It is not there any more."""
+        self._hosts.pop(instance_id, None)
+
+    def registry(self, method: str, *args: Any, seconds: float = PATIENCE, **kwargs: Any) -> Steps[Any]:
+        """Ask the registry; it is asked again while it is being restarted. Only for what may be asked twice."""
+        patience = _Patience(seconds)
+        while True:
+            try:
+                return (yield Call(REGISTRY, method, args, kwargs, patience.left))
+            except (TargetGone, TargetUnavailable) as error:
+                yield patience.pause(error)
+
+    def start(self, requests: Sequence[StartRequest], host: str | None) -> Steps[list[Reply]]:
+        """Start instances: those of one partition there, others through the registry."""
+        patience = _Patience(PATIENCE)
+        target = host or REGISTRY
+        while True:
+            try:
+                replies: list[Reply] = yield Call(target, "start_many", (requests,), seconds=patience.left)
+            except TargetGone as error:
+                if target != REGISTRY:
+                    yield from self.registry("ensure", target)
+                yield patience.pause(error)
+            except TargetUnavailable as error:
+                requests = [replace(request, retry=True) for request in requests]
+                yield patience.pause(error)
+            else:
+                if target != REGISTRY and any(reply.code == "moved" for reply in replies):
+                    return (yield from self._start_moved(requests, replies))
+                return replies
+
+    def _start_moved(self, requests: Sequence[StartRequest], replies: Sequence[Reply]) -> Steps[list[Reply]]:
+        moved = [q for q, reply in zip(requests, replies, strict=True) if reply.code == "moved"]
+        again = iter((yield from self.start(moved, None)))
+        return [next(again) if reply.code == "moved" else reply for reply in replies]
+
+    def deliver(self, delivery: Delivery) -> Steps[Reply]:
+        """Bring a message to an instance, wherever it is."""
+        patience = _Patience(PATIENCE)
+        instance_id = delivery.instance_id
+        while True:
+            host = self._hosts.get(instance_id)
+            try:
+                (reply,) = yield Call(host or REGISTRY, "deliver_many", ([delivery],), seconds=patience.left)
+            except TargetGone as error:
+                yield from self._gone(instance_id, host)
+                yield patience.pause(error)
+                continue
+            except TargetUnavailable as error:
+                delivery = replace(delivery, retry=True)
+                yield patience.pause(error)
+                continue
+            if reply.code != "moved":
+                return reply  # type: ignore[no-any-return]
+            yield from self._moved(instance_id, host, reply.host, patience)
+
+    def wait(self, instance_id: str, seconds: float | None, *, start: bool = False) -> Steps[Ending | None]:
+        """How the instance ended (or, with `start`, that it began); None when `seconds` have passed."""
+        until = None if seconds is None else time.monotonic() + seconds
+        patience = _Patience(PATIENCE)
+        while True:
+            left = _SLICE if until is None else until - time.monotonic()
+            if left <= 0:
+                return None
+            host = self._hosts.get(instance_id)
+            slice_ = min(left, _SLICE)
+            call = Call(host or REGISTRY, "wait", ([instance_id], slice_), {"start": start}, slice_ + 20)
+            try:
+                endings: list[Ending] = yield call
+            except (TargetGone, TargetUnavailable) as error:
+                if isinstance(error, TargetGone):
+                    yield from self._gone(instance_id, host)
+                yield patience.pause(error)
+                continue
+            patience.renew()
+            if endings and endings[0].status != "moved":
+                return endings[0]
+            if endings:
+                yield from self._moved(instance_id, host, "", patience)
+
+    def wait_all(self, instance_ids: Sequence[str], seconds: float | None) -> Steps[dict[str, Ending]]:
+        """How all of these ended; whoever has not after `seconds` is missing."""
+        until = None if seconds is None else time.monotonic() + seconds
+        found: dict[str, Ending] = {}
+        missing = list(dict.fromkeys(instance_ids))
+        while missing:
+            left = _SLICE if until is None else until - time.monotonic()
+            if left <= 0:
+                break
+            host = self._hosts.get(missing[0])
+            group = [i for i in missing if self._hosts.get(i) == host]
+            if host is None or is_dedicated(host):
+                ending = yield from self.wait(missing[0], None if until is None else left)
+                if ending is not None:
+                    found[ending.instance_id] = ending
+            else:
+                slice_ = min(left, _SLICE)
+                call = Call(host, "wait", (group, slice_), {"all_of_them": True}, slice_ + 20)
+                try:
+                    endings: list[Ending] = yield call
+                except (TargetGone, TargetUnavailable):
+                    yield from self.registry("ensure", host)
+                    continue
+                for ending in endings:
+                    if ending.status == "moved":
+                        self.forget(ending.instance_id)
+                    else:
+                        found[ending.instance_id] = ending
+            missing = [i for i in missing if i not in found]
+        return found
+
+    def _gone(self, instance_id: str, host: str | None) -> Steps[None]:
+        """No actor: a partition is made again, a dedicated instance is asleep or elsewhere."""
+        if host is not None and not is_dedicated(host):
+            yield from self.registry("ensure", host)
+        else:
+            self.forget(instance_id)
+
+    def _moved(self, instance_id: str, host: str | None, hint: str, patience: _Patience) -> Steps[None]:
+        if host is not None:
+            self.forget(instance_id)
+            yield patience.pause(None)
+            return
+        where = hint
+        if not where:
+            found = yield from self.registry("resolve", [instance_id])
+            where = found[instance_id][0] if instance_id in found else ""
+        if where:
+            self.remember(instance_id, where)
+
+
+class _Patience:
+    """A deadline, and pauses that grow until it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """Somebody answered: begin anew."""
+        self._until = time.monotonic() + self._seconds
+        self._pause = 0.01
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return max(self._until - time.monotonic(), 0.1)
+
+    def pause(self, error: Exception | None) -> Pause:
+        """The next pause. Raises HubUnavailable when the deadline has passed."""
+        if time.monotonic() > self._until:
+            raise HubUnavailable(
+                f"the hub did not answer for {self._seconds:.0f} s. Is the cluster up (`ray status`), the hub started "
+                f"(`durable-ray up`), the token set (RAY_AUTH_MODE=token)? Last error: {error}"
+            ) from error
+        self._pause = min(self._pause * 2, 0.5)
+        return Pause(self._pause)

@@ -1,0 +1,100 @@
+"""Client operations as steps, written once: a generator that says whom to call next and is told the answer.
+
+A blocking client and an awaitable one drive the same steps; so there is one implementation, and neither pays for the other
+(no event loop behind a blocking call, no thread behind an awaited one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass, field
+from functools import partial, update_wrapper
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a method of the registry or of a host. `seconds`: how long an answer is worth waiting for."""
+
+    target: str
+    method: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait this long."""
+
+    seconds: float
+
+
+class TargetGone(Exception):
+    """There is no such actor now: the call was not made."""
+
+
+class TargetUnavailable(Exception):
+    """The actor did not answer; the call may or may not have been made."""
+
+
+Steps = Generator[Call | Pause, Any, R]
+
+
+class BlockingDriver(Protocol):
+    """Runs steps in the caller's thread."""
+
+    def run(self, steps: Steps[R]) -> R:
+        """Drive `steps` to their end."""
+
+
+class AwaitingDriver(Protocol):
+    """Runs steps on the caller's event loop."""
+
+    async def run(self, steps: Steps[R]) -> R:
+        """Drive `steps` to their end."""
+
+
+class Blocking:
+    """Operations of a subclass block."""
+
+    _driver: BlockingDriver
+
+
+class Awaiting:
+    """Operations of a subclass are awaited."""
+
+    _driver: AwaitingDriver
+
+
+class operation(Generic[S, P, R]):  # noqa: N801 - used as a decorator
+    """A method written as steps: it blocks on a `Blocking` object and is awaited on an `Awaiting` one."""
+
+    def __init__(self, steps: Callable[Concatenate[S, P], Steps[R]]) -> None:
+        self._steps = steps
+        self.__doc__ = steps.__doc__
+        self.__name__ = steps.__name__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> operation[S, P, R]: ...
+    @overload
+    def __get__(self, instance: Blocking, owner: type) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, instance: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        bound = partial(self._drive, instance)
+        update_wrapper(bound, self._steps)
+        return bound
+
+    def _drive(self, instance: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return instance._driver.run(self._steps(instance, *args, **kwargs))
+
+    def steps(self, instance: S, *args: P.args, **kwargs: P.kwargs) -> Steps[R]:
+        """The steps themselves, to be used within others: ``yield from``."""
+        return self._steps(instance, *args, **kwargs)

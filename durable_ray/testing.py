@@ -1,0 +1,227 @@
+"""Test orchestrators in one process, without Ray: the real engine, hosts and store, on virtual time.
+
+Time stands still while anything is under way and jumps to the next timer when all is idle, so a reminder after thirty days
+takes milliseconds.
+
+Example:
+    >>> import durable_ray as dr
+    >>> from durable_ray.testing import TestHub
+    >>> @dr.orchestrator
+    ... async def reminder(ctx, days: int) -> str:
+    ...     await ctx.create_timer(timedelta(days=days))
+    ...     return "now"
+    >>> with TestHub() as hub:
+    ...     hub.client.start_new(reminder, 30).wait_for_completion(timeout=5)
+    'now'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from durable_ray.actors.clock import Alarm, Clock, SystemClock
+from durable_ray.actors.in_process import InProcessHub, call
+from durable_ray.actors.messages import Hello
+from durable_ray.actors.settings import PROTOCOL, HubSettings
+from durable_ray.actors.status import micros, moment
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.opening import open_store
+from durable_ray.client import AsyncClient, Client
+from durable_ray.deploying import Deployer
+from durable_ray.orchestrations.catalog import Catalog, catalog
+from durable_ray.drive import drive, drive_async
+from durable_ray.steps import Call, Steps, TargetGone
+
+R = TypeVar("R")
+
+
+class _VirtualAlarm:
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self.ring: Callable[[], None] | None = ring
+
+    def cancel(self) -> None:
+        """Call it off."""
+        self.ring = None
+
+
+class VirtualClock:
+    """Time that moves only when it is told to. Belongs to one event loop."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = micros(start)
+        self._alarms: list[tuple[int, int, _VirtualAlarm]] = []
+        self._numbers = itertools.count()
+
+    def now(self) -> int:
+        """Microseconds since the epoch, UTC."""
+        return self._now
+
+    def wake(self, at: int, ring: Callable[[], None]) -> Alarm:
+        """Ring at or after `at`."""
+        alarm = _VirtualAlarm(ring)
+        heapq.heappush(self._alarms, (at, next(self._numbers), alarm))
+        return alarm
+
+    def next(self) -> int | None:
+        """When the next alarm rings, if there is one."""
+        while self._alarms and self._alarms[0][2].ring is None:
+            heapq.heappop(self._alarms)
+        return self._alarms[0][0] if self._alarms else None
+
+    def advance(self, to: int) -> None:
+        """Set the time to `to` and ring what is due."""
+        self._now = max(self._now, to)
+        while (due := self.next()) is not None and due <= self._now:
+            _, _, alarm = heapq.heappop(self._alarms)
+            ring, alarm.ring = alarm.ring, None
+            if ring is not None:
+                ring()
+
+
+class TestHub:
+    """A hub in this process, with a blocking `client` and an awaitable `async_client`.
+
+    Args:
+        store: URL of its store; in memory by default. A file survives the hub, so a second one goes on where it stopped.
+        start: the virtual time at which it begins; None: real time.
+        auto_advance: jump to the next timer whenever all is idle. Without it, time moves by `advance` only.
+        settings: the hub's settings.
+        definitions: what may be started by name; by default all that this process has decorated.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        store: str = "sqlite://",
+        *,
+        start: datetime | None = datetime(2030, 1, 1, tzinfo=UTC),
+        auto_advance: bool = True,
+        settings: HubSettings | None = None,
+        definitions: Catalog = catalog,
+    ) -> None:
+        self._store: Store = open_store(store)
+        self._virtual = None if start is None else VirtualClock(start)
+        clock: Clock = self._virtual or SystemClock()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="test-hub", daemon=True)
+        self._thread.start()
+        self._auto = auto_advance
+        self.hub = InProcessHub(self._store, clock, settings or HubSettings(partitions=1, sweep_interval=0.5))
+        self._on_loop(self.hub.open()).result(30)
+        self._pump: Future[None] | None = None
+        if self._virtual is not None and auto_advance:
+            self._pump = self._on_loop(self._keep_time_moving(self._virtual))
+        hello = Hello("registry", self.hub.name, PROTOCOL, 1, os.getpid(), store, "")
+        partitions = self.hub.settings.partitions
+        self.client = Client._of(hello, Deployer(definitions, None), partitions, _Driver(self))
+        self.async_client = AsyncClient._of(hello, Deployer(definitions, None), partitions, _AsyncDriver(self))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def now(self) -> datetime:
+        """The hub's time."""
+        return moment(self.hub.clock.now())
+
+    def advance(self, by: timedelta) -> None:
+        """Let virtual time pass, timer by timer, until `by` has passed and all is idle."""
+        virtual = self._virtual
+        if virtual is None:
+            raise RuntimeError("this hub runs on real time")
+        self._on_loop(self._advance(virtual, virtual.now() + by // timedelta(microseconds=1))).result(60)
+
+    def crash(self) -> None:
+        """End all hosts as a power cut would: what was not committed is gone. They come back when they are needed."""
+        for name in tuple(self.hub.desks):
+            self._on_loop(self.hub.drop(name)).result(30)
+
+    def close(self) -> None:
+        """Stop the hub."""
+        if self._pump is not None:
+            self._pump.cancel()
+        self._on_loop(self.hub.close()).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        self._store.close()
+
+    # --- inside -----------------------------------------------------------------------------------------------------------
+
+    def _on_loop(self, work: Any) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _settle(self) -> None:
+        """Until nothing is under way, looked at twice: a callback may be on its way between two threads."""
+        calm = 0
+        while calm < 2:
+            await asyncio.sleep(0)
+            calm = calm + 1 if self.hub.idle else 0
+            if not calm:
+                await asyncio.sleep(0.0005)
+
+    async def _advance(self, clock: VirtualClock, to: int) -> None:
+        await self._settle()
+        while (due := clock.next()) is not None and due <= to:
+            clock.advance(due)
+            await self._settle()
+        clock.advance(to)
+        await self._settle()
+
+    async def _keep_time_moving(self, clock: VirtualClock) -> None:
+        while True:
+            await self._settle()
+            due = clock.next()
+            if due is not None:
+                clock.advance(due)
+            else:
+                await asyncio.sleep(0.002)
+
+
+class _Driver:
+    """Blocking steps: each call runs on the hub's loop."""
+
+    def __init__(self, hub: TestHub) -> None:
+        self._hub = hub
+
+    def run(self, steps: Steps[R]) -> R:
+        """Drive `steps` to their end."""
+        return drive(steps, self._call)
+
+    def _call(self, wanted: Call) -> Any:
+        work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)
+        try:
+            return self._hub._on_loop(work).result(wanted.seconds)
+        except KeyError as error:
+            raise TargetGone(wanted.target) from error
+
+
+class _AsyncDriver:
+    """Awaitable steps, from any event loop."""
+
+    def __init__(self, hub: TestHub) -> None:
+        self._hub = hub
+
+    async def run(self, steps: Steps[R]) -> R:
+        """Drive `steps` to their end."""
+        return await drive_async(steps, self._call)
+
+    async def _call(self, wanted: Call) -> Any:
+        work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)
+        try:
+            return await asyncio.wrap_future(self._hub._on_loop(work))
+        except KeyError as error:
+            raise TargetGone(wanted.target) from error

@@ -1,0 +1,1 @@
+"""Laws of the engine: what holds for every orchestrator, every history and every order of events."""

@@ -1,0 +1,122 @@
+"""One store, one owner: the hub's lock and boot epoch, host leases, and the fence that every commit asserts."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from durable_ray.actors.store.contract import Fenced, HubInUse, Store, StoreError, StoreUnusable
+from durable_ray.actors.store.writes import Started, StartInstance
+from tests.store_contract.building import dedicated, made, new, row, start, turn
+
+
+def boot(store: Store, cluster: str = "c1", address: str = "one:6379", now: int = 5):  # type: ignore[no-untyped-def]
+    return store.acquire_hub("hub", cluster, address, now, 16, '{"a": 1}')
+
+
+def test_a_hub_is_unknown_until_it_is_booted(store: Store) -> None:
+    assert store.hub() is None
+    hub = boot(store)
+    assert (hub.name, hub.boot_epoch, hub.cluster, hub.address, hub.heartbeat) == ("hub", 1, "c1", "one:6379", 5)
+    assert store.hub() == hub
+
+
+def test_the_same_cluster_keeps_the_boot_and_another_gets_the_next(store: Store) -> None:
+    assert boot(store).boot_epoch == 1
+    again = boot(store, address="two:6379", now=7)
+    assert (again.boot_epoch, again.address, again.heartbeat) == (1, "two:6379", 7)
+    assert boot(store, cluster="c2").boot_epoch == 2
+
+
+def test_partitions_and_settings_are_those_of_the_first_owner(store: Store) -> None:
+    boot(store)
+    later = store.acquire_hub("hub", "c2", "x", 9, 4, "{}")
+    assert (later.partitions, later.settings) == (16, '{"a": 1}')
+
+
+def test_a_store_belongs_to_one_hub(store: Store) -> None:
+    boot(store)
+    with pytest.raises(StoreUnusable, match="'hub'"):
+        store.acquire_hub("other", "c1", "x", 9, 4, "{}")
+
+
+def test_a_second_owner_is_told_who_the_first_is(opening: Callable[[], Store]) -> None:
+    first, second = opening(), opening()
+    boot(first, now=42)
+    with pytest.raises(HubInUse) as refused:
+        boot(second, cluster="c2", address="two:6379")
+    assert (refused.value.address, refused.value.since) == ("one:6379", 42)
+    assert second.hub() == first.hub()
+    first.close()
+    assert boot(second, cluster="c2").boot_epoch == 2
+
+
+def test_a_heartbeat_is_the_owners(store: Store) -> None:
+    with pytest.raises(StoreError, match="acquire_hub"):
+        store.heartbeat(1)
+    boot(store)
+    store.heartbeat(99)
+    hub = store.hub()
+    assert hub is not None
+    assert hub.heartbeat == 99
+
+
+def test_each_lease_refuses_the_one_before(store: Store) -> None:
+    boot(store)
+    old = store.acquire_lease("partition-1")
+    other = store.acquire_lease("partition-2")
+    fresh = store.acquire_lease("partition-1")
+    assert fresh.epoch == old.epoch + 1
+    with pytest.raises(Fenced, match="partition-1"):
+        store.commit(old, [start("a")])
+    assert store.rows(["a"]) == {}
+    assert isinstance(store.commit(fresh, [start("a")]).answers[0], Started)
+    assert isinstance(store.commit(other, [start("b")]).answers[0], Started)
+
+
+def test_a_fence_is_asserted_even_by_an_empty_commit(store: Store) -> None:
+    boot(store)
+    old = store.acquire_lease("h")
+    store.commit(old, [])
+    store.acquire_lease("h")
+    with pytest.raises(Fenced):
+        store.commit(old, [])
+
+
+def test_another_boot_refuses_every_fence_of_the_old(store: Store) -> None:
+    boot(store)
+    fence = store.acquire_lease("h")
+    boot(store, cluster="c2")
+    with pytest.raises(Fenced):
+        store.commit(fence, [start("a")])
+    assert store.acquire_lease("h").boot_epoch == 2
+
+
+def test_a_host_of_a_replaced_cluster_gets_no_lease(store: Store) -> None:
+    boot(store)
+    store.acquire_lease("h", boot_epoch=1)
+    boot(store, cluster="c2")
+    ours = store.acquire_lease("h", boot_epoch=2)
+    with pytest.raises(Fenced, match="booted anew"):
+        store.acquire_lease("h", boot_epoch=1)
+    store.commit(ours, [])
+
+
+def test_an_epoch_is_not_given_twice_even_after_a_purge(store: Store) -> None:
+    boot(store)
+    for _ in range(3):
+        zombie = store.acquire_lease("d")
+    made(store, StartInstance(dedicated("d")))
+    made(store, turn(row(store, "d"), "Completed"))
+    assert store.purge(["d"]) == 1
+    assert store.acquire_lease("d").epoch > zombie.epoch
+    with pytest.raises(Fenced):
+        store.commit(zombie, [])
+
+
+def test_a_store_is_not_pickled(store: Store) -> None:
+    with pytest.raises(TypeError, match="URL"):
+        pickle.dumps(store)
+    assert new("a") == pickle.loads(pickle.dumps(new("a")))
