@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from durable_ray.actors.clock import SECOND, Clock
+from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.dues import Dues
 from durable_ray.actors.lanes import Lanes
@@ -42,8 +42,11 @@ from durable_ray.orchestrations.snapshot import Snapshot
 log = logging.getLogger("durable_ray.host")
 T = TypeVar("T")
 
-#: How far ahead (µs) due times of instances that are not in memory are fetched.
-_HORIZON = 60 * SECOND
+#: Due times of instances that are not in memory are kept for this many, the soonest.
+_MANY_DUES = 10_000
+_FAR = 2**62
+#: Stands in the heap where the next ones have to be fetched; no instance has an empty ID.
+_MORE = ""
 _RETRY_CODE = 5.0
 
 
@@ -97,7 +100,7 @@ class InstanceHost:
             if isinstance(found, Live):
                 self._redispatch(found)
                 self.lanes.enqueue(found)
-        self.spawn(self._watch_dues())
+        await self._fetch_dues()
 
     async def close(self) -> None:
         """Stop: nothing is lost by it, nothing more is answered."""
@@ -373,6 +376,9 @@ class InstanceHost:
 
     def _rung(self, instance_ids: list[str]) -> None:
         for instance_id in instance_ids:
+            if instance_id == _MORE:
+                self.spawn(self._fetch_dues())
+                continue
             live = self.residence.peek(instance_id)
             if live is None:
                 self.residence.get(instance_id)
@@ -384,16 +390,13 @@ class InstanceHost:
             else:
                 self.lanes.enqueue(live)
 
-    async def _watch_dues(self) -> None:
-        """Due times of instances that are not in memory, a horizon at a time."""
-        while True:
-            until = self.clock.now() + _HORIZON
-            for instance_id, due in await self.blocking(lambda: self.store.due(self.name, until, 10_000)):
-                if self.residence.peek(instance_id) is None:
-                    self.dues.add(due, instance_id)
-            again = asyncio.Event()
-            self.clock.wake(until - _HORIZON // 2, again.set)
-            await again.wait()
+    async def _fetch_dues(self) -> None:
+        """Due times of instances that are not in memory: the soonest now, more when the last of these has come."""
+        found = await self.blocking(lambda: self.store.due(self.name, _FAR, _MANY_DUES))
+        for instance_id, due in found:
+            self.dues.add(due, instance_id)
+        if len(found) == _MANY_DUES:
+            self.dues.add(found[-1][1], _MORE)
 
     # --- activities -------------------------------------------------------------------------------------------------------------
 

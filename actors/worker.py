@@ -47,7 +47,7 @@ class ActivityWorker:
         self._shelves: dict[str, _Shelf] = {}
         self._code: dict[tuple[str, str], DefinitionRow] = {}
         self._idle_seconds = idle_seconds
-        self._used = 0.0
+        self._used = SystemClock().now() / 1e6
         self._finished: list[tuple[str, Address, ActivityResult]] = []
         self._lock = threading.Lock()
         self._clock = SystemClock()

@@ -13,9 +13,9 @@ is closed from inside the deterministic loop, by looking at who is asking it for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from types import CodeType, FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from durable_ray.orchestrations.failures import Evicted, NotDeterministic
 
@@ -48,9 +48,7 @@ def awaited_together(frame: FrameType | None) -> object | None:
 def in_order(batch: Any, coro: object) -> list[Coroutine[Any, Any, Any]]:
     """The distinct coroutines of `batch`, `coro` among them, in the order they were given."""
     ordered = not isinstance(batch, (set, frozenset)) and iter(batch) is not batch
-    coroutines = (
-        list({id(each): each for each in batch if asyncio.iscoroutine(each)}.values()) if ordered else []
-    )
+    coroutines = list({id(each): each for each in batch if asyncio.iscoroutine(each)}.values()) if ordered else []
     if not any(each is coro for each in coroutines):
         raise NotDeterministic(
             "asyncio.as_completed starts bare awaitables of a set or an iterator in an order that another "
@@ -72,17 +70,3 @@ def abandon(generator: Any) -> None:
         closing.throw(Evicted("an abandoned async generator cannot wait; use contextlib.aclosing"))
     except (StopIteration, StopAsyncIteration, Evicted, Exception):
         return
-
-
-def no_such_method(name: str) -> Callable[..., NoReturn]:
-    """A method of the event loop that says why orchestrators have none of this name."""
-
-    def refused(self: object, *args: object, **kwargs: object) -> NoReturn:
-        raise NotDeterministic(
-            f"an orchestrator must do the same on every replay, so its event loop has no {name}(): I/O, "
-            "threads, processes and signals belong into an activity. Do this in an activity and call it with "
-            "ctx.call_activity"
-        )
-
-    refused.__name__ = name
-    return refused

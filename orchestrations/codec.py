@@ -180,9 +180,7 @@ class _Form:
                 known = {name: said[name] for name, _ in self._fields if name in said}
                 return self._build(known)
         except (TypeError, AttributeError) as error:
-            raise UnreadableHistory(
-                f"the history is damaged: no {self.name} can be read from {said!r}"
-            ) from error
+            raise UnreadableHistory(f"the history is damaged: no {self.name} can be read from {said!r}") from error
 
     def _build(self, known: dict[str, Any]) -> Any:
         return self.kind(**known)
@@ -200,9 +198,7 @@ class _PolicyForm(_Form):
         return policy
 
 
-_DEFAULT_POLICY = {
-    field.name: getattr(RetryPolicy(), field.name) for field in dataclasses.fields(RetryPolicy)
-}
+_DEFAULT_POLICY = {field.name: getattr(RetryPolicy(), field.name) for field in dataclasses.fields(RetryPolicy)}
 _FORMS: dict[type, _Form] = {}
 
 

@@ -63,9 +63,7 @@ class OrchestrationContext(Surroundings):
         name, policy, hint = _called(activity, "activity", retry_policy, result_type)
         return self._given(self._work.call_activity(name, input_, policy, hint))
 
-    def call_activity_with_retry(
-        self, activity: Any, retry_options: Any, input_: object = None
-    ) -> asyncio.Future[Any]:
+    def call_activity_with_retry(self, activity: Any, retry_options: Any, input_: object = None) -> asyncio.Future[Any]:
         """As `call_activity`, in Azure's spelling."""
         return self.call_activity(activity, input_, retry_policy=retry_policy_of(retry_options))
 
@@ -106,9 +104,7 @@ class OrchestrationContext(Surroundings):
     ) -> asyncio.Future[Any]:
         """As `call_sub_orchestrator`, in Azure's spelling."""
         policy = retry_policy_of(retry_options)
-        return self.call_sub_orchestrator(
-            orchestrator, input_, instance_id, version=version, retry_policy=policy
-        )
+        return self.call_sub_orchestrator(orchestrator, input_, instance_id, version=version, retry_policy=policy)
 
     def start_orchestration(
         self,
@@ -229,9 +225,7 @@ def retry_policy_of(options: Any) -> RetryPolicy | None:
         raise TypeError(f"retry options are a RetryPolicy or Azure's RetryOptions, not {options!r}") from None
 
 
-def _called(
-    target: Any, kind: str, policy: RetryPolicy | None, hint: Any
-) -> tuple[str, RetryPolicy | None, Any]:
+def _called(target: Any, kind: str, policy: RetryPolicy | None, hint: Any) -> tuple[str, RetryPolicy | None, Any]:
     """Name, retry policy and result type of what is to be called."""
     if isinstance(target, str):
         return target, policy, hint
@@ -239,9 +233,7 @@ def _called(
     if not isinstance(name, str):
         if isinstance(target, Callable):  # type: ignore[arg-type]
             called = getattr(target, "__name__", repr(target))
-            raise ValueError(
-                f"{called} is a plain function: decorate it with @{kind}, or pass the {kind}'s name"
-            )
+            raise ValueError(f"{called} is a plain function: decorate it with @{kind}, or pass the {kind}'s name")
         raise ValueError(f"an {kind} is called by its decorated function or its name, not by {target!r}")
     if policy is None:
         policy = getattr(getattr(target, "options", None), "retry_policy", None)

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
 
 from durable_ray.orchestrations.context import OrchestrationContext
 from durable_ray.orchestrations.failures import TaskCanceled
-from durable_ray.orchestrations.retries import RetryPolicy
 
 
-class RetryOptions(RetryPolicy):
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
     """Azure's spelling of a retry policy with a fixed interval.
 
     Example:
@@ -26,13 +26,12 @@ class RetryOptions(RetryPolicy):
         3
     """
 
-    __slots__ = ()
+    first_retry_interval_in_milliseconds: int
+    max_number_of_attempts: int
 
-    def __init__(self, first_retry_interval_in_milliseconds: int, max_number_of_attempts: int) -> None:
-        if first_retry_interval_in_milliseconds <= 0:
+    def __post_init__(self) -> None:
+        if self.first_retry_interval_in_milliseconds <= 0:
             raise ValueError("first_retry_interval_in_milliseconds must be greater than 0")
-        interval = timedelta(milliseconds=first_retry_interval_in_milliseconds)
-        super().__init__(interval, max_number_of_attempts)
 
 
 class GeneratorTask:
@@ -173,9 +172,7 @@ async def _awaited(yielded: Any) -> Any:
     if isinstance(yielded, asyncio.Future) or hasattr(yielded, "__await__"):
         return await yielded
     if isinstance(yielded, (list, tuple)):
-        raise TypeError(
-            "a generator orchestrator yields one task; for several: yield context.task_all([...])"
-        )
+        raise TypeError("a generator orchestrator yields one task; for several: yield context.task_all([...])")
     raise TypeError(
         f"a generator orchestrator yields tasks (what context.call_activity(...) and its like return), "
         f"not {type(yielded).__name__}: {yielded!r}"

@@ -18,13 +18,6 @@ class Timers(Protocol):
         """The timer of that number is no longer wanted."""
 
 
-class HandleLoop(Protocol):
-    """What a handle needs of its loop."""
-
-    def disarm(self, number: int) -> None:
-        """Cancel the durable timer of that number."""
-
-
 class Handle(asyncio.Handle):
     """A callback that will run in this turn. As asyncio's, without its debugging baggage."""
 
@@ -34,12 +27,11 @@ class Handle(asyncio.Handle):
         self,
         callback: Callable[..., object] | None,
         args: tuple[Any, ...],
-        loop: HandleLoop,
         context: contextvars.Context | None,
     ) -> None:
         self._callback = callback
         self._args = args
-        self._loop = loop
+        self._loop = None
         self._context = contextvars.copy_context() if context is None else context
         self._cancelled = False
         self._repr = None
@@ -53,12 +45,26 @@ class Handle(asyncio.Handle):
 
 
 class TimerHandle(Handle):
-    """A callback that waits for a durable timer."""
+    """A callback that waits for a durable timer.
 
-    __slots__ = ("_number", "_when")
+    Attributes:
+        number: that of its timer, once it has one.
+    """
 
-    _when: float
-    _number: int
+    __slots__ = ("_timers", "_when", "number")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+        timers: Timers,
+        when: float,
+    ) -> None:
+        super().__init__(callback, args, context)
+        self._timers = timers
+        self._when = when
+        self.number: int | None = None
 
     def when(self) -> float:
         """When it is due, on the loop's clock (seconds since the epoch)."""
@@ -68,4 +74,12 @@ class TimerHandle(Handle):
         """Do not run the callback any more; the timer, if it has not fired, is cancelled."""
         if not self._cancelled:
             super().cancel()
-            self._loop.disarm(self._number)
+            if self.number is not None:
+                self._timers.disarm(self.number)
+
+    def fired(self) -> Handle:
+        """The callback, which runs now; this handle is spent, and to cancel it is nothing any more."""
+        due = Handle(self._callback, tuple(self._args), self._context)
+        # asyncio.sleep cancels its own handle when it is done, and that must not count.
+        super().cancel()
+        return due

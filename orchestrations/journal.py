@@ -21,12 +21,7 @@ Encode = Callable[[object], Payload]
 
 #: The events by which the runtime records commands.
 Record = (
-    ev.ActivityScheduled
-    | ev.ActivityCanceled
-    | ev.ChildScheduled
-    | ev.TimerCreated
-    | ev.TimerCanceled
-    | ev.EventSent
+    ev.ActivityScheduled | ev.ActivityCanceled | ev.ChildScheduled | ev.TimerCreated | ev.TimerCanceled | ev.EventSent
 )
 
 _COMMAND_OF: dict[type, type] = {
@@ -173,15 +168,18 @@ def agree(command: Command, record: Record) -> bool:
     """Whether `record` may be the record of `command`, going by kind, name and target."""
     if type(command) is not _COMMAND_OF[type(record)]:
         return False
-    match command, record:
-        case cmd.ScheduleActivity(), ev.ActivityScheduled():
-            return command.name == record.name
-        case cmd.ScheduleChild(), ev.ChildScheduled():
-            chosen = command.instance_id
-            return command.name == record.name and (chosen is None or chosen == record.instance_id)
-        case cmd.SendEvent(), ev.EventSent():
-            same_name = command.name.casefold() == record.name.casefold()
-            return same_name and command.instance_id == record.instance_id
+    # Once per event of every replay: plain tests are several times as fast here as patterns.
+    if isinstance(record, ev.ActivityScheduled):
+        assert isinstance(command, cmd.ScheduleActivity)
+        return command.name == record.name
+    if isinstance(record, ev.ChildScheduled):
+        assert isinstance(command, cmd.ScheduleChild)
+        chosen = command.instance_id
+        return command.name == record.name and (chosen is None or chosen == record.instance_id)
+    if isinstance(record, ev.EventSent):
+        assert isinstance(command, cmd.SendEvent)
+        same_name = command.name.casefold() == record.name.casefold()
+        return same_name and command.instance_id == record.instance_id
     return True
 
 
@@ -196,10 +194,7 @@ def describe(thing: Record | Command) -> str:
     match thing:
         case cmd.ScheduleActivity(name=name) | ev.ActivityScheduled(name=name):
             return f"called activity {name!r} {number}"
-        case (
-            cmd.ScheduleChild(name=name, instance_id=target)
-            | ev.ChildScheduled(name=name, instance_id=target)
-        ):
+        case cmd.ScheduleChild(name=name, instance_id=target) | ev.ChildScheduled(name=name, instance_id=target):
             return f"called sub-orchestration {name!r}{f' as {target!r}' if target else ''} {number}"
         case cmd.SendEvent(name=name, instance_id=target) | ev.EventSent(name=name, instance_id=target):
             return f"sent event {name!r} to {target!r} {number}"

@@ -11,7 +11,8 @@ to; what makes that repeatable is all here:
   asyncio keeps tasks in sets in `wait`, `as_completed` and `TaskGroup`, and the order of those sets decides
   what is cancelled first.
 
-What replay could not repeat (I/O, threads, executors, signals, subprocesses) is refused with a sentence.
+What replay could not repeat (I/O, threads, executors, signals, subprocesses) is refused by `worldless.py`,
+and what asyncio itself would not repeat is closed by `asyncio_gaps.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import asyncio
 import contextvars
 import sys
 import zlib
-from asyncio import events
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -28,6 +28,7 @@ from durable_ray.orchestrations import asyncio_gaps as gaps
 from durable_ray.orchestrations.failures import NotDeterministic
 from durable_ray.orchestrations.handles import Handle, TimerHandle, Timers
 from durable_ray.orchestrations.tasks import InertTask, OrderedFuture, OrderedGathering, OrderedTask
+from durable_ray.orchestrations.worldless import WorldlessLoop
 
 _SECOND = 1_000_000
 
@@ -37,7 +38,7 @@ _SECOND = 1_000_000
 _SALT_SHIFT = 20
 
 
-class DeterministicLoop(asyncio.AbstractEventLoop):
+class DeterministicLoop(WorldlessLoop):
     """An event loop for one execution of one orchestrator.
 
     Args:
@@ -64,24 +65,9 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     # --- what drives it ---
 
-    def enter(self) -> Surroundings:
-        """Become this thread's running loop until `leave`; another loop's callback or task may be running."""
-        outer = events._get_running_loop()
-        task = None if outer is None else asyncio.current_task(outer)
-        if outer is not None and task is not None:
-            asyncio.tasks._leave_task(outer, task)
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._abandon)
-        events._set_running_loop(self)
-        return outer, task, hooks
-
-    def leave(self, surroundings: Surroundings) -> None:
-        """Give the thread back as `enter` found it."""
-        outer, task, hooks = surroundings
-        events._set_running_loop(outer)
-        sys.set_asyncgen_hooks(*hooks)
-        if outer is not None and task is not None:
-            asyncio.tasks._enter_task(outer, task)
+    def fire(self, handle: TimerHandle) -> None:
+        """The durable timer of `handle` came due."""
+        self._ready.append(handle.fired())
 
     def run_until_idle(self, main: asyncio.Future[Any]) -> None:
         """Run callbacks, and what they schedule, until none is left or `main` is done."""
@@ -103,19 +89,6 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
                     self._ready.clear()
                     return
 
-    def fire(self, handle: TimerHandle) -> None:
-        """The durable timer of `handle` came due."""
-        if not handle._cancelled:
-            callback, args = handle._callback, handle._args
-            # A fired handle is spent: asyncio.sleep cancels its own when it is done, and that must not count.
-            handle._cancelled = True
-            self._ready.append(Handle(callback, tuple(args), self, handle._context))
-
-    def disarm(self, number: int) -> None:
-        """Cancel the durable timer of that number."""
-        if not self.inert and number >= 0:
-            self._timers.disarm(number)
-
     def next_order(self) -> int:
         """The next creation number; unique within the execution, and the same on every replay."""
         self._order += 1
@@ -128,16 +101,6 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def unfinished(self) -> list[OrderedTask]:
         """The tasks that are not done, in the order they were created."""
         return [task for task in self._live if not task.done()]
-
-    def _abandon(self, generator: Any) -> None:
-        """Close an async generator that was dropped half-way, from wherever the garbage collector found it."""
-        inert, self.inert = self.inert, True
-        surroundings = self.enter()
-        try:
-            gaps.abandon(generator)
-        finally:
-            self.leave(surroundings)
-            self.inert = inert
 
     def forget(self) -> None:
         """Let go of all callbacks and tasks."""
@@ -154,7 +117,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
         """Run `callback` in this turn, after what is already scheduled."""
-        handle = Handle(callback, args, self, context)
+        handle = Handle(callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -167,10 +130,6 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     ) -> TimerHandle:
         """Run `callback` after `delay` seconds, on a durable timer."""
         return self._call_at(self.now + round(delay * _SECOND), callback, args, context)
-
-    def call_after(self, delay: int, callback: Callable[..., object], *args: Any) -> TimerHandle:
-        """As `call_later`, in whole µs."""
-        return self._call_at(self.now + delay, callback, args, None)
 
     def call_at(  # type: ignore[override]
         self,
@@ -189,11 +148,9 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> TimerHandle:
-        handle = TimerHandle(callback, args, self, context)
-        handle._when = at / _SECOND
-        handle._number = -1
+        handle = TimerHandle(callback, args, context, self._timers, at / _SECOND)
         if at > self.now and not self.inert:
-            handle._number = self._timers.arm(at, handle)
+            handle.number = self._timers.arm(at, handle)
         else:
             self._ready.append(handle)
         return handle
@@ -257,13 +214,6 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             OrderedGathering.adopt(frame.f_locals["self"], self.next_order())
         return False
 
-    def set_debug(self, enabled: bool) -> None:
-        """Ignored: asyncio's debug mode changes what code observes."""
-
-    def is_running(self) -> bool:
-        """Whether this loop runs now."""
-        return events._get_running_loop() is self
-
     def is_closed(self) -> bool:
         """Whether the execution is being put away."""
         return self.inert
@@ -272,23 +222,3 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Report a failure that no code handled: logged, never fatal, silent in replay."""
         if not self.inert:
             self._on_error(context)
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """As `call_exception_handler`."""
-        self.call_exception_handler(context)
-
-    def get_exception_handler(self) -> None:
-        """None: there is only the default one."""
-
-    def get_task_factory(self) -> None:
-        """None: there is only the default one."""
-
-    async def shutdown_asyncgens(self) -> None:
-        """Nothing to do: an abandoned generator is closed where it is dropped."""
-
-
-Surroundings = tuple[asyncio.AbstractEventLoop | None, "asyncio.Task[Any] | None", Any]
-
-for _name, _member in vars(asyncio.AbstractEventLoop).items():
-    if callable(_member) and not _name.startswith("_") and _name not in vars(DeterministicLoop):
-        setattr(DeterministicLoop, _name, gaps.no_such_method(_name))

@@ -25,6 +25,7 @@ from durable_ray.orchestrations.events import Event
 from durable_ray.orchestrations.failures import NonDeterminismError
 from durable_ray.orchestrations.journal import RECORDS, REMEDY
 from durable_ray.orchestrations.rewinding import Region, regions
+from durable_ray.orchestrations.running import Running
 from durable_ray.orchestrations.work import PayloadCodec, Work
 
 __all__ = ["Execution", "PayloadCodec", "replay"]
@@ -78,20 +79,15 @@ class Execution:
             NonDeterminismError: the code does not do what history says it did.
         """
         if self._closed:
-            raise RuntimeError(
-                f"the execution of {self._work.instance_id!r} was closed; replay it from its history"
-            )
+            raise RuntimeError(f"the execution of {self._work.instance_id!r} was closed; replay it from its history")
         events = events if isinstance(events, (list, tuple)) else list(events)
         work = self._work
         void = list(regions(events))
         if void and work.journal.event:
-            raise RuntimeError(
-                "a rewind changes the past: feed it to a fresh Execution, after all that came before it"
-            )
+            raise RuntimeError("a rewind changes the past: feed it to a fresh Execution, after all that came before it")
         work.replaying = replaying
         work.journal.open(events, replaying=replaying)
-        surroundings = work.loop.enter()
-        try:
+        with Running(work.loop):
             read = 0
             for region in void:
                 self._read(events[read : region.first])
@@ -100,9 +96,7 @@ class Execution:
             self._read(events[read:] if read else events)
             if self._outcome is not None:
                 work.loop.sweep()
-        finally:
-            work.loop.leave(surroundings)
-            work.replaying = False
+        work.replaying = False
         commands = work.journal.close()
         if self._outcome is not None and self._main is not None:
             self._put_away()
@@ -171,6 +165,8 @@ class Execution:
         if work.continued is not None:
             payload, save_events = work.continued
             self._outcome = Continued(payload, save_events=save_events)
+            if work.signals is not None:
+                work.signals.forget_all()
         elif code.done():
             self._outcome = outcome_of(code, work.codec)
 
@@ -198,12 +194,9 @@ class Execution:
         """Throw `Evicted` into everything that still waits, and let go of it."""
         work = self._work
         work.loop.inert = True
-        surroundings = work.loop.enter()
-        try:
+        with Running(work.loop):
             for task in work.loop.unfinished():
                 evict(task, work.instance_id)
-        finally:
-            work.loop.leave(surroundings)
         work.loop.forget()
         work.open.clear()
         self._main = None

@@ -47,6 +47,10 @@ class Signals:
             if not waiting:
                 del self._waiting[key]
 
+    def forget_all(self) -> None:
+        """Nobody waits any longer: from here on events are kept for the execution that follows."""
+        self._waiting.clear()
+
     def arrive(self, event: EventRaised) -> EventTask | None:
         """The task that gets `event`; None if it is kept for later (or dropped, if its sender asked so)."""
         key = event.name.casefold()

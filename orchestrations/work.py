@@ -69,9 +69,7 @@ class Work:
         "started",
     )
 
-    def __init__(
-        self, instance_id: str, codec: PayloadCodec, on_error: Callable[[dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, instance_id: str, codec: PayloadCodec, on_error: Callable[[dict[str, Any]], None]) -> None:
         self.instance_id = instance_id
         self.codec = codec
         self.journal = Journal()
@@ -85,9 +83,7 @@ class Work:
 
     # --- what code asks for ---
 
-    def call_activity(
-        self, name: str, value: object, retry: RetryPolicy | None, hint: object
-    ) -> asyncio.Future[Any]:
+    def call_activity(self, name: str, value: object, retry: RetryPolicy | None, hint: object) -> asyncio.Future[Any]:
         """Schedule an activity."""
         if self.loop.inert:
             return InertTask(loop=self.loop)
@@ -131,9 +127,7 @@ class Work:
     ) -> int:
         journal = self.journal
         payload = journal.payload(self.codec.encode, value)
-        return journal.emit(
-            cmd.ScheduleChild(journal.next_id, name, payload, instance_id, version, retry, detached)
-        )
+        return journal.emit(cmd.ScheduleChild(journal.next_id, name, payload, instance_id, version, retry, detached))
 
     def create_timer(self, fire_at: int) -> asyncio.Future[Any]:
         """Arm a durable timer."""
@@ -149,9 +143,7 @@ class Work:
             payload = self.journal.payload(self.codec.encode, value)
             self.journal.emit(cmd.SendEvent(self.journal.next_id, instance_id, name, payload))
 
-    def wait_for_event(
-        self, name: str, timeout: int | None, default: object, hint: object
-    ) -> asyncio.Future[Any]:
+    def wait_for_event(self, name: str, timeout: int | None, default: object, hint: object) -> asyncio.Future[Any]:
         """Wait for the next event of that name, at most for `timeout` µs."""
         if self.loop.inert:
             return InertTask(loop=self.loop)
@@ -164,7 +156,7 @@ class Work:
             return task
         self.signals.wait(task)
         if timeout is not None:
-            task.timer = self.loop.call_after(timeout, self._time_out, task, default)
+            task.timer = self.loop.call_later(timeout / 1_000_000, self._time_out, task, default)
         return task
 
     def _time_out(self, task: EventTask, default: object) -> None:
@@ -203,7 +195,7 @@ class Work:
 
     def disarm(self, number: int) -> None:
         """That timer of the loop is no longer wanted."""
-        if self.open.pop(number, None) is not None:
+        if not self.loop.inert and self.open.pop(number, None) is not None:
             self.journal.retract(cmd.CancelTimer(number))
 
     # --- what history brings ---

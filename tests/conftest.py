@@ -1,15 +1,20 @@
-"""Fixtures that many tests share: so far, a PostgreSQL database of one's own."""
+"""Fixtures that many tests share: a PostgreSQL database of one's own, a Ray, a hub on it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
 from tests.postgres_server import PostgresServer, PostgresUnavailable, running_postgres
+from tests.ray_cluster import running_hub, running_ray
+
+if TYPE_CHECKING:
+    import durable_ray as dr
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +38,24 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.execute(f"CREATE DATABASE {name}")
     yield postgres_server.url(name)
     postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local Ray for all tests of the run that want one."""
+    with running_ray():
+        yield
+
+
+@pytest.fixture(scope="module")
+def ray_client(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dr.Client]:
+    """A client of a hub that the tests of one module share."""
+    with running_hub(tmp_path_factory.mktemp("hub")) as client:
+        yield client
+
+
+@pytest.fixture
+def fresh_ray_client(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dr.Client]:
+    """A client of a hub of the test's own: for tests that break things."""
+    with running_hub(tmp_path_factory.mktemp("hub"), max_dedicated=8) as client:
+        yield client

@@ -20,8 +20,15 @@ LADDER = ("durable_ray.orchestrations", "durable_ray.actors", "durable_ray")
 
 #: The files that may say `ray`, each with its reason. All others are plain Python and need no cluster.
 RAY_DOORS = {
-    "actors/bindings.py": "binds the plain classes to Ray's actors and tasks",
+    "actors/bindings.py": "binds the plain classes to Ray's actor classes",
     "actors/handles.py": "finds the running actors by name",
+    "actors/cluster.py": "keeps the ports of hosts and registry by Ray",
+    "actors/host_actor.py": "a host as an actor",
+    "actors/dedicated.py": "the actor of one instance",
+    "actors/registry_actor.py": "the registry as an actor",
+    "actors/task_way.py": "runs activities as Ray tasks",
+    "actors/connecting.py": "joins or starts a cluster",
+    "actors/stopping.py": "ends a hub's actors",
 }
 
 #: All that orchestrations/ may import: nothing that reads the world, so that replay answers alike everywhere.

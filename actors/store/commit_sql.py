@@ -154,7 +154,9 @@ def _of_instance(table: Any) -> Statement:
 _new = insert(instances).values(_birth())
 
 STATEMENTS: dict[Op, Statement] = {
-    Op.CONSUME: Statement(delete(inbox).where(inbox.c.row == number("row"))),
+    Op.CONSUME: Statement(
+        delete(inbox).where(inbox.c.row == number("row"), inbox.c.instance_id == text("instance_id"))
+    ),
     Op.EMPTY_INBOX: _of_instance(inbox),
     Op.DROP_HISTORY: _of_instance(history),
     Op.DROP_TAGS: _of_instance(tags),

@@ -268,7 +268,7 @@ class Group:
             return Stale()
         known.turn += 1
         for row in write.consumed:
-            self._change(instance_id, Op.CONSUME, {"row": row})
+            self._change(instance_id, Op.CONSUME, {"row": row, "instance_id": instance_id})
         finished = write.status in _FINISHED
         if not known.resident:
             known.resident = True

@@ -239,9 +239,9 @@ def _branch(shape: _Shape, at: int, ended: bool = True) -> Select[Any]:
         (tags.c.created_at, tags.c.instance_id) if shape.way is _Way.TAG else (_i.created_at, _i.instance_id)
     )
     conditions = [*_on_the_way(shape, at, ended), *_looked_at(shape), *_from_where(shape, created, instance_id)]
+    tagged = tags.join(instances, _i.instance_id == tags.c.instance_id)
     statement = select(created, instance_id).where(*conditions)
-    if shape.way is _Way.TAG:
-        statement = statement.select_from(tags.join(instances, _i.instance_id == tags.c.instance_id))
+    statement = statement.select_from(tagged if shape.way is _Way.TAG else instances)
     if shape.counting:
         return statement
     order = [column.desc() if shape.descending else column.asc() for column in (created, instance_id)]

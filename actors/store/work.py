@@ -73,6 +73,7 @@ _UNSTARTED = Statement(
     .where(_dedicated, _i.status == literal_column("'Pending'"), _i.resident.is_(False), _due)
     .order_by(_i.priority.desc(), _i.created_at, _i.instance_id)
     .limit(number("limit"))
+    .with_hint(instances, "INDEXED BY ix_instances_admission", "sqlite")
 )
 _WOKEN = Statement(
     union(
@@ -96,6 +97,7 @@ _RESIDENTS = Statement(
     select(_i.instance_id)
     .where(_dedicated, literal_column("instances.resident"), _live)  # in the words of its index
     .order_by(_i.instance_id)
+    .with_hint(instances, "INDEXED BY ix_instances_resident", "sqlite")
 )
 
 

@@ -11,7 +11,7 @@ import gc
 import random
 import sys
 import warnings
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
@@ -31,10 +31,10 @@ from tests.laws.world import Anything, JsonCodec, Shape, World
 
 shapes = st.sampled_from(CORPUS)
 fates = st.integers(0, 40)
-law = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+law = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@lru_cache(maxsize=None)
+@cache
 def lived(shape: Shape, fate: int) -> World:
     """A finished instance; the same fate is lived once."""
     world = World(shape, fate, most=1 + fate % 4).run()
@@ -142,9 +142,7 @@ def test_a_record_that_is_missing_or_renamed_is_noticed(shape: Shape, fate: int,
 
 @law
 @given(shapes, fates, st.data())
-def test_putting_away_is_silent_and_leaves_nothing_running(
-    shape: Shape, fate: int, data: st.DataObject
-) -> None:
+def test_putting_away_is_silent_and_leaves_nothing_running(shape: Shape, fate: int, data: st.DataObject) -> None:
     history = lived(shape, fate).history
     cut = data.draw(st.integers(0, len(history)))
     complaints: list[Any] = []

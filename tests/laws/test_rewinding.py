@@ -27,7 +27,11 @@ Ctx = OrchestrationContext
 
 
 async def straight(ctx: Ctx) -> list[int]:
-    return [await ctx.call_activity("double", 1), await ctx.call_activity("picky", 3), await ctx.call_activity("double", 2)]
+    return [
+        await ctx.call_activity("double", 1),
+        await ctx.call_activity("picky", 3),
+        await ctx.call_activity("double", 2),
+    ]
 
 
 async def all_at_once(ctx: Ctx) -> list[int]:
@@ -184,6 +188,7 @@ def test_what_was_cancelled_because_of_the_failure_is_scheduled_again() -> None:
 
     async def two(ctx: Ctx) -> list[int]:
         async with asyncio.TaskGroup() as tasks:
+
             async def one(name: str, value: int) -> int:
                 return int(await ctx.call_activity(name, value))
 

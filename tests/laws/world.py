@@ -202,4 +202,3 @@ class World:
         name, value = self.events.pop(0)
         message_id = f"event-{len(self.events)}"
         return Message(message_id, ev.EventRaised(name, json.dumps(value), message_id))
-

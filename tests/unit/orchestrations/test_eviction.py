@@ -86,7 +86,7 @@ def test_code_that_swallows_everything_does_not_hang_close(caplog: pytest.LogCap
         while True:
             try:
                 await ctx.wait_for_external_event("x")
-            except BaseException:  # noqa: S112
+            except BaseException:
                 continue
 
     run = Driven(stubborn)

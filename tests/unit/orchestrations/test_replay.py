@@ -203,6 +203,16 @@ def test_continue_as_new_takes_unconsumed_events_along_in_order() -> None:
     assert run.decision.outcome == cmd.Continued("2", (("B", "1", "m1"), ("a", "2", "m2"), ("b", "3", "m3")))
 
 
+def test_an_event_that_comes_after_continue_as_new_is_not_given_to_who_waited_before() -> None:
+    async def eternal(ctx: Any) -> None:
+        waiting = [ctx.wait_for_external_event("go"), ctx.wait_for_external_event("go")]
+        await waiting[0]
+        ctx.continue_as_new(1)
+
+    run = Driven(eternal).feed(raised("go", 1), raised("go", 2))
+    assert run.decision.outcome == cmd.Continued("1", (("go", "2", ""),))
+
+
 def test_continue_as_new_without_events() -> None:
     async def eternal(ctx: Any) -> None:
         await ctx.wait_for_external_event("go")

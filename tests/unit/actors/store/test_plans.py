@@ -1,0 +1,147 @@
+"""No question of the contract reads all instances: each is answered along an index, by SQLite's own plan.
+
+The statements are caught as they run, so that the test sees what the store really asks. A turn that only goes on touches
+no index of `instances` at all, which the schema promises; that is seen in the byte code of its statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from durable_ray.actors.store import queries
+from durable_ray.actors.store.commit_sql import STATEMENTS, Op
+from durable_ray.actors.store.opening import SqlStore, open_store
+from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Hibernate, OutMessage, PutMessage, StartInstance
+
+Ask = Callable[[SqlStore], object]
+NEW = NewInstance("a", "x", "n", "h", "dedicated", 1)
+TURN = CommitTurn("a", "x", "h", 0, "n", "Pending", "Running", 2, "body", 0, 1, messages=(OutMessage("a", "m", "b"),))
+
+#: What is asked, and the index that must answer (of several asked of one table, one of them).
+QUESTIONS: dict[str, tuple[Ask, str]] = {
+    "commit": (
+        lambda s: s.commit(
+            None,
+            [
+                StartInstance(NEW),
+                TURN,
+                PutMessage(OutMessage("a", "m", "b")),
+                FinishUnstarted("b", "Failed", 1, "", 0),
+                Hibernate("a", "x", "h", 1, None),
+            ],
+        ),
+        "sqlite_autoindex_instances_1",
+    ),
+    "load": (lambda s: s.load(["a"]), "sqlite_autoindex_instances_1"),
+    "unfinished": (lambda s: s.unfinished("h"), "ix_instances_live"),
+    "to_revive": (lambda s: s.to_revive("h", 1), "ix_instances_live"),
+    "due": (lambda s: s.due("h", 1, 1), "ix_instances_due"),
+    "mail": (lambda s: s.mail("h", 1), "ix_inbox_host"),
+    "hosts_with_work": (lambda s: s.hosts_with_work(1), "ix_inbox_host"),
+    "dedicated_waiting": (lambda s: s.dedicated_waiting(1, 1), "ix_instances_admission"),
+    "dedicated_waiting for time": (lambda s: s.dedicated_waiting(1, 1), "ix_instances_dedicated_due"),
+    "dedicated_next": (lambda s: s.dedicated_next(), "ix_instances_dedicated_due"),
+    "residents": (lambda s: s.residents(), "ix_instances_resident"),
+    "expired": (lambda s: s.expired(1, 1), "ix_instances_expires"),
+    "purge": (lambda s: s.purge(["a"]), "sqlite_autoindex_instances_1"),
+    "forget_receipts": (lambda s: s.forget_receipts(1, 1), "ix_receipts_expires"),
+    "mark_resident": (lambda s: s.mark_resident(["a"]), "sqlite_autoindex_instances_1"),
+    "note_recovery": (lambda s: s.note_recovery("a"), "sqlite_autoindex_instances_1"),
+    "definition": (lambda s: s.definition("activity", "n"), "ix_definitions_newest"),
+    "definitions": (lambda s: s.definitions(1), "ix_definitions_revision"),
+    "put_definitions": (
+        lambda s: s.put_definitions([DefinitionRow("activity", "n", "", "c", "value", b"")]),
+        "ix_definitions_newest",
+    ),
+}
+
+ASKED: dict[str, tuple[InstanceQuery, str]] = {
+    "all": (InstanceQuery(), "ix_instances_created"),
+    "newest first": (InstanceQuery(descending=True), "ix_instances_created"),
+    "created": (InstanceQuery(created_from=1, created_to=9), "ix_instances_created"),
+    "status": (InstanceQuery(statuses=("Failed",)), "ix_instances_status"),
+    "statuses": (InstanceQuery(statuses=("Failed", "Running"), created_from=1), "ix_instances_status"),
+    "name": (InstanceQuery(names=("n",)), "ix_instances_name"),
+    "names": (InstanceQuery(names=("n", "m"), descending=True), "ix_instances_name"),
+    "parent": (InstanceQuery(parent_id="p", statuses=("Failed",)), "ix_instances_parent"),
+    "prefix": (InstanceQuery(id_prefix="a"), "sqlite_autoindex_instances_1"),
+    "updated": (InstanceQuery(updated_from=5, updated_to=9), "ix_instances_completed"),
+    "tags": (InstanceQuery(tags={"a": "1", "b": "2"}, statuses=("Failed",)), "tags USING PRIMARY KEY"),
+}
+
+
+#: Answered by counters alone; and those that sort: what they found, which is little, or the ends of some sorted walks.
+COUNTED = {"all", "newest first", "status", "name", "names"}
+SORTED = {"statuses", "names", "prefix", "updated"}
+
+
+@pytest.fixture
+def store() -> Iterator[SqlStore]:
+    opened = open_store("sqlite://")
+    assert isinstance(opened, SqlStore)
+    yield opened
+    opened.close()
+
+
+def plans(store: SqlStore, ask: Ask) -> list[str]:
+    """The plan of every statement that `ask` runs."""
+    database: Any = store.database
+    connection = database._writer
+    ran: list[str] = []
+    connection.set_trace_callback(ran.append)
+    ask(store)
+    connection.set_trace_callback(None)
+    lines = []
+    for statement in ran:
+        if statement.split()[0] in {"SELECT", "UPDATE", "DELETE", "INSERT"}:
+            lines += [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    assert lines
+    return lines
+
+
+def assert_no_scan(lines: list[str]) -> None:
+    """SCAN reads a whole table or index: right for what is small, and for a partial index that holds just the answer."""
+    small = ("SCAN hub", "SCAN counters", "SCAN json_each", "SCAN CONSTANT ROW", "SCAN (", "SCAN anon")
+    answers = ("ix_instances_admission", "ix_instances_resident")
+    scans = [line for line in lines if line.startswith("SCAN") and not line.startswith(small)]
+    scans = [line for line in scans if not line.endswith(answers)]
+    assert scans == []
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_each_question_is_answered_by_its_index(store: SqlStore, question: str) -> None:
+    ask, index = QUESTIONS[question]
+    lines = plans(store, ask)
+    assert any(index in line for line in lines), lines
+    assert_no_scan(lines)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("way", ["page", "next page", "count"])
+def test_each_query_walks_along_its_index(store: SqlStore, asked: str, way: str) -> None:
+    query, index = ASKED[asked]
+    for name in ("a", "b"):
+        store.commit(None, [StartInstance(NewInstance(name, "x", "n", "h", "shared", 1))])
+    token = queries._make_token(1, "a", query) if way == "next page" else None
+    lines = plans(store, lambda s: s.count(query) if way == "count" else s.query(query, 1, token))
+    if way != "count" or asked not in COUNTED:
+        assert any(index in line for line in lines), lines
+    # A page without a beginning walks its index from the end, and stops when it is full.
+    walks = [f"SCAN instances USING COVERING INDEX {index}"] if asked in {"all", "newest first"} else []
+    assert_no_scan([line for line in lines if line not in walks])
+    if way != "count" and asked not in SORTED:
+        assert not [line for line in lines if "TEMP B-TREE FOR ORDER BY" in line], lines
+
+
+def test_a_turn_that_only_goes_on_touches_no_index_but_those_of_its_next_due_time(store: SqlStore) -> None:
+    """And these two are partial: where `next_due` is and stays NULL, nothing is written to them either."""
+    database: Any = store.database
+    prepared = STATEMENTS[Op.STEP].on(database.dialect)
+    program = list(database._writer.execute(f"EXPLAIN {prepared.sql}", prepared.from_object(TURN)))
+    touched = {row[5] for row in program if row[1] == "IdxDelete"}
+    assert touched == {"ix_instances_due", "ix_instances_dedicated_due"}
+    assert len([row for row in program if row[1] == "IdxInsert"]) == len(touched)
