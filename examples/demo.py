@@ -55,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("directory", nargs="?", default=sysconfig.get_path("stdlib"), help="whose files to measure")
-    directory = Path(parser.parse_args(arguments).directory).expanduser().resolve()
+    parser.add_argument("--results", help="where a new folder for report and store is made (default: the system's temporary directory)")
+    asked = parser.parse_args(arguments)
+    directory = Path(asked.directory).expanduser().resolve()
     if not directory.is_dir():
         parser.error(f"{directory} is not a directory")
     began = time.monotonic()
-    results = Path(tempfile.mkdtemp(prefix="durable-ray-demo-"))
+    results = Path(tempfile.mkdtemp(prefix="durable-ray-demo-", dir=asked.results)).resolve()
     console.print(f"[bold]durable_ray demo[/]: {directory}")
     with console.status("starting a local Ray"):
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -92,7 +94,9 @@ def run(client: dr.Client, job: Job, seen: Seen) -> Report:
             client.start_new(file_report, job, instance_id=ID)
         except dr.InstanceAlreadyExists as refusal:
             seen.refusal = str(refusal)
-            progress.console.print(f"a second start is refused: [yellow]InstanceAlreadyExists: {refusal}[/]")
+            progress.console.print(
+                f"a second start is refused: [yellow]InstanceAlreadyExists: {refusal}[/]", soft_wrap=True
+            )
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             status = handle.get_status(show_input=False)
@@ -169,17 +173,17 @@ def timeline(status: dr.OrchestrationStatus, seen: Seen) -> list[tuple[datetime,
     rows = [(status.created_time, "start accepted")]
     if seen.killed_at is not None:
         rows.append((seen.killed_at, f"kill -9 of process {seen.pids[0]}"))
-    at, done, told = status.created_time, 0, 0
+    at, done, gone_on = status.created_time, 0, seen.killed_at is None
     for event in history:
         match event:
             case ev.TurnStarted():
                 at = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=event.at)
-                if seen.killed_at is not None and at > seen.killed_at and told < 100:
-                    rows.append((at, f"first turn in process {seen.pids[-1]}"))
-                    told = 100
+                if seen.killed_at is not None and at > seen.killed_at and not gone_on:
+                    rows.append((at, f"first result in process {seen.pids[-1]}"))
+                    gone_on = True
             case ev.ExecutionStarted():
-                rows.append((at, f"first turn in process {seen.pids[0]}"))
-            case ev.ActivityScheduled(name="measure") if not any("scheduled" in what for _, what in rows):
+                rows.append((at, f"first turn, in process {seen.pids[0]}"))
+            case ev.ActivityScheduled() if event.task_id == min(batches, default=None):
                 rows.append((at, f"files listed, {len(batches)} batches scheduled as Ray tasks"))
             case ev.ActivityCompleted() if event.task_id in batches:
                 done += 1
