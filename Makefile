@@ -1,6 +1,6 @@
 # Everything a newcomer needs. Each target makes its own virtual environment in .venv first, once.
 #
-#   make demo                 see it run: processes are killed, the work goes on   (DIR=... keeps its files)
+#   make demo                 see it run: processes are killed, the work goes on   (DIR=... measures that directory)
 #   make test                 all tests; installs PostgreSQL and Chromium if it may (ARGS="-k timers" to choose)
 #   make unit                 the tests that need no cluster, no server, no browser: seconds
 #   make lint                 ruff, formatting, mypy
