@@ -1,8 +1,9 @@
 """`python examples/demo.py [DIR]`: a durable job on a Ray of its own, whose process is killed half-way.
 
-The job (`file_report.py`) measures every file of DIR, by default of the running interpreter's standard library. While it runs,
-a second start of the same ID is refused and the process it lives in is ended with SIGKILL. What durable_ray promises is then
-checked, not claimed: each line of the last table is a comparison, and one that fails makes the exit code 1.
+The job (`file_report.py`) measures every file of DIR, by default of the running interpreter's standard library. While
+it runs, a second start of the same ID is refused and the process it lives in is ended with SIGKILL. What durable_ray
+promises is then checked, not claimed: each line of the last table is a comparison, and one that fails makes the exit
+code 1.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("directory", nargs="?", default=sysconfig.get_path("stdlib"), help="whose files to measure")
-    parser.add_argument("--results", help="where a new folder for report and store is made (default: the system's temporary directory)")
+    parser.add_argument(
+        "--results", help="where a new folder for report and store is made (default: the system's temporary directory)"
+    )
     asked = parser.parse_args(arguments)
     directory = Path(asked.directory).expanduser().resolve()
     if not directory.is_dir():
@@ -81,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-# --- while it runs ------------------------------------------------------------------------------------------------------------
+# --- while it runs ----------------------------------------------------------------------------------------------------
 
 
 def run(client: dr.Client, job: Job, seen: Seen) -> Report:
@@ -144,7 +147,7 @@ def batch_numbers(history: Iterable[ev.Event]) -> dict[int, int]:
     }
 
 
-# --- when it is done ----------------------------------------------------------------------------------------------------------
+# --- when it is done --------------------------------------------------------------------------------------------------
 
 
 def show(client: dr.Client, seen: Seen, report: Report) -> None:
@@ -209,7 +212,11 @@ def check(client: dr.Client, directory: Path, results: Path, seen: Seen, report:
         ("a second start of the same ID was refused", bool(seen.refusal), seen.refusal),
         ("the process was killed while the job ran", seen.killed_at is not None, f"{len(before)} files were finished"),
         ("the job went on in another process", len(set(seen.pids)) == 2, " -> ".join(map(str, seen.pids))),
-        ("it completed", status is not None and status.runtime_status == "Completed", str(status and status.runtime_status)),
+        (
+            "it completed",
+            status is not None and status.runtime_status == "Completed",
+            str(status and status.runtime_status),
+        ),
         ("every file is in the report", reported == len(executions) > 0, f"{reported} of {len(executions)}"),
         ("every SHA-256 is right", not wrong, f"{len(found['files']) - len(wrong)} compared"),
         (
@@ -225,8 +232,8 @@ def check(client: dr.Client, directory: Path, results: Path, seen: Seen, report:
     if seen.killed_at is None:
         console.print("the job was over before it could be killed: give the demo a directory with more files")
     figures = (
-        f"{report.files:,} files, 1 start refused, 1 kill -9, {len(before):,} files finished before it and 0 of them done "
-        f"again, {len(again):,} in flight done twice"
+        f"{report.files:,} files, 1 start refused, 1 kill -9, {len(before):,} files finished before it and 0 of "
+        f"them done again, {len(again):,} in flight done twice"
     )
     return all(kept for _, kept, _ in promises), figures
 

@@ -1,7 +1,7 @@
 """A job over the files of a directory: list them, measure them in parallel as Ray tasks, write a report.
 
-What an ordinary Ray script does with `ray.get([measure.remote(batch) for batch in batches])`, made durable: every result is
-in history before anything follows from it. `demo.py` runs this job and kills its process half-way.
+What an ordinary Ray script does with `ray.get([measure.remote(batch) for batch in batches])`, made durable: every
+result is in history before anything follows from it. `demo.py` runs this job and kills its process half-way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """What to do. `pace` is the least number of seconds a batch takes: a small directory is done before anybody looks."""
+    """What to do. `pace`: least seconds that a batch takes, or a small directory is done before anybody looks."""
 
     directory: str
     results: str
@@ -108,7 +108,7 @@ async def file_report(ctx: dr.OrchestrationContext, job: Job) -> Report:
 
 @dr.activity(local=True)
 def list_files(job: Job) -> list[Batch]:
-    """All regular files, dealt out so that no batch has only the large ones. Small I/O: a thread of the host does it."""
+    """All regular files, dealt out in batches. Small and I/O-bound, so a thread of the host does it."""
     found = sorted(_regular_files(Path(job.directory)))
     count = min(job.batches, len(found))
     return [Batch(job, number, found[number::count]) for number in range(count)]
@@ -149,7 +149,7 @@ def write_report(findings: Findings) -> Report:
     return Report(text, json_, len(files), totals["bytes"], totals["lines"], totals["words"])
 
 
-# --- plain functions ----------------------------------------------------------------------------------------------------------
+# --- plain functions --------------------------------------------------------------------------------------------------
 
 
 def _regular_files(root: Path) -> Iterator[str]:
@@ -162,7 +162,7 @@ def _regular_files(root: Path) -> Iterator[str]:
 
 
 def _note(journal: Path, line: str) -> None:
-    # One write to a file opened for appending: lines of several processes do not mix, and none is lost with its process.
+    # One write to a file opened for appending: lines of several processes do not mix.
     descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, line.encode(errors="surrogateescape"))
