@@ -95,6 +95,12 @@ class Library:
         """Names of all orchestrators, sorted."""
         return tuple(sorted({name for name, _ in self._orchestrators}))
 
+    def forget(self) -> None:
+        """The hub was emptied: know nothing."""
+        self.revision = 0
+        for known in (self._activities, self._orchestrators, self._loaded, self._packed):
+            known.clear()
+
     def refresh(self) -> None:
         """Learn what was registered since the last time. Blocks."""
         rows = self._store.definitions(self.revision)

@@ -100,3 +100,11 @@ class Hello:
     partitions: int = 0
     #: The process is about to end: whoever wants the host makes another.
     leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PurgedPage:
+    """What one step of a purge did, and the token that continues it; None if it has come to its end."""
+
+    deleted: int
+    token: str | None

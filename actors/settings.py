@@ -48,6 +48,8 @@ class HubSettings(BaseModel):
     worker_slots: PositiveInt = 64
     #: Seconds without work after which a worker process ends.
     worker_idle: PositiveFloat = 300.0
+    #: Seconds after which a finished instance is purged by itself; None: never. An orchestrator's own `retain_for` wins.
+    retain_for: NonNegativeFloat | None = None
     #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
     receipt_seconds: PositiveFloat = 900.0
 

@@ -30,6 +30,11 @@ class Deployer:
         """Whether a random-ID instance may go straight to a partition (False: only the registry knows its place)."""
         return name not in self._not_shared and self._job_runtime_env is None
 
+    def forget(self) -> None:
+        """The hub was emptied: deploy everything again."""
+        self._seen = 0
+        self.revision = 0
+
     def deploy(self, reach: Reach, definitions: Sequence[AnyDefinition] | None) -> Steps[None]:
         """Deploy these, or whatever was decorated since the last time."""
         seen = self._seen

@@ -96,6 +96,26 @@ class Reach:
                 return reply  # type: ignore[no-any-return]
             yield from self._moved(instance_id, host, reply.host, patience)
 
+    def deliver_each(self, deliveries: Sequence[Delivery]) -> Steps[list[Reply]]:
+        """Bring many messages to many instances: the registry sorts them, each shared host gets its own in one call."""
+        replies: list[Reply] = yield from self.registry("deliver_many", deliveries)
+        by_host: dict[str, list[int]] = {}
+        for position, reply in enumerate(replies):
+            if reply.code == "moved":
+                by_host.setdefault(reply.host, []).append(position)
+        for host, positions in by_host.items():
+            group = [replace(deliveries[position], retry=True) for position in positions]
+            answers: list[Reply] = []
+            if len(group) > 1:
+                try:
+                    answers = yield Call(host, "deliver_many", (group,), seconds=PATIENCE)
+                except (TargetGone, TargetUnavailable):
+                    answers = []
+            for number, position in enumerate(positions):
+                answer = answers[number] if answers else Reply("moved")
+                replies[position] = answer if answer.code != "moved" else (yield from self.deliver(group[number]))
+        return replies
+
     def wait(self, instance_id: str, seconds: float | None, *, start: bool = False) -> Steps[Ending | None]:
         """How the instance ended (or, with `start`, that it began); None when `seconds` have passed."""
         until = None if seconds is None else time.monotonic() + seconds

@@ -62,6 +62,8 @@ class ExecutionFailed:
     """The orchestrator raised, or the runtime set the instance aside."""
 
     failure: FailureDetails
+    #: The tasks whose failures the orchestrator did not handle: what a rewind runs again.
+    task_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

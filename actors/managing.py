@@ -1,0 +1,132 @@
+"""Second lives and ends of instances: rewind, restart, purge; and where the hub's gateway listens."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from functools import partial
+
+from durable_ray.actors.delivering import Delivering
+from durable_ray.actors.gateway_urls import GatewayAddress
+from durable_ray.actors.messages import PurgedPage, Reply, StartRequest, Wish
+from durable_ray.actors.placing import is_dedicated
+from durable_ray.actors.rewinder import Rewinder
+from durable_ray.actors.store.records import FINISHED, InstanceQuery
+from durable_ray.actors.turns import receipt_reply
+
+_CHILDREN = 1000
+
+
+class Managing(Delivering):
+    """What is done to instances that have ended, by whoever is asked first: they have no host any more."""
+
+    _gateway: GatewayAddress | None = None
+    _rewinder: Rewinder | None = None
+
+    # --- second lives -------------------------------------------------------------------------------------------------
+
+    async def rewind(self, request_id: str, instance_id: str, reason: str | None = None) -> Reply:
+        """Let a failed or terminated instance go on; what failed runs again."""
+        if self._rewinder is None:
+            self._rewinder = Rewinder(
+                self.store, self._committer, self._nursery, self.library, self.clock, self.settings, self.blocking
+            )
+        await self.blocking(self.library.refresh)
+        reply, woken = await self._rewinder.rewind(request_id, instance_id, reason)
+        asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.holds(i)]
+        if asleep:
+            await self.blocking(lambda: self.store.mark_resident(asleep, False))
+        await self.admission.wake(woken)
+        return reply
+
+    async def restart(self, request_id: str, instance_id: str, new_id: str, revision: int = 0) -> Reply:
+        """Start `new_id` with the name, input and tags of `instance_id`, on the newest code."""
+        known = await self.blocking(lambda: self.store.receipts([request_id]))
+        if request_id in known:
+            return receipt_reply(known[request_id])
+        row = (await self.blocking(lambda: self.store.rows([instance_id]))).get(instance_id)
+        if row is None:
+            return Reply("absent")
+        wish = Wish(
+            row.name,
+            new_id,
+            uuid.uuid4().hex,
+            named=new_id == instance_id,
+            input=row.input,
+            tags=row.tags,
+            placement=row.placement,
+            priority=row.priority,
+        )
+        (reply,) = await self.start_many([StartRequest(request_id, wish, revision=revision)])
+        return reply
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    async def purge(self, instance_id: str, recursive: bool = False) -> int:
+        """Delete a finished instance (and its finished children); answers how many."""
+        return await self._purge([instance_id], recursive)
+
+    async def purge_page(
+        self, query: InstanceQuery, limit: int, token: str | None = None, recursive: bool = False
+    ) -> PurgedPage:
+        """Delete the finished ones among the next `limit` instances that match."""
+        asked = [status for status in query.statuses if status in FINISHED]
+        if query.statuses and not asked:
+            return PurgedPage(0, None)
+        finished = InstanceQuery(
+            query.created_from,
+            query.created_to,
+            query.updated_from,
+            query.updated_to,
+            tuple(asked or FINISHED),
+            query.names,
+            query.id_prefix,
+            query.tags,
+            query.parent_id,
+            query.descending,
+        )
+        page = await self.blocking(lambda: self.store.query(finished, limit, token))
+        deleted = await self._purge([row.instance_id for row in page.rows], recursive)
+        return PurgedPage(deleted, page.token)
+
+    async def _purge(self, instance_ids: Sequence[str], recursive: bool) -> int:
+        """Children first: whoever is interrupted finds the parent still there and goes on."""
+        if not instance_ids:
+            return 0
+        gone = 0
+        if recursive:
+            rows = await self.blocking(lambda: self.store.rows(instance_ids))
+            for row in rows.values():
+                if row.finished:
+                    gone += await self._purge_children(row.instance_id)
+        return gone + await self.blocking(lambda: self.store.purge(instance_ids))
+
+    async def _purge_children(self, parent_id: str) -> int:
+        gone, token = 0, None
+        query = InstanceQuery(parent_id=parent_id)
+        while True:
+            page = await self.blocking(partial(self.store.query, query, _CHILDREN, token))
+            gone += await self._purge([row.instance_id for row in page.rows], recursive=True)
+            token = page.token
+            if token is None:
+                return gone
+
+    async def erase(self, force: bool = False) -> Reply:
+        """Delete all instances, definitions and messages. Refused while instances live, unless forced."""
+        counts = await self.blocking(self.store.counts)
+        live = sum(n for (_, status), n in counts.items() if status not in FINISHED)
+        if live and not force:
+            return Reply("refused", f"{live} of its instances have not finished; terminate them, or pass force=True")
+        erased = await self.blocking(lambda: self.store.erase("registry"))
+        self.library.forget()
+        return Reply("ok", str(erased))
+
+    # --- the gateway --------------------------------------------------------------------------------------------------
+
+    async def set_gateway(self, address: GatewayAddress | None) -> None:
+        """The hub's gateway listens there (None: no longer). Said again now and then, for this is kept in memory."""
+        self._gateway = address
+
+    async def gateway(self) -> GatewayAddress | None:
+        """Where the hub's gateway listens."""
+        return self._gateway

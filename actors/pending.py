@@ -1,0 +1,55 @@
+"""Instances that never had a turn: what can be done to them without any process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from durable_ray.actors.store.records import InboxRow, InstanceRow
+from durable_ray.actors.store.writes import FinishUnstarted
+from durable_ray.actors.turns import out_message
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.codec import decode_event, encode_events
+from durable_ray.orchestrations.transition import tell_parent
+
+
+def expiry(row_settings: str, ended_at: int) -> int | None:
+    """When a finished instance of these settings may be purged by itself (µs), or None."""
+    kept = json.loads(row_settings).get("retain_for") if row_settings != "{}" else None
+    return None if kept is None else ended_at + int(kept)
+
+
+def finish_pending(row: InstanceRow, request: ev.TerminateRequested, now: int) -> FinishUnstarted:
+    """End an instance before its first turn.
+
+    Its history is that of one that was terminated in its first turn, so that it can be rewound like any other.
+    """
+    started = ev.ExecutionStarted(
+        row.name, row.execution_id, row.input, row.version, row.code_id, row.parent, row.generation
+    )
+    ending = ev.ExecutionTerminated(request.reason)
+    events: list[ev.Event] = [ev.TurnStarted(now), started, ending]
+    message = None
+    if row.parent is not None:
+        told = tell_parent(row.instance_id, row.execution_id, row.parent, ending)
+        message = out_message(row.parent.instance_id, told)
+    return FinishUnstarted(
+        instance_id=row.instance_id,
+        status="Terminated",
+        at=now,
+        body=encode_events(events),
+        events=len(events),
+        output=request.reason,
+        message=message,
+        expires=expiry(row.settings, now),
+    )
+
+
+def paused_by(mail: Iterable[InboxRow]) -> bool:
+    """Whether the messages that wait for an instance leave it suspended when it begins."""
+    paused = False
+    for row in mail:
+        event = decode_event(row.body)
+        if isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
+            paused = isinstance(event, ev.ExecutionSuspended)
+    return paused

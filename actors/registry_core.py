@@ -1,0 +1,82 @@
+"""What every part of the registry stands on: the store, a committer, threads that may block, who is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from durable_ray.actors.admission import Admission, Hosts
+from durable_ray.actors.clock import Clock
+from durable_ray.actors.committer import Committer
+from durable_ray.actors.library import Library
+from durable_ray.actors.messages import Reply
+from durable_ray.actors.nursery import Nursery
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.records import Fence
+from durable_ray.actors.turns import receipt_reply
+from durable_ray.actors.waiters import Waiters
+
+log = logging.getLogger("durable_ray.registry")
+T = TypeVar("T")
+
+
+class RegistryCore:
+    """The registry without what it can be asked."""
+
+    def __init__(self, store: Store, fence: Fence, clock: Clock, settings: HubSettings, hosts: Hosts) -> None:
+        self.store = store
+        self.clock = clock
+        self.settings = settings
+        self.library = Library(store)
+        self.waiters = Waiters()
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
+        self._committer = Committer(store, fence, self._loop, self._deployed)
+        self._nursery = Nursery(self.library, settings)
+        self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._calls = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way here."""
+        return not self._calls and not self._committer.waiting and self.admission.idle
+
+    async def blocking(self, call: Callable[[], T]) -> T:
+        """Run `call` on a thread that may block."""
+        self._calls += 1
+        try:
+            return await self._loop.run_in_executor(self._threads, call)
+        finally:
+            self._calls -= 1
+
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine of the registry's own; an error in it is logged, never lost."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("registry: background work failed", exc_info=task.exception())
+
+    def wake(self, targets: Iterable[tuple[str, str]]) -> None:
+        """There is something in the store for these (host, instance)."""
+        targets = list(targets)
+        if targets:
+            self.spawn(self.admission.wake(targets))
+
+    def _deployed(self, revision: int) -> None:
+        if revision > self.library.revision:
+            self.spawn(self.blocking(self.library.refresh))
+
+    async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
+        if not request_ids:
+            return {}
+        texts = await self.blocking(lambda: self.store.receipts(request_ids))
+        return {request_id: receipt_reply(text) for request_id, text in texts.items()}

@@ -1,0 +1,254 @@
+"""Rewinding a finished instance: what failed in it, and in its sub-orchestrations, runs again.
+
+A finished instance has no host that could write its history, so the registry does, in one transaction for the whole
+tree: each instance gets `ExecutionRewound` and lives again. What that means is the engine's business
+(`orchestrations/rewinding`): the host that loads the instance replays it, and takes up what was under way.
+
+Of every sub-orchestration that the rewound parent waits for again, one of these is true:
+- it failed or was terminated: it is rewound itself, and answers when it ends;
+- it runs: it answers when it ends;
+- it completed while nobody listened (after the parent had failed, or rewound by itself): its answer is sent now;
+- it is gone, or its ID has another owner: it is begun anew, or the parent is told why that cannot be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from durable_ray.actors.clock import SECOND, Clock
+from durable_ray.actors.committer import Committer
+from durable_ray.actors.library import Library
+from durable_ray.actors.messages import Reply
+from durable_ray.actors.nursery import Nursery
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.records import InstanceRow, Loaded
+from durable_ray.actors.store.writes import (
+    Answer,
+    CommitTurn,
+    Exists,
+    OutMessage,
+    PutMessage,
+    Receipt,
+    Stale,
+    StartInstance,
+    Write,
+)
+from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.codec import decode_events, encode_event, encode_events
+from durable_ray.orchestrations.events import ParentAddress
+from durable_ray.orchestrations.snapshot import Snapshot, fold
+from durable_ray.orchestrations.transition import ChildStart, child_conflict, tell_parent, unknown_child
+
+#: How often a tree that changes under our hands is looked at again.
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Waited:
+    """A sub-orchestration that a rewound parent waits for."""
+
+    parent_id: str
+    execution_id: str
+    scheduled: ev.ChildScheduled
+    attempt: int
+
+    @property
+    def address(self) -> ParentAddress:
+        return ParentAddress(self.parent_id, self.execution_id, self.scheduled.task_id)
+
+    @property
+    def start(self) -> ChildStart:
+        said = self.scheduled
+        return ChildStart(
+            said.task_id, said.instance_id, said.name, said.input, said.version, self.address, self.attempt
+        )
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Writes in order (a parent before its children's answers), each with the child that it is about."""
+
+    writes: list[Write] = field(default_factory=list)
+    about: list[_Waited | None] = field(default_factory=list)
+    woken: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, write: Write, about: _Waited | None) -> None:
+        self.writes.append(write)
+        self.about.append(about)
+
+
+class Rewinder:
+    """Rewinds one tree at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        committer: Committer,
+        nursery: Nursery,
+        library: Library,
+        clock: Clock,
+        settings: HubSettings,
+        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+    ) -> None:
+        self._store = store
+        self._committer = committer
+        self._nursery = nursery
+        self._library = library
+        self._clock = clock
+        self._keep = int(settings.receipt_seconds * SECOND)
+        self._blocking = blocking
+        self._one = asyncio.Lock()
+
+    async def rewind(
+        self, request_id: str, instance_id: str, reason: str | None
+    ) -> tuple[Reply, list[tuple[str, str]]]:
+        """Rewind an instance and what failed below it; answers also who has to be woken, as (host, instance)."""
+        async with self._one:
+            known = await self._blocking(lambda: self._store.receipts([request_id]))
+            if request_id in known:
+                return receipt_reply(known[request_id]), []
+            for _ in range(_ROUNDS):
+                loaded = await self._load(instance_id)
+                refusal = _refusal(loaded)
+                if loaded is None or refusal is not None:
+                    return refusal or Reply("absent"), []
+                plan = _Plan()
+                receipt = Receipt(request_id, receipt_text(Reply("ok")), self._clock.now() + self._keep)
+                await self._plan(plan, loaded, reason, (receipt,), None)
+                answers = await self._committer.write(plan.writes)
+                if not isinstance(answers[0], Stale):
+                    await self._again(plan, answers, reason)
+                    return Reply("ok"), plan.woken
+        return Reply("refused", "it changes while it is being rewound; try again"), []
+
+    async def _again(self, plan: _Plan, answers: Sequence[Answer], reason: str | None) -> None:
+        """Look again at children that were not as they had been seen."""
+        for _ in range(_ROUNDS):
+            moved = [
+                about
+                for about, answer in zip(plan.about, answers, strict=True)
+                if about is not None and isinstance(answer, Stale | Exists)
+            ]
+            if not moved:
+                return
+            more = _Plan(woken=plan.woken)
+            for child in moved:
+                await self._child(more, child, reason)
+            plan, answers = more, await self._committer.write(more.writes) if more.writes else ()
+
+    async def _plan(
+        self, plan: _Plan, loaded: Loaded, reason: str | None, receipts: tuple[Receipt, ...], about: _Waited | None
+    ) -> None:
+        row = loaded.row
+        history = [event for chunk in loaded.history for event in decode_events(chunk)]
+        snapshot = fold(row.instance_id, history)
+        at = max(snapshot.at, self._clock.now())
+        events: list[ev.Event] = [ev.TurnStarted(at), ev.ExecutionRewound(reason, _to_blame(history))]
+        for event in events:
+            snapshot.apply(event)
+        for event in self._anew(snapshot, events[1]):
+            events.append(event)
+            snapshot.apply(event)
+        plan.add(_life(row, snapshot, at, events, receipts), about)
+        plan.woken.append((row.host, row.instance_id))
+        for task in snapshot.children.values():
+            if task.retry_at is None and isinstance(task.scheduled, ev.ChildScheduled):
+                child = _Waited(row.instance_id, row.execution_id, task.scheduled, task.attempt)
+                await self._child(plan, child, reason)
+
+    def _anew(self, snapshot: Snapshot, rewound: ev.Event) -> list[ev.Event]:
+        """The activities that run again, on the code that is deployed now."""
+        assert isinstance(rewound, ev.ExecutionRewound)
+        begun: list[ev.Event] = []
+        for task_id in rewound.task_ids:
+            task = snapshot.activities.get(task_id)
+            if task is not None:
+                code_id, _ = self._library.activity(task.scheduled.name)
+                begun.append(ev.AttemptStarted(task_id, task.attempt, code_id or task.code_id))
+        return begun
+
+    async def _child(self, plan: _Plan, child: _Waited, reason: str | None) -> None:
+        """See to it that this child answers."""
+        loaded = await self._load(child.scheduled.instance_id)
+        row = loaded.row if loaded is not None else None
+        if loaded is None or row is None or (row.parent != child.address and row.finished):
+            self._begin(plan, child)
+        elif row.parent != child.address:
+            plan.add(PutMessage(out_message(child.parent_id, child_conflict(child.execution_id, child.start))), None)
+        elif row.status == "Completed":
+            ending = ev.ExecutionCompleted(row.output)
+            told = tell_parent(row.instance_id, row.execution_id, child.address, ending)
+            plan.add(PutMessage(out_message(child.parent_id, told)), None)
+        elif row.finished:
+            await self._plan(plan, loaded, reason, (), child)
+
+    def _begin(self, plan: _Plan, child: _Waited) -> None:
+        said = child.scheduled
+        if self._library.orchestrator(said.name, said.version) is None:
+            plan.add(PutMessage(out_message(child.parent_id, unknown_child(child.execution_id, said))), None)
+            return
+        new = self._nursery.birth(child.start, self._clock.now())
+        plan.add(StartInstance(new), child)
+        plan.woken.append((new.host, new.instance_id))
+
+    async def _load(self, instance_id: str) -> Loaded | None:
+        found = await self._blocking(lambda: self._store.load([instance_id]))
+        loaded: Loaded | None = found.get(instance_id)
+        return loaded
+
+
+def _refusal(loaded: Loaded | None) -> Reply | None:
+    if loaded is None:
+        return Reply("absent")
+    if loaded.row.status in ("Failed", "Terminated"):
+        return None
+    if loaded.row.status == "Completed":
+        return Reply(
+            "refused", "it completed; only a failed or terminated instance can be rewound (restart it instead)"
+        )
+    return Reply("refused", f"it is {loaded.row.status}; only a failed or terminated instance can be rewound")
+
+
+def _to_blame(history: Sequence[ev.Event]) -> tuple[int, ...]:
+    """The tasks whose failures ended the execution."""
+    for event in reversed(history):
+        if isinstance(event, ev.ExecutionFailed):
+            return event.task_ids
+        if isinstance(event, ev.ExecutionTerminated):
+            return ()
+    return ()
+
+
+def _life(
+    row: InstanceRow, snapshot: Snapshot, at: int, events: Sequence[ev.Event], receipts: tuple[Receipt, ...]
+) -> CommitTurn:
+    """The write that brings a finished instance back.
+
+    It leaves a message for nobody in the mailbox: whoever takes that has loaded the instance, and until then the
+    instance is found by its mail, should the word that it lives again be lost.
+    """
+    call = OutMessage(row.instance_id, f"rewound/{row.turn}", encode_event(ev.TurnStarted(at)), "nobody")
+    return CommitTurn(
+        instance_id=row.instance_id,
+        execution_id=row.execution_id,
+        host=row.host,
+        turn=row.turn,
+        name=row.name,
+        old_status=row.status,
+        status="Running",
+        updated_at=at,
+        body=encode_events(events),
+        first_event=row.events,
+        events=len(events),
+        started_at=row.started_at or snapshot.started_at,
+        next_due=at,
+        custom_status=row.custom_status,
+        messages=(call,),
+        receipts=receipts,
+        outstanding=len(snapshot.activities),
+    )

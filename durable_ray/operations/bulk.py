@@ -1,0 +1,124 @@
+"""One action on all instances that match a filter, in batches, with a report on each."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Unpack
+
+from durable_ray.actors.messages import Delivery, Reply
+from durable_ray.actors.store.records import LIVE, Page
+from durable_ray.operations.base import ClientCore, H
+from durable_ray.operations.filters import Filters, query_of
+from durable_ray.operations.messaging import raised, termination
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.events import Message
+from durable_ray.steps import Steps, operation
+
+BulkAction = Literal["terminate", "suspend", "resume", "raise_event", "rewind"]
+
+
+@dataclass(frozen=True)
+class BulkReport:
+    """What became of each instance: `done` of those it was done to, `refused` maps the others to why."""
+
+    done: tuple[str, ...] = ()
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.done) + len(self.refused)
+
+
+class Bulk(ClientCore[H]):
+    """Actions by filter."""
+
+    @operation
+    def bulk(
+        self,
+        action: BulkAction,
+        *,
+        reason: Any = None,
+        event_name: str = "",
+        event_data: object = None,
+        recursive: bool = False,
+        cancel_activities: bool = False,
+        batch_size: int = 200,
+        progress: Callable[[int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Steps[BulkReport]:
+        """Terminate, suspend, resume, rewind or send an event to all instances that match. See `Filters`.
+
+        Without a filter by status all live instances are meant ("rewind": all that failed). An instance that is not in
+        a state for it (suspended already, finished meanwhile) does not stop the others; the report says so.
+
+        Args:
+            reason: of a termination, suspension, resumption or rewind.
+            event_name, event_data: of "raise_event".
+            recursive, cancel_activities: of "terminate".
+            progress: told after each batch how many instances were seen so far.
+
+        Example:
+            >>> client.bulk("terminate", reason="maintenance", name="nightly").done  # doctest: +SKIP
+        """
+        if "runtime_status" not in filters:
+            filters["runtime_status"] = "Failed" if action == "rewind" else _ELIGIBLE.get(action, LIVE)
+        query = query_of(filters)
+        make = _maker(action, reason, event_name, event_data, recursive, cancel_activities)
+        done: list[str] = []
+        refused: dict[str, str] = {}
+        token: str | None = None
+        while True:
+            page: Page = yield from self._reach.registry("query", query, batch_size, token)
+            ids = [row.instance_id for row in page.rows]
+            replies = yield from (self._rewind_each(ids, reason) if make is None else self._deliver_each(ids, make))
+            for instance_id, reply in zip(ids, replies, strict=True):
+                if reply.code == "ok":
+                    done.append(instance_id)
+                else:
+                    refused[instance_id] = reply.detail or reply.code
+            if progress is not None:
+                progress(len(done) + len(refused))
+            token = page.token
+            if token is None:
+                return BulkReport(tuple(done), refused)
+
+    def _deliver_each(self, ids: Sequence[str], make: Callable[[str], ev.Event]) -> Steps[list[Reply]]:
+        deliveries = []
+        for instance_id in ids:
+            message_id = uuid.uuid4().hex
+            deliveries.append(Delivery(message_id, instance_id, Message(message_id, make(message_id))))
+        return (yield from self._reach.deliver_each(deliveries))
+
+    def _rewind_each(self, ids: Sequence[str], reason: str | None) -> Steps[list[Reply]]:
+        replies = []
+        for instance_id in ids:
+            reply: Reply = yield from self._reach.registry("rewind", uuid.uuid4().hex, instance_id, reason)
+            replies.append(reply)
+        return replies
+
+
+#: Whom an action is for if nobody says so.
+_ELIGIBLE = {"resume": ("Suspended",), "suspend": ("Pending", "Running")}
+
+
+def _maker(
+    action: str, reason: Any, event_name: str, event_data: object, recursive: bool, cancel_activities: bool
+) -> Callable[[str], ev.Event] | None:
+    match action:
+        case "terminate":
+            return lambda _: termination(reason, recursive, cancel_activities)
+        case "suspend":
+            return lambda _: ev.ExecutionSuspended(reason)
+        case "resume":
+            return lambda _: ev.ExecutionResumed(reason)
+        case "raise_event":
+            raised(event_name, event_data, "")
+            return lambda message_id: raised(event_name, event_data, message_id)
+        case "rewind":
+            return None
+        case _:
+            raise ValueError(
+                f"a bulk action is 'terminate', 'suspend', 'resume', 'raise_event' or 'rewind', not {action!r}; "
+                "for deleting there is purge_by"
+            )
