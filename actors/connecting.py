@@ -141,7 +141,10 @@ def ensure_registry(info: HubInfo) -> Hello:
         _make_registry_apart(info)
     else:
         make_registry(info)
-    return _hello(find(info.hub, REGISTRY))
+    try:
+        return _hello(find(info.hub, REGISTRY))
+    except Gone as gone:
+        raise errors.HubUnavailable(f"the registry could not be started: {gone}") from gone
 
 
 def make_registry(info: HubInfo) -> None:

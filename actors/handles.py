@@ -51,10 +51,16 @@ def named_in(namespace: str) -> list[str]:
 def translated(error: Exception) -> Exception:
     """An error of a Ray call as what it means: Gone, Unavailable, or what the method itself raised."""
     if isinstance(error, ActorDiedError):
-        return Gone(str(error).splitlines()[0])
+        return Gone(_in_short(error))
     if isinstance(error, (ActorUnavailableError, GetTimeoutError, RayActorError)):
-        return Unavailable(str(error).splitlines()[0])
+        return Unavailable(_in_short(error))
     if isinstance(error, RayTaskError):
         cause = error.cause
         return cause if isinstance(cause, Exception) else error
     return error
+
+
+def _in_short(error: Exception) -> str:
+    """What happened and why: the first line of what Ray says, and the last, which names the cause of a failed start."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}"
