@@ -1,0 +1,147 @@
+"""The FastAPI app of `/api/v1`: its routes, its errors, its OpenAPI document."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from durable_ray.actors.errors import (
+    HubUnavailable,
+    InstanceAlreadyExists,
+    InstanceFinished,
+    InstanceNotFound,
+    InvalidState,
+    UnknownDefinition,
+)
+from durable_ray.actors.store.contract import InvalidToken
+from durable_ray.http.answers import problem
+from durable_ray.http.api import bulk, instances, overview, streams
+from durable_ray.http.api.models import Problem
+from durable_ray.http.api.services import Services
+from durable_ray.http.requests import body_of, is_json, replayed
+from durable_ray.orchestrations.ids import InvalidInstanceId
+from durable_ray.orchestrations.payloads import PayloadError, PayloadTooLarge, from_json_text
+
+log = logging.getLogger("durable_ray.http")
+
+_STATUS: dict[type[Exception], tuple[int, str]] = {
+    InstanceNotFound: (404, "No such instance"),
+    UnknownDefinition: (404, "No such orchestrator"),
+    InstanceAlreadyExists: (409, "The instance ID is taken"),
+    InstanceFinished: (409, "The instance has finished"),
+    InvalidState: (409, "Not in this state"),
+    # Well-formed and yet of another query: nothing that the schema could have said.
+    InvalidToken: (409, "The token does not continue this query"),
+    InvalidInstanceId: (422, "No instance can have this ID"),
+    PayloadTooLarge: (413, "Too large"),
+    PayloadError: (400, "Not JSON"),
+    HubUnavailable: (503, "The hub does not answer"),
+}
+
+
+def api_app(services: Services) -> ASGIApp:
+    """The app, behind a door that lets only JSON in."""
+    app = FastAPI(title="durable_ray", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.services = services
+    for part in (instances, bulk, overview, streams):
+        app.include_router(part.router)
+    for kind in _STATUS:
+        app.add_exception_handler(kind, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unknown)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return StrictJson(app, services.settings.max_body_bytes)
+
+
+class StrictJson:
+    """Reads the body before the framework does: it must be JSON, strictly, not too large and not too deep."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look at one request's body."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            body = await body_of(request, self._limit)
+            if body:
+                if not is_json(request):
+                    refused = problem(415, "Only JSON is taken", "send Content-Type: application/json")
+                    await refused(scope, receive, send)
+                    return
+                from_json_text(body)
+        except PayloadError as error:
+            await _answer(error)(scope, receive, send)
+            return
+        await self._app(scope, replayed(body, receive), send)
+
+
+def _answer(error: Exception) -> Response:
+    status, title = next(
+        (said for kind, said in _STATUS.items() if isinstance(error, kind)), (500, "Something went wrong")
+    )
+    return problem(status, title, str(error), {"Retry-After": "5"} if status == 503 else None)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    return _answer(error)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return problem(500, "Something went wrong", f"{type(error).__name__}; the gateway's log has the details")
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return await _unknown(request, error)
+    return problem(error.status_code, str(error.detail), str(error.detail), error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    said = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found[:5])
+    return problem(422, "Not what the schema says", said.encode("utf-8", "replace").decode())
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description="Durable orchestrations on Ray. Errors are `application/problem+json`.",
+            routes=app.routes,
+            servers=[{"url": "/api/v1"}],
+        )
+        parts = document["components"]
+        parts["schemas"]["Problem"] = Problem.model_json_schema()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            parts["schemas"].pop(unused, None)
+        parts["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
+            "query": {"type": "apiKey", "in": "query", "name": "code"},
+        }
+        document["security"] = [{"bearer": []}, {"header": []}, {"query": []}]
+        for path in document["paths"].values():
+            for said in path.values():
+                refused = {"description": "No valid key", "content": _PROBLEM}
+                said["responses"] |= {"401": refused, "403": {"description": "Not with this key", "content": _PROBLEM}}
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

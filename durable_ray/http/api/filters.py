@@ -1,0 +1,88 @@
+"""The filter of `/api/v1`, in a query string and in a body, and the store's query that it means."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
+
+from durable_ray.actors.status import micros
+from durable_ray.actors.store.records import InstanceQuery
+from durable_ray.http.api.models import Moment, Name, Said, Status, Text
+
+
+def _tag(text: str) -> str:
+    key, equals, _ = text.partition("=")
+    if not key or not equals or "\0" in text:
+        raise ValueError("a tag is written key=value")
+    return text
+
+
+Tag = Annotated[str, AfterValidator(_tag), WithJsonSchema({"type": "string", "pattern": r"^[^\u0000=]+=[^\u0000]*$"})]
+
+
+class Filter(Said):
+    """Which instances: all parts must hold, one of several statuses or names is enough."""
+
+    status: list[Status] = Field(default_factory=list, max_length=6)
+    name: list[Name] = Field(default_factory=list, max_length=100)
+    id_prefix: Text = ""
+    created_from: Moment | None = None
+    created_to: Moment | None = None
+    updated_from: Moment | None = None
+    updated_to: Moment | None = None
+    tag: list[Tag] = Field(default_factory=list, max_length=20, description="`key=value`")
+    parent_id: Text | None = None
+    descending: StrictBool = False
+
+    def query(self) -> InstanceQuery:
+        """The store's query."""
+        times = (self.created_from, self.created_to, self.updated_from, self.updated_to)
+        since, until, updated_from, updated_to = (None if time is None else micros(time) for time in times)
+        return InstanceQuery(
+            created_from=since,
+            created_to=until,
+            updated_from=updated_from,
+            updated_to=updated_to,
+            statuses=tuple(self.status),
+            names=tuple(self.name),
+            id_prefix=self.id_prefix,
+            tags=dict(_pair(tag) for tag in self.tag),
+            parent_id=self.parent_id,
+            descending=self.descending,
+        )
+
+
+def _pair(tag: str) -> tuple[str, str]:
+    key, _, value = tag.partition("=")
+    return key, value
+
+
+def _from_query(
+    status: Annotated[list[Status], Query(max_length=6)] = [],  # noqa: B006 - FastAPI copies it
+    name: Annotated[list[Name], Query(max_length=100)] = [],  # noqa: B006
+    id_prefix: Annotated[Text, Query()] = "",
+    created_from: Annotated[Moment | None, Query()] = None,
+    created_to: Annotated[Moment | None, Query()] = None,
+    updated_from: Annotated[Moment | None, Query()] = None,
+    updated_to: Annotated[Moment | None, Query()] = None,
+    tag: Annotated[list[Tag], Query(max_length=20, description="`key=value`")] = [],  # noqa: B006
+    parent_id: Annotated[Text | None, Query()] = None,
+    descending: bool = False,
+) -> InstanceQuery:
+    return Filter(
+        status=status,
+        name=name,
+        id_prefix=id_prefix,
+        created_from=created_from,
+        created_to=created_to,
+        updated_from=updated_from,
+        updated_to=updated_to,
+        tag=tag,
+        parent_id=parent_id,
+        descending=descending,
+    ).query()
+
+
+FilterParams = Annotated[InstanceQuery, Depends(_from_query)]

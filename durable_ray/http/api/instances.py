@@ -1,0 +1,164 @@
+"""`/api/v1/instances`: start, list, look at, and act on one instance."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, Path, Query, Response
+from starlette.requests import Request
+
+from durable_ray.actors.errors import InstanceNotFound, InvalidState
+from durable_ray.http.answers import answer, empty
+from durable_ray.http.api.filters import FilterParams
+from durable_ray.http.api.models import (
+    ID_PATTERN,
+    Deleted,
+    History,
+    Instance,
+    InstancePage,
+    Name,
+    ReasonBody,
+    RestartBody,
+    StartBody,
+    Started,
+    TerminateBody,
+)
+from durable_ray.http.api.services import Given, problems
+from durable_ray.http.api.views import history_of, instance_of
+from durable_ray.http.door import can_exist
+
+router = APIRouter(prefix="/instances", tags=["instances"])
+
+_BODY = (400, 413, 415, 422)
+#: What may be no ID at all is looked up like any other, and not found.
+Id = Annotated[str, Path(json_schema_extra={"minLength": 1, "maxLength": 256, "pattern": ID_PATTERN})]
+EventName = Annotated[Name, Path()]
+
+
+@router.post("", status_code=201, response_model=Started, responses=problems(404, 409, *_BODY))
+async def start(body: StartBody, given: Given, request: Request) -> Response:
+    """Start an orchestration; it is durable when this answers."""
+    handle = await given.door.client.start_new(
+        body.orchestrator,
+        body.input,
+        instance_id=body.instance_id,
+        if_exists=body.if_exists,
+        start_at=body.start_at,
+        tags=body.tags,
+        placement=body.placement,
+        version=body.version,
+        priority=body.priority,
+    )
+    where = f"{request.scope.get('root_path', '')}/instances/{quote(handle.instance_id, safe='')}"
+    return answer(Started(instance_ids=[handle.instance_id]), 201, {"Location": where})
+
+
+@router.get("", response_model=InstancePage, responses=problems(409, 422))
+async def list_instances(
+    given: Given,
+    filters: FilterParams,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    token: Annotated[str | None, Query(description="The `continuation_token` of the page before.")] = None,
+    show_payloads: Annotated[bool, Query(description="With input and output.")] = True,
+) -> Response:
+    """Instances in the order in which they were created."""
+    page = await given.door.query(filters, limit, token)
+    shown = [instance_of(row, payloads=show_payloads) for row in page.rows]
+    return answer(InstancePage(instances=shown, continuation_token=page.token))
+
+
+@router.get("/{instance_id}", response_model=Instance, responses=problems(404, 422))
+async def get_instance(
+    instance_id: Id,
+    given: Given,
+    wait: Annotated[float, Query(ge=0, le=600, description="Seconds to wait for its end.")] = 0,
+    show_payloads: bool = True,
+) -> Response:
+    """One instance; with `wait` as soon as it has ended, or as it stands when the time is over."""
+    row = await given.row(instance_id)
+    if wait and not row.finished:
+        await given.door.wait(instance_id, min(wait, given.settings.max_wait))
+        row = await given.row(instance_id)
+    return answer(instance_of(row, payloads=show_payloads))
+
+
+@router.delete("/{instance_id}", response_model=Deleted, responses=problems(404, 409, 422))
+async def purge(
+    instance_id: Id, given: Given, recursive: Annotated[bool, Query(description="Its sub-orchestrations too.")] = False
+) -> Response:
+    """Delete a finished instance and its history. 409 for one that runs: terminate it first."""
+    row = await given.row(instance_id)
+    if not row.finished:
+        raise InvalidState(f"instance {instance_id!r} has not finished ({row.status}): terminate it first")
+    return answer(Deleted(deleted=await given.door.client.purge(instance_id, recursive=recursive)))
+
+
+@router.get("/{instance_id}/history", response_model=History, responses=problems(404, 422))
+async def get_history(instance_id: Id, given: Given) -> Response:
+    """Every event of its current execution."""
+    found = await given.door.with_history(instance_id)
+    if found is None:
+        raise InstanceNotFound(instance_id)
+    return answer(history_of(*found))
+
+
+@router.post("/{instance_id}/events/{event_name}", status_code=202, responses=problems(404, 409, *_BODY))
+async def raise_event(
+    instance_id: Id, event_name: EventName, given: Given, data: Annotated[Any, Body()] = None
+) -> Response:
+    """Send it an event, with the body as its data; durable when this answers."""
+    _existing(instance_id)
+    await given.door.client.raise_event(instance_id, event_name, data)
+    return empty(202)
+
+
+@router.post("/{instance_id}/terminate", status_code=202, responses=problems(404, 409, *_BODY))
+async def terminate(instance_id: Id, given: Given, body: TerminateBody | None = None) -> Response:
+    """End it; `reason` becomes its output."""
+    _existing(instance_id)
+    how = body or TerminateBody()
+    await given.door.client.terminate(
+        instance_id, how.reason, recursive=how.recursive, cancel_activities=how.cancel_activities
+    )
+    return empty(202)
+
+
+async def _with_reason(
+    verb: Literal["suspend", "resume", "rewind"], instance_id: str, given: Given, body: ReasonBody | None
+) -> Response:
+    _existing(instance_id)
+    await getattr(given.door.client, verb)(instance_id, body.reason if body else None)
+    return empty(202)
+
+
+@router.post("/{instance_id}/suspend", status_code=202, responses=problems(404, 409, *_BODY))
+async def suspend(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
+    """Pause it: events and results are kept, its code takes no step."""
+    return await _with_reason("suspend", instance_id, given, body)
+
+
+@router.post("/{instance_id}/resume", status_code=202, responses=problems(404, 409, *_BODY))
+async def resume(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
+    """Let it go on."""
+    return await _with_reason("resume", instance_id, given, body)
+
+
+@router.post("/{instance_id}/rewind", status_code=202, responses=problems(404, 409, *_BODY))
+async def rewind(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
+    """Let a failed one run what failed again."""
+    return await _with_reason("rewind", instance_id, given, body)
+
+
+@router.post("/{instance_id}/restart", status_code=201, response_model=Started, responses=problems(404, 409, *_BODY))
+async def restart(instance_id: Id, given: Given, body: RestartBody | None = None) -> Response:
+    """Start its orchestrator with its input once more."""
+    _existing(instance_id)
+    fresh = (body or RestartBody()).new_instance_id
+    handle = await given.door.client.restart(instance_id, restart_with_new_instance_id=fresh)
+    return answer(Started(instance_ids=[handle.instance_id]), 201)
+
+
+def _existing(instance_id: str) -> None:
+    if not can_exist(instance_id):
+        raise InstanceNotFound(instance_id)

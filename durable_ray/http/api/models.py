@@ -1,0 +1,266 @@
+"""What `/api/v1` says and hears, as types: the OpenAPI document is made from these, and nothing else is let in.
+
+Numbers, flags and times are strict: a client that sends "5" for 5 has a mistake that it would rather know.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    WithJsonSchema,
+)
+
+from durable_ray.actors.store.records import IfExists, Placement
+from durable_ray.orchestrations.ids import MAX_INSTANCE_ID_LENGTH, InvalidInstanceId, validate_instance_id
+
+#: As a JSON schema's pattern says them: control characters; blanks that are no control characters.
+_CONTROL = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
+_BLANK = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_ID_BAD = rf"/\\#?{_CONTROL}"
+#: A first character that is neither `@` nor blank, or blanks and then anything that is not.
+ID_PATTERN = rf"^([^@{_ID_BAD}{_BLANK}]|[{_BLANK}]+[^{_ID_BAD}{_BLANK}])[^{_ID_BAD}]*$"
+#: A name on one line, not blank.
+NAME_PATTERN = rf"^[{_BLANK}]*[^{_CONTROL}{_BLANK}][^{_CONTROL}]*$"
+_NAME = re.compile(NAME_PATTERN)
+_RFC3339 = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$", re.ASCII)
+
+
+def _instance_id(text: str) -> str:
+    try:
+        return validate_instance_id(text)
+    except InvalidInstanceId as error:
+        raise ValueError(str(error)) from error
+
+
+def _name(text: str) -> str:
+    if not _NAME.match(text) or text.endswith("\n"):
+        raise ValueError("a name has no control characters and is not blank")
+    return text
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the character U+0000 cannot be stored")
+    return text
+
+
+def _moment(value: object) -> object:
+    if isinstance(value, str):
+        if not _RFC3339.match(value):
+            raise ValueError("a time is written as RFC 3339 says: 2030-01-31T12:00:00Z")
+        # A leap second is as good as the second after it.
+        return re.sub(r":60(?=[.Zz+-])", ":59", value)
+    if isinstance(value, datetime):
+        return value
+    raise ValueError("a time is text, as RFC 3339 says: 2030-01-31T12:00:00Z")
+
+
+def _text_schema(pattern: str, longest: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest, "pattern": pattern})
+
+
+InstanceId = Annotated[str, AfterValidator(_instance_id), _text_schema(ID_PATTERN, MAX_INSTANCE_ID_LENGTH)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name), _text_schema(NAME_PATTERN, 200)]
+Text = Annotated[
+    str,
+    Field(max_length=4000),
+    AfterValidator(_storable),
+    WithJsonSchema({"type": "string", "maxLength": 4000, "pattern": r"^[^\u0000]*$"}),
+]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
+
+
+class Said(BaseModel):
+    """Something a client sends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Told(BaseModel):
+    """Something a client gets."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Instance(Told):
+    """An orchestration instance. Its payloads are JSON values; a Python pickle shows as a note."""
+
+    instance_id: str
+    name: str
+    version: str
+    execution_id: str
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    scheduled_start: datetime | None
+    input: Any = None
+    output: Any = Field(default=None, description="The result; of a terminated instance the reason.")
+    custom_status: Any = None
+    failure: Failure | None = None
+    parent_id: str | None = None
+    placement: Placement
+    priority: int
+    tags: dict[str, str]
+    waiting_reason: str | None = Field(default=None, description="Why it makes no progress although it could.")
+    recoveries: int
+    turns: int
+    events: int
+
+
+class Failure(Told):
+    """What went wrong, and what caused that."""
+
+    error_type: str
+    message: str
+    stack_trace: str = ""
+    cause: Failure | None = None
+
+
+class InstancePage(Told):
+    """Some instances in the order in which they were created; `continuation_token` leads to the next ones."""
+
+    instances: list[Instance]
+    continuation_token: str | None
+
+
+class HistoryEntry(BaseModel):
+    """One event. Its other fields depend on its type."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    index: int
+    type: str
+    at: datetime
+
+
+class History(Told):
+    """The events of an instance's current execution."""
+
+    instance_id: str
+    execution_id: str
+    events: list[HistoryEntry]
+
+
+class StartBody(Said):
+    """A start."""
+
+    orchestrator: Name
+    input: Any = None
+    instance_id: InstanceId | None = None
+    if_exists: IfExists = "reject"
+    start_at: Moment | None = Field(default=None, description="Not before this time.")
+    tags: dict[Name, Text] = Field(default_factory=dict, max_length=50)
+    placement: Placement | None = None
+    version: Name | None = None
+    priority: StrictInt | None = Field(default=None, ge=-1_000_000, le=1_000_000)
+
+
+class StartManyBody(Said):
+    """Many starts of one orchestrator."""
+
+    orchestrator: Name
+    inputs: list[Any] = Field(max_length=10_000)
+    start_at: Moment | None = None
+    tags: dict[Name, Text] = Field(default_factory=dict, max_length=50)
+    placement: Placement | None = None
+    version: Name | None = None
+
+
+class Started(Told):
+    """The IDs of what was started, in order."""
+
+    instance_ids: list[str]
+
+
+class ReasonBody(Said):
+    """Why."""
+
+    reason: Text | None = None
+
+
+class TerminateBody(ReasonBody):
+    """Why, and how far."""
+
+    recursive: StrictBool = Field(default=False, description="Its sub-orchestrations too.")
+    cancel_activities: StrictBool = Field(default=False, description="Also tell running activities to stop.")
+
+
+class RestartBody(Said):
+    """How to restart."""
+
+    new_instance_id: StrictBool = Field(default=True, description="Under a new random ID, or under its own.")
+
+
+class Deleted(Told):
+    """How many instances were deleted."""
+
+    deleted: int
+
+
+class Count(Told):
+    """How many."""
+
+    count: int
+
+
+class NamedCount(Told):
+    """How many of an orchestrator have a status."""
+
+    name: str
+    status: Status
+    count: int
+
+
+class Counts(Told):
+    """How many instances there are."""
+
+    total: int
+    by_status: dict[str, int]
+    by_name: list[NamedCount]
+
+
+class DefinitionShown(Told):
+    """A deployed definition. `newest`: new instances get this one."""
+
+    kind: Literal["orchestrator", "activity"]
+    name: str
+    version: str
+    code_id: str
+    how: Literal["reference", "value"]
+    revision: int
+    newest: bool
+
+
+class Definitions(Told):
+    """All that is deployed."""
+
+    definitions: list[DefinitionShown]
+
+
+class Hub(Told):
+    """The hub behind this gateway."""
+
+    hub: str
+    protocol: int
+
+
+class Problem(Told):
+    """An error, as RFC 9457 says it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,62 @@
+"""`/api/v1`: what is in the hub as a whole: counts, definitions, itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import cast
+
+from fastapi import APIRouter, Response
+
+from durable_ray.actors.settings import PROTOCOL
+from durable_ray.http.answers import answer
+from durable_ray.http.api.filters import FilterParams
+from durable_ray.http.api.models import Count, Counts, Definitions, DefinitionShown, Hub, NamedCount, Status
+from durable_ray.http.api.services import Given, problems
+
+router = APIRouter(tags=["hub"])
+
+
+@router.get("/hub", response_model=Hub)
+async def get_hub(given: Given) -> Response:
+    """Which hub this is."""
+    return answer(Hub(hub=given.door.hub, protocol=PROTOCOL))
+
+
+@router.get("/counts", response_model=Counts)
+async def get_counts(given: Given) -> Response:
+    """How many instances there are of each orchestrator and status; kept by the store, not counted."""
+    found = await given.door.counts()
+    by_status: Counter[str] = Counter()
+    for (_, status), count in found.items():
+        by_status[status] += count
+    named = [
+        NamedCount(name=name, status=cast(Status, status), count=count)
+        for (name, status), count in sorted(found.items())
+    ]
+    return answer(Counts(total=sum(by_status.values()), by_status=dict(by_status), by_name=named))
+
+
+@router.get("/count", response_model=Count, responses=problems(422))
+async def count(given: Given, filters: FilterParams) -> Response:
+    """How many instances match."""
+    return answer(Count(count=await given.door.count(filters)))
+
+
+@router.get("/definitions", response_model=Definitions)
+async def get_definitions(given: Given) -> Response:
+    """Everything that is deployed; never its code."""
+    rows = await given.door.definitions()
+    newest = {(row.kind, row.name): row.revision for row in sorted(rows, key=lambda row: row.revision)}
+    shown = [
+        DefinitionShown(
+            kind=row.kind,
+            name=row.name,
+            version=row.version,
+            code_id=row.code_id,
+            how=row.how,
+            revision=row.revision,
+            newest=newest[row.kind, row.name] == row.revision,
+        )
+        for row in rows
+    ]
+    return answer(Definitions(definitions=shown))

@@ -1,0 +1,54 @@
+"""What the routes of `/api/v1` work with, found in the app they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.http.door import Door
+from durable_ray.http.settings import GatewaySettings
+from durable_ray.http.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The hub, how the gateway is set, and what follows changes."""
+
+    door: Door
+    settings: GatewaySettings
+    watch: Watch
+
+    async def row(self, instance_id: str) -> InstanceRow:
+        """The instance. Raises InstanceNotFound."""
+        row = await self.door.row(instance_id)
+        if row is None:
+            raise InstanceNotFound(instance_id)
+        return row
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Given = Annotated[Services, Depends(_services)]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route answers, for the OpenAPI document."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _SAID[status], "content": content} for status in statuses}
+
+
+_SAID = {
+    400: "The body is not JSON",
+    404: "There is nothing of that name",
+    409: "Not in this state",
+    413: "Too large",
+    415: "Only JSON is taken",
+    422: "Not what the schema says",
+}

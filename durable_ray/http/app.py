@@ -1,0 +1,51 @@
+"""The gateway as one ASGI app: the guard before everything, `/api/v1`, and the management API for all the rest."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from durable_ray.client import AsyncClient
+from durable_ray.http.api.app import api_app
+from durable_ray.http.api.services import Services
+from durable_ray.http.azure.routes import ManagementApi
+from durable_ray.http.door import Door
+from durable_ray.http.keys import Keyring, kept_keyring, keys_path, new_keyring, ray_key
+from durable_ray.http.security import Guard
+from durable_ray.http.settings import GatewaySettings
+from durable_ray.http.watch import Watch
+
+
+def create_app(client: AsyncClient, settings: GatewaySettings | None = None, keyring: Keyring | None = None) -> ASGIApp:
+    """The gateway of the hub that `client` is connected to.
+
+    Args:
+        settings: see `GatewaySettings`.
+        keyring: whose keys pass; by default those kept beside the hub's store, made at the first start.
+
+    Returns:
+        An ASGI app, for uvicorn, for Ray Serve, or to be mounted in an application of one's own at "/".
+
+    Example:
+        >>> app = create_app(AsyncClient(), GatewaySettings())  # doctest: +SKIP
+        >>> uvicorn.run(app, port=7071)  # doctest: +SKIP
+    """
+    settings = settings or GatewaySettings()
+    ring = keyring or keyring_of(client, settings)
+    door = Door(client)
+    services = Services(door, settings, Watch(door, settings.stream_interval))
+    return Starlette(
+        routes=[
+            Mount("/api/v1", app=api_app(services)),
+            Mount("/", app=ManagementApi(door, settings, ring)),
+        ],
+        middleware=[Middleware(Guard, settings=settings, keyring=ring)],
+    )
+
+
+def keyring_of(client: AsyncClient, settings: GatewaySettings) -> Keyring:
+    """The keys of a hub's gateway: those it keeps, and the cluster's token."""
+    path = settings.keys_file or keys_path(client.hub, client._hello.store)
+    return (kept_keyring(path) if path else new_keyring()).and_also(ray_key())

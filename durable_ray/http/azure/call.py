@@ -1,0 +1,97 @@
+"""One request to the management API: what every route needs to answer it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.http.answers import answer, empty
+from durable_ray.http.azure.errors import BadRequest
+from durable_ray.http.azure.shapes import check_status, output_of, status_object
+from durable_ray.http.door import Door, can_exist, value_from_outside
+from durable_ray.http.keys import Keyring
+from durable_ray.http.requests import Params, body_of, is_json, url_of
+from durable_ray.http.settings import GatewaySettings
+
+#: Longest reason or event name in characters.
+_MAX_TEXT = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request. `rpc`: it came by the RPC base, whose callers encode JSON twice and do not page."""
+
+    door: Door
+    settings: GatewaySettings
+    keyring: Keyring
+    request: Request
+    params: Params
+    rpc: bool
+
+    async def body(self) -> Any:
+        """The JSON value of the body; None if it is empty. Raises BadRequest, PayloadError."""
+        body = await body_of(self.request, self.settings.max_body_bytes)
+        if body and not is_json(self.request):
+            raise BadRequest("Only application/json request content is supported")
+        return value_from_outside(body, twice=self.rpc)
+
+    async def row(self, instance_id: str) -> InstanceRow:
+        """The instance. Raises InstanceNotFound."""
+        row = await self.door.row(instance_id)
+        if row is None:
+            raise InstanceNotFound(instance_id)
+        return row
+
+    @staticmethod
+    def existing(instance_id: str) -> None:
+        """Raises InstanceNotFound for an ID that no instance can have: nothing of the kind reaches the hub."""
+        if not can_exist(instance_id):
+            raise InstanceNotFound(instance_id)
+
+    def reason(self) -> str | None:
+        """The `reason` parameter, None if there is none. Raises BadRequest."""
+        said = self.params.text("reason")
+        return None if said is None else clean_text("reason", said)
+
+    def started(self, instance_id: str) -> Response:
+        """202: where to ask for this instance."""
+        flag = self.params.flag("returnInternalServerErrorOnFailure", False)
+        body, headers = check_status(self.request.scope, self.door.hub, self.keyring, instance_id, failure_is_500=flag)
+        return answer(body, 202, headers)
+
+    async def outcome(self, instance_id: str, seconds: float, *, failure_is_500: bool) -> Response:
+        """200 with the output once it has ended, 202 as of a start if it has not after `seconds`."""
+        ending = await self.door.wait(instance_id, min(seconds, self.settings.max_wait))
+        if ending is None:
+            return self.started(instance_id)
+        row = await self.row(instance_id)
+        if row.status == "Completed":
+            return answer(output_of(row))
+        return self.standing(row, failure_is_500=failure_is_500)
+
+    def standing(self, row: InstanceRow, *, failure_is_500: bool, **shown: Any) -> Response:
+        """An instance's status: 200 if it has ended, 202 with where to ask again if not."""
+        body = status_object(row, **shown)
+        if row.finished:
+            return answer(body, 500 if row.status == "Failed" and failure_is_500 else 200)
+        return answer(body, 202, {"Location": url_of(self.request.scope), "Retry-After": "5"})
+
+    @staticmethod
+    def accepted() -> Response:
+        """202: it will be done."""
+        return empty(202)
+
+
+def clean_text(what: str, text: str) -> str:
+    """A reason or a name without characters that a log or a terminal would obey. Raises BadRequest."""
+    if len(text) > _MAX_TEXT:
+        raise BadRequest(f"the {what} has at most {_MAX_TEXT:,} characters, this one has {len(text):,}")
+    for char in text:
+        if (char < " " and char not in "\t\r\n") or char == "\x7f" or "\ud800" <= char <= "\udfff":
+            raise BadRequest(f"the {what} contains the control character {char!r}")
+    return text

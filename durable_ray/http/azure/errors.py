@@ -1,0 +1,59 @@
+"""Errors of the hub in Durable Functions' words and codes."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.responses import Response
+
+from durable_ray.actors.errors import (
+    HubUnavailable,
+    InstanceAlreadyExists,
+    InstanceFinished,
+    InstanceNotFound,
+    InvalidState,
+)
+from durable_ray.actors.store.contract import InvalidToken
+from durable_ray.http.answers import azure_error, empty
+from durable_ray.orchestrations.ids import InvalidInstanceId
+from durable_ray.orchestrations.payloads import PayloadError, PayloadTooLarge
+
+log = logging.getLogger("durable_ray.http")
+
+BAD_ARGUMENT = "One or more of the arguments submitted is incorrect"
+WENT_WRONG = "Something went wrong while processing your request"
+
+
+class BadRequest(Exception):
+    """The request cannot be understood; `exception` is the sentence for the caller's exception."""
+
+    def __init__(self, message: str, exception: str = "") -> None:
+        super().__init__(message)
+        self.exception = exception
+
+
+def response_to(error: Exception) -> Response:
+    """The answer to a request that met `error`."""
+    text = str(error)
+    match error:
+        case BadRequest():
+            return azure_error(400, text, error.exception, "System.ArgumentException")
+        case InstanceNotFound():
+            return empty(404)
+        case InstanceFinished():
+            return empty(410)
+        case InstanceAlreadyExists():
+            return azure_error(409, text, text)
+        case InvalidState():
+            return azure_error(500, WENT_WRONG, text)
+        case InvalidInstanceId() | InvalidToken():
+            return azure_error(400, BAD_ARGUMENT, text, "System.ArgumentException")
+        case PayloadTooLarge():
+            return azure_error(413, text, text)
+        case PayloadError():
+            return azure_error(400, "Invalid JSON content", text, "System.ArgumentException")
+        case HubUnavailable():
+            return azure_error(503, "The hub does not answer", text)
+    # Whatever else it is, its text may tell of our insides.
+    log.error("a request failed", exc_info=error)
+    return azure_error(500, WENT_WRONG, f"{type(error).__name__}; the gateway's log has the details")

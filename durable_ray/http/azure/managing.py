@@ -1,0 +1,84 @@
+"""What is done to one instance: events, terminate, suspend, resume, rewind, restart, purge."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from durable_ray.actors.errors import InstanceFinished, InvalidState
+from durable_ray.http.answers import answer, azure_error, empty
+from durable_ray.http.azure.call import Call, clean_text
+from durable_ray.http.azure.errors import BadRequest
+from durable_ray.orchestrations.payloads import PayloadNotJson
+
+
+async def raise_event(call: Call, instance_id: str, event_name: str) -> Response:
+    """`POST instances/{id}/raiseEvent/{eventName}`: 202 once the event is durable."""
+    try:
+        value = await call.body()
+        clean_text("event name", event_name)
+    except (BadRequest, PayloadNotJson):
+        # Who is not there, or no longer, is said before what is wrong with the content.
+        row = await call.row(instance_id)
+        if row.finished:
+            raise InstanceFinished(instance_id, row.status) from None
+        raise
+    call.existing(instance_id)
+    await call.door.client.raise_event(instance_id, event_name, value)
+    return call.accepted()
+
+
+async def terminate(call: Call, instance_id: str) -> Response:
+    """`POST instances/{id}/terminate?reason=`."""
+    call.existing(instance_id)
+    await call.door.client.terminate(instance_id, call.reason())
+    return call.accepted()
+
+
+async def suspend(call: Call, instance_id: str) -> Response:
+    """`POST instances/{id}/suspend?reason=`; 500 if it is suspended already."""
+    call.existing(instance_id)
+    await call.door.client.suspend(instance_id, call.reason())
+    return call.accepted()
+
+
+async def resume(call: Call, instance_id: str) -> Response:
+    """`POST instances/{id}/resume?reason=`; 500 if it is not suspended."""
+    call.existing(instance_id)
+    await call.door.client.resume(instance_id, call.reason())
+    return call.accepted()
+
+
+async def rewind(call: Call, instance_id: str) -> Response:
+    """`POST instances/{id}/rewind?reason=`; only what failed can be rewound."""
+    row = await call.row(instance_id)
+    if row.status in ("Completed", "Terminated"):
+        return empty(410)
+    if row.status != "Failed":
+        raise InvalidState(
+            f"The rewind operation is only supported on failed orchestration instances, this is {row.status}."
+        )
+    await call.door.client.rewind(instance_id, call.reason())
+    return call.accepted()
+
+
+async def restart(call: Call, instance_id: str) -> Response:
+    """`POST instances/{id}/restart?restartWithNewInstanceId=`: its name and input once more."""
+    if await call.door.row(instance_id) is None:
+        text = "InstanceId does not match a valid orchestration instance."
+        return azure_error(400, text, text, "System.ArgumentException")
+    fresh = call.params.flag("restartWithNewInstanceId", True)
+    handle = await call.door.client.restart(instance_id, restart_with_new_instance_id=fresh)
+    if call.rpc:
+        # What Azure's Python client returns to its caller, who is promised an ID.
+        return answer(handle.instance_id, 202)
+    seconds = call.params.number("timeout")
+    if seconds is None or call.params.number("pollingInterval") is None:
+        return call.started(handle.instance_id)
+    return await call.outcome(handle.instance_id, seconds, failure_is_500=False)
+
+
+async def purge(call: Call, instance_id: str) -> Response:
+    """`DELETE instances/{id}`: 0 for one that runs."""
+    row = await call.row(instance_id)
+    deleted = await call.door.client.purge(instance_id) if row.finished else 0
+    return answer({"instancesDeleted": deleted})

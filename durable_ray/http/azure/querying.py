@@ -1,0 +1,109 @@
+"""Reading: one instance, all that match, and deleting all that match."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from starlette.responses import Response, StreamingResponse
+
+from durable_ray.actors.chronicle import merged_history
+from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.actors.status import RuntimeStatus, micros
+from durable_ray.actors.store.records import InstanceQuery
+from durable_ray.http.answers import JSON, answer, azure_error, empty, opened, written
+from durable_ray.http.azure.call import Call
+from durable_ray.http.azure.shapes import status_object
+
+TOKEN = "x-ms-continuation-token"
+_LARGEST_PAGE = 1000
+
+
+async def get_instance(call: Call, instance_id: str) -> Response:
+    """`GET instances/{id}`: 202 while it lives, 200 when it has ended."""
+    params = call.params
+    show_input = params.flag("showInput", True)
+    flag = params.flag("returnInternalServerErrorOnFailure", False)
+    if not params.flag("showHistory", False):
+        row = await call.row(instance_id)
+        return call.standing(row, failure_is_500=flag, show_input=show_input)
+    found = await call.door.with_history(instance_id)
+    if found is None:
+        raise InstanceNotFound(instance_id)
+    row, events = found
+    show_output = params.flag("showHistoryOutput", False)
+    history = merged_history(events, opened, show_input=show_input, show_output=show_output)
+    return call.standing(row, failure_is_500=flag, show_input=show_input, history=history)
+
+
+async def list_instances(call: Call) -> Response:
+    """`GET instances`: a page; all of them for a caller of the RPC base who does not page."""
+    query = query_of(call)
+    show_input = call.params.flag("showInput", True)
+    token = call.request.headers.get(TOKEN) or None
+    top = call.params.number("top")
+    if top is None and token is None and call.rpc:
+        return StreamingResponse(_all(call, query, show_input), media_type=JSON)
+    size = max(1, min(int(top or call.settings.page_size), _LARGEST_PAGE))
+    page = await call.door.query(query, size, token)
+    rows = [status_object(row, show_input=show_input) for row in page.rows]
+    return answer(rows, 200, {TOKEN: page.token or ""})
+
+
+async def _all(call: Call, query: InstanceQuery, show_input: bool) -> AsyncIterator[bytes]:
+    """A JSON array, page by page: however long it gets, one page is in memory."""
+    token: str | None = None
+    mark = b"["
+    while True:
+        page = await call.door.query(query, _LARGEST_PAGE, token)
+        for row in page.rows:
+            yield mark + written(status_object(row, show_input=show_input))
+            mark = b","
+        token = page.token
+        if token is None:
+            break
+    yield b"[]" if mark == b"[" else b"]"
+
+
+async def purge_by(call: Call) -> Response:
+    """`DELETE instances?createdTimeFrom=…`."""
+    created_from = call.params.moment("createdTimeFrom")
+    if created_from is None:
+        return answer("Please provide value for 'createdTimeFrom' parameter.", 400)
+    asked = statuses_of(call)
+    statuses = [status for status in asked or RuntimeStatus if status.finished]
+    if not statuses:
+        # Only what has ended can be purged; who asked for others gets what there is of them: nothing.
+        return empty(404)
+    result = await call.door.client.purge_by(
+        created_time_from=created_from,
+        created_time_to=call.params.moment("createdTimeTo"),
+        runtime_status=statuses,
+    )
+    return answer({"instancesDeleted": result.deleted}) if result.deleted else empty(404)
+
+
+def query_of(call: Call) -> InstanceQuery:
+    """The filter that the parameters say."""
+    params = call.params
+    since, until = params.moment("createdTimeFrom"), params.moment("createdTimeTo")
+    return InstanceQuery(
+        created_from=None if since is None else micros(since),
+        created_to=None if until is None else micros(until),
+        statuses=statuses_of(call),
+        id_prefix=(params.text("instanceIdPrefix") or "").replace("\0", "\ufffd"),
+    )
+
+
+def statuses_of(call: Call) -> tuple[RuntimeStatus, ...]:
+    """The known ones of the statuses asked for; an unknown word is skipped."""
+    known: list[RuntimeStatus] = []
+    for word in call.params.texts("runtimeStatus"):
+        with suppress(ValueError):
+            known.append(RuntimeStatus(word))
+    return tuple(known)
+
+
+async def entities(call: Call) -> Response:
+    """`entities…`: not there yet."""
+    return azure_error(501, "This hub has no entities", "Durable entities are not implemented by this hub.")

@@ -1,0 +1,74 @@
+"""The JSON shapes of Durable Functions' HTTP API: an instance's status, and the URLs by which it is managed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from starlette.types import Scope
+
+from durable_ray.actors.gateway_urls import GatewayAddress, check_status_payload
+from durable_ray.actors.status import failure_of, moment
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.http.answers import opened
+from durable_ray.http.keys import Access, Key, Keyring
+from durable_ray.http.requests import origin_of
+from durable_ray.orchestrations.payloads import from_json_text
+
+
+def stamp(when: datetime) -> str:
+    """A time as a status says it: whole seconds."""
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def status_object(
+    row: InstanceRow, *, show_input: bool = True, history: Sequence[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """An instance as `GET instances/{id}` says it."""
+    shape: dict[str, Any] = {
+        "name": row.name,
+        "instanceId": row.instance_id,
+        "runtimeStatus": row.status,
+        "input": opened(row.input) if show_input else None,
+        "customStatus": opened(row.custom_status),
+        "output": output_of(row),
+        "createdTime": stamp(moment(row.created_at)),
+        "lastUpdatedTime": stamp(moment(row.updated_at)),
+    }
+    if history is not None:
+        # The extension says `historyEvents`; its Python client looks for `history`.
+        shape |= {"historyEvents": history, "history": history}
+    return shape
+
+
+def output_of(row: InstanceRow) -> Any:
+    """The result; of a failed instance the failure's text, of a terminated one the reason."""
+    if row.status == "Failed":
+        failure = failure_of(row.failure)
+        return str(failure) if failure else "no details were kept"
+    value = opened(row.output)
+    if row.status == "Terminated" and isinstance(value, str):
+        try:
+            return opened(from_json_text(value))
+        except ValueError:
+            return value
+    return value
+
+
+def check_status(
+    scope: Scope, hub: str, keyring: Keyring, instance_id: str, *, failure_is_500: bool = False
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Body and headers of the 202 that a start answers. The extension leaves `rewindPostUri` out of it."""
+    urls = check_status_payload(GatewayAddress(origin_of(scope), _key_for_urls(scope, keyring), hub), instance_id)
+    if failure_is_500:
+        urls["statusQueryGetUri"] += "&returnInternalServerErrorOnFailure=true"
+    return urls, {"Location": urls["statusQueryGetUri"], "Retry-After": "10"}
+
+
+def _key_for_urls(scope: Scope, keyring: Keyring) -> str:
+    """The caller's own key; the gateway's, if the caller came with the cluster's token, which no URL should carry."""
+    key: Key | None = scope.get("state", {}).get("key")
+    if key is None or key.from_ray or not key.secret:
+        key = keyring.first(Access.FULL)
+    return key.secret if key else ""

@@ -1,0 +1,180 @@
+"""Who may pass: every request is looked at here first, whatever route it is for.
+
+Three questions, in this order, because the first two protect somebody who *has* a key from a page that would use it:
+1. Was it meant for this server? The `Host` must be an address or a name that is ours; else a page of another name that
+   was rebound to this address (DNS rebinding) could talk to us as if it were our own.
+2. Did a page of another site make the browser send it? `Origin` and `Sec-Fetch-Site` say so; it is refused.
+3. Whose key does it carry? `code=`, `x-functions-key`, `Authorization: Bearer`, or the password of Basic (which is how
+   a URL carries a key: `http://key:SECRET@host/`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from durable_ray.actors.clock import monotonic
+from durable_ray.http.answers import azure_error, problem
+from durable_ray.http.keys import Access, Key, Keyring
+from durable_ray.http.requests import Params, header, segments
+from durable_ray.http.settings import GatewaySettings
+
+#: One line a request: method, path without its query (which may carry a key), status, milliseconds.
+log = logging.getLogger("durable_ray.http.access")
+
+_READING = frozenset({"GET", "HEAD"})
+_WELCOME = {"www-authenticate": "Bearer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request does not pass."""
+
+    status: int
+    title: str
+    detail: str
+
+
+class Guard:
+    """The ASGI layer that lets a request pass, with its key at `scope["state"]["key"]`, or refuses it."""
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings, keyring: Keyring) -> None:
+        self._app = app
+        self._settings = settings
+        self._keyring = keyring
+        self._names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in settings.allowed_hosts)}
+        self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look at one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        began, status = monotonic(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _hardened(message.get("headers", ()))
+            await send(message)
+
+        refusal = self._examine(scope)
+        try:
+            if refusal is None:
+                await self._app(scope, receive, noted)
+            else:
+                await self._refuse(refusal, scope)(scope, receive, noted)
+        finally:
+            path = _printable(scope["path"])
+            log.info("%s %s %s %.1f ms", scope["method"], path, status, (monotonic() - began) * 1000)
+
+    def _examine(self, scope: Scope) -> Refusal | None:
+        host = header(scope, b"host")
+        if not self._is_ours(host):
+            return Refusal(403, "Unknown host", "this gateway does not answer under that name: see allowed_hosts")
+        if not self._is_same_site(scope, host):
+            return Refusal(
+                403, "Cross-site request", "pages of other sites may not call this gateway: see allowed_origins"
+            )
+        presented = presented_key(scope)
+        key = self._keyring.find(presented) if presented else None
+        if key is None and presented is None and self._may_go_without(scope):
+            key = Key("open-rpc", Access.FULL, "")
+        if key is None:
+            return Refusal(401, "No valid key", "send a key: ?code=…, x-functions-key: …, or Authorization: Bearer …")
+        if key.access < Access.FULL and scope["method"] not in _READING:
+            return Refusal(403, "Read-only key", "this key may only read")
+        scope.setdefault("state", {})["key"] = key
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = _hostname(host)
+        if name in self._names:
+            return True
+        try:
+            # A name can be rebound to our address; an address cannot.
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _is_same_site(self, scope: Scope, host: str) -> bool:
+        origin = header(scope, b"origin").rstrip("/").lower()
+        if origin:
+            return origin in self._origins or origin.partition("://")[2] == host.lower()
+        return header(scope, b"sec-fetch-site").lower() in ("", "same-origin", "none")
+
+    def _may_go_without(self, scope: Scope) -> bool:
+        parts = segments(scope)
+        peer = (scope.get("client") or ("",))[0]
+        return self._settings.open_rpc and parts[:1] == ["durabletask"] and is_loopback(peer)
+
+    def _refuse(self, refusal: Refusal, scope: Scope) -> ASGIApp:
+        headers = _WELCOME if refusal.status == 401 else None
+        if segments(scope)[:1] == ["api"]:
+            return problem(refusal.status, refusal.title, refusal.detail, headers)
+        response = azure_error(refusal.status, f"{refusal.title}: {refusal.detail}")
+        response.headers.update(headers or {})
+        return response
+
+
+#: Answers are data, about to be seen by somebody who holds a key: nobody stores, guesses, frames or refers them.
+_HARDENING = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+
+
+def _hardened(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    said = list(headers)
+    names = {name.lower() for name, _ in said}
+    return said + [(name, value) for name, value in _HARDENING if name not in names]
+
+
+def presented_key(scope: Scope) -> str | None:
+    """The key a request carries; None if it carries none."""
+    if named := header(scope, b"x-functions-key"):
+        return named
+    scheme, _, value = header(scope, b"authorization").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return Params.of(scope).text("code")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _hostname(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0][1:].lower()
+    return host.rpartition(":")[0].lower() if host.count(":") == 1 else host.lower()
+
+
+def _printable(path: str) -> str:
+    """A path that cannot forge a line of the log."""
+    return path.encode("unicode_escape", "replace").decode("ascii")[:300]

@@ -1,0 +1,52 @@
+"""What can be set for the gateway: arguments, then `DURABLE_RAY_HTTP_*`, then defaults safe on a shared machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from durable_ray.orchestrations.payloads import MAX_PAYLOAD_BYTES
+
+
+class GatewaySettings(BaseSettings):
+    """Settings of the HTTP gateway.
+
+    Example:
+        >>> GatewaySettings(port=8080).port
+        8080
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DURABLE_RAY_HTTP_", extra="ignore", frozen=True)
+
+    #: Address to bind. Beyond loopback only with a key.
+    host: str = "127.0.0.1"
+    port: int = Field(default=7071, ge=0, le=65535)
+    #: Where the keys are kept; None: beside the hub's store (or in the user's state directory).
+    keys_file: Path | None = None
+    #: Names under which the gateway may be called, besides IP addresses, `localhost` and this machine's own name.
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Origins whose pages may call the gateway, besides its own: `https://ops.example`.
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Let loopback callers use the RPC base (`/durabletask/`) without a key, as Azure's local host does.
+    open_rpc: bool = False
+    #: Largest request body in bytes.
+    max_body_bytes: PositiveInt = MAX_PAYLOAD_BYTES
+    #: Longest time in seconds that one request may wait for an instance.
+    max_wait: PositiveFloat = 600.0
+    #: Instances on a page where the request does not say how many.
+    page_size: PositiveInt = 100
+    #: Seconds between two looks for changes while somebody follows a stream; nobody looks while nobody follows.
+    stream_interval: PositiveFloat = 0.5
+    #: Seconds after which a silent stream says that it is alive.
+    stream_heartbeat: PositiveFloat = 15.0
+    #: Seconds a request may still run after the gateway was told to stop.
+    grace: NonNegativeFloat = 10.0
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _from_commas(cls, value: object) -> object:
+        """The environment says lists with commas."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""The HTTP gateway: its contract, its guard, its own resources."""
