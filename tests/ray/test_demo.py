@@ -1,7 +1,7 @@
 """`examples/demo.py` does what it shows, on a Ray of its own: a small directory, the kill included.
 
-The demo checks its promises itself and says so by its exit code; what is held here is that it looks: that the figures it
-prints are those of the directory it was given.
+The demo checks its promises itself and says so by its exit code; what is held here is that the figures
+it prints are those of the directory it was given.
 """
 
 from __future__ import annotations
