@@ -1,7 +1,7 @@
 """An execution's history as people and the HTTP API read it: one entry for what was asked for and what came of it.
 
-Durable Functions' view (`historyEvents`): turns are left out, a completed activity or sub-orchestration says itself when
-it was scheduled, results are there only on request. A pure function of the events.
+Durable Functions' view (`historyEvents`): turns are left out, a completed activity or sub-orchestration says itself
+when it was scheduled, results are there only on request. A pure function of the events.
 """
 
 from __future__ import annotations

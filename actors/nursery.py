@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
-from durable_ray.actors.clock import SECOND
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Wish
 from durable_ray.actors.placing import choose, host_of
+from durable_ray.actors.retention import own_settings
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
 from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
-from durable_ray.orchestrations.options import OrchestratorOptions, Unset
 from durable_ray.orchestrations.transition import ChildStart
 
 
@@ -46,16 +44,8 @@ class Nursery:
             tags=wish.tags,
             priority=options.priority if wish.priority is None else wish.priority,
             environment=environment,
-            settings=self._own_settings(options),
+            settings=own_settings(options, settings),
         )
-
-    def _own_settings(self, options: OrchestratorOptions) -> str:
-        """What an instance keeps of the settings it began with, as JSON."""
-        kept = options.retain_for
-        if isinstance(kept, Unset):
-            hub = self._settings.retain_for
-            kept = None if hub is None else int(hub * SECOND)
-        return "{}" if kept is None else json.dumps({"retain_for": kept})
 
     def birth(self, start: ChildStart, now: int) -> NewInstance:
         """The row of a sub-orchestration. An automatic ID is shared unless its orchestrator declares otherwise."""

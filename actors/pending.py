@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
+from durable_ray.actors.retention import expiry
 from durable_ray.actors.store.records import InboxRow, InstanceRow
 from durable_ray.actors.store.writes import FinishUnstarted
 from durable_ray.actors.turns import out_message
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import decode_event, encode_events
 from durable_ray.orchestrations.transition import tell_parent
-
-
-def expiry(row_settings: str, ended_at: int) -> int | None:
-    """When a finished instance of these settings may be purged by itself (µs), or None."""
-    kept = json.loads(row_settings).get("retain_for") if row_settings != "{}" else None
-    return None if kept is None else ended_at + int(kept)
 
 
 def finish_pending(row: InstanceRow, request: ev.TerminateRequested, now: int) -> FinishUnstarted:

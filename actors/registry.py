@@ -74,8 +74,8 @@ class Registry(Asking, Managing):
                 await self.admission.sweep()
                 await self.purge_expired()
                 now = self.clock.now()
-                await self.blocking(lambda: self.store.heartbeat(now))
-                await self.blocking(lambda: self.store.forget_receipts(now, 10_000))
+                await self.blocking(partial(self.store.heartbeat, now))
+                await self.blocking(partial(self.store.forget_receipts, now, 10_000))
                 await self.blocking(self.store.checkpoint)
             except Exception:
                 log.exception("the registry's sweep failed; it is tried again")

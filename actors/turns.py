@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Reply
+from durable_ray.actors.retention import expiry
 from durable_ray.actors.store.records import NewInstance
 from durable_ray.actors.store.writes import CommitTurn, OutMessage, Receipt, Successor
 from durable_ray.orchestrations import events as ev
@@ -143,6 +144,7 @@ def _turn(live: Live, append: Append, letters: list[Letter], birth: Birth, recei
         messages=tuple(out_message(target, message) for target, message in append.messages),
         receipts=_receipts(letters, append, live, receipts_until),
         successor=_successor(successor, following) if successor is not None and following is not None else None,
+        expires=expiry(row.settings, append.at) if finished else None,
         outstanding=0 if finished or following else len(snapshot.activities),
     )
     return Turn(write, append, letters, following)

@@ -1,7 +1,7 @@
 """Where an instance is managed over HTTP, and the answers an HTTP endpoint gives about it.
 
-For whoever writes an endpoint of their own, and for activities that hand the URLs to an external system. The URLs are those of
-the hub's gateway, which says at its start where it listens.
+For whoever writes an endpoint of their own, and for activities that hand the URLs to an external system. The URLs are
+those of the hub's gateway, which says at its start where it listens.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ class GatewayOperations(Asking[H], Waiting[H]):
 
     @operation
     def create_http_management_payload(self, instance_id: str) -> Steps[dict[str, str]]:
-        """The URLs by which an instance is managed: `id`, `statusQueryGetUri`, `sendEventPostUri`, `terminatePostUri`,
-        `rewindPostUri`, `purgeHistoryDeleteUri`, `restartPostUri`, `suspendPostUri`, `resumePostUri`.
+        """The URLs by which an instance is managed.
 
-        The placeholders `{eventName}` and `{text}` stay in. Whoever has the URLs has the key in them.
+        `id`, `statusQueryGetUri`, `sendEventPostUri`, `terminatePostUri`, `rewindPostUri`, `purgeHistoryDeleteUri`,
+        `restartPostUri`, `suspendPostUri` and `resumePostUri`. The placeholders `{eventName}` and `{text}` stay in.
+        Whoever has the URLs has the key in them.
 
         Raises:
             InvalidState: the hub has no gateway running.
@@ -65,7 +66,7 @@ class GatewayOperations(Asking[H], Waiting[H]):
     ) -> Steps[HttpAnswer]:
         """200 with the output if the instance completes in time; else what `create_check_status_response` answers.
 
-        An instance that failed or was terminated in time: its status as an object, 200 (500 for a failure, if asked so).
+        If it failed or was terminated in time: its status as an object, 200 (500 for a failure, if asked so).
 
         Args:
             timeout: seconds.

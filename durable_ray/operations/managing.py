@@ -29,7 +29,7 @@ class Managing(ClientCore[H]):
 
     @operation
     def rewind(self, instance_id: str, reason: str | None = None) -> Steps[None]:
-        """Let a failed (or terminated) instance go on: exactly the activities and sub-orchestrations that failed run again.
+        """Let a failed (or terminated) instance go on: the activities and sub-orchestrations that failed run again.
 
         What completed is kept, timers and retries included; failed sub-orchestrations are rewound themselves. History
         keeps what was rewound, visibly. Activities run as deployed now: deploy the fix first, with `register`.
