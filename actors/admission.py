@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.library import Library
-from durable_ray.actors.placing import environment_of, instance_of, is_dedicated
+from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow
@@ -23,6 +23,9 @@ from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations.options import OrchestratorOptions
 
 log = logging.getLogger("durable_ray.registry")
+
+#: Forgotten instances of one host that a sweep looks after; the next sweep finds more.
+_MANY = 1000
 
 
 class Hosts(Protocol):
@@ -69,6 +72,8 @@ class Admission:
         self._warned = False
         #: instance_id -> whether its actor answers yet; in the order in which they came.
         self._live: dict[str, bool] = {}
+        #: Nudged while their actors were being made, which may have looked into the store before.
+        self._nudged: set[str] = set()
         self._looking = False
         self._look_again = False
         self._alarm: Alarm | None = None
@@ -104,6 +109,8 @@ class Admission:
             row = (await self._blocking(lambda: self._store.rows([instance_id]))).get(instance_id)
             if row is None or row.placement != "dedicated":
                 return False
+            if self.holds(instance_id) and not await self._hosts.nudge(host, []):
+                await self._gone(instance_id)
             if not self.holds(instance_id):
                 await self._bring(row)
             return self.holds(instance_id)
@@ -126,6 +133,8 @@ class Admission:
         for host, instance_ids in by_host.items():
             if is_dedicated(host) and not self.holds(instance_of(host)):
                 asleep = True
+                if instance_of(host) in self._live:
+                    self._nudged.add(instance_of(host))
             elif not await self._hosts.nudge(host, instance_ids):
                 if is_dedicated(host):
                     await self._gone(instance_of(host))
@@ -194,11 +203,17 @@ class Admission:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
             await self._gone(row.instance_id)
             return
+        if row.instance_id not in self._live:
+            return  # it has come and gone
         self._live[row.instance_id] = True
         self._waiters.moved([row.instance_id])
+        if row.instance_id in self._nudged:
+            self._nudged.discard(row.instance_id)
+            await self.wake([(row.host, row.instance_id)])
 
     async def _gone(self, instance_id: str) -> None:
         self._live.pop(instance_id, None)
+        self._nudged.discard(instance_id)
         await self._blocking(lambda: self._store.mark_resident([instance_id], False))
 
     # --- words from hosts ---------------------------------------------------------------------------------------------------------
@@ -214,27 +229,40 @@ class Admission:
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance has left memory."""
-        self._live.pop(instance_id, None)
+        await self._gone(instance_id)
         await self.admit()
 
     # --- upkeep ---------------------------------------------------------------------------------------------------------------------
 
     async def sweep(self) -> None:
         """Find what a lost word left behind."""
+        ready = [i for i, answers in self._live.items() if answers]
         alive = await self._hosts.alive()
-        for instance_id in [i for i, ready in self._live.items() if ready and i not in alive]:
+        for instance_id in [i for i in ready if self._live.get(i) and i not in alive]:
             await self._gone(instance_id)
         for instance_id in alive:
             self._live.setdefault(instance_id, True)
+        for instance_id in await self._blocking(self._store.residents):
+            if instance_id not in self._live:
+                await self._gone(instance_id)
         await self.admit()
+        await self._nudge_again()
+
+    async def _nudge_again(self) -> None:
+        """Whoever has mail or is overdue was not told, or has not come to it yet; to be told twice does no harm."""
         now = self._clock.now()
         for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
-            mail = await self._blocking(partial(self._store.mail, host, 1000))
-            if mail:
-                await self.wake([(host, instance_id) for instance_id in mail])
+            mail = await self._blocking(partial(self._store.mail, host, _MANY))
+            due = await self._blocking(partial(self._store.due, host, now, _MANY))
+            if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
+                await self.wake([(host, instance_id) for instance_id in sorted(forgotten)])
+        ready = [i for i, answers in self._live.items() if answers]
+        rows = await self._blocking(lambda: self._store.inbox(ready)) if ready else ()
+        await self.wake({(dedicated_host(row.instance_id), row.instance_id) for row in rows})
 
     async def _set_alarm(self) -> None:
-        due = await self._blocking(self._store.dedicated_next)
+        now = self._clock.now()
+        due = await self._blocking(lambda: self._store.dedicated_next(now))
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from durable_ray.actors.store.contract import Committed, Store
+from durable_ray.actors.store.contract import Committed, CommitUnknown, Store, StoreError
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.writes import Answer, Write
 
@@ -18,6 +18,8 @@ Done = Callable[[Sequence[Answer] | Exception], None]
 
 #: Writes in one transaction at most: bounds both memory and how long the other processes wait for the write lock.
 MAX_GROUP = 1000
+#: How often an unknown outcome is asked for again before the caller hears of it.
+_UNKNOWNS = 5
 
 
 class Committer:
@@ -36,6 +38,7 @@ class Committer:
         self._noticed = noticed
         self._queue: queue.SimpleQueue[tuple[Sequence[Write], Done] | None] = queue.SimpleQueue()
         self._waiting = 0
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -46,6 +49,9 @@ class Committer:
 
     def submit(self, writes: Sequence[Write], done: Done) -> None:
         """Commit `writes` together, in order; `done` hears the answers, or the error after which none was made."""
+        if self._closed:
+            self._loop.call_soon(done, StoreError("nothing was written: this host has closed"))
+            return
         self._waiting += 1
         self._queue.put((writes, done))
 
@@ -64,8 +70,18 @@ class Committer:
         self.submit(writes, done)
         return answered
 
+    async def write_once(self, writes: Sequence[Write]) -> Sequence[Answer]:
+        """As `write`, for writes that carry receipts: an unknown outcome is asked for again, which does nothing twice."""
+        for _ in range(_UNKNOWNS):
+            try:
+                return await self.write(writes)
+            except CommitUnknown:
+                continue
+        return await self.write(writes)
+
     def close(self) -> None:
-        """Finish what is queued, then end the thread."""
+        """Finish what is queued, then end the thread. What is submitted later hears an error."""
+        self._closed = True
         self._queue.put(None)
         self._thread.join()
 

@@ -17,6 +17,7 @@ from durable_ray.actors import errors
 from durable_ray.actors.clock import SECOND, monotonic
 from durable_ray.actors.cluster import HubInfo, RayPeers
 from durable_ray.actors.host_actor import HostActor
+from durable_ray.actors.leaving import may_leave
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.placing import dedicated_host
@@ -109,7 +110,7 @@ class DedicatedActor(HostActor):
     async def leave(self) -> bool:
         """Leave memory if the instance merely waits or has finished; whether it does."""
         await self._opening
-        if self._host.moved or not await self._host.may_leave(self._instance_id):
+        if self._host.moved or not await may_leave(self._host, self._instance_id):
             return False
         self._host.waiters.moved(self._host.waiters.waited_for())
         RayPeers(self._info).left(self._instance_id)

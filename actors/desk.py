@@ -6,15 +6,27 @@ Everything comes in batches, because one call that carries fifty requests costs 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.actors.store.records import InstanceRow
-from durable_ray.actors.starting import Start, conceive, start_writes, take_answers
-from durable_ray.actors.store.writes import Absent, Answer, Delivered, Finished, PutMessage, Receipt, Write
+from durable_ray.actors.starting import Start, begin, conceive, start_writes, take_answers
+from durable_ray.actors.store.contract import Fenced, StoreError
+from durable_ray.actors.store.writes import (
+    Absent,
+    Answer,
+    Delivered,
+    Finished,
+    PutMessage,
+    Receipt,
+    Refused,
+    Repeated,
+    StartInstance,
+)
 from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
 from durable_ray.orchestrations import events as ev
 
@@ -22,6 +34,8 @@ from durable_ray.orchestrations import events as ev
 SLICE = 10.0
 #: Seconds a wait for several gathers endings after the first.
 _GRACE = 0.002
+#: Deliveries whose outcome is remembered here; older ones are found by their receipts in the store.
+_REMEMBERED = 4096
 
 
 class Desk:
@@ -30,6 +44,7 @@ class Desk:
     def __init__(self, host: InstanceHost) -> None:
         self._host = host
         self._loop = asyncio.get_running_loop()
+        self._requests: OrderedDict[str, asyncio.Task[Reply]] = OrderedDict()
 
     # --- starting -----------------------------------------------------------------------------------------------------------
 
@@ -46,13 +61,40 @@ class Desk:
         for start in starts:
             if start.new is not None and start.new.host != host.name:
                 start.reply = Reply("moved")
-        writes = start_writes(starts, now, host.settings.receipt_seconds)
-        if writes:
-            take_answers(starts, await self._host.committer.write(writes))
-        for start in starts:
-            self._begun(start)
+        begun = {id(start): done for start in starts if (done := self._at_once(start, now)) is not None}
+        alone = [start for start in starts if start.reply is None and id(start) not in begun]
+        try:
+            await self._begin(alone, now)
+            again = [start for start in starts if (done := begun.get(id(start))) and not await _answered(start, done)]
+            await self._begin(again, now)
+        except Fenced:
+            return [Reply("moved")] * len(requests)  # nothing was written; the successor will answer
         replies = {start.request.request_id: start.reply for start in starts}
         return [replies.get(r.request_id) or known[r.request_id] for r in requests]
+
+    def _at_once(self, start: Start, now: int) -> asyncio.Future[Answer] | None:
+        """Start and first turn in one transaction, where that can be; None where the start goes alone."""
+        if start.new is None or start.reply is not None or start.request.signal is not None:
+            return None
+        live = self._host.at_once(self._host.nursery.row(start.new))
+        if live is None:
+            return None
+        (write,) = start_writes([start], now, self._host.settings.receipt_seconds)
+        assert isinstance(write, StartInstance)
+        return self._host.lanes.begin(live, write)
+
+    async def _begin(self, starts: Sequence[Start], now: int) -> None:
+        """Start these without their first turns."""
+        host = self._host
+
+        async def rows(ids: Sequence[str]) -> Mapping[str, InstanceRow]:
+            return await host.blocking(lambda: host.store.rows(ids))
+
+        parents = await begin(starts, now, host.settings.receipt_seconds, host.committer.write_once, rows)
+        for at, parent in parents:
+            host.peers.nudge(at, [parent], True)
+        for start in starts:
+            self._begun(start)
 
     def _begun(self, start: Start) -> None:
         if start.new is None or start.reply is None or start.reply.code != "ok":
@@ -67,23 +109,41 @@ class Desk:
         """Bring messages to instances of this host. Each is durable when this answers."""
         if self._host.moved:
             return [Reply("moved")] * len(deliveries)
-        known = await self._recorded([d.request_id for d in deliveries if d.retry])
-        answers = [self._known(known[d.request_id]) if d.request_id in known else self._deliver(d) for d in deliveries]
+        known = await self._recorded([d.request_id for d in deliveries if d.retry and d.request_id not in self._requests])
+        answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
         return list(await asyncio.gather(*answers))
 
-    async def _known(self, reply: Reply) -> Reply:
-        return reply
+    def _once(self, delivery: Delivery, recorded: Reply | None) -> asyncio.Future[Reply]:
+        """A request that is under way, or was lately, is joined: its retry may overtake it, or come before its commit."""
+        request_id = delivery.request_id
+        task = self._requests.get(request_id)
+        if task is None:
+            work = self._deliver(delivery) if recorded is None else _known(recorded)
+            task = self._requests[request_id] = self._loop.create_task(work)
+            task.add_done_callback(lambda done: self._note(request_id, done))
+        return asyncio.shield(task)
+
+    def _note(self, request_id: str, done: asyncio.Task[Reply]) -> None:
+        if done.cancelled() or done.exception() is not None or done.result().code == "moved":
+            self._requests.pop(request_id, None)
+        while len(self._requests) > _REMEMBERED:
+            self._requests.popitem(last=False)
 
     async def _deliver(self, delivery: Delivery) -> Reply:
         found: Live | InstanceRow | None = self._host.residence.peek(delivery.instance_id)
         if found is None:
-            found = await self._host.residence.get(delivery.instance_id)
+            try:
+                found = await self._host.residence.find(delivery.instance_id)
+            except asyncio.CancelledError:
+                if not self._host.moved:
+                    raise
+        # The gate may have closed meanwhile; behind it nobody would ever look into the mailbox.
+        if self._host.moved:
+            return Reply("moved")
         if found is None:
             return Reply("absent")
         if isinstance(found, InstanceRow):
             return Reply("finished", found.status) if found.finished else Reply("moved")
-        if found.gone:
-            return await self._deliver(delivery)
         if found.unstarted and not self._host.may_begin(found):
             terminating = isinstance(delivery.message.event, ev.TerminateRequested)
             if not terminating:
@@ -98,7 +158,7 @@ class Desk:
         until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
         receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
         message = out_message(delivery.instance_id, delivery.message)
-        (answer,) = await self._host.committer.write([PutMessage(message, receipt)])
+        (answer,) = await self._host.committer.write_once([PutMessage(message, receipt)])
         if isinstance(answer, Delivered):
             self._host.summon([delivery.instance_id])
         return delivery_reply(answer)
@@ -165,6 +225,21 @@ class Desk:
         return {request_id: receipt_reply(text) for request_id, text in texts.items()}
 
 
+async def _known(reply: Reply) -> Reply:
+    return reply
+
+
+async def _answered(start: Start, done: asyncio.Future[Answer]) -> bool:
+    """Whether a start with its first turn came through; if not, its receipt lets the start alone try again."""
+    try:
+        take_answers([start], [await done])
+    except Fenced:
+        raise
+    except StoreError:
+        return False
+    return start.reply is not None
+
+
 def delivery_reply(answer: Answer) -> Reply:
     """What the sender of a message is told of what became of it in the store."""
     match answer:
@@ -174,6 +249,10 @@ def delivery_reply(answer: Answer) -> Reply:
             return Reply("finished", answer.status)
         case Absent():
             return Reply("absent")
+        case Repeated():
+            return receipt_reply(answer.outcome)
+        case Refused():
+            return Reply("refused", answer.reason)
         case _:
             return Reply("refused", type(answer).__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from durable_ray.actors.activity_runner import failed
@@ -70,6 +70,9 @@ class Dispatcher:
         self._jobs: dict[Address, Job | None] = {}
         self._crashes: dict[Address, int] = {}
         self._alarms: dict[Address, Alarm] = {}
+        #: Handed over and not acknowledged: on their way into history, so not to be run again.
+        self._told: set[Address] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._made = {name: make(self._answered, self._crashed) for name, make in ways.items()}
 
     @property
@@ -82,7 +85,12 @@ class Dispatcher:
         ready: dict[str, list[Job]] = {}
         unknown: list[Invocation] = []
         for invocation in invocations:
+            if self._jobs.get(invocation.address) is not None or invocation.address in self._told:
+                continue  # under way here already: an instance that was loaded anew or rewound asks for it again
             known = self._library.known_activity(invocation.name)
+            if known is not None and not invocation.code_id:
+                # Scheduled before this host had heard of it: the newest, as a retry would take.
+                invocation = replace(invocation, code_id=known.row.code_id)
             packed = self._library.peek("activity", invocation.name, invocation.code_id)
             if known is None or packed is None:
                 self._jobs[invocation.address] = None
@@ -94,7 +102,9 @@ class Dispatcher:
         for way, jobs in ready.items():
             self._made[way].submit(jobs)
         if unknown:
-            self._loop.create_task(self._look_up(unknown))
+            task = self._loop.create_task(self._look_up(unknown))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def cancel(self, addresses: Collection[Address]) -> None:
         """Nobody waits for these any more: stop them if that is possible."""
@@ -105,6 +115,7 @@ class Dispatcher:
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
         """Their results are durable (or nobody's)."""
+        self._told.difference_update(addresses)
         for way in self._made.values():
             way.acknowledge(addresses)
 
@@ -117,6 +128,8 @@ class Dispatcher:
         """Stop what runs in this process."""
         for alarm in self._alarms.values():
             alarm.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
         for way in self._made.values():
             await way.close()
 
@@ -156,7 +169,8 @@ class Dispatcher:
         for invocation in invocations:
             try:
                 await self._loop.run_in_executor(None, self._find, invocation)
-                found.append(invocation)
+                if invocation.address in self._jobs:  # it may have been cancelled meanwhile
+                    found.append(invocation)
             except DefinitionMissing:
                 message = f"no activity named {invocation.name!r} is deployed to this hub; deploy it, then rewind"
                 self._answered(
@@ -174,11 +188,12 @@ class Dispatcher:
             self._library.refresh()
         if self._library.known_activity(invocation.name) is None:
             raise DefinitionMissing(invocation.name)
-        self._library.packed("activity", invocation.name, invocation.code_id)
+        code_id = invocation.code_id or self._library.activity(invocation.name)[0]
+        self._library.packed("activity", invocation.name, code_id)
 
     def _answered(self, address: Address, result: ActivityResult) -> None:
-        if address in self._jobs:
-            self._forget(address)
+        self._forget(address)
+        self._told.add(address)
         self._on_result(address, result)
 
     def _crashed(self, job: Job, why: str) -> None:

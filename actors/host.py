@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.dues import Dues
+from durable_ray.actors.errands import Errands
 from durable_ray.actors.lanes import Lanes
 from durable_ray.actors.library import DefinitionMissing, Library
 from durable_ray.actors.live import Letter, Live
@@ -24,20 +25,20 @@ from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.packing import DefinitionCannotLoad
 from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.placing import is_dedicated
-from durable_ray.actors.ports import Activities, ActivityResult, Address, Invocation, Marker, OnResult, Peers
+from durable_ray.actors.ports import Activities, Marker, OnResult, Peers
+from durable_ray.actors.redelivery import Redelivery
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.contract import Store, StoreError
+from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Fence, InstanceRow
-from durable_ray.actors.store.writes import Done, Hibernate, Stale, TurnCommitted
+from durable_ray.actors.store.writes import TurnCommitted
 from durable_ray.actors.turns import Turn, set_aside
 from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
-from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.failures import FailureDetails
 from durable_ray.orchestrations.replay import Execution
-from durable_ray.orchestrations.snapshot import Snapshot
+from durable_ray.orchestrations.snapshot import Snapshot, fold
 
 log = logging.getLogger("durable_ray.host")
 T = TypeVar("T")
@@ -77,13 +78,20 @@ class InstanceHost:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="reader")
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._no_code: set[str] = set()
+        self._closed = False
+        #: Instances that must end, whatever their code would do, and why.
+        self._condemned: dict[str, FailureDetails] = {}
+        self._suspects: set[str] = set()
         self.nursery = Nursery(library, settings)
         self.committer = Committer(store, fence, self._loop, self._deployed)
-        self.residence = Residence(self.name, store, self.blocking, self._arrived, settings.max_in_memory)
+        self.residence = Residence(
+            self.name, store, self.blocking, self._admitted, self._arrived, settings.max_in_memory
+        )
         self.lanes = Lanes(clock, library, self.committer, marker, self.nursery.birth, settings.receipt_seconds, self)
+        self.redelivery = Redelivery(store, self.residence, self.lanes, self.blocking, self._unwanted)
         self.dues = Dues(clock, self._rung)
-        self.activities = activities(self._result, library)
+        self.errands = Errands(self.residence, self.lanes, self.redelivery)
+        self.activities = self.errands.activities = activities(self.errands.result, library)
 
     # --- life -------------------------------------------------------------------------------------------------------------
 
@@ -95,30 +103,41 @@ class InstanceHost:
             await self._blame(blamed)
         await self.activities.adopt()
         now = self.clock.now()
-        for instance_id in await self.blocking(lambda: self.store.to_revive(self.name, now)):
-            found = await self.residence.get(instance_id)
-            if isinstance(found, Live):
-                self._redispatch(found)
-                self.lanes.enqueue(found)
+        waiting = await self.blocking(lambda: self.store.to_revive(self.name, now))
+        # All are asked for before the first is awaited: they share their reads.
+        for load in [self.residence.get(instance_id) for instance_id in (*self._condemned, *waiting)]:
+            await asyncio.wait([load])
         await self._fetch_dues()
 
     async def close(self) -> None:
         """Stop: nothing is lost by it, nothing more is answered."""
-        self.moved = True
+        self.moved = self._closed = True
+        self.lanes.close()
         for task in tuple(self._tasks):
             task.cancel()
+        self.redelivery.close()
+        self.residence.close()
         self.dues.close()
         self.waiters.moved(self.waiters.waited_for())
         await self.activities.close()
+        # Turns under way are told how they ended, and answer; whatever else waits is sent elsewhere.
         await self._loop.run_in_executor(self._threads, self.committer.close)
+        self._send_away()
         for live in self.residence.all():
             self.residence.drop(live)
         self._threads.shutdown(wait=False)
 
+    def _send_away(self) -> None:
+        for live in self.residence.all():
+            for letter in live.letters:
+                letter.reply(Reply("moved"))
+            live.letters.clear()
+
     @property
     def idle(self) -> bool:
         """Whether nothing will happen until something comes from outside or time passes."""
-        return self.lanes.idle and self.residence.idle and self.activities.idle and not self._busy_tasks
+        quiet = self.lanes.idle and self.residence.idle and self.activities.idle
+        return quiet and not self._busy_tasks and not self.redelivery.pending
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """Run `call` on a thread that may block."""
@@ -156,26 +175,52 @@ class InstanceHost:
     def born(self, row: InstanceRow) -> None:
         """An instance of this host was just created."""
         existing = self.residence.peek(row.instance_id)
+        if existing is not None and existing.row.execution_id == row.execution_id:
+            return  # somebody asked for it before its starter came back from the commit
         if existing is not None:
             self._drop(existing)
         self._arrived(self.residence.enter(row))
+
+    def _admitted(self, live: Live) -> None:
+        # Before its first turn: what a turn schedules is not durable yet and must not be taken for lost work.
+        self.errands.send_again(live)
+        self._arrived(live)
+
+    def entered(self, live: Live) -> None:
+        """An instance that had its first turn in the transaction of its start."""
+        self.residence.take(live)
+
+    def at_once(self, row: InstanceRow) -> Live | None:
+        """A new instance that can have its first turn in the transaction of its start, or None.
+
+        Not one whose code is still to be loaded or whose time has not come; nor one during whose first turn the
+        predecessor of this process died: that one is written first, so that its crashes can be counted.
+        """
+        ready = self.library.loaded_orchestrator(row.name, row.code_id) is not None
+        if not ready or row.start_at is not None or row.instance_id in self._suspects:
+            return None
+        return Live(row, fold(row.instance_id, ()))
 
     def _arrived(self, live: Live) -> None:
         due = live.row.start_at if live.unstarted else live.snapshot.next_due()
         if due is not None and due > self.clock.now():
             self._arm(live, due)
-            if live.unstarted:
+            if live.unstarted and not self.may_begin(live):
                 return
         self.lanes.enqueue(live)
 
     def prepare(self, live: Live) -> bool:
         """Whether `live` can take a turn now; if not, see to it."""
         if live.dirty:
-            self.residence.read_inbox(live)
+            self.residence.read_inbox(live, self._outdated)
+            return False
+        if live.instance_id in self._condemned:
+            self._fail(live, self._condemned[live.instance_id])
             return False
         if live.unstarted and not self.may_begin(live):
             return False
-        if live.execution is None and not live.snapshot.finished:
+        # To end an instance takes none of its code, which may be the very thing that is missing.
+        if live.execution is None and not _to_be_terminated(live):
             return self._replay(live)
         return True
 
@@ -184,14 +229,15 @@ class InstanceHost:
         start_at = live.row.start_at
         if start_at is None or start_at <= self.clock.now():
             return True
-        return any(isinstance(letter.message.event, ev.TerminateRequested) for letter in live.letters)
+        return _to_be_terminated(live)
 
     def _replay(self, live: Live) -> bool:
         code_id = live.snapshot.code_id or live.row.code_id
         orchestrator = self.library.loaded_orchestrator(live.row.name, code_id)
         if orchestrator is None:
-            live.busy = True
-            self.spawn(self._fetch_code(live, code_id))
+            if not live.held:
+                live.held = True
+                self.spawn(self._fetch_code(live, code_id))
             return False
         live.execution = Execution(live.instance_id, orchestrator, PYTHON_PAYLOADS)
         history = self.residence.histories.pop(live.instance_id, None)
@@ -204,40 +250,42 @@ class InstanceHost:
                 return False
             finally:
                 self._marker.clear()
-            if decision.commands or decision.outcome:
+            if decision.commands or decision.outcome or decision.custom_status not in (None, live.custom_status):
                 live.leftover = decision
         return True
 
     async def _fetch_code(self, live: Live, code_id: str) -> None:
         try:
+            # Code not seen before was just deployed, and what it calls with it.
+            await self.blocking(self.library.refresh)
             await self.blocking(lambda: self.library.open("orchestrator", live.row.name, code_id))
         except (DefinitionMissing, DefinitionCannotLoad) as error:
             # Not the instance's fault: it waits, says so, and goes on when the code can be had.
             log.warning("instance %r waits for its code: %s", live.instance_id, error)
+            self._loop.call_later(_RETRY_CODE, self._try_code_again, live)
             live.waiting_reason = f"code: {error}"
             await self.blocking(lambda: self.store.set_waiting_reason(live.instance_id, live.waiting_reason))
-            self._no_code.add(live.instance_id)
-            self._loop.call_later(_RETRY_CODE, self._try_code_again, live)
             return
-        live.busy = False
-        self._no_code.discard(live.instance_id)
-        self.lanes.enqueue(live)
+        except Exception as error:
+            log.warning("the code of %r could not be fetched, trying again: %s", live.instance_id, error)
+            self._loop.call_later(1.0, self._try_code_again, live)
+            return
+        self._try_code_again(live)
 
     def _try_code_again(self, live: Live) -> None:
-        live.busy = False
+        live.held = False
         self.lanes.enqueue(live)
 
     # --- what a turn sets going ---------------------------------------------------------------------------------------------
 
     def committed(self, live: Live, turn: Turn, answer: TurnCommitted) -> None:
         """The turn is durable: act."""
-        append, snapshot = turn.append, live.snapshot
+        append = turn.append
         live.carried.difference_update(turn.write.consumed)
-        self._acknowledge(turn)
-        if append.dispatch and not snapshot.finished:
-            self.activities.submit([self._invocation(live, task_id) for task_id in append.dispatch])
-        if append.cancel:
-            self.activities.cancel([self._address(live, task_id) for task_id in append.cancel])
+        if self._closed:
+            return  # the successor finds all this in the store
+        self.errands.acknowledge(turn.letters, live.instance_id)
+        self.errands.send(live, append, turn.write.execution_id)
         self._wake(turn, answer)
         if turn.successor is not None:
             self._succeed(live, turn.successor, append.successor or [])
@@ -250,23 +298,16 @@ class InstanceHost:
         if due is not None:
             self._arm(live, due)
 
-    def _acknowledge(self, turn: Turn) -> None:
-        """The results this turn took are durable (or nobody's): whoever keeps them may let go."""
-        results = [
-            Address(turn.write.instance_id, letter.message.execution_id or "", event.task_id, event.attempt)
-            for letter in turn.letters
-            if isinstance(event := letter.message.event, ev.ActivityCompleted | ev.ActivityFailed)
-        ]
-        if results:
-            self.activities.acknowledge(results)
-
     def _wake(self, turn: Turn, answer: TurnCommitted) -> None:
         born = {child.instance_id: child for child in turn.write.children}
+        addressed = {message.instance_id for message in turn.write.messages}
         for instance_id, (host, resident) in answer.woken.items():
             if host != self.name:
                 self.peers.nudge(host, [instance_id], resident)
             elif instance_id in born:
                 self.born(self.nursery.row(born[instance_id]))
+                if instance_id in addressed:
+                    self.summon([instance_id])
             else:
                 self.summon([instance_id])
 
@@ -293,7 +334,9 @@ class InstanceHost:
         failure = encode_event(ev.ExecutionFailed(snapshot.failure)) if snapshot.failure else None
         for letter in live.letters:
             letter.reply(Reply("finished", snapshot.status))
+        self.errands.acknowledge(live.letters, live.instance_id)
         live.letters.clear()
+        self._condemned.pop(live.instance_id, None)
         self.residence.drop(live)
         self.waiters.ended(Ending(live.instance_id, snapshot.status, snapshot.output, failure))
         if is_dedicated(self.name):
@@ -305,22 +348,32 @@ class InstanceHost:
         live.letters.clear()
         live.busy = False
         self.residence.drop(live)
-        self.spawn(self._deliver_again(live.instance_id, letters, 0.5 if error else 0.0))
+        self.redelivery.bring(live.instance_id, letters, after=error)
 
-    async def _deliver_again(self, instance_id: str, letters: list[Letter], delay: float) -> None:
-        if delay:
-            await asyncio.sleep(delay)
-        found = await self.residence.get(instance_id)
-        for letter in letters:
-            if isinstance(found, Live):
-                self.lanes.post(found, letter)
-            elif found is None:
-                letter.reply(Reply("absent"))
-            else:
-                letter.reply(Reply("finished", found.status) if found.finished else Reply("moved"))
+    def _outdated(self, live: Live) -> None:
+        self.refused(live, [], None)
+
+    def broken(self, live: Live, error: Exception) -> None:
+        """The runtime failed on this instance: it is failed, so that it cannot go on failing for ever."""
+        self._condemned[live.instance_id] = FailureDetails.of(error)
+        self.refused(live, [], error)
+
+    def unstorable(self, live: Live, letters: list[Letter], reason: str) -> None:
+        """The database cannot hold this turn. What came straight from a client is refused; else the instance is to blame."""
+        direct = [letter for letter in letters if letter.answer is not None]
+        for letter in direct:
+            letter.reply(Reply("refused", reason))
+        if not direct:
+            self._condemned[live.instance_id] = FailureDetails("durable_ray.Unstorable", reason)
+        self.refused(live, [letter for letter in letters if letter.answer is None], None)
+
+    def _unwanted(self, letters: Iterable[Letter], instance_id: str) -> None:
+        self._condemned.pop(instance_id, None)
+        self.errands.acknowledge(letters, instance_id)
 
     def fenced(self) -> None:
         """Somebody else owns this host: stop acting at once."""
+        self._send_away()
         if not self.moved:
             self.moved = True
             log.error("host %s was fenced (epoch %d): this process ends", self.name, self.fence.epoch)
@@ -331,41 +384,7 @@ class InstanceHost:
         live.letters.clear()
         self.residence.drop(live)
         if letters:
-            self.spawn(self._deliver_again(live.instance_id, letters, 0.0))
-
-    # --- leaving ------------------------------------------------------------------------------------------------------------
-
-    async def may_leave(self, instance_id: str) -> bool:
-        """Give up a dedicated instance that merely waits (or has finished): its gate closes, the store knows it sleeps.
-
-        False, and nothing changed, if it has something to do.
-        """
-        live = self.residence.peek(instance_id)
-        if live is None:
-            # Finished, or never arrived: only a load under way would speak against leaving.
-            if not self.residence.idle:
-                return False
-            self.moved = True
-            return True
-        if live.unstarted or not self._merely_waits(live):
-            return False
-        self.moved = True
-        write = Hibernate(live.instance_id, live.snapshot.execution_id, self.name, live.turn, live.snapshot.next_due())
-        try:
-            (answer,) = await self.committer.write([write])
-        except StoreError as error:
-            log.warning("%r could not be put to sleep: %s", instance_id, error)
-            answer = Stale()
-        if isinstance(answer, Done) and self._merely_waits(live):
-            return True
-        self.moved = False
-        live.dirty = True
-        self.lanes.enqueue(live)
-        return False
-
-    def _merely_waits(self, live: Live) -> bool:
-        busy = live.busy or live.queued or live.dirty or live.letters or live.leftover
-        return not busy and not live.snapshot.activities
+            self.redelivery.bring(live.instance_id, letters)
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 
@@ -398,55 +417,29 @@ class InstanceHost:
         if len(found) == _MANY_DUES:
             self.dues.add(found[-1][1], _MORE)
 
-    # --- activities -------------------------------------------------------------------------------------------------------------
-
-    def _address(self, live: Live, task_id: int) -> Address:
-        task = live.snapshot.activities.get(task_id)
-        return Address(live.instance_id, live.snapshot.execution_id, task_id, task.attempt if task else 1)
-
-    def _invocation(self, live: Live, task_id: int) -> Invocation:
-        task = live.snapshot.activities[task_id]
-        assert isinstance(task.scheduled, ev.ActivityScheduled)
-        return Invocation(self._address(live, task_id), task.scheduled.name, task.code_id, task.scheduled.input)
-
-    def _redispatch(self, live: Live) -> None:
-        """Ask again for what was under way when the predecessor died; what survived it on a worker is not run again."""
-        under_way = [task_id for task_id, task in live.snapshot.activities.items() if task.retry_at is None]
-        if under_way:
-            self.activities.submit([self._invocation(live, task_id) for task_id in under_way])
-
-    def _result(self, address: Address, event: ActivityResult) -> None:
-        """An activity answered. Its address decides whether anybody still wants to know."""
-        message_id = f"{address.execution_id}:{address.task_id}:{address.attempt}"
-        letter = Letter(Message(message_id, event, address.execution_id))
-        live = self.residence.peek(address.instance_id)
-        if live is not None:
-            self.lanes.post(live, letter)
-        else:
-            self.spawn(self._deliver_again(address.instance_id, [letter], 0.0))
-
     # --- recovery ---------------------------------------------------------------------------------------------------------------
 
     async def _blame(self, instance_id: str) -> None:
         """The predecessor died while this instance's code ran."""
+        self._suspects.add(instance_id)
         count = await self.blocking(lambda: self.store.note_recovery(instance_id))
         if count <= self.settings.max_recoveries:
             return
-        found = await self.residence.get(instance_id)
-        if isinstance(found, Live):
-            failure = FailureDetails(
-                "durable_ray.Poisoned",
-                f"its host died {count} times while this instance's code ran; it was set aside so that others go on. "
-                "Look into the host's log for the cause (memory, a native crash, an endless loop), then rewind it.",
-            )
-            self._fail(found, failure)
+        # Before it is loaded: not one more step of its code may be taken.
+        self._condemned[instance_id] = FailureDetails(
+            "durable_ray.Poisoned",
+            f"its host died {count} times while this instance's code ran; it was set aside so that others go on. "
+            "Look into the host's log for the cause (memory, a native crash, an endless loop), then rewind it.",
+        )
 
     def _fail(self, live: Live, failure: FailureDetails) -> None:
-        turn = set_aside(live, self.clock.now(), failure, self.library, self.nursery.birth)
-        turn.letters.extend(live.letters)
-        live.letters = []
-        self.lanes.submit(live, turn)
+        # Letters stay behind: in no history, they are answered "finished" once this is durable.
+        self.lanes.submit(live, set_aside(live, self.clock.now(), failure, self.library, self.nursery.birth))
 
     def _deployed(self, revision: int) -> None:
         if revision > self.library.revision:
             self.spawn(self.blocking(self.library.refresh))
+
+
+def _to_be_terminated(live: Live) -> bool:
+    return any(isinstance(letter.message.event, ev.TerminateRequested) for letter in live.letters)

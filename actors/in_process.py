@@ -16,6 +16,7 @@ from durable_ray.actors.clock import Clock
 from durable_ray.actors.desk import Desk
 from durable_ray.actors.dispatcher import Dispatcher
 from durable_ray.actors.host import InstanceHost
+from durable_ray.actors.leaving import may_leave
 from durable_ray.actors.library import Library
 from durable_ray.actors.local_way import LocalWay
 from durable_ray.actors.marker import NoMarker
@@ -41,6 +42,7 @@ class InProcessHub:
         self.hosts: dict[str, InstanceHost] = {}
         self.desks: dict[str, Desk] = {}
         self.registry: Registry
+        self.closing = False
         self._opening: dict[str, asyncio.Future[None]] = {}
 
     async def open(self) -> None:
@@ -58,6 +60,7 @@ class InProcessHub:
 
     async def close(self) -> None:
         """Stop everything. Nothing is lost: open another hub on the same store to go on."""
+        self.closing = True
         await self.registry.close()
         for host in tuple(self.hosts.values()):
             await host.close()
@@ -71,6 +74,8 @@ class InProcessHub:
 
     async def ensure(self, host: str) -> None:
         """Make sure a host is there."""
+        while host in self.desks and self.hosts[host].moved and not self.closing:
+            await asyncio.sleep(0.001)  # it is leaving; its successor must not be taken for it
         if host in self.desks:
             return
         opening = self._opening.get(host)
@@ -127,7 +132,7 @@ class _Hosts(Hosts):
     async def ask_to_leave(self, instance_id: str) -> bool:
         name = dedicated_host(instance_id)
         host = self._hub.hosts.get(name)
-        if host is None or not await host.may_leave(instance_id):
+        if host is None or not await may_leave(host, instance_id):
             return False
         await self._hub.drop(name)
         await self._hub.registry.left(instance_id)

@@ -25,9 +25,10 @@ from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
+from durable_ray.actors.messages import Reply
 from durable_ray.actors.ports import Marker
 from durable_ray.actors.store.contract import Fenced
-from durable_ray.actors.store.writes import Answer, TurnCommitted
+from durable_ray.actors.store.writes import Answer, Refused, Started, StartInstance, TurnCommitted
 from durable_ray.actors.turns import Birth, Turn, answer_to, take_turn
 
 log = logging.getLogger("durable_ray.host")
@@ -39,11 +40,20 @@ class Surroundings(Protocol):
     def prepare(self, live: Live) -> bool:
         """Whether `live` can take a turn now. If not, it is brought to that state and queued again."""
 
+    def entered(self, live: Live) -> None:
+        """This instance exists now, durably, and is in memory."""
+
     def committed(self, live: Live, turn: Turn, answer: TurnCommitted) -> None:
         """The turn is durable: act."""
 
     def refused(self, live: Live, letters: list[Letter], error: Exception | None) -> None:
         """The turn was not made (`error` None: the instance had changed): drop `live`, mind the letters."""
+
+    def broken(self, live: Live, error: Exception) -> None:
+        """The runtime itself failed on `live`: it must end, and its neighbours must not notice."""
+
+    def unstorable(self, live: Live, letters: list[Letter], reason: str) -> None:
+        """The store cannot hold what the turn says; its neighbours' were committed."""
 
     def fenced(self) -> None:
         """Somebody else owns this host."""
@@ -70,6 +80,7 @@ class Lanes:
         self._receipts = int(receipt_seconds * SECOND)
         self._around = surroundings
         self._queue: list[Live] = []
+        self._closed = False
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -84,17 +95,53 @@ class Lanes:
 
     def enqueue(self, live: Live) -> None:
         """Let `live` take a turn as soon as it can. All that are queued in one step of the loop share a commit."""
-        if live.queued or live.gone:
+        if live.queued or live.gone or self._closed:
             return
         live.queued = True
         if not self._queue:
             self._loop.call_soon(self._run)
         self._queue.append(live)
 
+    def close(self) -> None:
+        """Begin no more turns."""
+        self._closed = True
+        self._queue.clear()
+
     def submit(self, live: Live, turn: Turn) -> None:
         """Commit a turn that was computed elsewhere (an instance set aside)."""
         live.busy = True
         self._commit([(live, turn)])
+
+    def begin(self, live: Live, start: StartInstance) -> asyncio.Future[Answer] | None:
+        """Start an instance and take its first turn in one transaction; what became of the start comes by the future.
+
+        None if the first turn cannot be taken now (its code is not loaded): then the start has to go alone. `live` is in
+        nobody's hands before the commit.
+        """
+        turn = self._turn(live, self._clock.now())
+        if turn is None:
+            return None
+        live.busy = True
+        started: asyncio.Future[Answer] = self._loop.create_future()
+
+        def done(outcome: Sequence[Answer] | Exception) -> None:
+            if isinstance(outcome, Exception):
+                if isinstance(outcome, Fenced):
+                    self._around.fenced()
+                else:
+                    self._around.refused(live, [], outcome)  # if it was made after all, its effects are made up for
+                started.set_exception(outcome)
+                return
+            if isinstance(outcome[0], Started):
+                self._around.entered(live)
+                self._settled(live, turn, outcome[1])
+            else:
+                # An earlier try of the same start may have left a Pending instance, which this turn then was the first of.
+                self._around.refused(live, [], None)
+            started.set_result(outcome[0])
+
+        self._committer.submit([start, turn.write], done)
+        return started
 
     def _run(self) -> None:
         queue, self._queue = self._queue, []
@@ -102,20 +149,39 @@ class Lanes:
         taken: list[tuple[Live, Turn]] = []
         for live in queue:
             live.queued = False
-            if live.busy or live.gone or not self._around.prepare(live):
+            if live.busy or live.gone:
                 continue
-            self._marker.set(live.instance_id)
-            turn = take_turn(live, self._library, now, self._birth, now + self._receipts)
-            self._marker.clear()
+            turn = self._turn(live, now)
             if turn is not None:
                 live.busy = True
                 taken.append((live, turn))
         if taken:
             self._commit(taken)
 
+    def _turn(self, live: Live, now: int) -> Turn | None:
+        mailbox = live.letters
+        try:
+            if not self._around.prepare(live):
+                return None
+            self._marker.set(live.instance_id)
+            try:
+                return take_turn(live, self._library, now, self._birth, now + self._receipts)
+            finally:
+                self._marker.clear()
+        except Exception as error:
+            log.exception("a turn of instance %r could not be computed", live.instance_id)
+            if live.letters is not mailbox:
+                live.letters = [*mailbox, *live.letters]
+            self._around.broken(live, error)
+            return None
+
     def _commit(self, taken: list[tuple[Live, Turn]]) -> None:
         def done(outcome: Sequence[Answer] | Exception) -> None:
             if isinstance(outcome, Fenced):
+                # Nothing was written: who waits for one of these turns may ask the successor.
+                for _, turn in taken:
+                    for letter in turn.letters:
+                        letter.reply(Reply("moved"))
                 self._around.fenced()
             elif isinstance(outcome, Exception):
                 log.warning("a commit of %d turns failed: %s", len(taken), outcome)
@@ -123,12 +189,23 @@ class Lanes:
                     self._around.refused(live, turn.letters, outcome)
             else:
                 for (live, turn), answer in zip(taken, outcome, strict=True):
-                    self._settle(live, turn, answer)
+                    self._settled(live, turn, answer)
 
         self._committer.submit([turn.write for _, turn in taken], done)
 
+    def _settled(self, live: Live, turn: Turn, answer: Answer) -> None:
+        try:
+            self._settle(live, turn, answer)
+        except Exception as error:
+            # Its effects may be half done; loaded anew, it makes up for the rest. Its neighbours must not notice.
+            log.exception("the effects of a turn of %r failed", live.instance_id)
+            self._around.refused(live, [], error)
+
     def _settle(self, live: Live, turn: Turn, answer: Answer) -> None:
         live.busy = False
+        if isinstance(answer, Refused):
+            self._around.unstorable(live, turn.letters, answer.reason)
+            return
         if not isinstance(answer, TurnCommitted):
             self._around.refused(live, turn.letters, None)
             return

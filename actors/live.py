@@ -41,6 +41,7 @@ class Live:
         "dirty",
         "execution",
         "gone",
+        "held",
         "leftover",
         "letters",
         "queued",
@@ -72,6 +73,8 @@ class Live:
         self.busy = False
         #: Stands in the host's queue of instances with something to do.
         self.queued = False
+        #: Waits for its code: it has something to do, though no turn can be taken.
+        self.held = False
         #: Dropped from memory: late callbacks find nothing to do.
         self.gone = False
         #: The due time for which the host's timer heap has an entry.

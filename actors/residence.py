@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from durable_ray.actors.live import Letter, Live
@@ -34,12 +34,14 @@ class Residence:
         host: str,
         store: Store,
         blocking: Callable[[Callable[[], object]], Awaitable[object]],
+        admitted: Callable[[Live], None],
         arrived: Callable[[Live], None],
         limit: int,
     ) -> None:
         self._host = host
         self._store = store
         self._blocking = blocking
+        self._admitted = admitted
         self._arrived = arrived
         self._limit = limit
         self._lives: OrderedDict[str, Live] = OrderedDict()
@@ -69,6 +71,15 @@ class Residence:
         """Everything in memory."""
         return tuple(self._lives.values())
 
+    async def find(self, instance_id: str) -> Live | InstanceRow | None:
+        """As `get`, for a caller who may be cancelled while others wait for the same load."""
+        found: Live | InstanceRow | None = self.peek(instance_id)
+        while found is None or (isinstance(found, Live) and found.gone):
+            found = await asyncio.shield(self.get(instance_id))
+            if found is None:
+                return None
+        return found
+
     def get(self, instance_id: str) -> asyncio.Future[Live | InstanceRow | None]:
         """The instance in memory; or its row, if it has finished or lives elsewhere; or None, if there is none."""
         future = self._wanted.get(instance_id)
@@ -88,9 +99,13 @@ class Residence:
     def enter(self, row: InstanceRow) -> Live:
         """Take in an instance that was just created, without reading what is known."""
         live = Live(row, fold(row.instance_id, ()))
-        self._lives[row.instance_id] = live
-        self._make_room()
+        self.take(live)
         return live
+
+    def take(self, live: Live) -> None:
+        """Take in an instance that was made elsewhere."""
+        self._lives[live.instance_id] = live
+        self._make_room()
 
     def drop(self, live: Live) -> None:
         """Forget an instance; its letters are the caller's to mind."""
@@ -102,33 +117,62 @@ class Residence:
             live.execution.close()
             live.execution = None
 
-    def read_inbox(self, live: Live) -> None:
-        """Fetch the messages that wait in the store; `live` is busy until they are in its mailbox."""
+    def read_inbox(self, live: Live, outdated: Callable[[Live], None]) -> None:
+        """Fetch the messages that wait in the store; `live` is busy until they are in its mailbox.
+
+        Where there is none, somebody may have wanted to say that another execution has taken its place: then it is
+        `outdated`.
+        """
         live.busy, live.dirty = True, False
 
+        def look() -> tuple[Sequence[InboxRow], InstanceRow | None]:
+            rows = self._store.inbox([live.instance_id])
+            if any(row.row not in live.carried for row in rows):
+                return rows, live.row
+            return (), self._store.rows([live.instance_id]).get(live.instance_id)
+
         async def read() -> None:
+            rows: Sequence[InboxRow] = ()
+            now: InstanceRow | None = live.row
             try:
-                rows = await self._blocking(lambda: self._store.inbox([live.instance_id]))
+                rows, now = await self._blocking(look)  # type: ignore[misc]
             except Exception as error:
-                log.warning("reading the inbox of %r failed: %s", live.instance_id, error)
-                live.dirty, rows = True, ()
+                log.warning("reading the inbox of %r failed, trying again: %s", live.instance_id, error)
+                live.dirty = True
                 await asyncio.sleep(1)
             live.busy = False
-            if not live.gone:
-                _take_in(live, rows)  # type: ignore[arg-type]
-                self._arrived(live)
+            if live.gone:
+                return
+            if now is None or _another(now, live):
+                outdated(live)
+                return
+            _take_in(live, rows)
+            self._arrived(live)
 
         self._keep(self._loop.create_task(read()))
+
+    def close(self) -> None:
+        """Load nothing more; whoever waits for a load is told that nothing came of it."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        for future in self._wanted.values():
+            future.cancel()
+        self._wanted.clear()
 
     def _read(self) -> None:
         ids = list(self._wanted)[:_BATCH]
 
         async def read() -> None:
-            found: Mapping[str, Loaded] | Exception
-            try:
-                found = await self._blocking(lambda: self._store.load(ids))  # type: ignore[assignment]
-            except Exception as error:
-                found = error
+            # A nudge or a timer is behind most loads, and nobody would repeat it: so the load is repeated.
+            pause = 0.1
+            found: Mapping[str, Loaded] | None = None
+            while found is None:
+                try:
+                    found = await self._blocking(lambda: self._store.load(ids))  # type: ignore[assignment]
+                except Exception as error:
+                    log.warning("loading %d instances failed, trying again: %s", len(ids), error)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 5.0)
             self._deliver(ids, found)
             if self._wanted:
                 self._read()
@@ -137,18 +181,22 @@ class Residence:
 
         self._keep(self._loop.create_task(read()))
 
-    def _deliver(self, ids: Iterable[str], found: Mapping[str, Loaded] | Exception) -> None:
+    def _deliver(self, ids: Iterable[str], found: Mapping[str, Loaded]) -> None:
         for instance_id in ids:
             future = self._wanted.pop(instance_id)
-            if isinstance(found, Exception):
-                future.set_exception(found)
-                future.exception()  # a load that nobody waited for is not an unhandled error
-                continue
             loaded = found.get(instance_id)
-            if loaded is None or loaded.row.finished or loaded.row.host != self._host:
-                future.set_result(None if loaded is None else loaded.row)
-            else:
-                future.set_result(self._admit(loaded))
+            answer: Live | InstanceRow | None = None if loaded is None else loaded.row
+            try:
+                if loaded is not None and not loaded.row.finished and loaded.row.host == self._host:
+                    answer = self._admit(loaded)
+            except Exception as error:
+                # One that cannot be read must not take those along that were loaded with it.
+                log.exception("instance %r cannot be read", instance_id)
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # a load that nobody waited for is not an unhandled error
+            if not future.done():
+                future.set_result(answer)
 
     def _admit(self, loaded: Loaded) -> Live:
         existing = self._lives.get(loaded.row.instance_id)
@@ -160,14 +208,15 @@ class Residence:
         _take_in(live, loaded.inbox)
         self._lives[live.instance_id] = live
         self._make_room()
-        self._arrived(live)
+        self._admitted(live)
         return live
 
     def _make_room(self) -> None:
         if len(self._lives) <= self._limit:
             return
         for live in list(self._lives.values())[: max(1, self._limit // 10)]:
-            if not (live.busy or live.queued or live.letters or live.snapshot.activities or live.leftover):
+            due = live.busy or live.queued or live.dirty or live.letters or live.leftover or live.held
+            if not (due or live.snapshot.activities):
                 self.drop(live)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
@@ -176,8 +225,20 @@ class Residence:
 
 
 def _take_in(live: Live, rows: Iterable[InboxRow]) -> None:
-    """Put messages from the store's inbox before whatever came straight from a client: they were accepted earlier."""
+    """Put messages from the store's inbox before whatever came straight from a client: they were accepted earlier.
+
+    But after those that came out of the inbox before and still wait (for `start_at`, or for code).
+    """
     fresh = [row for row in rows if row.row not in live.carried]
     letters = [Letter(Message(r.message_id, decode_event(r.body), r.execution_id), row=r.row) for r in fresh]
     live.carried.update(row.row for row in fresh)
-    live.letters[:0] = letters
+    at = 0
+    while at < len(live.letters) and live.letters[at].row is not None:
+        at += 1
+    live.letters[at:at] = letters
+
+
+def _another(row: InstanceRow, live: Live) -> bool:
+    """Whether the store has moved on without `live`: it was replaced, or ended before it began."""
+    same = row.host == live.row.host and row.execution_id == live.row.execution_id and row.turn == live.turn
+    return row.finished or not same

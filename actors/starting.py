@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from durable_ray.actors.clock import SECOND
@@ -15,11 +15,14 @@ from durable_ray.actors.store.writes import (
     OutMessage,
     PutMessage,
     Receipt,
+    Refused,
+    Repeated,
+    Stale,
     StartInstance,
     Started,
     Write,
 )
-from durable_ray.actors.turns import out_message, receipt_text
+from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.transition import tell_parent
@@ -33,6 +36,31 @@ class Start:
     new: NewInstance | None
     reply: Reply | None = None
     replaced: InstanceRow | None = None
+    #: The live instance with a parent whose place it takes ("terminate_existing"), as it was last read.
+    rival: InstanceRow | None = None
+
+
+Commit = Callable[[Sequence[Write]], Awaitable[Sequence[Answer]]]
+ReadRows = Callable[[Sequence[str]], Awaitable[Mapping[str, InstanceRow]]]
+
+
+async def begin(
+    starts: Sequence[Start], now: int, receipt_seconds: float, commit: Commit, rows: ReadRows
+) -> list[tuple[str, str]]:
+    """Commit until each start has its reply; answers (host, instance) of parents that were told of a replacement."""
+    while writes := start_writes(starts, now, receipt_seconds):
+        take_answers(starts, await commit(writes))
+        # A live child is replaced only together with the word to its parent, which takes a look at the child.
+        stale = [start for start in starts if start.new is not None and start.reply is None]
+        if stale:
+            found = await rows([start.request.wish.instance_id for start in stale])
+            for start in stale:
+                start.rival = found.get(start.request.wish.instance_id)
+    orphaned = [
+        s.replaced.parent.instance_id for s in starts if s.replaced and not s.replaced.finished and s.replaced.parent
+    ]
+    found = await rows(orphaned) if orphaned else {}
+    return [(row.host, row.instance_id) for row in found.values() if not row.finished]
 
 
 def conceive(requests: Sequence[StartRequest], nursery: Nursery, now: int) -> list[Start]:
@@ -53,14 +81,17 @@ def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> l
         if start.new is None or start.reply is not None:
             continue
         receipt = Receipt(start.request.request_id, receipt_text(Reply("ok")), until)
-        writes.append(StartInstance(start.new, start.request.if_exists, receipt))
+        rival = start.rival
+        told, replaces = (replaced_message(rival), rival.execution_id) if rival is not None else (None, None)
+        writes.append(StartInstance(start.new, start.request.if_exists, receipt, told, replaces))
         if start.request.signal is not None:
-            writes.append(PutMessage(out_message(start.new.instance_id, start.request.signal)))
+            signalled = Receipt(f"{start.request.request_id}/signal", receipt_text(Reply("ok")), until)
+            writes.append(PutMessage(out_message(start.new.instance_id, start.request.signal), signalled))
     return writes
 
 
 def take_answers(starts: Sequence[Start], answers: Sequence[Answer]) -> None:
-    """Note what became of each start, from the answers to `start_writes`."""
+    """Note what became of each start, from the answers to `start_writes`; one that has to be tried again has no reply."""
     remaining = iter(answers)
     for start in starts:
         if start.new is None or start.reply is not None:
@@ -68,13 +99,26 @@ def take_answers(starts: Sequence[Start], answers: Sequence[Answer]) -> None:
         answer = next(remaining)
         if start.request.signal is not None:
             next(remaining)
-        if isinstance(answer, Started):
-            start.reply = Reply("ok", host=start.new.host, placement=start.new.placement)
+        start.reply = _reply(start, answer)
+
+
+def _reply(start: Start, answer: Answer) -> Reply | None:
+    assert start.new is not None
+    match answer:
+        case Started():
             start.replaced = answer.replaced
-        else:
-            assert isinstance(answer, Exists)
-            row = answer.row
-            start.reply = Reply("exists", row.status, row, row.host, row.placement)
+            return Reply("ok", host=start.new.host, placement=start.new.placement)
+        case Repeated():
+            # An earlier try won while this one was on its way.
+            return receipt_reply(answer.outcome)
+        case Exists(row=row):
+            return Reply("exists", row.status, row, row.host, row.placement)
+        case Refused():
+            return Reply("refused", answer.reason)
+        case Stale():
+            return None
+        case _:
+            raise TypeError(f"a start was answered by {answer!r}")
 
 
 def replaced_message(row: InstanceRow) -> OutMessage | None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from durable_ray.actors.activity_runner import run_activity
+from durable_ray.actors.activity_runner import failed, run_activity
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.store.records import DefinitionRow
@@ -149,8 +149,12 @@ class ActivityWorker:
         return [(address, shelf.done[address]) for address in fresh if address in shelf.done]
 
     def _work(self, loop: asyncio.AbstractEventLoop, host: str, invocation: Invocation, stop: threading.Event) -> None:
-        row = self._code[invocation.name, invocation.code_id]
-        result = run_activity(row, invocation, self._hub, stop, self._clock)
+        row = self._code.get((invocation.name, invocation.code_id))
+        result: ActivityResult
+        if row is None:
+            result = failed(invocation, "durable_ray.WorkerCrashed", "its worker was not given its code")
+        else:
+            result = run_activity(row, invocation, self._hub, stop, self._clock)
         with self._lock:
             self._finished.append((host, invocation.address, result))
             first = len(self._finished) == 1

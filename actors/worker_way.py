@@ -96,7 +96,10 @@ class _Desk:
         return acks
 
     def _flush(self) -> None:
-        jobs, self._outbox = self._outbox, []
+        # Those that a lost worker was to run have gone elsewhere by now.
+        jobs, self._outbox = [job for job in self._outbox if job.invocation.address in self.running], []
+        if not jobs:
+            return
         code: dict[tuple[str, str], DefinitionRow] = {}
         for job in jobs:
             key = (job.row.name, job.row.code_id)
@@ -116,6 +119,12 @@ class _Desk:
         except WorkerGone as gone:
             self._calls -= 1
             self._way.lost(self, str(gone))
+            return
+        except Exception as error:
+            # Whatever it is, the jobs sent with this call are not heard of again by waiting.
+            log.exception("a call of worker %s failed", self.link.name)
+            self._calls -= 1
+            self._way.lost(self, str(error))
             return
         self._calls -= 1
         for address, result in results:

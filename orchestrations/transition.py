@@ -57,8 +57,8 @@ class Append:
     events: list[Event] = field(default_factory=list)
     #: Task IDs of activities whose (next) attempt begins after the commit.
     dispatch: list[int] = field(default_factory=list)
-    #: Task IDs of activities nobody waits for any more.
-    cancel: list[int] = field(default_factory=list)
+    #: Task ID -> attempt of the activities nobody waits for any more.
+    cancel: dict[int, int] = field(default_factory=dict)
     children: list[ChildStart] = field(default_factory=list)
     messages: list[tuple[str, Message]] = field(default_factory=list)
     #: First events of the execution that follows by continue-as-new.
@@ -96,7 +96,7 @@ def settle(snapshot: Snapshot, decision: cmd.Decision, turn: Append, resolve: Re
     if isinstance(outcome, cmd.Returned):
         _finish(snapshot, ev.ExecutionCompleted(outcome.result), turn)
     elif isinstance(outcome, cmd.Raised):
-        _finish(snapshot, ev.ExecutionFailed(outcome.failure), turn)
+        _finish(snapshot, ev.ExecutionFailed(outcome.failure, outcome.task_ids), turn)
     elif isinstance(outcome, cmd.Continued):
         _continue(snapshot, outcome, turn, resolve)
     return turn
@@ -189,7 +189,7 @@ def _fail(
 
 def _terminate(snapshot: Snapshot, request: ev.TerminateRequested, message_id: str, turn: Append) -> None:
     if request.cancel_activities:
-        turn.cancel.extend(snapshot.activities)
+        turn.cancel.update((task_id, task.attempt) for task_id, task in snapshot.activities.items())
     if request.recursive:
         for task_id, child in snapshot.children.items():
             assert isinstance(child.scheduled, ev.ChildScheduled)
@@ -212,11 +212,12 @@ def _record(snapshot: Snapshot, command: cmd.Command, turn: Append, resolve: Res
             _append(snapshot, turn, event)
             turn.dispatch.append(command.task_id)
         case cmd.CancelActivity():
+            task = snapshot.activities.get(command.task_id)
             _append(snapshot, turn, ev.ActivityCanceled(command.task_id))
             if command.task_id in turn.dispatch:
                 turn.dispatch.remove(command.task_id)
-            else:
-                turn.cancel.append(command.task_id)
+            elif task is not None:
+                turn.cancel[command.task_id] = task.attempt
         case cmd.ScheduleChild():
             _schedule_child(snapshot, command, turn, resolve)
         case cmd.CreateTimer():

@@ -1,0 +1,67 @@
+"""What the instances of a host have sent out: activities under way, and the results that come back for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from durable_ray.actors.lanes import Lanes
+from durable_ray.actors.live import Letter, Live
+from durable_ray.actors.ports import Activities, ActivityResult, Address, Invocation
+from durable_ray.actors.redelivery import Redelivery
+from durable_ray.actors.residence import Residence
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.events import Message
+from durable_ray.orchestrations.transition import Append
+
+
+class Errands:
+    """Sends activities out after the commit, and brings each result to whoever still wants it."""
+
+    def __init__(self, residence: Residence, lanes: Lanes, redelivery: Redelivery) -> None:
+        self._residence = residence
+        self._lanes = lanes
+        self._redelivery = redelivery
+        #: Set by the host, whose activities report to `result`.
+        self.activities: Activities
+
+    def send(self, live: Live, append: Append, execution_id: str) -> None:
+        """A turn of `live` is durable: begin what it scheduled, stop what it gave up."""
+        if append.dispatch and not live.snapshot.finished:
+            self.activities.submit([_invocation(live, task_id) for task_id in append.dispatch])
+        if append.cancel:
+            self.activities.cancel([Address(live.instance_id, execution_id, *task) for task in append.cancel.items()])
+
+    def send_again(self, live: Live) -> None:
+        """`live` was loaded: ask for what it has under way. What is known to be, here or on a worker, is not run again."""
+        under_way = [task_id for task_id, task in live.snapshot.activities.items() if task.retry_at is None]
+        if under_way:
+            self.activities.submit([_invocation(live, task_id) for task_id in under_way])
+
+    def result(self, address: Address, event: ActivityResult) -> None:
+        """An activity answered. Its address decides whether anybody still wants to know."""
+        message_id = f"{address.execution_id}:{address.task_id}:{address.attempt}"
+        letter = Letter(Message(message_id, event, address.execution_id))
+        live = self._residence.peek(address.instance_id)
+        if live is None:
+            self._redelivery.bring(address.instance_id, [letter])
+        elif live.snapshot.execution_id == address.execution_id and address.task_id in live.snapshot.activities:
+            self._lanes.post(live, letter)
+        else:
+            self.acknowledge([letter], address.instance_id)
+
+    def acknowledge(self, letters: Iterable[Letter], instance_id: str) -> None:
+        """The results among these are durable (or nobody's): whoever keeps them may let go."""
+        results = [
+            Address(instance_id, letter.message.execution_id or "", event.task_id, event.attempt)
+            for letter in letters
+            if isinstance(event := letter.message.event, ev.ActivityCompleted | ev.ActivityFailed)
+        ]
+        if results:
+            self.activities.acknowledge(results)
+
+
+def _invocation(live: Live, task_id: int) -> Invocation:
+    task = live.snapshot.activities[task_id]
+    assert isinstance(task.scheduled, ev.ActivityScheduled)
+    address = Address(live.instance_id, live.snapshot.execution_id, task_id, task.attempt)
+    return Invocation(address, task.scheduled.name, task.code_id, task.scheduled.input)
