@@ -134,6 +134,27 @@ class RayWorkerLink:
             raise meaning from error
 
 
+class RaySolo(RayWorkerLink):
+    """The actor of a detached activity."""
+
+    def dismiss(self) -> None:
+        """End the process."""
+        self._handle.end.remote()
+
+
+def find_solo(info: HubInfo, solo_class: Any, name: str, options: dict[str, Any]) -> RaySolo:
+    """The actor of a detached activity, made if there is none. It is not restarted: another attempt is ours to make."""
+    handle = solo_class.options(
+        **{"num_cpus": 1, **options},
+        name=name,
+        namespace=system_namespace(info.hub),
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=0,
+    ).remote(info.hub, 1, float("inf"))
+    return RaySolo(name, handle)
+
+
 class RayHosts:
     """The registry's hand on processes."""
 

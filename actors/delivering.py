@@ -30,7 +30,7 @@ class Delivering(RegistryCore):
             await self.blocking(self.library.refresh)
         now = self.clock.now()
         starts = conceive([r for r in requests if r.request_id not in known], self._nursery, now)
-        told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write, self._rows)
+        told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows)
         self.wake(told)
         await self._begun(starts)
         replies = {start.request.request_id: start.reply for start in starts}
@@ -61,7 +61,7 @@ class Delivering(RegistryCore):
             replies.append(reply)
         waiting = [d for d, reply in zip(deliveries, replies, strict=True) if reply is None]
         writes: list[Write] = [_put(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting]
-        answers = iter(await self._committer.write(writes)) if writes else iter(())
+        answers = iter(await self._committer.write_once(writes)) if writes else iter(())
         woken: list[tuple[str, str]] = []
         for position, delivery in enumerate(deliveries):
             if replies[position] is None:
@@ -83,7 +83,7 @@ class Delivering(RegistryCore):
         # The time of its creation: a later instance of the same ID has heard of no key.
         request_id = f"once/{row.instance_id}/{row.created_at}/{key}"
         receipt = Receipt(request_id, receipt_text(Reply("ok")), self.clock.now() + _KEYS_KEPT)
-        (answer,) = await self._committer.write([_put(delivery, receipt)])
+        (answer,) = await self._committer.write_once([_put(delivery, receipt)])
         if isinstance(answer, Repeated):
             return receipt_reply(answer.outcome)
         reply = delivery_reply(answer)
@@ -109,7 +109,7 @@ class Delivering(RegistryCore):
         receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
         if isinstance(event, ev.TerminateRequested):
             write = replace(finish_pending(row, event, self.clock.now()), receipt=receipt)
-            (answer,) = await self._committer.write([write])
+            (answer,) = await self._committer.write_once([write])
             if isinstance(answer, Done):
                 rows: Mapping[str, InstanceRow] = await self.blocking(lambda: self.store.rows([row.instance_id]))
                 if row.instance_id in rows:

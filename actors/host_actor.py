@@ -16,8 +16,9 @@ from collections.abc import Sequence
 import ray
 
 from durable_ray.actors.clock import SystemClock
-from durable_ray.actors.cluster import HubInfo, RayPeers, RayWorkerLink
+from durable_ray.actors.cluster import HubInfo, RayPeers, RayWorkerLink, find_solo
 from durable_ray.actors.desk import Desk
+from durable_ray.actors.detached_way import DetachedWay
 from durable_ray.actors.dispatcher import Dispatcher
 from durable_ray.actors.handles import REGISTRY, Gone, find
 from durable_ray.actors.host import InstanceHost
@@ -31,6 +32,7 @@ from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.task_way import TaskWay
 from durable_ray.actors.watchdog import Watchdog
+from durable_ray.actors.worker_actor import worker_class
 from durable_ray.actors.worker_way import WorkerLink, WorkerWay
 
 log = logging.getLogger("durable_ray.actor")
@@ -140,6 +142,9 @@ def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library)
         {
             "local": lambda told, crashed: LocalWay(told, crashed, info.hub, clock),
             "worker": lambda told, crashed: WorkerWay(host, find_workers, told, crashed),
+            "detached": lambda told, crashed: DetachedWay(
+                host, functools.partial(find_solo, info, worker_class()), told, crashed
+            ),
             "task": lambda told, crashed: TaskWay(info.hub, told, crashed),
         },
     )

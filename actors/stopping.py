@@ -1,21 +1,53 @@
-"""Ending a hub's processes. Nothing is lost: the next client on the store goes on where they stopped."""
+"""Stopping a hub's processes on a cluster that goes on. Nothing is lost: the store has it, and the next boot revives it."""
 
 from __future__ import annotations
 
-import contextlib
+import time
 
 import ray
 
 from durable_ray.actors.handles import REGISTRY, named_in, system_namespace
 
+#: Seconds an actor is given to end by itself; one with a long poll under way hangs on for as long as that lasts.
+_GRACE = 3.0
 
-def stop_hub(hub: str) -> int:
-    """End every actor of the hub, the registry first (it would revive the others); how many there were."""
-    stopped = 0
-    for namespace in (system_namespace(hub), hub):
-        names = named_in(namespace)
-        for name in sorted(names, key=lambda name: name != REGISTRY):
-            with contextlib.suppress(ValueError):
-                ray.kill(ray.get_actor(name, namespace=namespace), no_restart=True)
-                stopped += 1
+
+def is_running(hub: str) -> bool:
+    """Whether the hub has a registry on this cluster. Makes none."""
+    return REGISTRY in named_in(system_namespace(hub))
+
+
+def hubs() -> list[str]:
+    """The hubs that have a registry on this cluster."""
+    listed = ray.util.list_named_actors(all_namespaces=True)
+    namespaces = [str(actor["namespace"]) for actor in listed if actor["name"] == REGISTRY]
+    return sorted(name.removesuffix("/system") for name in namespaces if name.endswith("/system"))
+
+
+def stop_hub(hub: str) -> list[str]:
+    """End the hub's actors, the registry first (it would bring back the others); the names of those that ran.
+
+    Asks again until none is left: a host may have been under way when its registry went.
+    """
+    stopped: list[str] = []
+    for namespace, only_registry in ((system_namespace(hub), True), (hub, False), (system_namespace(hub), False)):
+        while names := [name for name in named_in(namespace) if name == REGISTRY or not only_registry]:
+            stopped += [name for name in names if name not in stopped]
+            _end(names, namespace)
     return stopped
+
+
+def _end(names: list[str], namespace: str) -> None:
+    handles = {}
+    for name in names:
+        try:
+            handles[name] = ray.get_actor(name, namespace=namespace)
+        except ValueError:
+            continue
+        if hasattr(handles[name], "end"):
+            handles[name].end.remote()
+    until = time.monotonic() + _GRACE
+    while (left := handles.keys() & set(named_in(namespace))) and time.monotonic() < until:
+        time.sleep(0.05)
+    for name in left:
+        ray.kill(handles[name], no_restart=True)

@@ -4,19 +4,58 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from durable_ray.actors.connecting import connect
+from durable_ray.actors.connecting import HubLink, connect
+from durable_ray.actors.errors import InstanceNotFound, InvalidState
+from durable_ray.actors.handles import Gone
 from durable_ray.actors.messages import Hello
+from durable_ray.actors.placing import dedicated_host
 from durable_ray.actors.settings import HubSettings
 from durable_ray.config import ClientSettings
 from durable_ray.deploying import Deployer
 from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
 from durable_ray.operations import Operations
 from durable_ray.orchestrations.catalog import catalog
+from durable_ray.orchestrations.ids import validate_instance_id
 from durable_ray.ray_drivers import AsyncRayDriver, RayDriver
-from durable_ray.steps import Awaiting, AwaitingDriver, Blocking, BlockingDriver
+from durable_ray.reach import Reach
+from durable_ray.steps import Awaiting, AwaitingDriver, Blocking, BlockingDriver, Pause, Steps, operation
 
 
-class Client(Operations[OrchestrationHandle], Blocking):
+class ActorAccess:
+    """What only a client over Ray can do: give out the actor of an instance."""
+
+    _link: HubLink
+    _reach: Reach
+
+    @operation
+    def get_actor(self, instance_id: str) -> Steps[Any]:
+        """The Ray actor handle of a dedicated instance, woken if it sleeps.
+
+        Its methods (`get_status`, `raise_event`, `terminate`, `suspend`, `resume`, `wait_for_completion`, `pid`) answer and
+        raise as this client does. It leaves memory again when its instance has merely waited for `idle_timeout`.
+
+        Raises:
+            InstanceNotFound: there is no such instance.
+            InvalidState: it is a shared one and has no actor of its own.
+
+        Example:
+            >>> actor = client.get_actor("nightly")  # doctest: +SKIP
+            >>> ray.get(actor.get_status.remote()).runtime_status  # doctest: +SKIP
+        """
+        host = dedicated_host(validate_instance_id(instance_id))
+        while True:
+            if not (yield from self._reach.registry("ensure", host)):
+                if not (yield from self._reach.registry("resolve", [instance_id])):
+                    raise InstanceNotFound(instance_id)
+                raise InvalidState(f"instance {instance_id!r} is shared: it has no actor of its own; use the client")
+            try:
+                return self._link.find(host)
+            except Gone:
+                # It fell asleep again before we could look.
+                yield Pause(0.05)
+
+
+class Client(Operations[OrchestrationHandle], ActorAccess, Blocking):
     """Manages a hub's instances from a driver, a job or a notebook.
 
     Args:
@@ -63,7 +102,7 @@ class Client(Operations[OrchestrationHandle], Blocking):
         return OrchestrationHandle(self, instance_id, output_hint)
 
 
-class AsyncClient(Operations[AsyncOrchestrationHandle], Awaiting):
+class AsyncClient(Operations[AsyncOrchestrationHandle], ActorAccess, Awaiting):
     """`Client` for event loops: the same operations, awaited. Making one blocks; see `Client` for the arguments."""
 
     _driver: AwaitingDriver

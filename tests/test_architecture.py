@@ -26,6 +26,7 @@ RAY_DOORS = {
     "actors/host_actor.py": "a host as an actor",
     "actors/dedicated.py": "the actor of one instance",
     "actors/registry_actor.py": "the registry as an actor",
+    "actors/worker_actor.py": "an activity worker as an actor",
     "actors/task_way.py": "runs activities as Ray tasks",
     "actors/connecting.py": "joins or starts a cluster",
     "actors/stopping.py": "ends a hub's actors",

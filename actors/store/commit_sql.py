@@ -1,7 +1,7 @@
 """The statements of a commit, in the order in which a group runs them. Each runs once for all the writes that need it.
 
-Parameters are named after the fields of the writes, so that a write is its own set of parameters. Conditions are decided
-before (`group`), on rows that nobody else can change meanwhile; what is repeated here only finds the row.
+Parameters are named after the fields of the writes, so that a write is its own set of parameters. Conditions are
+decided before (`group`), on rows that nobody else can change meanwhile; what is repeated here only finds the row.
 
 PostgreSQL's INSERT … ON CONFLICT is used throughout: SQLite took over its grammar, so the construct compiles for both.
 """
@@ -84,7 +84,10 @@ EXACT = frozenset({Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED,
 
 def _birth() -> dict[str, Any]:
     """A row before its first turn. It is due at `first_due`: a start whose nudge was lost is found with the timers."""
-    given_text = "instance_id execution_id name version code_id placement host parent_id parent_execution tags environment settings input"
+    given_text = (
+        "instance_id execution_id name version code_id placement host parent_id parent_execution tags environment "
+        "settings input"
+    )
     given_number = "created_at start_at parent_task priority"
     zero: ColumnElement[int] = literal_column("0")
     return {
@@ -138,7 +141,8 @@ def _move(**more: Any) -> Update:
 def due_without_process(otherwise: ColumnElement[Any]) -> ColumnElement[Any]:
     """The `next_due` of an instance that has no process: one whose activities were under way is due at once.
 
-    That makes `next_due` the one thing that says whether a sleeper has to be woken, and saves an index on `outstanding`.
+    That makes `next_due` the one thing that says whether a sleeper has to be woken, and saves an index on
+    `outstanding`.
     """
     return case(
         (_i.completed_at.is_not(None), null()),

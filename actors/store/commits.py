@@ -1,4 +1,5 @@
-"""A group of writes as one transaction: the fence, the group, and what to do when one member cannot be stored at all."""
+"""A group of writes as one transaction: the fence, the group, and what to do when one member cannot be stored at
+all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The port to the store: what every store promises. `tests/store_contract` holds each promise for each dialect.
 
-All methods block and are called from a thread that may block (a host's committer, the registry's executor). All are safe
-to call from several threads. Nothing here opens a payload or a definition's body.
+All methods block and are called from a thread that may block (a host's committer, the registry's executor). All are
+safe to call from several threads. Nothing here opens a payload or a definition's body.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class StoreError(Exception):
     """Base of the store's own errors."""
 
 
-class Fenced(StoreError):  # noqa: N818 - the name is what happened
+class Fenced(StoreError):
     """Somebody else owns this host name now (or the hub was booted anew); nothing was written. The holder must exit."""
 
 
-class HubInUse(StoreError):  # noqa: N818
+class HubInUse(StoreError):
     """Another cluster owns this store. `address` and `since` (µs of its last heartbeat) say which."""
 
     def __init__(self, address: str, since: int) -> None:
@@ -42,16 +42,19 @@ class HubInUse(StoreError):  # noqa: N818
         self.address = address
         self.since = since
 
+    def __reduce__(self) -> tuple[type[HubInUse], tuple[str, int]]:
+        return type(self), (self.address, self.since)
 
-class StoreUnusable(StoreError):  # noqa: N818
+
+class StoreUnusable(StoreError):
     """The store cannot be used (network filesystem, newer schema, too old SQLite); the message says what to do."""
 
 
-class InvalidToken(StoreError, ValueError):  # noqa: N818
+class InvalidToken(StoreError, ValueError):
     """The continuation token is none, or belongs to another query; nothing was read."""
 
 
-class CommitUnknown(StoreError):  # noqa: N818
+class CommitUnknown(StoreError):
     """The connection broke during COMMIT: the transaction may or may not have happened. Reload before acting."""
 
 
@@ -63,10 +66,9 @@ class Committed:
     definitions_revision: int
 
 
-class Store(Protocol):
-    """One task hub's database."""
+class Owning(Protocol):
+    """Who owns the hub and its hosts; what becomes of processes, and of what is over."""
 
-    # --- life -----------------------------------------------------------------------------------------------------------
     def close(self) -> None:
         """Let go of every connection and lock."""
 
@@ -94,28 +96,14 @@ class Store(Protocol):
     def checkpoint(self) -> None:
         """Upkeep that one process does for all (SQLite: WAL checkpoint)."""
 
-    # --- writing --------------------------------------------------------------------------------------------------------
-    def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
-        """Make all writes in one durable transaction, each isolated (see `writes`).
-
-        Raises Fenced, CommitUnknown; or another StoreError after which nothing was written.
-        """
-
-    def put_definitions(self, definitions: Iterable[DefinitionRow]) -> int:
-        """Register definitions (idempotent by kind, name, version and code_id: registering the newest again changes nothing;
-        an older one again makes it the newest). Returns the hub's definitions revision."""
-
     def mark_resident(self, instance_ids: Sequence[str], resident: bool = True) -> None:
         """These dedicated instances are (being) given a process, or have lost it."""
 
-    def residents(self) -> tuple[str, ...]:
-        """Live dedicated instances that are marked resident."""
+    def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
+        """Say why a live instance makes no progress although it could; a committed turn clears it."""
 
     def note_recovery(self, instance_id: str) -> int:
         """Count one more crash while this instance had a turn; returns the count. A committed turn resets it."""
-
-    def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
-        """Say why a live instance makes no progress although it could; a committed turn clears it."""
 
     def purge(self, instance_ids: Sequence[str]) -> int:
         """Delete finished instances with all they own; returns how many there were. Live ones are left alone."""
@@ -126,7 +114,20 @@ class Store(Protocol):
     def forget_receipts(self, before: int, limit: int) -> int:
         """Drop receipts that expired before `before` (µs), at most `limit`; returns how many."""
 
-    # --- reading --------------------------------------------------------------------------------------------------------
+
+class Committing(Protocol):
+    """The hot path."""
+
+    def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
+        """Make all writes in one durable transaction, each isolated (see `writes`).
+
+        Raises Fenced, CommitUnknown; or another StoreError after which nothing was written.
+        """
+
+
+class Reading(Protocol):
+    """Whatever has an ID."""
+
     def load(self, instance_ids: Sequence[str]) -> Mapping[str, Loaded]:
         """The named instances, whole, as of one moment. Absent ones are absent."""
 
@@ -142,6 +143,44 @@ class Store(Protocol):
     def receipts(self, request_ids: Sequence[str]) -> Mapping[str, str]:
         """Outcomes recorded for these requests."""
 
+
+class Finding(Protocol):
+    """What hosts and the registry ask about live instances, by index."""
+
+    def unfinished(self, host: str, after: str = "", limit: int = 1000) -> tuple[InstanceRow, ...]:
+        """Live instances of a host in instance_id order after `after`: what a revived host has to look at."""
+
+    def to_revive(self, host: str, now: int) -> tuple[str, ...]:
+        """Live instances of a host that a fresh process must load at once: never had a turn (and start_at reached),
+        have activities outstanding, have inbox rows, or are due."""
+
+    def mail(self, host: str, limit: int) -> tuple[str, ...]:
+        """IDs of a host's instances that have messages waiting in the inbox (what a lost nudge leaves behind)."""
+
+    def hosts_with_work(self, now: int) -> tuple[str, ...]:
+        """Shared hosts (placement "shared") that have at least one live instance which is unstarted, has inbox
+        rows, or is Running/Suspended."""
+
+    def due(self, host: str, until: int, limit: int) -> tuple[tuple[str, int], ...]:
+        """(instance_id, next_due) of a host's live instances due up to `until`, soonest first. One that never had a
+        turn is due at its start_at, or at its creation: so a start whose nudge was lost is found too."""
+
+    def dedicated_waiting(self, now: int, limit: int) -> tuple[InstanceRow, ...]:
+        """Dedicated live instances without a process that should have one: not resident, and Pending with start_at
+        reached, or with inbox rows, or next_due reached, or activities outstanding. Ordered by priority (higher
+        first), then age."""
+
+    def dedicated_next(self, after: int = -1) -> int | None:
+        """When the next sleeping or delayed dedicated instance comes due later than `after` (µs), or None. Those due
+        by now wait for admission, not for the clock: pass the time as `after`."""
+
+    def residents(self) -> tuple[str, ...]:
+        """Live dedicated instances that are marked resident."""
+
+
+class Querying(Protocol):
+    """Queries over all instances."""
+
     def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
         """A page of instances in (created_at, instance_id) order. The token stays right while instances come and go."""
 
@@ -151,29 +190,13 @@ class Store(Protocol):
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many, from maintained counters."""
 
-    def unfinished(self, host: str, after: str = "", limit: int = 1000) -> tuple[InstanceRow, ...]:
-        """Live instances of a host in instance_id order after `after`: what a revived host has to look at."""
 
-    def to_revive(self, host: str, now: int) -> tuple[str, ...]:
-        """Live instances of a host that a fresh process must load at once: never had a turn (and start_at reached), have
-        activities outstanding, have inbox rows, or are due."""
+class Deploying(Protocol):
+    """What code the hub has."""
 
-    def mail(self, host: str, limit: int) -> tuple[str, ...]:
-        """IDs of a host's instances that have messages waiting in the inbox (what a lost nudge leaves behind)."""
-
-    def hosts_with_work(self, now: int) -> tuple[str, ...]:
-        """Shared hosts (placement "shared") that have at least one live instance which is unstarted, has inbox rows, or is Running/Suspended."""
-
-    def due(self, host: str, until: int, limit: int) -> tuple[tuple[str, int], ...]:
-        """(instance_id, next_due) of a host's live instances due up to `until` (a Pending one: its start_at), soonest first."""
-
-    def dedicated_waiting(self, now: int, limit: int) -> tuple[InstanceRow, ...]:
-        """Dedicated live instances without a process that should have one: not resident, and Pending with start_at
-        reached, or with inbox rows, or next_due reached, or activities outstanding. Ordered by priority (higher first), then age."""
-
-    def dedicated_next(self, after: int = -1) -> int | None:
-        """When the next sleeping or delayed dedicated instance comes due later than `after` (µs), or None. Those due
-        by now wait for admission, not for the clock: pass the time as `after`."""
+    def put_definitions(self, definitions: Iterable[DefinitionRow]) -> int:
+        """Register definitions (idempotent by kind, name, version and code_id: registering the newest again changes
+        nothing; an older one again makes it the newest). Returns the hub's definitions revision."""
 
     def definition(
         self, kind: str, name: str, version: str | None = None, code_id: str | None = None
@@ -182,3 +205,14 @@ class Store(Protocol):
 
     def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
         """Every definition registered after revision `since`, oldest first, without bodies (`body` is b"")."""
+
+
+class Erasing(Protocol):
+    """The end of a hub's contents."""
+
+    def erase(self, keep: str) -> int:
+        """Delete all instances, definitions and messages; every host but `keep` is fenced. Returns how many instances."""
+
+
+class Store(Owning, Committing, Reading, Finding, Querying, Deploying, Erasing, Protocol):
+    """One task hub's database."""

@@ -1,7 +1,7 @@
 """What differs between databases, and nothing else: how a transaction begins, ends, fails and is tried again.
 
-Everything above this port is written once. A database hands out sessions: `read` for queries that see one moment, `write`
-for one transaction. `write` takes the whole body as a function, because a body may have to run again.
+Everything above this port is written once. A database hands out sessions: `read` for queries that see one moment,
+`write` for one transaction. `write` takes the whole body as a function, because a body may have to run again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Definitions: code by name, version and content, and which of them is the newest.
 
-Every registration that changes anything gets the next revision of the hub; so "newest of a name" is the highest revision,
-and a process that has seen revision n asks for what came after n.
+Every registration that changes anything gets the next revision of the hub; so "newest of a name" is the highest
+revision, and a process that has seen revision n asks for what came after n.
 """
 
 from __future__ import annotations
@@ -74,15 +74,16 @@ class Deploying:
     def put_definitions(self, definitions: Iterable[DefinitionRow]) -> int:
         """Register definitions; returns the hub's definitions revision.
 
-        Of several with one name the last becomes the newest. What the store has already, in that order, stays untouched,
-        so that a driver that deploys the same code on every connection disturbs nobody.
+        Of several with one name the last becomes the newest. What the store has already, in that order, stays
+        untouched, so that a driver that deploys the same code on every connection disturbs nobody.
         """
         by_name: dict[tuple[str, str], list[DefinitionRow]] = {}
         for row in definitions:
             by_name.setdefault((row.kind, row.name), []).append(row)
 
         def body(session: Session) -> int:
-            # The hub's row is changed first, also by 0: until the end of the transaction nobody else registers anything.
+            # The hub's row is changed first, also by 0: until the end of the transaction nobody else registers
+            # anything.
             taken = session.one(_TAKE_REVISION, by=0)
             before = int(taken[0]) if taken else 0
             news = [row for rows in by_name.values() for row in _news(session, rows)]

@@ -1,24 +1,25 @@
 """What becomes of each write of a group: decided in memory, in order, then written in bulk.
 
-All instances that a group concerns are read (and locked) by one statement. From then on nobody else can change them, so
-each write is judged against what is known, including what the writes before it in the same group did. Members that find
-the world changed get their answer and leave no trace, without a savepoint; the changes of all the others are collected by
-statement and run as a few bulk operations. A turn costs its own two rows and no question to the database.
+All instances that a group concerns are read (and locked) by one statement. From then on nobody else can change
+them, so each write is judged against what is known, including what the writes before it in the same group did.
+Members that find the world changed get their answer and leave no trace, without a savepoint; the changes of all the
+others are collected by statement and run as a few bulk operations. A turn costs its own two rows and no question to
+the database.
 
-Bulk operations keep the order that matters: that of one instance's changes. They go into waves; a change that has to come
-after one of the same instance, but whose statement runs earlier, begins that instance's next wave.
+Bulk operations keep the order that matters: that of one instance's changes. They go into waves; a change that has
+to come after one of the same instance, but whose statement runs earlier, begins that instance's next wave.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from durable_ray.actors.store.commit_sql import COUNT, EXACT, HAS_MAIL, KNOWN, RECEIPTS, RECORD, STATEMENTS, Op
 from durable_ray.actors.store.contract import StoreError
-from durable_ray.actors.store.records import FINISHED, NewInstance
+from durable_ray.actors.store.known import ENDED, Known, concerned, consistent
+from durable_ray.actors.store.records import NewInstance
 from durable_ray.actors.store.rowing import read_rows
 from durable_ray.actors.store.schema import LONG_INPUT
 from durable_ray.actors.store.sql import Session
@@ -43,45 +44,11 @@ from durable_ray.actors.store.writes import (
     Write,
 )
 
-_FINISHED = frozenset(FINISHED)
 _WAVE = len(Op)
 
 
 class Raced(StoreError):
     """Another transaction created an instance between our look and our write; look again."""
-
-
-class Known:
-    """What decisions need of an instance, as of this point of the group."""
-
-    __slots__ = ("execution_id", "host", "instance_id", "name", "parent_id", "placement", "resident", "status", "turn")
-
-    def __init__(
-        self,
-        instance_id: str,
-        execution_id: str,
-        name: str,
-        placement: Any,
-        host: str,
-        resident: bool,
-        status: Any,
-        turn: int,
-        parent_id: str | None,
-    ) -> None:
-        self.instance_id = instance_id
-        self.execution_id = execution_id
-        self.name = name
-        self.placement = placement
-        self.host = host
-        self.resident = bool(resident)
-        self.status = status
-        self.turn = turn
-        self.parent_id = parent_id
-
-    @property
-    def shard(self) -> str:
-        """Whose counters count this instance."""
-        return self.host if self.placement == "shared" else ""
 
 
 class _Chunk(NamedTuple):
@@ -98,7 +65,7 @@ class Group:
 
     def __init__(self, session: Session, writes: Sequence[Write]) -> None:
         self._session = session
-        ids = {instance_id for write in writes for instance_id in _concerned(write)}
+        ids = {instance_id for write in writes for instance_id in concerned(write)}
         found = session.all(KNOWN, ids=session.list(sorted(ids)))
         self._known = {row[0]: Known(*row) for row in found}
         self._receipts: dict[str, str] = {}
@@ -183,7 +150,7 @@ class Group:
         if old is None:
             self._create(new)
             return Started()
-        live = old.status not in _FINISHED
+        live = old.status not in ENDED
         if write.if_exists != "terminate_existing" if live else write.if_exists == "reject_finished":
             return Exists(self._row(new.instance_id))
         orphan = live and old.parent_id is not None
@@ -269,15 +236,15 @@ class Group:
         known.turn += 1
         for row in write.consumed:
             self._change(instance_id, Op.CONSUME, {"row": row, "instance_id": instance_id})
-        finished = write.status in _FINISHED
+        finished = write.status in ENDED
         if not known.resident:
             known.resident = True
             self._change(instance_id, Op.WAKE, write)
         if write.successor is not None:
-            self._succeed(known, _consistent(write, finished))
+            self._succeed(known, consistent(write, finished))
         else:
             steady = write.status == known.status and not finished
-            self._change(instance_id, Op.STEP if steady else Op.MOVE, write if steady else _consistent(write, finished))
+            self._change(instance_id, Op.STEP if steady else Op.MOVE, write if steady else consistent(write, finished))
             if write.events:
                 self._change(instance_id, Op.CHRONICLE, write)
         self._restatus(known, write.status)
@@ -314,14 +281,15 @@ class Group:
             self._change(instance_id, Op.CHRONICLE, _Chunk(instance_id, following.execution_id, 0, following.body))
 
     def _send(self, write: CommitTurn) -> TurnCommitted:
-        """Begin a turn's children and deliver its messages; a child whose ID a live instance has becomes a message home."""
+        """Begin a turn's children and deliver its messages; a child whose ID a live instance has becomes a message
+        home."""
         woken: dict[str, tuple[str, bool]] = {}
         conflicts = []
         for at, child in enumerate(write.children):
             taken = self._known.get(child.instance_id)
             if taken is None:
                 self._create(child)
-            elif taken.status in _FINISHED:
+            elif taken.status in ENDED:
                 self._replace(taken, child)
             else:
                 conflicts.append(child.instance_id)
@@ -343,7 +311,7 @@ class Group:
         known = self._known.get(message.instance_id)
         if known is None:
             return Absent()
-        if known.status in _FINISHED:
+        if known.status in ENDED:
             return Finished(known.status)
         source = {
             "placement": known.placement,
@@ -360,9 +328,9 @@ class Group:
         known = self._known.get(write.instance_id)
         if known is None:
             return Absent()
-        if known.status in _FINISHED:
+        if known.status in ENDED:
             return Finished(known.status)
-        if known.status != "Pending" or known.turn != 0 or write.status not in _FINISHED:
+        if known.status != "Pending" or known.turn != 0 or write.status not in ENDED:
             return Stale()
         known.turn = 1
         self._change(write.instance_id, Op.END_UNSTARTED, write)
@@ -394,37 +362,3 @@ class Group:
             self._write_changes()
         row = self._session.one(HAS_MAIL, instance_id=instance_id)
         return row is not None and bool(row[0])
-
-
-def _consistent(write: CommitTurn, finished: bool) -> CommitTurn:
-    """A finished row has `completed_at` = `updated_at` and is due for nothing; a live one has no end. The indexes count on it."""
-    if not finished:
-        return (
-            write
-            if write.completed_at is None and write.expires is None
-            else replace(write, completed_at=None, expires=None)
-        )
-    end = write.updated_at if write.completed_at is None else write.completed_at
-    if write.updated_at == end and write.completed_at == end and write.next_due is None:
-        return write
-    return replace(write, updated_at=end, completed_at=end, next_due=None)
-
-
-def _concerned(write: Write) -> Iterable[str]:
-    """The IDs of all instances that this write may look at or change."""
-    if isinstance(write, CommitTurn):
-        if not (write.children or write.messages):
-            return (write.instance_id,)
-        return (
-            write.instance_id,
-            *(child.instance_id for child in write.children),
-            *(message.instance_id for message in write.child_conflicts),
-            *(message.instance_id for message in write.messages),
-        )
-    if isinstance(write, StartInstance):
-        return (write.new.instance_id, *((write.on_replaced.instance_id,) if write.on_replaced else ()))
-    if isinstance(write, PutMessage):
-        return (write.message.instance_id,)
-    if isinstance(write, FinishUnstarted):
-        return (write.instance_id, *((write.message.instance_id,) if write.message else ()))
-    return (write.instance_id,)

@@ -10,17 +10,18 @@ from durable_ray.actors.store.commits import commit
 from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.definitions import Deploying
+from durable_ray.actors.store.erasing import Erasing
+from durable_ray.actors.store.queries import Querying
+from durable_ray.actors.store.reads import Reading
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sqlite import SqliteDatabase
-from durable_ray.actors.store.reads import Reading
 from durable_ray.actors.store.upkeep import Keeping
-from durable_ray.actors.store.work import Finding
-from durable_ray.actors.store.queries import Querying
 from durable_ray.actors.store.versions import bring_up_to_date
+from durable_ray.actors.store.work import Finding
 from durable_ray.actors.store.writes import Write
 
 
-class SqlStore(Reading, Finding, Querying, Deploying, Keeping):
+class SqlStore(Reading, Finding, Querying, Deploying, Erasing, Keeping):
     """A `contract.Store` on any `Database`. Belongs to the process that opened it."""
 
     def __init__(self, database: Database) -> None:

@@ -1,7 +1,9 @@
-"""PostgreSQL: several nodes may write, so rows are locked where SQLite lets one writer in at a time, and connections break.
+"""PostgreSQL: several nodes may write, so rows are locked where SQLite lets one writer in at a time, and
+connections break.
 
-- A transaction that lost a race (deadlock, serialization, lock timeout) or its connection before COMMIT is run again: it
-  wrote nothing. One whose connection broke *during* COMMIT may have happened, and only the caller can find out.
+- A transaction that lost a race (deadlock, serialization, lock timeout) or its connection before COMMIT is run
+  again: it wrote nothing. One whose connection broke *during* COMMIT may have happened, and only the caller can
+  find out.
 - A restart of the server is waited for, for a while.
 - The hub's lock is a session's advisory lock: it lives as long as one connection, which is looked at on each heartbeat.
 - A process that hangs inside a transaction (a frozen machine) must not lock its successor out: its session is ended.

@@ -1,35 +1,32 @@
 """Queries over instances: which index reads them, pages that stay right while instances come and go, and counts.
 
-A page is a walk along an index in (created_at, instance_id) order that begins after the last row given out. So a page
-costs what it shows, wherever it begins, and rows that come, go or change meanwhile neither hide nor repeat others. Which
-index is walked is chosen here (`_Way`), because the choice needs what a planner does not know: the counters.
+A page is a walk along an index in (created_at, instance_id) order that begins after the last row given out. So a
+page costs what it shows, wherever it begins, and rows that come, go or change meanwhile neither hide nor repeat
+others. Which index is walked is chosen here (`_Way`), because the choice needs what a planner does not know: the
+counters.
 
 One statement for each shape of query; what was once compiled is kept.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, select, tuple_, union_all
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import NULLTYPE
 
-from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import InstanceQuery, Page
 from durable_ray.actors.store.rowing import read_rows
 from durable_ray.actors.store.schema import counters, instances, tags
 from durable_ray.actors.store.sql import Session, Statement, among, number, text
+from durable_ray.actors.store.tokens import make_token, read_token
 
 _i = instances.c
 
@@ -65,7 +62,7 @@ class _Shape:
     counting: bool
 
 
-class _aside(ColumnElement[Any]):  # noqa: N801 - reads as an operator
+class _aside(ColumnElement[Any]):
     """A column that SQLite is to look at only after it has found the row by another index."""
 
     inherit_cache = False
@@ -100,14 +97,14 @@ class Querying:
             raise ValueError(f"a page has at least one instance, not {limit}")
         params = _params(query) | {"limit": limit + 1}
         if token is not None:
-            params["last_at"], params["last_id"] = _read_token(token, query)
+            params["last_at"], params["last_id"] = read_token(token, query)
         with self._database.read() as session:
             shape = _shape(session, query, params, continued=token is not None, counting=False)
             found = session.all(_statement(shape), **_bound(session, params))
             rows = read_rows(session, [row[1] for row in found[:limit]])
         page = tuple(rows[row[1]] for row in found[:limit])
         more = len(found) > limit
-        return Page(page, _make_token(page[-1].created_at, page[-1].instance_id, query) if more else None)
+        return Page(page, make_token(page[-1].created_at, page[-1].instance_id, query) if more else None)
 
     def count(self, query: InstanceQuery) -> int:
         """How many instances match."""
@@ -317,7 +314,9 @@ def _range(column: ColumnElement[Any], shape: _Shape, name: str) -> list[ColumnE
     return conditions
 
 
-#: Find a row beyond the first few on a way that has to sort; none means that the way is short.
+#: Find a row beyond the first few on a way that has to sort; none means that the way is short. Of updates only the
+#: finished count: where few of them match, walking in order of creation would meet mostly others, and all the live
+#: ones as well.
 _a_row: ColumnElement[int] = literal_column("1")
 _beyond: ColumnElement[int] = literal_column(str(_FEW))
 _PROBES = {
@@ -331,36 +330,8 @@ _PROBES = {
     _Way.UPDATED: Statement(
         select(_a_row)
         .select_from(instances)
-        .where(or_(_i.completed_at.is_(None), _i.completed_at >= number("updated_from")))
+        .where(_i.completed_at >= number("updated_from"))
         .limit(_a_row)
         .offset(_beyond)
     ),
 }
-
-
-# --- tokens ---------------------------------------------------------------------------------------------------
-
-
-def _fingerprint(query: InstanceQuery) -> str:
-    said = asdict(query) | {"statuses": sorted(set(query.statuses)), "names": sorted(set(query.names))}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _make_token(created_at: int, instance_id: str, query: InstanceQuery) -> str:
-    said = json.dumps([created_at, instance_id, _fingerprint(query)], separators=(",", ":"))
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
-
-
-def _read_token(token: str, query: InstanceQuery) -> tuple[int, str]:
-    try:
-        said = json.loads(base64.urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
-        created_at, instance_id, fingerprint = said
-        if type(created_at) is not int or type(instance_id) is not str or abs(created_at) >= 1 << 63:
-            raise ValueError("not what a token says")
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise InvalidToken("this is no continuation token; leave it out to begin with the first page") from error
-    if fingerprint != _fingerprint(query):
-        raise InvalidToken(
-            "this continuation token belongs to another query; repeat the query it came from, or begin anew"
-        )
-    return created_at, instance_id

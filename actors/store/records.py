@@ -8,7 +8,8 @@ from typing import Literal
 
 from durable_ray.orchestrations.events import ParentAddress, Payload
 
-#: The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` are accepted in filters, never stored.
+#: The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` are accepted in filters, never
+#: stored.
 Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
 LIVE: tuple[Status, ...] = ("Pending", "Running", "Suspended")
 FINISHED: tuple[Status, ...] = ("Completed", "Failed", "Terminated")
@@ -37,7 +38,8 @@ class NewInstance:
     priority: int = 0
     #: Hash of the runtime environment its host runs with ("" for none); see `environments`.
     environment: str = ""
-    #: JSON object of per-instance settings (idle_timeout, retain_for, max_recoveries, resources of a dedicated actor …).
+    #: JSON object of per-instance settings (idle_timeout, retain_for, max_recoveries, resources of a dedicated
+    #: actor …).
     settings: str = "{}"
 
 

@@ -4,19 +4,21 @@ The row of an instance changes with every turn, so an index is paid for in every
 (and in PostgreSQL any such change costs an entry in *all* indexes, because the row can then not be updated in place).
 Hence the rule of this file: **a turn that only goes on touches no index.** It follows that
 
-- there is no index on `updated_at`, which every turn changes, nor on `outstanding`. A finished row's `updated_at` is its
-  `completed_at`, which has an index and is written once; the live rows are found as those without `completed_at`. So
-  a query by update time reads the finished ones in its range and the live ones: never the finished ones outside it;
+- there is no index on `updated_at`, which every turn changes, nor on `outstanding`. A finished row's `updated_at`
+  is its `completed_at`, which has an index and is written once; the live rows are found as those without
+  `completed_at`. So a query by update time reads the finished ones in its range and the live ones: never the
+  finished ones outside it;
 - partial indexes say "live" as `completed_at IS NULL`, not as a list of statuses: Pending, Running, Suspended and back
   leave them alone;
 - a finished instance has no `next_due`, so the due indexes hold exactly what may come due;
 - `resident` is written only when it changes.
 
-A change of status (three in a usual life) moves one entry of `ix_instances_status`; for a dedicated instance that leaves
-Pending also one of `ix_instances_admission`.
+A change of status (three in a usual life) moves one entry of `ix_instances_status`; for a dedicated instance that
+leaves Pending also one of `ix_instances_admission`.
 
-A long input lives in a table of its own: SQLite writes a changed row anew, and a turn must not write 100 KB of input.
-Times are integers (µs since the epoch). Text compares by code point in every database, so that prefixes and pages agree.
+A long input lives in a table of its own: SQLite writes a changed row anew, and a turn must not write 100 KB of
+input. Times are integers (µs since the epoch). Text compares by code point in every database, so that prefixes and
+pages agree.
 """
 
 from __future__ import annotations
@@ -151,8 +153,9 @@ inputs = Table(
     "inputs", metadata, Column("instance_id", _text, primary_key=True), Column("body", _text, nullable=False)
 )
 
-#: One row a turn. A plain table, which SQLite fills in the order of commits: the chunks of a group share a few pages, where
-#: ordering them by instance would rewrite a page for each (measured: a quarter of the cost of a group of 100).
+#: One row a turn. A plain table, which SQLite fills in the order of commits: the chunks of a group share a few
+#: pages, where ordering them by instance would rewrite a page for each (measured: a quarter of the cost of a group
+#: of 100).
 history = Table(
     "history",
     metadata,
@@ -163,8 +166,8 @@ history = Table(
     PrimaryKeyConstraint("instance_id", "execution_id", "first_event"),
 )
 
-#: `row` is never given twice, even after the newest row was consumed. Placement and host are those of the receiver, and stay
-#: right: they change only with a new execution after a terminal status, which empties the inbox.
+#: `row` is never given twice, even after the newest row was consumed. Placement and host are those of the receiver,
+#: and stay right: they change only with a new execution after a terminal status, which empties the inbox.
 inbox = Table(
     "inbox",
     metadata,

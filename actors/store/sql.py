@@ -1,7 +1,8 @@
 """Statements written once in SQLAlchemy Core, compiled once per database, run on the driver itself.
 
-A commit runs half a dozen statements hundreds of times a second; going through an SQLAlchemy connection costs more than
-the statements do. So Core is used for what it is best at (one text for each dialect) and the driver's cursor for the rest.
+A commit runs half a dozen statements hundreds of times a second; going through an SQLAlchemy connection costs more
+than the statements do. So Core is used for what it is best at (one text for each dialect) and the driver's cursor
+for the rest.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Session:
         return json.dumps(list(values)) if self._lists_are_json else list(values)
 
 
-class among(ColumnElement[Any]):  # noqa: N801 - reads as an operator
+class among(ColumnElement[Any]):
     """`column IN (values)` as one text for any number of values; `name` is the parameter. See `Session.list`."""
 
     inherit_cache = False

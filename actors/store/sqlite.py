@@ -1,7 +1,7 @@
 """SQLite: one file, WAL, an fsync for every commit, writers in turn, readers never in the way.
 
-Every process that writes opens the file itself. A database object has one connection to write with and a few to read with.
-`:memory:` is one connection for everything, behind a lock: for tests, and for hubs that may be lost.
+Every process that writes opens the file itself. A database object has one connection to write with and a few to
+read with. `:memory:` is one connection for everything, behind a lock: for tests, and for hubs that may be lost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, NullPool, create_engine, event
-from sqlalchemy.dialects import sqlite as core_sqlite
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.sql.selectable import FromClause
 
 from durable_ray.actors.store.contract import CommitUnknown, StoreError
@@ -43,13 +42,14 @@ _UNHOLDABLE = (UnicodeEncodeError, OverflowError)
 
 
 class _Compiler(SQLiteCompiler):
-    """Core's SQLite, with hints: without statistics SQLite prefers an equality to a partial index in the right order."""
+    """Core's SQLite, with hints: without statistics SQLite prefers an equality to a partial index in the right
+    order."""
 
     def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
         return text
 
 
-class SqliteDialect(core_sqlite.dialect):
+class SqliteDialect(SQLiteDialect):
     """The dialect in which the store's statements are compiled for SQLite."""
 
     statement_compiler = _Compiler
@@ -197,7 +197,8 @@ class SqliteDatabase:
                 return StoreError(f"the disk of {self._path} is full; nothing was written. Free some space")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return StoreError(
-                    f"{self._path} is locked by another program for over {_TRIES * _BUSY_MS // 1000} s; nothing was written"
+                    f"{self._path} is locked by another program for over {_TRIES * _BUSY_MS // 1000} s; "
+                    "nothing was written"
                 )
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                 return StoreError(f"{self._path} is not a sound SQLite database ({error}); restore it from a backup")

@@ -3,8 +3,8 @@
 - Before 3.51.3 (3.50.7, 3.44.6) SQLite could lose committed pages when a WAL was reset under concurrent connections
   (its release notes call it the WAL-reset bug), so an older library is refused.
 - WAL needs shared memory between all processes, which network filesystems do not give.
-- `<file>.writers`: SQLite lets competing writers poll, and under load one of them gets nearly all turns. The kernel queues
-  those who wait for a file lock, so writers take this lock first.
+- `<file>.writers`: SQLite lets competing writers poll, and under load one of them gets nearly all turns. The kernel
+  queues those who wait for a file lock, so writers take this lock first.
 - `<file>.hub`: held by the process that owns the hub for as long as it lives; the kernel drops it with the process.
 """
 
@@ -46,7 +46,8 @@ def sound(version: tuple[int, ...]) -> bool:
 
 
 def driver() -> types.ModuleType:
-    """The SQLite driver to use: pysqlite3 (bundles its own SQLite) if installed, else Python's own if its SQLite is sound.
+    """The SQLite driver to use: pysqlite3 (bundles its own SQLite) if installed, else Python's own if its SQLite is
+    sound.
 
     Raises StoreUnusable, saying what to install.
     """
@@ -68,7 +69,8 @@ def driver() -> types.ModuleType:
 def network_filesystem(path: Path, mounts: str) -> str | None:
     """The type of the network filesystem that holds `path`, or None. `mounts` is the text of /proc/self/mountinfo.
 
-    Only true network filesystems are named: overlay, 9p and virtiofs are what containers and virtual machines see of a local disk.
+    Only true network filesystems are named: overlay, 9p and virtiofs are what containers and virtual machines see
+    of a local disk.
     """
     best, kind = -1, ""
     for line in mounts.splitlines():
@@ -84,7 +86,8 @@ def network_filesystem(path: Path, mounts: str) -> str | None:
 
 
 def prepare(path: Path, create: bool) -> None:
-    """Make sure that a database may live at `path`: parent directory, rights (only its owner's), no network filesystem."""
+    """Make sure that a database may live at `path`: parent directory, rights (only its owner's), no network
+    filesystem."""
     if not path.exists() and not create:
         raise StoreUnusable(f"there is no store at {path}; start a hub on it first, or check the path")
     if not path.parent.exists():
@@ -105,7 +108,8 @@ def prepare(path: Path, create: bool) -> None:
 
 
 class FileLock:
-    """An exclusive lock between processes that the kernel gives to those who wait in turn and takes from those who die."""
+    """An exclusive lock between processes that the kernel gives to those who wait in turn and takes from those who
+    die."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

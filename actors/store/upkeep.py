@@ -172,7 +172,8 @@ class Keeping:
             raise Fenced("the hub was booted by another cluster; this process must exit")
 
     def acquire_lease(self, host: str, boot_epoch: int | None = None) -> Fence:
-        """Become the owner of `host`. With `boot_epoch`, only in that boot: a host of a cluster that was replaced is Fenced."""
+        """Become the owner of `host`. With `boot_epoch`, only in that boot: a host of a cluster that was replaced
+        is Fenced."""
 
         def body(session: Session) -> Fence:
             boot = session.one(_BOOT)

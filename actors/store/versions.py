@@ -73,7 +73,8 @@ def _create(session: Session, dialect: Dialect) -> str:
     for element in (_version, *metadata.sorted_tables):
         if session.one(_EXISTS[dialect.name], name=element.name) is not None:
             raise StoreUnusable(
-                f"this database has a table {element.name!r} that is not durable_ray's; use a database (or schema) of its own"
+                f"this database has a table {element.name!r} that is not durable_ray's; "
+                "use a database (or schema) of its own"
             )
         session.plain(str(CreateTable(element).compile(dialect=dialect)))
         for index in sorted(element.indexes, key=lambda index: str(index.name)):
@@ -94,7 +95,8 @@ def _upgrade(database: Database, found: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found not in known:
         raise StoreUnusable(
-            f"this store has schema {found}, this release knows up to {REVISION}; upgrade durable_ray, or use another store"
+            f"this store has schema {found}, this release knows up to {REVISION}; "
+            "upgrade durable_ray, or use another store"
         )
 
     def run(connection: Any) -> None:

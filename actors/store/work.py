@@ -67,7 +67,7 @@ _PENDING_HOSTS = Statement(
     .distinct()
 )
 
-#: In order of admission; of the unstarted an index gives the first ones, the others are few because they are woken first.
+#: In order of admission: of the unstarted an index gives the first ones; the others are few, for they are soon woken.
 _UNSTARTED = Statement(
     select(_i.instance_id, _i.priority, _i.created_at)
     .where(_dedicated, _i.status == literal_column("'Pending'"), _i.resident.is_(False), _due)

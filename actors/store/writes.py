@@ -1,7 +1,7 @@
 """The writes that may share a transaction, and what becomes of each: the vocabulary of a group commit.
 
-Each write is conditional and isolated: one that finds the world changed is left out with an answer that says so, and its
-neighbours in the same transaction are committed. Only a failed fence refuses them all.
+Each write is conditional and isolated: one that finds the world changed is left out with an answer that says so,
+and its neighbours in the same transaction are committed. Only a failed fence refuses them all.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ class StartInstance:
     """Begin an instance, atomically: of N racing starts of one ID exactly one is `Started`.
 
     A finished instance of the same ID is replaced (its history, inbox and tags go) unless `if_exists` is
-    "reject_finished". "terminate_existing" replaces a live one too: its old execution ends as terminated and whoever holds
-    it in memory finds its next commit stale. If that one has a parent, the parent is told by `on_replaced`, which the
-    caller encoded from the row it read; if that row was of another execution than `replaces` the answer is `Stale`: read again.
+    "reject_finished". "terminate_existing" replaces a live one too: its old execution ends as terminated and
+    whoever holds it in memory finds its next commit stale. If that one has a parent, the parent is told by
+    `on_replaced`, which the caller encoded from the row it read; if that row was of another execution than
+    `replaces` the answer is `Stale`: read again.
     """
 
     new: NewInstance
@@ -64,7 +65,8 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """The execution that follows by continue-as-new: new ID, new input, its own first history chunk; old history goes."""
+    """The execution that follows by continue-as-new: new ID, new input, its own first history chunk; old history
+    goes."""
 
     execution_id: str
     generation: int
@@ -90,7 +92,8 @@ class CommitTurn:
     old_status: Status
     status: Status
     updated_at: int
-    #: Encoded events of this turn ("" for none) and how many; `first_event` is the index of the first in the execution's history.
+    #: Encoded events of this turn ("" for none) and how many; `first_event` is the index of the first in the
+    #: execution's history.
     body: str
     first_event: int
     events: int
@@ -117,7 +120,8 @@ class CommitTurn:
 
 @dataclass(frozen=True, slots=True)
 class TurnCommitted:
-    """The turn is durable. `conflicts`: IDs of children that could not begin. `woken`: hosts of the targets of children and messages.
+    """The turn is durable. `conflicts`: IDs of children that could not begin. `woken`: hosts of the targets of
+    children and messages.
 
     `woken` maps instance ID -> (host, resident) for each child begun and each message delivered: who to nudge.
     """
@@ -164,7 +168,8 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class FinishUnstarted:
-    """End an instance that never had a turn (status Pending, turn 0), without any process. Tells its parent by `message`."""
+    """End an instance that never had a turn (status Pending, turn 0), without any process. Tells its parent by
+    `message`."""
 
     instance_id: str
     status: Status
@@ -196,14 +201,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The request was carried out before (its receipt is in the store); nothing was written, the outcome is what was recorded."""
+    """The request was carried out before (its receipt is in the store); nothing was written, the outcome is what
+    was recorded."""
 
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The database cannot hold this write (a lone surrogate, a NUL character, a number beyond 64 bits); the others were made."""
+    """The database cannot hold this write (a lone surrogate, a NUL character, a number beyond 64 bits); the others
+    were made."""
 
     reason: str
 

@@ -1,0 +1,80 @@
+"""What a group knows of the instances it concerns: which they are, and what decisions need of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from durable_ray.actors.store.records import FINISHED
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, PutMessage, StartInstance, Write
+
+ENDED = frozenset(FINISHED)
+
+
+class Known:
+    """What decisions need of an instance, as of this point of the group."""
+
+    __slots__ = ("execution_id", "host", "instance_id", "name", "parent_id", "placement", "resident", "status", "turn")
+
+    def __init__(
+        self,
+        instance_id: str,
+        execution_id: str,
+        name: str,
+        placement: Any,
+        host: str,
+        resident: bool,
+        status: Any,
+        turn: int,
+        parent_id: str | None,
+    ) -> None:
+        self.instance_id = instance_id
+        self.execution_id = execution_id
+        self.name = name
+        self.placement = placement
+        self.host = host
+        self.resident = bool(resident)
+        self.status = status
+        self.turn = turn
+        self.parent_id = parent_id
+
+    @property
+    def shard(self) -> str:
+        """Whose counters count this instance."""
+        return self.host if self.placement == "shared" else ""
+
+
+def consistent(write: CommitTurn, finished: bool) -> CommitTurn:
+    """A finished row has `completed_at` = `updated_at` and is due for nothing; a live one has no end. The indexes
+    count on it."""
+    if not finished:
+        return (
+            write
+            if write.completed_at is None and write.expires is None
+            else replace(write, completed_at=None, expires=None)
+        )
+    end = write.updated_at if write.completed_at is None else write.completed_at
+    if write.updated_at == end and write.completed_at == end and write.next_due is None:
+        return write
+    return replace(write, updated_at=end, completed_at=end, next_due=None)
+
+
+def concerned(write: Write) -> Iterable[str]:
+    """The IDs of all instances that this write may look at or change."""
+    if isinstance(write, CommitTurn):
+        if not (write.children or write.messages):
+            return (write.instance_id,)
+        return (
+            write.instance_id,
+            *(child.instance_id for child in write.children),
+            *(message.instance_id for message in write.child_conflicts),
+            *(message.instance_id for message in write.messages),
+        )
+    if isinstance(write, StartInstance):
+        return (write.new.instance_id, *((write.on_replaced.instance_id,) if write.on_replaced else ()))
+    if isinstance(write, PutMessage):
+        return (write.message.instance_id,)
+    if isinstance(write, FinishUnstarted):
+        return (write.instance_id, *((write.message.instance_id,) if write.message else ()))
+    return (write.instance_id,)

@@ -1,0 +1,73 @@
+"""Many at once: ten thousand shared instances in two processes, hundreds of dedicated ones in eight."""
+
+from __future__ import annotations
+
+import threading
+
+import psutil
+import pytest
+import ray
+
+import durable_ray as dr
+from durable_ray.actors.handles import named_in
+from tests.ray.orchestrators import child_job, parent_job, wait_for_go
+from tests.ray_cluster import eventually, pid_of
+
+pytestmark = pytest.mark.ray
+
+MANY = 10_000
+MIB = 1024 * 1024
+
+
+def test_ten_thousand_instances_in_flight_need_no_process_each(fresh_ray_client: dr.Client) -> None:
+    client = fresh_ray_client
+    client.start_new(wait_for_go).wait_for_start(30)
+    process = psutil.Process(pid_of(client, "partition-0"))
+    before, processes = process.memory_info().rss, _ray_processes()
+    handles = client.start_many(wait_for_go, [None] * MANY)
+    eventually(lambda: client.get_status(handles[-1].instance_id).runtime_status == "Running", "the last one runs")
+    grown = process.memory_info().rss - before
+    assert _ray_processes() <= processes + 1
+    assert grown < 200 * MIB, f"{grown / MANY / 1024:.1f} KiB an instance"
+    for handle in handles[:200]:
+        handle.raise_event("Go", handle.instance_id)
+    assert client.wait_many(handles[:200], 60) == [handle.instance_id for handle in handles[:200]]
+
+
+def _ray_processes() -> int:
+    return sum("ray::" in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"]))
+
+
+@pytest.mark.timeout(240)
+def test_never_more_dedicated_actors_than_admitted(fresh_ray_client: dr.Client) -> None:
+    _admitted_all(fresh_ray_client, parents=12, jobs=16)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_three_hundred_dedicated_instances_eight_at_a_time(fresh_ray_client: dr.Client) -> None:
+    _admitted_all(fresh_ray_client, parents=100, jobs=100)
+
+
+def _admitted_all(client: dr.Client, parents: int, jobs: int) -> None:
+    """`parents` wait for a dedicated child each: they make way for their children, or nobody would get anywhere."""
+    most = 0
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(0.05):
+            most = max(most, len(named_in(client.hub)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        handles = [client.start_new(parent_job, n, instance_id=f"parent-{n}") for n in range(parents)]
+        handles += [client.start_new(child_job, n, instance_id=f"job-{n}") for n in range(jobs)]
+        results = client.wait_many(handles, 1500)
+    finally:
+        done.set()
+        watcher.join()
+    assert results == [*(n + 1 for n in range(parents)), *range(jobs)]
+    assert 1 <= most <= 8, f"{most} dedicated actors were alive at once"
+    assert ray.is_initialized()
