@@ -1,0 +1,65 @@
+"""Whose code ran is known after the process is gone: it was killed, or the watchdog ended it because a turn never did."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from durable_ray.actors.marker import FileMarker
+from tests.sources import ROOT
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from durable_ray.actors.marker import FileMarker
+marker = FileMarker(Path(sys.argv[1]))
+marker.set("before")
+marker.clear()
+marker.set("whose-ünit")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+HANGS = """
+import sys
+from pathlib import Path
+from durable_ray.actors.marker import FileMarker
+from durable_ray.actors.watchdog import Watchdog
+watchdog = Watchdog(FileMarker(Path(sys.argv[1])), 0.2)
+watchdog.set("quick")
+watchdog.clear()
+watchdog.set("endless")
+while True:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "blamed"), [(DIES, -signal.SIGKILL, "whose-ünit"), (HANGS, 70, "endless")], ids=["dies", "hangs"]
+)
+def test_a_note_outlives_its_process(script: str, code: int, blamed: str, tmp_path: Path) -> None:
+    path = tmp_path / "marker"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr.decode()
+    successor = FileMarker(path)
+    assert successor.take() == blamed
+    assert successor.take() is None, "it is forgotten by being read"
+
+
+def test_a_turn_that_ended_leaves_no_note(tmp_path: Path) -> None:
+    marker = FileMarker(tmp_path / "marker")
+    marker.set("a")
+    marker.clear()
+    assert FileMarker(tmp_path / "marker").take() is None
+
+
+def test_a_name_of_any_length_fits(tmp_path: Path) -> None:
+    marker = FileMarker(tmp_path / "marker")
+    marker.set("x" * 10_000)
+    assert set(FileMarker(tmp_path / "marker").take() or "") == {"x"}
