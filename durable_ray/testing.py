@@ -144,6 +144,10 @@ class TestHub:
             raise RuntimeError("this hub runs on real time")
         self._on_loop(self._advance(virtual, virtual.now() + by // timedelta(microseconds=1))).result(60)
 
+    def settle(self) -> None:
+        """Wait until all that is under way has come to rest. Time does not pass by it."""
+        self._on_loop(self._settle()).result(60)
+
     def crash(self) -> None:
         """End all hosts as a power cut would: what was not committed is gone. They come back when they are needed."""
         for name in tuple(self.hub.desks):

@@ -193,7 +193,7 @@ class Starting(ClientCore[H]):
                 chosen or uuid.uuid4().hex,
                 uuid.uuid4().hex,
                 chosen is not None,
-                PYTHON_PAYLOADS.encode(value),
+                None if value is None else PYTHON_PAYLOADS.encode(value),
                 manner.version or own_version,
                 at,
                 delay,
