@@ -1,4 +1,4 @@
-"""Whose code ran is known after the process is gone: it was killed, or the watchdog ended it because a turn never did."""
+"""Whose code ran is known after its process is gone: killed, or ended by the watchdog because a turn never did."""
 
 from __future__ import annotations
 
