@@ -1,4 +1,7 @@
-"""Stopping a hub's processes on a cluster that goes on. Nothing is lost: the store has it, and the next boot revives it."""
+"""What hubs run on the cluster that this process has joined, and stopping one while the cluster goes on.
+
+Nothing is lost by it: the store has everything, and the next boot revives it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,16 @@ from durable_ray.actors.handles import REGISTRY, named_in, system_namespace
 
 #: Seconds an actor is given to end by itself; one with a long poll under way hangs on for as long as that lasts.
 _GRACE = 3.0
+
+
+def cluster_address() -> str:
+    """Where the cluster of this process is."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def leave() -> None:
+    """Leave the cluster."""
+    ray.shutdown()
 
 
 def is_running(hub: str) -> bool:

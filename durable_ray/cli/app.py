@@ -1,0 +1,65 @@
+"""The commands under one name, and the way to the hub that settings choose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from durable_ray.cli.commands import doctor, listing, looking, running, sending, starting
+from durable_ray.cli.opening import open_hub
+from durable_ray.cli.session import before_commands, command
+
+app = typer.Typer(
+    name="durable-ray",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 conflict, 5 unavailable, "
+    "6 the awaited instance failed, 7 timeout, 8 key refused.",
+)
+
+_PANELS: dict[str, dict[str, Any]] = {
+    "The hub": {
+        "up": running.up,
+        "down": running.down,
+        "serve": running.serve,
+        "deploy": running.deploy,
+        "definitions": listing.definitions,
+        "doctor": doctor.doctor,
+    },
+    "Instances": {
+        "start": starting.start,
+        "status": looking.status,
+        "list": listing.list_,
+        "count": listing.count,
+        "history": looking.history,
+        "watch": looking.watch,
+        "wait": looking.wait,
+    },
+    "Telling them": {
+        "raise-event": sending.raise_event,
+        "terminate": sending.terminate,
+        "suspend": sending.suspend,
+        "resume": sending.resume,
+        "rewind": sending.rewind,
+        "restart": sending.restart,
+        "purge": sending.purge,
+    },
+}
+
+
+def _root() -> None:
+    """Durable orchestrations on Ray: start them, look at them, tell them, mend them."""
+
+
+app.callback()(before_commands(_root, open_hub))
+for _panel, _commands in _PANELS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(command(_function))
+
+
+def main() -> None:
+    """The entry point of `durable-ray` and of `python -m durable_ray`."""
+    app(prog_name="durable-ray")

@@ -1,0 +1,71 @@
+"""`doctor`: what is there, what is missing, what is stuck, and what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from durable_ray.cli.commands.filters import matching
+from durable_ray.cli.exits import Exit, one_line, problem_of
+from durable_ray.cli.health import Finding, hub_findings, stuck
+from durable_ray.cli.hub import Filter
+from durable_ray.cli.inputs import now
+from durable_ray.cli.output import print_json
+from durable_ray.cli.session import Session
+
+_MARKS = {"ok": Text("✓", "green"), "warning": Text("!", "yellow"), "problem": Text("✗", "red")}
+
+
+def doctor(
+    session: Session,
+    most: Annotated[int, typer.Option("--most", min=1, help="Look at so many unfinished instances.")] = 10_000,
+) -> None:
+    """Look at this machine, Ray, the hub, its store and its instances. Exit code 1: something needs mending.
+
+    Changes nothing, starts nothing.
+    """
+    found: list[Finding] = []
+    for finding in _findings(session, most):
+        found.append(finding)
+        if not session.json:
+            _print(session, finding)
+    if session.json:
+        print_json([asdict(finding) for finding in found])
+    if any(finding.level == "problem" for finding in found):
+        raise typer.Exit(Exit.FAILURE)
+
+
+def _findings(session: Session, most: int) -> Iterator[Finding]:
+    if session.settings.url is None:
+        from durable_ray.cli import health_ray
+
+        yield from health_ray.machine(session.settings)
+        yield from health_ray.store(session.settings.store, session.settings.hub)
+        for finding in health_ray.cluster(session.settings):
+            yield finding
+            if finding.level == "problem":
+                return
+    try:
+        hub = session.hub
+        told = ", ".join(f"{name} {value}" for name, value in hub.where.items())
+        yield from [Finding("ok", "hub", told), *hub_findings(hub)]
+    except Exception as error:
+        if session.debug:
+            raise
+        problem = problem_of(error)
+        yield Finding("problem", "hub", str(problem), problem.hint)
+        return
+    live = Filter(statuses=("Pending", "Running", "Suspended"))
+    yield from stuck(islice(matching(hub, live), most), now())
+
+
+def _print(session: Session, finding: Finding) -> None:
+    line = Text.assemble(_MARKS[finding.level], " ", (f"{finding.subject}: ", "bold"), one_line(finding.told))
+    session.out.print(line, soft_wrap=True)
+    if finding.remedy:
+        session.out.print(Text.assemble("  → ", finding.remedy), style="yellow", soft_wrap=True)

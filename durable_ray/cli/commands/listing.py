@@ -1,0 +1,107 @@
+"""Commands that look at many: instances, their numbers, what is deployed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from durable_ray.cli.commands.filters import (
+    AfterOption,
+    BeforeOption,
+    NameOption,
+    ParentOption,
+    PrefixOption,
+    StatusOption,
+    TagOption,
+    make_filter,
+    matching,
+)
+from durable_ray.cli.hub import Filter
+from durable_ray.cli.output import as_json, counts_json, counts_table, instances_table, plain, print_json
+from durable_ray.cli.session import Session
+
+
+def list_(
+    session: Session,
+    status: StatusOption = None,
+    name: NameOption = None,
+    prefix: PrefixOption = "",
+    created_after: AfterOption = None,
+    created_before: BeforeOption = None,
+    tag: TagOption = None,
+    parent: ParentOption = None,
+    newest: Annotated[bool, typer.Option("--newest", help="Newest first.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="At most so many.")] = 100,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="All that match, however many.")] = False,
+    only_ids: Annotated[
+        bool, typer.Option("--ids", "-q", help="IDs only, one a line: to pipe into other commands.")
+    ] = False,
+) -> None:
+    """List instances, oldest first unless told otherwise.
+
+    Example: durable-ray list --status Failed --created-after 1d --ids | durable-ray rewind -
+    """
+    wanted = make_filter(status, name, prefix, created_after, created_before, tag, parent, descending=newest)
+    found = matching(session.hub, wanted, None if everything else limit + 1)
+    shown = list(found if everything else islice(found, limit))
+    if only_ids:
+        for one in shown:
+            print(one.instance_id)
+    elif session.json:
+        print_json([as_json(one) for one in shown])
+    elif shown:
+        session.out.print(instances_table(shown, session.out.width))
+    else:
+        session.note("no instances" + (" match" if wanted != Filter() else ""))
+    if not everything and next(found, None) is not None:
+        session.err.print(f"there are more than {limit}; --all shows them, --limit more of them", style="dim")
+
+
+def count(
+    session: Session,
+    status: StatusOption = None,
+    name: NameOption = None,
+    prefix: PrefixOption = "",
+    created_after: AfterOption = None,
+    created_before: BeforeOption = None,
+    tag: TagOption = None,
+    parent: ParentOption = None,
+) -> None:
+    """Count instances: those that match, or without a filter all, by orchestrator and status."""
+    wanted = make_filter(status, name, prefix, created_after, created_before, tag, parent)
+    if wanted != Filter():
+        number = session.hub.count(wanted)
+        if session.json:
+            print_json({"count": number})
+        else:
+            print(number)
+        return
+    counts = session.hub.counts()
+    if session.json:
+        print_json(counts_json(counts))
+    elif any(counts.values()):
+        session.out.print(counts_table(counts))
+    else:
+        session.note("no instances")
+
+
+def definitions(session: Session) -> None:
+    """List what is deployed: the orchestrators and activities that the hub knows."""
+    found = sorted(session.hub.definitions(), key=lambda one: (one.kind != "orchestrator", one.name, one.version))
+    if session.json:
+        print_json([asdict(one) for one in found])
+        return
+    if not found:
+        session.note("nothing is deployed; durable-ray deploy FILE")
+        return
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for column in ("kind", "name", "version", "code", "how"):
+        made.add_column(column, overflow="fold", no_wrap=column != "name")
+    for one in found:
+        made.add_row(one.kind, plain(one.name), plain(one.version), one.code_id[:12], one.how)
+    session.out.print(made)

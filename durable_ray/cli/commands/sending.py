@@ -1,0 +1,217 @@
+"""Commands that tell instances something.
+
+Most take many IDs; what fails for one is said, and the others are told all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.cli.commands.filters import (
+    AfterOption,
+    BeforeOption,
+    NameOption,
+    PrefixOption,
+    StatusOption,
+    TagOption,
+    make_filter,
+)
+from durable_ray.cli.exits import Exit, Problem, problem_of, usage
+from durable_ray.cli.hub import FINISHED, Filter, Verb
+from durable_ray.cli.inputs import ids, json_value
+from durable_ray.cli.output import print_json
+from durable_ray.cli.progress import bar
+from durable_ray.cli.session import Session, report
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The instance's ID.", show_default=False)]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="IDs; - for those piped in.", show_default=False)]
+Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why; it is kept in the history.")]
+
+_ERRORS_SHOWN = 10
+
+
+def raise_event(
+    session: Session,
+    instance_id: Id,
+    event: Annotated[str, typer.Argument(help="The event's name.", show_default=False)],
+    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="JSON, @file or -.", show_default=False)] = None,
+) -> None:
+    """Send an event to an instance. It waits there until it is asked for.
+
+    Example: durable-ray raise-event order-17 Approval true
+    """
+    session.hub.raise_event(instance_id, event, json_value(data))
+    _done(session, "raised", [instance_id])
+
+
+def terminate(
+    session: Session,
+    instance_ids: Ids,
+    reason: Reason = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Their sub-orchestrations too.")] = False,
+) -> None:
+    """End instances: at their next await, or at once if they wait. The reason becomes their output."""
+    _tell(session, "terminate", instance_ids, reason, "terminated", recursive=recursive)
+
+
+def suspend(session: Session, instance_ids: Ids, reason: Reason = None) -> None:
+    """Pause instances: results and events are kept, their code takes no step."""
+    _tell(session, "suspend", instance_ids, reason, "suspended")
+
+
+def resume(session: Session, instance_ids: Ids, reason: Reason = None) -> None:
+    """Let suspended instances go on."""
+    _tell(session, "resume", instance_ids, reason, "resumed")
+
+
+def rewind(session: Session, instance_ids: Ids, reason: Reason = None) -> None:
+    """Let failed instances try again what failed; what succeeded is kept."""
+    _tell(session, "rewind", instance_ids, reason, "rewound")
+
+
+def restart(
+    session: Session,
+    instance_ids: Ids,
+    same_id: Annotated[
+        bool, typer.Option("--same-id", help="In place of the old one, instead of under a new ID.")
+    ] = False,
+) -> None:
+    """Start instances again from the beginning, with their first input. Prints the IDs."""
+    started: list[str] = []
+    failed = _each(
+        session, "restarting", instance_ids, lambda one: started.append(session.hub.restart(one, new_id=not same_id))
+    )
+    if session.json:
+        print_json({"instance_ids": started})
+    else:
+        for one in started:
+            print(one)
+    _finish(failed)
+
+
+def purge(
+    session: Session,
+    instance_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="IDs; - for those piped in; or a filter.", show_default=False),
+    ] = None,
+    status: StatusOption = None,
+    name: NameOption = None,
+    prefix: PrefixOption = "",
+    created_after: AfterOption = None,
+    created_before: BeforeOption = None,
+    tag: TagOption = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Their sub-orchestrations too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete finished instances with their history: those named, or all that match a filter.
+
+    Example: durable-ray purge --status Completed --created-before 30d --yes
+    """
+    wanted = make_filter(status, name, prefix, created_after, created_before, tag)
+    if bool(instance_ids) == (wanted != Filter()):
+        raise usage(
+            "say which: either IDs or a filter", "durable-ray purge --status Completed purges all that completed"
+        )
+    if instance_ids:
+        deleted = _purge_named(session, list(ids(instance_ids)), recursive)
+    else:
+        deleted = _purge_matching(session, wanted, recursive, yes)
+    if session.json:
+        print_json({"deleted": deleted})
+    else:
+        print(f"purged {deleted}")
+
+
+def _purge_named(session: Session, chosen: list[str], recursive: bool) -> int:
+    deleted: list[int] = []
+
+    def purge_one(instance_id: str) -> None:
+        number = session.hub.purge(instance_id, recursive=recursive)
+        if not number:
+            found = session.hub.get(instance_id)
+            if found is None:
+                raise InstanceNotFound(instance_id)
+            raise Problem(
+                Exit.CONFLICT, f"instance {instance_id!r} has not finished ({found.status})", "terminate it first"
+            )
+        deleted.append(number)
+
+    failed = _each(session, "purging", chosen, purge_one)
+    if failed:
+        session.note(f"purged {sum(deleted)}")
+    _finish(failed)
+    return sum(deleted)
+
+
+def _purge_matching(session: Session, wanted: Filter, recursive: bool, yes: bool) -> int:
+    unfinished = [status for status in wanted.statuses if status not in FINISHED]
+    if unfinished:
+        raise usage(f"{unfinished[0]} instances cannot be purged, only finished ones", "terminate them first")
+    wanted = replace(wanted, statuses=wanted.statuses or ("Completed", "Failed", "Terminated"))
+    number = session.hub.count(wanted)
+    if number and not yes:
+        if session.json:
+            raise usage(f"{number} instances match", "--yes purges them")
+        typer.confirm(f"purge {number} instances?", abort=True, err=True)
+    with bar(session, "purging", number) as advance:
+        so_far = [0]
+
+        def told(deleted: int) -> None:
+            advance(deleted - so_far[0])
+            so_far[0] = deleted
+
+        return session.hub.purge_by(wanted, recursive=recursive, progress=told)
+
+
+def _tell(
+    session: Session, verb: Verb, instance_ids: list[str], reason: str | None, done: str, *, recursive: bool = False
+) -> None:
+    told: list[str] = []
+
+    def tell(instance_id: str) -> None:
+        session.hub.tell(instance_id, verb, reason, recursive=recursive)
+        told.append(instance_id)
+
+    failed = _each(session, verb, instance_ids, tell)
+    if told or not failed:
+        _done(session, done, told)
+    _finish(failed)
+
+
+def _each(session: Session, what: str, given: list[str], act: Callable[[str], Any]) -> list[Problem]:
+    chosen = list(ids(given))
+    failed: list[Problem] = []
+    with bar(session, what, len(chosen)) as advance:
+        for instance_id in chosen:
+            try:
+                act(instance_id)
+            except Exception as error:
+                problem = problem_of(error)
+                failed.append(problem)
+                if session.debug or len(chosen) == 1:
+                    raise
+                if len(failed) <= _ERRORS_SHOWN:
+                    report(problem, as_json=session.json)
+            advance(1)
+    return failed
+
+
+def _done(session: Session, done: str, instance_ids: list[str]) -> None:
+    if session.json:
+        print_json({done: instance_ids})
+    elif len(instance_ids) == 1:
+        print(f"{done} {instance_ids[0]}")
+    else:
+        print(f"{done} {len(instance_ids)} instances")
+
+
+def _finish(failed: list[Problem]) -> None:
+    """The exit code of the first that failed."""
+    if failed:
+        raise typer.Exit(int(failed[0].code))

@@ -1,0 +1,98 @@
+"""How a command ends when it does not end well: an exit code that scripts can use, one line, and a hint what to do."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from durable_ray.actors import errors
+from durable_ray.actors.store.contract import HubInUse, InvalidToken, StoreError
+from durable_ray.orchestrations.ids import InvalidInstanceId
+from durable_ray.orchestrations.payloads import PayloadError
+
+
+class Exit(enum.IntEnum):
+    """The exit codes; stable, documented in docs/cli.md."""
+
+    OK = 0
+    #: Something else went wrong; or `doctor` found something to mend.
+    FAILURE = 1
+    #: The command line makes no sense (also: bad JSON, a bad time, a bad ID).
+    USAGE = 2
+    #: No such instance, or no such definition.
+    NOT_FOUND = 3
+    #: It is not in a state for this: the ID is taken, it has finished, it is suspended already.
+    CONFLICT = 4
+    #: Ray, the hub or the gateway did not answer.
+    UNAVAILABLE = 5
+    #: The awaited instance failed or was terminated.
+    FAILED = 6
+    #: The awaited instance has not ended in time; it goes on.
+    TIMEOUT = 7
+    #: The gateway refuses the key.
+    REFUSED = 8
+    INTERRUPTED = 130
+
+
+class Problem(Exception):
+    """What a command says instead of a traceback."""
+
+    def __init__(self, code: Exit, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+
+
+def usage(message: str, hint: str = "") -> Problem:
+    """The command line makes no sense."""
+    return Problem(Exit.USAGE, message, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    kinds: tuple[type[BaseException], ...]
+    code: Exit
+    hint: str = ""
+
+
+#: The first that fits decides.
+_RULES = (
+    _Rule(
+        (errors.InstanceAlreadyExists,), Exit.CONFLICT, "--if-exists use_existing | terminate_existing, or another --id"
+    ),
+    _Rule((errors.InstanceNotFound,), Exit.NOT_FOUND, "durable-ray list shows what there is"),
+    _Rule((errors.UnknownDefinition,), Exit.NOT_FOUND, "durable-ray deploy FILE, then durable-ray definitions"),
+    _Rule((errors.InstanceFinished, errors.InvalidState), Exit.CONFLICT, "durable-ray status ID shows how it stands"),
+    _Rule((errors.OrchestrationEnded,), Exit.FAILED, "durable-ray history ID shows what happened"),
+    _Rule((HubInUse,), Exit.UNAVAILABLE, "name its cluster: --address, or DURABLE_RAY_ADDRESS"),
+    _Rule((errors.ProtocolMismatch,), Exit.UNAVAILABLE),
+    _Rule((errors.HubUnavailable, ConnectionError), Exit.UNAVAILABLE, "durable-ray doctor tells what is missing"),
+    _Rule((TimeoutError,), Exit.TIMEOUT, "it goes on; wait longer with --timeout, or look: durable-ray watch ID"),
+    _Rule((InvalidInstanceId, PayloadError, SettingsError, InvalidToken), Exit.USAGE),
+    _Rule((StoreError,), Exit.UNAVAILABLE, "durable-ray doctor looks at the store"),
+)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Any error as something to say. Its message stays; the hint comes from its kind."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ValidationError):
+        return usage("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+    message = one_line(str(error)) or type(error).__name__
+    for rule in _RULES:
+        if isinstance(error, rule.kinds):
+            return Problem(rule.code, message, rule.hint)
+    return Problem(Exit.FAILURE, f"{type(error).__name__}: {message}", "--debug shows where")
+
+
+def one_line(text: str) -> str:
+    """A text without its line breaks and control characters: it may come from anybody, and is shown in a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+Report = Callable[[Problem], None]

@@ -1,0 +1,107 @@
+"""What `doctor` finds of a hub that answers: instances that make no progress, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from durable_ray.cli.hub import Hub, Instance
+
+Level = Literal["ok", "warning", "problem"]
+
+#: A sweep of the registry is due every few seconds: what is later than this is not merely waiting for one.
+_LATE = timedelta(minutes=1)
+_LONG = timedelta(hours=1)
+_FORGOTTEN = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `remedy` says what to do about a warning or a problem."""
+
+    level: Level
+    subject: str
+    told: str
+    remedy: str = ""
+
+
+def hub_findings(hub: Hub) -> list[Finding]:
+    """How many instances there are, and how many failed."""
+    counts = hub.counts()
+    by_status: dict[str, int] = {}
+    for (_, status), number in counts.items():
+        by_status[status] = by_status.get(status, 0) + number
+    told = ", ".join(f"{number} {status}" for status, number in sorted(by_status.items()) if number)
+    found = [Finding("ok", "instances", told or "none")]
+    if failed := by_status.get("Failed"):
+        remedy = "deploy the fix, then: durable-ray list --status Failed --ids | durable-ray rewind -"
+        found.append(Finding("warning", "failed instances", str(failed), remedy))
+    return found
+
+
+def stuck(instances: Iterable[Instance], now: datetime) -> Iterator[Finding]:
+    """What is wrong with the live ones among these; those that merely wait for what they asked for are well."""
+    for one in instances:
+        if one.finished:
+            continue
+        finding = _stuck(one, now)
+        if finding is not None:
+            yield finding
+
+
+def _stuck(one: Instance, now: datetime) -> Finding | None:
+    who = f"instance {one.instance_id}"
+    silent = now - one.updated
+    if one.waiting_reason:
+        return Finding("problem", who, f"waits for {one.waiting_reason}", _remedy(one))
+    if one.status == "Suspended":
+        if silent < _FORGOTTEN:
+            return None
+        return Finding(
+            "warning", who, f"suspended for {_days(silent)}", f"durable-ray resume {one.instance_id}, or terminate"
+        )
+    if one.status == "Pending":
+        late = now - max(one.scheduled_start or one.created, one.created)
+        if late < _LATE:
+            return None
+        told = f"has not begun for {_days(late)}"
+        if one.placement == "dedicated":
+            return Finding(
+                "problem",
+                who,
+                f"{told}: no room for its actor",
+                "raise max_dedicated, or start with --placement shared",
+            )
+        return Finding("problem", who, told, "durable-ray up brings missing hosts back")
+    if one.next_due is not None and now - one.next_due > _LATE:
+        return Finding(
+            "problem", who, f"overdue for {_days(now - one.next_due)}", "durable-ray up brings missing hosts back"
+        )
+    if one.recoveries:
+        told = f"its process died {one.recoveries} times during its turns"
+        return Finding("warning", who, told, "look for os._exit, native code or too little memory in the orchestrator")
+    if one.outstanding and silent > _LONG:
+        told = f"{one.outstanding} activities under way, nothing new for {_days(silent)}"
+        return Finding(
+            "warning", who, told, f"durable-ray history {one.instance_id} shows which; give activities a timeout="
+        )
+    return None
+
+
+def _remedy(one: Instance) -> str:
+    reason = one.waiting_reason or ""
+    if reason.startswith("code"):
+        return "durable-ray deploy its module again (or install what is missing on every node); it goes on by itself"
+    if reason.startswith("admission"):
+        return "raise max_dedicated, or start with --placement shared"
+    return f"durable-ray history {one.instance_id}"
+
+
+def _days(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

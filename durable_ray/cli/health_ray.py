@@ -1,0 +1,140 @@
+"""What `doctor` finds of a machine and its cluster. Looking starts and changes nothing: no Ray, no hub, no store."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from durable_ray.actors.connecting import absolute_store, default_store, join_ray
+from durable_ray.actors.errors import HubUnavailable
+from durable_ray.actors.stopping import is_running
+from durable_ray.actors.store.contract import StoreUnusable
+from durable_ray.actors.store.sqlite_file import driver, network_filesystem
+from durable_ray.cli.health import Finding
+from durable_ray.cli.local_ray import noted, token_file
+from durable_ray.cli.over_ray import HERE, shown_store
+from durable_ray.config import ClientSettings, config_file
+
+_LITTLE_SPACE = 1 << 30
+_LARGE_WAL = 256 << 20
+
+
+def machine(settings: ClientSettings) -> Iterator[Finding]:
+    """Versions, settings, token."""
+    yield Finding(
+        "ok", "durable-ray", f"{_release('durable-ray')}, Python {platform.python_version()}, Ray {_release('ray')}"
+    )
+    yield _sqlite()
+    named = {n: v for n in ("address", "hub", "url") if (v := getattr(settings, n)) is not None}
+    file = config_file()
+    told = ", ".join(f"{name}={value}" for name, value in named.items())
+    yield Finding("ok", "settings", told + (f" ({file})" if file.exists() else ""))
+    yield from _token(settings)
+
+
+def _release(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed, run from its sources)"
+
+
+def _sqlite() -> Finding:
+    try:
+        module = driver()
+    except StoreUnusable as error:
+        return Finding("problem", "SQLite", str(error), "pip install pysqlite3, or use a PostgreSQL store")
+    return Finding("ok", "SQLite", f"{module.sqlite_version} ({module.__name__.partition('.')[0]})")
+
+
+def _token(settings: ClientSettings) -> Iterator[Finding]:
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        yield Finding("ok", "Ray's token", "RAY_AUTH_TOKEN")
+        return
+    path = token_file()
+    if not path.exists():
+        told = "there is none: whoever reaches Ray's ports may run code"
+        yield Finding(
+            "warning",
+            "Ray's token",
+            told,
+            "ray get-auth-token --generate, then start Ray again (durable-ray up does both)",
+        )
+        return
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if mode not in (None, "token"):
+        yield Finding("warning", "Ray's token", f"{path} is not used: RAY_AUTH_MODE={mode}", "unset RAY_AUTH_MODE")
+    elif stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding("warning", "Ray's token", f"others may read {path}", f"chmod 600 {path}")
+    else:
+        yield Finding("ok", "Ray's token", str(path))
+
+
+def cluster(settings: ClientSettings) -> Iterator[Finding]:
+    """Ray, and whether the hub runs on it. The last finding is no problem exactly if the hub can be asked."""
+    head = noted()
+    address = settings.address or (head.address if head else HERE)
+    try:
+        join_ray(address)
+    except HubUnavailable as error:
+        if settings.address:
+            yield Finding("problem", "Ray", str(error), "is the address right, does the token fit?")
+        else:
+            yield Finding("problem", "Ray", "none is running on this machine", "durable-ray up")
+        return
+    started = f", started by `up` as process {head.pid}" if head and not settings.address else ""
+    yield Finding("ok", "Ray", f"reached {address if address != HERE else 'on this machine'}{started}")
+    if not is_running(settings.hub):
+        yield Finding("problem", "hub", f"{settings.hub!r} is not running on this Ray", "durable-ray up")
+
+
+def store(url: str | None, hub: str) -> Iterator[Finding]:
+    """The hub's store, as far as it can be seen from this machine."""
+    url = absolute_store(url or default_store(hub))
+    if not url.startswith("sqlite:///"):
+        yield Finding("ok", "store", shown_store(url))
+        return
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.exists():
+        yield Finding("ok", "store", f"{path} is not on this machine, or not made yet")
+        return
+    wal = path.with_name(path.name + "-wal")
+    wal_size = wal.stat().st_size if wal.exists() else 0
+    told = f"{path}, {_size(path.stat().st_size)} and {_size(wal_size)} of log"
+    free = shutil.disk_usage(path.parent).free
+    kind = _network(path)
+    if kind:
+        yield Finding(
+            "problem",
+            "store",
+            f"{told}, on a network filesystem ({kind})",
+            "move it to a local disk, or use PostgreSQL",
+        )
+    elif stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding("problem", "store", f"others may read {path}: who writes to it can run code", f"chmod 600 {path}")
+    elif free < _LITTLE_SPACE:
+        yield Finding(
+            "problem", "store", f"{told}; only {_size(free)} are free on its disk", "durable-ray purge, or make room"
+        )
+    elif wal_size > _LARGE_WAL:
+        yield Finding("warning", "store", told, "some process reads for very long: look for an open sqlite3 or backup")
+    else:
+        yield Finding("ok", "store", f"{told}, {_size(free)} free")
+
+
+def _network(path: Path) -> str | None:
+    mounts = Path("/proc/self/mountinfo")
+    return network_filesystem(path.parent.resolve(), mounts.read_text(encoding="utf-8")) if mounts.exists() else None
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.0f} TiB"

@@ -1,0 +1,142 @@
+"""The Ray that `up` starts on this machine: one process that owns the others; `down` ends it and no other.
+
+`ray stop` would end every Ray of this user on this machine. `ray start --block` in a session of its own keeps the
+head's processes as children and takes them along when it is told to end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from durable_ray.actors.clock import monotonic
+from durable_ray.cli.exits import Exit, Problem
+from durable_ray.config import state_folder
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRay:
+    """What is noted of a head that was started here."""
+
+    pid: int
+    #: When the process began, in the words of `ps`: another process may get the same ID later.
+    began: str
+    address: str
+    log: str
+    dashboard: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        return bool(self.began) and _began(self.pid) == self.began
+
+
+def note_file() -> Path:
+    """Where the head started here is noted."""
+    return state_folder() / "ray.json"
+
+
+def noted() -> LocalRay | None:
+    """The head that was started here, if it still runs."""
+    try:
+        found = LocalRay(**json.loads(note_file().read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if found.alive else None
+
+
+def start_head(port: int, arguments: Sequence[str]) -> LocalRay:
+    """Start a Ray head and wait until it serves. Raises Problem with the end of its log if it does not."""
+    folder = state_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    environment = dict(os.environ)
+    # RAY_ADDRESS would make the head join another; a job's own variables would be its actors' too.
+    for name in [n for n in environment if n == "RAY_ADDRESS" or n.startswith("RAY_JOB_")]:
+        del environment[name]
+    ensure_token(environment)
+    log = folder / "ray.log"
+    command = [*ray_command(), "start", "--head", "--block", f"--port={port}", *arguments]
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
+    began = _began(process.pid)
+    address, dashboard = _until_it_serves(process, log, port)
+    started = LocalRay(process.pid, began, address, str(log), dashboard)
+    note_file().write_text(json.dumps(asdict(started)), encoding="utf-8")
+    return started
+
+
+def ensure_token(environment: Mapping[str, str]) -> None:
+    """Make Ray's token if there is none: without one, whoever reaches the port may run code."""
+    if environment.get("RAY_AUTH_TOKEN") or environment.get("RAY_AUTH_TOKEN_PATH") or environment.get("RAY_AUTH_MODE"):
+        return
+    path = token_file()
+    if not path.exists():
+        command = [*ray_command(), "get-auth-token", "--generate"]
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        if path.exists():
+            path.chmod(0o600)
+
+
+def token_file() -> Path:
+    """Where Ray keeps its token."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
+def ray_command() -> list[str]:
+    """Ray's own command line, of this environment."""
+    found = shutil.which("ray", path=str(Path(sys.executable).parent))
+    return [found] if found else [sys.executable, "-m", "ray.scripts.scripts"]
+
+
+def _until_it_serves(process: subprocess.Popen[bytes], log: Path, port: int) -> tuple[str, str]:
+    until = monotonic() + _START_SECONDS
+    while monotonic() < until:
+        said = log.read_text(encoding="utf-8", errors="replace")
+        if "Ray runtime started" in said:
+            host = re.search(r"Local node IP: (\S+)", said)
+            dashboard = re.search(r"https?://[\d.]+:\d+", said)
+            return f"{host[1] if host else '127.0.0.1'}:{port}", dashboard[0] if dashboard else ""
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    if process.poll() is None:
+        process.terminate()
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    told = [line for line in lines if "rror" in line] or lines
+    raise Problem(
+        Exit.UNAVAILABLE, f"Ray did not start: {told[-1] if told else 'it said nothing'}", f"all it said: {log}"
+    )
+
+
+def stop(ray: LocalRay) -> bool:
+    """End the head that was started here, with all its processes; whether it has ended."""
+    if ray.alive:
+        os.kill(ray.pid, signal.SIGTERM)
+    until = monotonic() + _STOP_SECONDS
+    while ray.alive and monotonic() < until:
+        time.sleep(0.1)
+    if not ray.alive:
+        note_file().unlink(missing_ok=True)
+    return not ray.alive
+
+
+def _began(pid: int) -> str:
+    """When a process began; "" if there is none (a zombie is none)."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    asked = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False).stdout.split()
+    return " ".join(said[1:]) if said and not said[0].startswith("Z") else ""

@@ -1,0 +1,239 @@
+"""What commands print: JSON for programs, tables that fit the terminal for people.
+
+Whatever comes from users (IDs, payloads, reasons) is printed as plain text: it may hold rich's markup or a terminal's
+escapes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from durable_ray.cli.exits import one_line
+from durable_ray.cli.hub import Happening, Instance
+
+STYLES = {
+    "Pending": "yellow",
+    "Running": "cyan",
+    "Suspended": "magenta",
+    "Completed": "green",
+    "Failed": "red",
+    "Terminated": "bright_black",
+}
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(to_jsonable_python(value, fallback=str), indent=2, ensure_ascii=False))
+
+
+def print_json_line(value: Any) -> None:
+    """One of many JSON documents, on a line of its own, at once."""
+    print(json.dumps(to_jsonable_python(value, fallback=str), ensure_ascii=False), flush=True)
+
+
+def as_json(instance: Instance) -> dict[str, Any]:
+    """An instance in the words of the gateway's `/api/v1`."""
+    said: dict[str, Any] = {
+        "instance_id": instance.instance_id,
+        "name": instance.name,
+        "version": instance.version,
+        "execution_id": instance.execution_id,
+        "status": instance.status,
+        "created_at": stamp(instance.created),
+        "updated_at": stamp(instance.updated),
+        "started_at": stamp(instance.started),
+        "completed_at": stamp(instance.completed),
+        "scheduled_start": stamp(instance.scheduled_start),
+        "input": instance.input,
+        "output": instance.output,
+        "custom_status": instance.custom_status,
+        "failure": instance.failure,
+        "parent_id": instance.parent,
+        "placement": instance.placement,
+        "priority": instance.priority,
+        "tags": dict(instance.tags),
+        "waiting_reason": instance.waiting_reason,
+        "recoveries": instance.recoveries,
+    }
+    if instance.history is not None:
+        said["history"] = [happening_json(event) for event in instance.history]
+    return said
+
+
+def happening_json(event: Happening) -> dict[str, Any]:
+    """An event of a history: its type, its time and its own fields."""
+    return {"type": event.kind, "at": stamp(event.at), "name": event.what, **event.data}
+
+
+def counts_json(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """How many instances there are, in the words of the gateway's `/api/v1`."""
+    by_name = [{"name": name, "status": status, "count": n} for (name, status), n in sorted(counts.items()) if n]
+    by_status: dict[str, int] = {}
+    for (_, status), number in counts.items():
+        by_status[status] = by_status.get(status, 0) + number
+    return {"total": sum(counts.values()), "by_status": {s: n for s, n in by_status.items() if n}, "by_name": by_name}
+
+
+def stamp(at: datetime | None) -> str | None:
+    """A time for programs: ISO 8601, UTC."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def local(at: datetime | None) -> str:
+    """A time for people: theirs, to the second."""
+    return "" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def short(value: Any, width: int = 60) -> str:
+    """A JSON value on one line, cut where it gets long."""
+    if value is None:
+        return ""
+    text = one_line(value if isinstance(value, str) else json.dumps(to_jsonable_python(value, fallback=str)))
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=STYLES.get(status, ""))
+
+
+def plain(value: object) -> Text:
+    """Text that is shown as it is."""
+    return Text(one_line(str(value)))
+
+
+#: What rich puts between two columns: a space on each side of a divider.
+_GAP = 3
+
+
+def _made(columns: Sequence[tuple[str, int]], *, fold: str = "") -> Table:
+    """A table whose columns have these widths; only the one named `fold` breaks over lines."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for name, width in columns:
+        made.add_column(name, width=width, no_wrap=name != fold, overflow="fold" if name == fold else "ellipsis")
+    return made
+
+
+def _longest(texts: Iterable[str], header: str) -> int:
+    return max([len(header), *(len(text) for text in texts)])
+
+
+def instances_table(instances: Sequence[Instance], width: int) -> Table:
+    """Instances, a line each. A narrow terminal shows fewer columns; an ID breaks over lines and is never cut."""
+    times = {"created": 19} | ({"updated": 19} if width >= 130 else {})
+    if width < 80:
+        times = {}
+    fixed = {"status": 10, **times}
+    shown = 3 + len(fixed)
+    left = width - sum(fixed.values()) - _GAP * shown
+    id_width = min(_longest((one.instance_id for one in instances), "instance"), max(8, left * 45 // 100))
+    name_width = min(_longest((one.name for one in instances), "orchestrator"), max(8, (left - id_width) * 45 // 100))
+    columns = {
+        "instance": id_width,
+        "orchestrator": name_width,
+        **fixed,
+        "result": max(6, left - id_width - name_width),
+    }
+    made = _made(list(columns.items()), fold="instance")
+    for one in instances:
+        moments = [local(one.created), local(one.updated)][: len(times)]
+        result = one.waiting_reason or one.output or one.custom_status
+        made.add_row(
+            plain(one.instance_id),
+            plain(one.name),
+            status_text(one.status),
+            *moments,
+            plain(short(result, columns["result"])),
+        )
+    return made
+
+
+def print_instance(out: Console, instance: Instance) -> None:
+    """All that is known of an instance, a line a fact, empty ones left out."""
+    status = status_text(instance.status)
+    if instance.waiting_reason:
+        status.append(f" (waits for {one_line(instance.waiting_reason)})")
+    facts: list[tuple[str, Text | str]] = [
+        ("instance", plain(instance.instance_id)),
+        ("orchestrator", plain(f"{instance.name} {instance.version}".strip())),
+        ("status", status),
+        ("created", local(instance.created)),
+        ("scheduled", local(instance.scheduled_start)),
+        ("started", local(instance.started)),
+        ("updated", local(instance.updated)),
+        ("completed", local(instance.completed)),
+        ("input", plain(short(instance.input, 2000))),
+        ("custom status", plain(short(instance.custom_status, 2000))),
+        ("output", plain(short(instance.output, 2000))),
+        ("parent", plain(instance.parent or "")),
+        ("placement", plain(instance.placement)),
+        ("tags", plain(" ".join(f"{key}={value}" for key, value in instance.tags.items()))),
+        ("recoveries", str(instance.recoveries or "")),
+    ]
+    print_facts(out, facts)
+
+
+def print_facts(out: Console, facts: Iterable[tuple[str, Text | str]]) -> None:
+    """Names and values in two columns; those without a value are left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        if str(value):
+            grid.add_row(name, value)
+    out.print(grid)
+
+
+_NOT_DETAIL = frozenset(
+    {"name", "code_id", "message_id", "execution_id", "began", "version", "generation", "stack_trace"}
+)
+
+
+def detail(data: Mapping[str, Any]) -> str:
+    """What is worth a look of an event: its payload, its failure, its time."""
+    failure = data.get("failure")
+    if isinstance(failure, Mapping):
+        return one_line(f"{str(failure.get('error_type', '')).removeprefix('builtins.')}: {failure.get('message', '')}")
+    shown = {key: value for key, value in data.items() if key not in _NOT_DETAIL and key != "task_id"}
+    parts = []
+    for key, value in shown.items():
+        told = local(value) if isinstance(value, datetime) else short(value, 200)
+        parts.append(told if key in ("input", "result", "payload", "reason") else f"{key}={told}")
+    return " ".join(parts)
+
+
+def history_table(events: Sequence[Happening], width: int) -> Table:
+    """A history, a line an event."""
+    fixed = {"time": 8, "event": _longest((event.kind for event in events), "event"), "#": 3}
+    left = max(16, width - sum(fixed.values()) - _GAP * 5)
+    name_width = min(_longest((event.what for event in events), "name"), max(6, left * 35 // 100))
+    made = _made([*fixed.items(), ("name", name_width), ("detail", left - name_width)])
+    for event in events:
+        style = "red" if "Failed" in event.kind else "green" if event.kind == "ExecutionCompleted" else ""
+        task = str(event.data.get("task_id", ""))
+        kind = Text(event.kind, style=style)
+        made.add_row(local(event.at)[11:], kind, task, plain(event.what), plain(detail(event.data)))
+    return made
+
+
+def counts_table(counts: Mapping[tuple[str, str], int]) -> Table:
+    """How many instances of each orchestrator are in each status."""
+    statuses = [status for status in STYLES if any(key[1] == status and number for key, number in counts.items())]
+    names = sorted({name for (name, _), number in counts.items() if number})
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", show_footer=len(names) > 1)
+    made.add_column("orchestrator", overflow="ellipsis", no_wrap=True, footer="all")
+    for status in statuses:
+        total = sum(number for (_, one), number in counts.items() if one == status)
+        made.add_column(Text(status, style=STYLES[status]), justify="right", footer=str(total))
+    for name in names:
+        made.add_row(plain(name), *(str(counts.get((name, status), 0) or "·") for status in statuses))
+    return made

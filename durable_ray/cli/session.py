@@ -1,0 +1,154 @@
+"""What every command has in common: settings, a way to the hub, where to print; and the options that give them.
+
+The options are added to each command's signature, so they may stand before or behind the command and show in its help.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from durable_ray.cli.exits import Exit, Problem, problem_of
+from durable_ray.cli.hub import Hub
+from durable_ray.config import ClientSettings
+
+OpenHub = Callable[[ClientSettings], Hub]
+
+_PANEL = "Where and how"
+
+
+@dataclass
+class Session:
+    """One run of a command."""
+
+    settings: ClientSettings
+    open_hub: OpenHub
+    json: bool = False
+    debug: bool = False
+    out: Console = field(default_factory=lambda: Console(soft_wrap=False))
+    err: Console = field(default_factory=lambda: Console(stderr=True))
+    _hub: Hub | None = None
+
+    @property
+    def hub(self) -> Hub:
+        """The hub; it is reached when it is first asked for."""
+        if self._hub is None:
+            self._hub = self.open_hub(self.settings)
+        return self._hub
+
+    @property
+    def lively(self) -> bool:
+        """Whether a person watches: spinners and bars make sense."""
+        return self.err.is_terminal and not self.json
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        if not self.json:
+            self.err.print(text, style="dim", highlight=False, markup=False)
+
+
+@dataclass
+class Shared:
+    """What was said before the command, and how hubs are opened (tests give another way)."""
+
+    open_hub: OpenHub
+    given: dict[str, Any] = field(default_factory=dict)
+
+
+def _option(kind: Any, *names: str, text: str, env: str = "") -> Any:
+    help_ = f"{text} [env: {env}]" if env else text
+    return Annotated[kind, typer.Option(*names, help=help_.replace("[env", "\\[env"), rich_help_panel=_PANEL)]
+
+
+_Maybe = str | None
+OPTIONS: dict[str, Any] = {
+    "as_json": _option(bool, "--json", text="JSON on standard output, errors as JSON on standard error."),
+    "address": _option(_Maybe, "--address", text="Ray cluster (host:port).", env="DURABLE_RAY_ADDRESS"),
+    "hub": _option(_Maybe, "--hub", text="Task hub.", env="DURABLE_RAY_HUB"),
+    "store": _option(_Maybe, "--store", text="sqlite:///path or postgresql://…", env="DURABLE_RAY_STORE"),
+    "url": _option(_Maybe, "--url", text="HTTP gateway to use instead of Ray.", env="DURABLE_RAY_URL"),
+    "key": _option(_Maybe, "--key", text="Key of the gateway.", env="DURABLE_RAY_KEY"),
+    "debug": _option(bool, "--debug", text="Tracebacks."),
+}
+_DEFAULTS: dict[str, Any] = {"as_json": False, "debug": False}
+_SETTINGS = ("address", "hub", "store", "url", "key")
+
+
+def _parameters() -> list[inspect.Parameter]:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(name, kind, default=_DEFAULTS.get(name), annotation=annotation)
+        for name, annotation in OPTIONS.items()
+    ]
+
+
+def _with_parameters(function: Callable[..., Any], parameters: list[inspect.Parameter], doc: str | None) -> Any:
+    """Give a wrapper the signature that typer reads, in both ways in which its releases read it."""
+    wrapper: Any = function
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    wrapper.__signature__ = inspect.Signature([context, *parameters])
+    wrapper.__annotations__ = {p.name: p.annotation for p in [context, *parameters]}
+    wrapper.__doc__ = doc
+    return wrapper
+
+
+def before_commands(function: Callable[[], None], open_hub: OpenHub) -> Callable[..., None]:
+    """The options that stand before a command."""
+
+    def callback(context: typer.Context, **given: Any) -> None:
+        own = context.obj if callable(context.obj) else open_hub
+        context.obj = Shared(own, {name: value for name, value in given.items() if value not in (None, False)})
+
+    return _with_parameters(callback, _parameters(), function.__doc__)  # type: ignore[no-any-return]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function of `(session, ...)` a command: with the shared options, and its errors as one line."""
+    own = inspect.signature(function, eval_str=True).parameters
+
+    @functools.wraps(function)
+    def run(context: typer.Context, **given: Any) -> None:
+        shared = {**context.obj.given, **{n: given[n] for n in OPTIONS if given[n] not in (None, False)}}
+        for name in OPTIONS:
+            del given[name]
+        as_json, debug = bool(shared.pop("as_json", False)), bool(shared.pop("debug", False))
+        try:
+            session = Session(ClientSettings(**shared), context.obj.open_hub, as_json, debug)
+            function(session, **given)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has seen enough (`durable-ray list | head`); Python would complain at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(Exit.OK) from None
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            raise typer.Exit(report(problem_of(error), as_json=as_json)) from None
+
+    return _with_parameters(run, [*list(own.values())[1:], *_parameters()], function.__doc__)  # type: ignore[no-any-return]
+
+
+def report(problem: Problem, *, as_json: bool) -> int:
+    """Say what went wrong on standard error; the exit code."""
+    if as_json:
+        said = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.code)}
+        print(json.dumps(said), file=sys.stderr)
+        return int(problem.code)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("error: ", str(problem), sep="", style="red", markup=False)
+    if problem.hint:
+        console.print("hint:  ", problem.hint, sep="", style="yellow", markup=False)
+    return int(problem.code)

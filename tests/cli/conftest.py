@@ -1,0 +1,129 @@
+"""A hub in this process and a way to type commands at it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from typer.testing import CliRunner, Result
+
+import durable_ray as dr
+from durable_ray.cli.app import app
+from durable_ray.cli.hub import Hub
+from durable_ray.cli.over_http import HttpHub
+from durable_ray.cli.over_ray import RayHub
+from durable_ray.http.app import create_app
+from durable_ray.http.keys import Access, Key, Keyring
+from durable_ray.http.settings import GatewaySettings
+from durable_ray.orchestrations.catalog import Catalog
+from durable_ray.orchestrations.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
+from durable_ray.testing import TestHub
+
+#: Code goes to hosts by value, so what a test changes later has to be outside of it.
+BANK = "TEST_BANK_IS_OPEN"
+KEY = "full-key-of-the-tests"
+RING = Keyring([Key("default", Access.FULL, KEY), Key("read-only", Access.READ, "read-key-of-the-tests")])
+
+
+def pay(amount: int) -> str:
+    if BANK not in os.environ:
+        raise ValueError("the bank is closed")
+    return f"paid {amount}"
+
+
+async def hello(ctx: dr.OrchestrationContext, who: object = None) -> str:
+    ctx.set_custom_status({"greeting": who})
+    return f"Hello {who}!"
+
+
+async def approval(ctx: dr.OrchestrationContext, order: object = None) -> Any:
+    return await ctx.wait_for_external_event("Approval")
+
+
+async def paying(ctx: dr.OrchestrationContext, amount: int) -> str:
+    return str(await ctx.call_activity("pay", amount))
+
+
+async def slow(ctx: dr.OrchestrationContext) -> str:
+    await ctx.create_timer(timedelta(days=30))
+    return "late"
+
+
+def definitions() -> Catalog:
+    found = Catalog()
+    for function in (hello, approval, paying, slow):
+        found.register(Orchestrator(function, OrchestratorOptions(function.__name__)))
+    found.register(Activity(pay, ActivityOptions("pay", local=True)))
+    return found
+
+
+@dataclass
+class Cli:
+    """Type a command; what came of it."""
+
+    hub: TestHub
+    runner: CliRunner
+    reached: Hub
+
+    def run(self, *args: str, stdin: str | None = None, **env: str) -> Result:
+        """Run it, whatever comes of it."""
+        environment = {"COLUMNS": "120", "TZ": "UTC", **env}
+        return self.runner.invoke(app, list(args), input=stdin, env=environment, obj=self._open)
+
+    def ok(self, *args: str, stdin: str | None = None, **env: str) -> str:
+        """Run it; it has to end well. What it printed."""
+        result = self.run(*args, stdin=stdin, **env)
+        assert result.exit_code == 0, (result.exit_code, result.stdout, result.stderr, result.exception)
+        return result.stdout
+
+    def json(self, *args: str, stdin: str | None = None) -> Any:
+        """Run it with --json; what it printed, read."""
+        return json.loads(self.ok(*args, "--json", stdin=stdin))
+
+    def fails(self, code: int, *args: str, stdin: str | None = None, **env: str) -> str:
+        """Run it; it has to end with this code. What it said on standard error."""
+        result = self.run(*args, stdin=stdin, **env)
+        assert result.exit_code == code, (result.exit_code, result.stdout, result.stderr, result.exception)
+        assert "Traceback" not in result.stderr
+        return result.stderr
+
+    def _open(self, settings: object) -> Hub:
+        return self.reached
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestHub]:
+    """A hub whose time stands still unless it is moved."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv(BANK, raising=False)
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    with TestHub(definitions=definitions(), start=start, auto_advance=False) as hub:
+        hub.client.register()
+        yield hub
+
+
+@pytest.fixture
+def cli(hub: TestHub) -> Cli:
+    """Commands that reach the hub as they would over Ray."""
+    return Cli(hub, CliRunner(), RayHub(hub.client, {"hub": "testing"}))
+
+
+@pytest.fixture(params=["ray", "http"])
+def either(request: pytest.FixtureRequest, hub: TestHub) -> Iterator[Cli]:
+    """Commands that reach the hub as they would over Ray, and then through the real gateway, without a socket."""
+    if request.param == "ray":
+        yield Cli(hub, CliRunner(), RayHub(hub.client, {"hub": "testing"}))
+        return
+    gateway = create_app(hub.async_client, GatewaySettings(max_wait=30), RING)
+    headers = {"x-functions-key": KEY}
+    with TestClient(gateway, base_url="http://127.0.0.1:7071", headers=headers) as client:
+        yield Cli(hub, CliRunner(), HttpHub(client))

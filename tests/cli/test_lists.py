@@ -1,0 +1,92 @@
+"""Lists and counts: filters choose, tables fit the terminal, IDs can be piped into other commands."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def filled(either: Cli) -> Cli:
+    cli = either
+    cli.ok("start", "hello", '"a"', "--id", "h-1", "--tag", "team=blue", "--wait")
+    cli.ok("start", "hello", '"b"', "--id", "h-2", "--wait")
+    cli.ok("start", "approval", "--id", "a-1", "--tag", "team=blue")
+    cli.hub.client.wait_for_start("a-1")
+    return cli
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["h-1", "h-2", "a-1"]),
+        (["--newest"], ["a-1", "h-2", "h-1"]),
+        (["--name", "hello"], ["h-1", "h-2"]),
+        (["--status", "completed", "--status", "Failed"], ["h-1", "h-2"]),
+        (["--prefix", "a"], ["a-1"]),
+        (["--tag", "team=blue"], ["h-1", "a-1"]),
+        (["--created-after", "2030-01-01", "--name", "approval"], ["a-1"]),
+        (["--created-before", "2029-12-31"], []),
+        (["--parent", "nobody"], []),
+    ],
+)
+def test_filters_choose(filled: Cli, options: list[str], expected: list[str]) -> None:
+    found = [one["instance_id"] for one in filled.json("list", *options)]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_list_that_was_cut_says_so(filled: Cli) -> None:
+    result = filled.run("list", "--limit", "1")
+    assert "more than 1" in result.stderr
+    assert "more than" not in filled.run("list", "--limit", "3").stderr
+    assert filled.ok("list", "--all", "--ids").split() == filled.ok("list", "-q").split()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 160])
+def test_a_table_fits_the_terminal_and_keeps_ids_whole(filled: Cli, columns: int) -> None:
+    long = "x" * 100
+    filled.ok("start", "hello", f'"{"y" * 500}"', "--id", long, "--wait")
+    shown = filled.ok("list", COLUMNS=str(columns))
+    assert max(map(len, shown.splitlines())) <= columns
+    assert shown.count("x") >= 100
+
+
+def test_counts_are_a_table_of_names_and_statuses(filled: Cli) -> None:
+    shown = filled.ok("count")
+    assert [word for word in shown.split() if word in ("hello", "approval", "Completed", "Running", "all")] == [
+        "Running", "Completed", "approval", "hello", "all",
+    ]  # fmt: skip
+    assert filled.ok("count", "--name", "hello") == "2\n"
+    rows = filled.json("count")["by_name"]
+    assert {"name": "hello", "status": "Completed", "count": 2} in rows
+
+
+def test_ids_are_piped_from_one_command_into_another(filled: Cli) -> None:
+    ids = filled.ok("list", "--status", "Completed", "--ids")
+    assert filled.ok("purge", "-", stdin=ids) == "purged 2\n"
+
+
+def test_what_fails_for_one_is_done_for_the_others(filled: Cli) -> None:
+    result = filled.run("terminate", "a-1", "h-1", "nobody")
+    assert result.exit_code == 4
+    assert result.stdout == "terminated a-1\n"
+    assert "h-1" in result.stderr
+    assert "No instance with ID 'nobody'" in result.stderr
+
+
+def test_definitions_are_listed(cli: Cli) -> None:
+    found = cli.json("definitions")
+    assert [(one["kind"], one["name"]) for one in found] == [
+        ("orchestrator", "approval"),
+        ("orchestrator", "hello"),
+        ("orchestrator", "paying"),
+        ("orchestrator", "slow"),
+        ("activity", "pay"),
+    ]
+    assert "paying" in cli.ok("definitions")
+
+
+def test_an_empty_hub_says_that_it_is_empty(cli: Cli) -> None:
+    assert "no instances" in cli.run("list").stderr
+    assert cli.json("list") == []
