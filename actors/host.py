@@ -250,8 +250,9 @@ class InstanceHost:
                 return False
             finally:
                 self._marker.clear()
-            if decision.commands or decision.outcome or decision.custom_status not in (None, live.custom_status):
+            if decision.commands or decision.outcome or live.fresh:
                 live.leftover = decision
+            live.fresh = False
         return True
 
     async def _fetch_code(self, live: Live, code_id: str) -> None:
@@ -317,6 +318,7 @@ class InstanceHost:
             live.execution.close()
             live.execution = None
         live.snapshot = successor
+        live.fresh = True
         live.row = replace(
             live.row,
             execution_id=successor.execution_id,

@@ -40,6 +40,7 @@ class Live:
         "custom_status",
         "dirty",
         "execution",
+        "fresh",
         "gone",
         "held",
         "leftover",
@@ -73,6 +74,8 @@ class Live:
         self.busy = False
         #: Stands in the host's queue of instances with something to do.
         self.queued = False
+        #: Its execution follows by continue-as-new and has no turn of its own: the row says due until it has.
+        self.fresh = row.next_due is not None and row.turn > 0 and snapshot.next_due() is None
         #: Waits for its code: it has something to do, though no turn can be taken.
         self.held = False
         #: Dropped from memory: late callbacks find nothing to do.

@@ -51,6 +51,7 @@ def started_event(live: Live) -> ev.ExecutionStarted:
 def take_turn(live: Live, library: Library, now: int, birth: Birth, receipts_until: int) -> Turn | None:
     """Compute the next turn, or None if nothing that waits changes anything."""
     letters: list[Letter] = []
+    settling = live.leftover is not None
     if live.leftover is not None:
         # What a fresh execution did on its first events is recorded before anything new is taken, or replay, which
         # meets events and commands in the order of history, would not find them together.
@@ -63,7 +64,7 @@ def take_turn(live: Live, library: Library, now: int, birth: Birth, receipts_unt
     settle(live.snapshot, decision, append, library)
     if decision.custom_status is not None:
         live.custom_status = decision.custom_status
-    if not append.events and not any(letter.row is not None or letter.request_id for letter in letters):
+    if not (append.events or settling or any(letter.row is not None or letter.request_id for letter in letters)):
         for letter in letters:
             letter.reply(answer_to(letter, append, live))
         return None
@@ -133,7 +134,8 @@ def _turn(live: Live, append: Append, letters: list[Letter], birth: Birth, recei
         events=len(append.events),
         started_at=row.started_at or snapshot.started_at,
         completed_at=append.at if finished else None,
-        next_due=None if finished else snapshot.next_due(),
+        # What follows by continue-as-new has its first step before it: until that is made, it is due.
+        next_due=None if finished else append.at if following else snapshot.next_due(),
         output=snapshot.output,
         custom_status=live.custom_status,
         failure=encode_event(ev.ExecutionFailed(failure)) if failure is not None else None,

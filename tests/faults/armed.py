@@ -1,0 +1,131 @@
+"""A store that fails on command, and a hub on it: the crash of a process at an exact commit, without killing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import durable_ray.actors.redelivery
+import durable_ray.testing
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.checks import check
+from durable_ray.actors.store.contract import Committed, CommitUnknown, Store, StoreError
+from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.store.records import Fence
+from durable_ray.actors.store.writes import CommitTurn, Write
+from durable_ray.testing import TestHub
+from tests.faults.ledger import LEDGER
+
+#: How a commit can end badly: not made and told so; not made or made, and nobody knows; and the same with its process.
+MODES = ("refused", "unknown, not made", "unknown, made", "crash before", "crash after")
+
+Aim = Callable[[Fence | None, Sequence[Write]], bool]
+
+
+def turns(fence: Fence | None, writes: Sequence[Write]) -> bool:
+    """Commits in which an instance takes a turn."""
+    return any(isinstance(write, CommitTurn) for write in writes)
+
+
+def anything(fence: Fence | None, writes: Sequence[Write]) -> bool:
+    """Every commit."""
+    return True
+
+
+class ArmedStore:
+    """Passes everything on to a real store, but for commits number `shots` that are aimed at: they fail in `mode`."""
+
+    def __init__(self, store: Store, mode: str = "", shots: Sequence[int] = (), aim: Aim = turns) -> None:
+        self._store = store
+        self._mode = mode
+        self._shots = set(shots)
+        self._aim = aim
+        self._lock = threading.Lock()
+        #: Commits aimed at so far.
+        self.seen = 0
+        self.story: list[str] = []
+        #: Ends a host as a crash would and lets its successor start; set by `armed_hub`.
+        self.crash: Callable[[str], None] = lambda host: None
+        #: Methods whose next calls fail, and how many.
+        self.broken: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._break(name)
+            return found(*args, **kwargs)
+
+        return call
+
+    def _break(self, name: str) -> None:
+        with self._lock:
+            left = self.broken.get(name, 0)
+            if left > 0:
+                self.broken[name] = left - 1
+                raise StoreError(f"{name}: the database is busy")
+
+    def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
+        """As the store's, or as the shot says."""
+        self._break("commit")
+        with self._lock:
+            aimed = self._aim(fence, writes)
+            self.seen += aimed
+            hit = aimed and self.seen in self._shots
+        kinds = ", ".join(f"{type(w).__name__}({getattr(w, 'instance_id', '')})" for w in writes)
+        host = fence.host if fence else "nobody"
+        self.story.append(f"{host}: {kinds}{f'   <- {self._mode}' if hit else ''}")
+        if not hit:
+            return self._store.commit(fence, writes)
+        made = self._mode in ("unknown, made", "crash after")
+        if made:
+            self._store.commit(fence, writes)
+        if self._mode.startswith("crash"):
+            self.crash(host)
+        if self._mode == "refused":
+            raise StoreError("database is locked")
+        raise CommitUnknown("the connection broke")
+
+
+@contextmanager
+def armed_hub(
+    mode: str = "",
+    shots: Sequence[int] = (),
+    aim: Aim = turns,
+    *,
+    url: str = "sqlite://",
+    settings: HubSettings | None = None,
+    sound: bool = True,
+) -> Iterator[tuple[TestHub, ArmedStore]]:
+    """A hub on an armed store. Afterwards the store's bookkeeping must be sound, whatever happened."""
+    store = ArmedStore(open_store(url), mode, shots, aim)
+    LEDGER.begin(store)
+    settings = settings or HubSettings(partitions=2, sweep_interval=0.05, max_dedicated=4)
+    with (
+        mock.patch.object(durable_ray.testing, "open_store", lambda url: store),
+        mock.patch.object(durable_ray.actors.redelivery, "_PAUSE", 0.01),
+    ):
+        with TestHub(settings=settings) as hub:
+
+            def crash(host: str) -> None:
+                if host != "registry":
+                    asyncio.run_coroutine_threadsafe(_crash(hub, host), hub._loop)
+
+            store.crash = crash
+            yield hub, store
+            store.broken.clear()
+            if sound:
+                hub._on_loop(hub._settle()).result(10)
+                assert check(store._store) == []  # type: ignore[arg-type]
+
+
+async def _crash(hub: TestHub, host: str) -> None:
+    await hub.hub.drop(host)
+    if not hub.hub.closing:
+        await hub.hub.ensure(host)
