@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 from starlette.types import ASGIApp
 
 from durable_ray.client import AsyncClient
@@ -36,13 +34,10 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     ring = keyring or keyring_of(client, settings)
     door = Door(client)
     services = Services(door, settings, Watch(door, settings.stream_interval))
-    return Starlette(
-        routes=[
-            Mount("/api/v1", app=api_app(services)),
-            Mount("/", app=ManagementApi(door, settings, ring)),
-        ],
-        middleware=[Middleware(Guard, settings=settings, keyring=ring)],
-    )
+    routes = [Mount("/api/v1", app=api_app(services))]
+    # Not a mount at "/": a path with a line break in it would match no pattern, and miss its answer.
+    router = Router(routes, redirect_slashes=False, default=ManagementApi(door, settings, ring))
+    return Guard(router, settings, ring)
 
 
 def keyring_of(client: AsyncClient, settings: GatewaySettings) -> Keyring:

@@ -171,7 +171,8 @@ def is_loopback(host: str) -> bool:
 
 def _hostname(host: str) -> str:
     if host.startswith("["):
-        return host.partition("]")[0][1:].lower()
+        name, bracket, _ = host[1:].partition("]")
+        return name.lower() if bracket else ""
     return host.rpartition(":")[0].lower() if host.count(":") == 1 else host.lower()
 
 

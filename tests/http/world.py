@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +16,6 @@ URL = "http://127.0.0.1:7071"
 HOOKS = "/runtime/webhooks/durabletask"
 SETTINGS = GatewaySettings(stream_interval=0.05, stream_heartbeat=0.5, max_body_bytes=100_000, max_wait=30)
 
-#: Flipped by tests: whether `fragile` fails.
-broken = [False]
-
 
 @dr.activity(name="http.greet", local=True)
 def greet(name: str) -> str:
@@ -25,9 +23,9 @@ def greet(name: str) -> str:
 
 
 @dr.activity(name="http.fragile_step", local=True)
-def fragile_step() -> str:
-    if broken[0]:
-        raise ValueError("it broke")
+def fragile_step(path: str) -> str:
+    if not os.path.exists(path):
+        raise ValueError(f"it broke: there is no {path}")
     return "mended"
 
 
@@ -48,8 +46,9 @@ async def approval(ctx: dr.OrchestrationContext, value: Any = None) -> Any:
 
 
 @dr.orchestrator(name="http.fragile")
-async def fragile(ctx: dr.OrchestrationContext, value: Any = None) -> str:
-    return await ctx.call_activity(fragile_step)
+async def fragile(ctx: dr.OrchestrationContext, path: str) -> str:
+    """Fails until there is such a file."""
+    return await ctx.call_activity(fragile_step, path)
 
 
 @dr.orchestrator(name="http.sleeper")
