@@ -1,7 +1,8 @@
 """Is anybody forgotten? Every live instance must have something that will wake it, or be waiting for an outside event.
 
-What code waits for is known only to the code; but all else that could wake an instance is in its history and its row, and the
-two must agree. For tests after faults and races, and for `doctor`; reads every live instance, so not for a hot path.
+What code waits for is known only to the code; but all else that could wake an instance is in its history and its row,
+and the two must agree. For tests after faults and races, and for `doctor`; reads every live instance, so not for a hot
+path.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import replace
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.desk import delivery_reply, ending_of
 from durable_ray.actors.messages import Delivery, Reply, StartRequest
-from durable_ray.actors.pending import finish_pending, paused_by
+from durable_ray.actors.pending import finish_pending, pausing
 from durable_ray.actors.registry_core import RegistryCore
 from durable_ray.actors.starting import Start, begin, conceive
 from durable_ray.actors.store.records import InstanceRow
@@ -117,14 +117,7 @@ class Delivering(RegistryCore):
                 if row.parent is not None:
                     await self._wake_one(row.parent.instance_id)
                 return Reply("ok")
-        if isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
-            mail = await self.blocking(lambda: self.store.inbox([row.instance_id]))
-            paused, wanted = paused_by(mail), isinstance(event, ev.ExecutionSuspended)
-            if paused == wanted:
-                return Reply("refused", "already suspended" if paused else "not suspended")
-            reason = "suspended" if wanted else None
-            await self.blocking(lambda: self.store.set_waiting_reason(row.instance_id, reason))
-        return None
+        return await pausing(self.store, self.blocking, row.instance_id, event)
 
     async def _wake_one(self, instance_id: str) -> None:
         row = (await self.blocking(lambda: self.store.rows([instance_id]))).get(instance_id)

@@ -13,6 +13,7 @@ from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
+from durable_ray.actors.pending import pausing
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.starting import Start, begin, conceive, start_writes, take_answers
 from durable_ray.actors.store.contract import Fenced, StoreError
@@ -155,6 +156,10 @@ class Desk:
 
     async def _store(self, delivery: Delivery) -> Reply:
         """For one that has not begun and may not yet: the message waits in the store."""
+        host, event = self._host, delivery.message.event
+        refused = await pausing(host.store, host.blocking, delivery.instance_id, event)
+        if refused is not None:
+            return refused
         until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
         receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
         message = out_message(delivery.instance_id, delivery.message)

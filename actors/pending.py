@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
+from durable_ray.actors.messages import Reply
 from durable_ray.actors.retention import expiry
+from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InboxRow, InstanceRow
 from durable_ray.actors.store.writes import FinishUnstarted
 from durable_ray.actors.turns import out_message
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import decode_event, encode_events
 from durable_ray.orchestrations.transition import tell_parent
+
+#: Runs a blocking call on a thread that may block.
+Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def finish_pending(row: InstanceRow, request: ev.TerminateRequested, now: int) -> FinishUnstarted:
@@ -37,6 +43,20 @@ def finish_pending(row: InstanceRow, request: ev.TerminateRequested, now: int) -
         message=message,
         expires=expiry(row.settings, now),
     )
+
+
+async def pausing(store: Store, blocking: Blocking, instance_id: str, event: ev.Event) -> Reply | None:
+    """What is said against suspending (or resuming) an instance that has not begun; None: let the message wait for it.
+
+    Its status stays Pending; why it does not begin is its `waiting_reason`.
+    """
+    if not isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
+        return None
+    wanted = isinstance(event, ev.ExecutionSuspended)
+    if paused_by(await blocking(lambda: store.inbox([instance_id]))) == wanted:
+        return Reply("refused", "already suspended" if wanted else "not suspended")
+    await blocking(lambda: store.set_waiting_reason(instance_id, "suspended" if wanted else None))
+    return None
 
 
 def paused_by(mail: Iterable[InboxRow]) -> bool:

@@ -1,7 +1,7 @@
 """The orchestrators that the management tests manage, and what their activities leave behind.
 
-An activity runs from a copy of its code, so what it does is noted in a file and what it should do is said by a variable of
-the process's environment.
+An activity runs from a copy of its code, so what it does is noted in a file and what it should do is said by a variable
+of the process's environment.
 """
 
 from __future__ import annotations

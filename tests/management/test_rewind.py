@@ -1,4 +1,4 @@
-"""S34 to S36: a rewind runs again what failed and nothing else, whatever the orchestrator is made of, as often as asked."""
+"""S34 to S36: a rewind runs again what failed and nothing else, whatever the orchestrator is made of, and again."""
 
 from __future__ import annotations
 
