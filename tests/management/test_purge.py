@@ -1,0 +1,197 @@
+"""S39 and what belongs to it: purging one, many and by itself, emptying the hub; and actions on many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import durable_ray as dr
+from durable_ray import HubSettings
+from durable_ray.testing import TestHub
+from tests.management.conftest import assert_nobody_is_forgotten
+from tests.management.shapes import BROKEN, collector, dynasty, echo, steps, waiter
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def left(client: dr.Client) -> list[str]:
+    return [status.instance_id for status in client.list_instances()]
+
+
+# --- purge ----------------------------------------------------------------------------------------------------------
+
+
+def test_s39_only_what_has_ended_is_purged(hub: TestHub, client: dr.Client) -> None:
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    assert client.purge("w") == 0
+    client.raise_event("w", "go")
+    hub.settle()
+    assert (client.purge("w"), client.purge("w"), client.purge("nobody")) == (1, 0, 0)
+    assert client.get_status("w") is None
+    assert client.start_new(echo, 1, instance_id="w").wait_for_completion(20) == 1
+
+
+def test_s39_children_go_with_their_parents_if_asked(hub: TestHub, client: dr.Client) -> None:
+    for n in range(2):
+        client.start_new(dynasty, [1], instance_id=f"d{n}")
+    hub.settle()
+    assert client.purge("d0") == 1
+    assert client.purge("d1", recursive=True) == 3
+    assert left(client) == ["d0-child", "d0-child-child"]
+
+
+def test_s39_by_time_and_status_in_batches_with_progress(hub: TestHub, client: dr.Client) -> None:
+    for n in range(10):
+        client.start_new(echo, n, instance_id=f"e{n}")
+        hub.settle()
+        hub.advance(timedelta(minutes=1))
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    seen: list[int] = []
+    window = {"created_time_from": START, "created_time_to": START + timedelta(minutes=6)}
+    result = client.purge_by(batch_size=3, progress=seen.append, runtime_status="Completed", **window)  # type: ignore[arg-type]
+    assert (result.deleted, result.is_complete, seen) == (7, True, [3, 6, 7])
+    result = client.purge_by(limit=2)
+    assert (result.deleted, result.is_complete) == (2, False)
+    assert client.purge_by().deleted == 1
+    assert left(client) == ["w"]
+
+
+def test_s39_running_ones_cannot_be_asked_for(client: dr.Client) -> None:
+    with pytest.raises(ValueError, match="not Running"):
+        client.purge_by(runtime_status=["Completed", "Running"])
+
+
+def test_purge_against_events_and_starts_keeps_the_books(hub: TestHub) -> None:
+    client = hub.async_client
+
+    async def race(n: int) -> None:
+        await client.start_new(collector, 1, instance_id=f"r{n % 3}", if_exists="use_existing")
+        await asyncio.gather(
+            client.raise_event(f"r{n % 3}", "item", n), client.purge(f"r{n % 3}"), return_exceptions=True
+        )
+
+    async def races() -> None:
+        await asyncio.gather(*(race(n) for n in range(30)))
+
+    asyncio.run(races())
+    assert_nobody_is_forgotten(hub)
+
+
+# --- retention ------------------------------------------------------------------------------------------------------
+
+
+def test_retention_of_the_hub_and_of_an_orchestrator() -> None:
+    @dr.orchestrator(name="kept_for_a_minute", retain_for=60)
+    async def minute(ctx: dr.OrchestrationContext) -> None: ...
+
+    @dr.orchestrator(name="kept_for_ever", retain_for=None)
+    async def for_ever(ctx: dr.OrchestrationContext) -> None: ...
+
+    settings = HubSettings(partitions=1, sweep_interval=0.05, retain_for=3600)
+    with TestHub(auto_advance=False, settings=settings) as hub:
+        client = hub.client
+        client.start_new(minute, instance_id="minute")
+        client.start_new(for_ever, instance_id="ever")
+        client.start_new(echo, instance_id="hour")
+        client.start_new(waiter, instance_id="running")
+        pending = client.start_new(echo, instance_id="pending", start_at=timedelta(days=9))
+        pending.terminate()
+        hub.settle()
+        kept = ["ever", "hour", "minute", "pending", "running"]
+        for after, gone in ((59, []), (2, ["minute"]), (3600, ["hour", "pending"]), (10**6, [])):
+            hub.advance(timedelta(seconds=after))
+            hub._on_loop(hub.hub.registry.purge_expired()).result(20)
+            kept = [name for name in kept if name not in gone]
+            assert sorted(left(client)) == kept
+        assert_nobody_is_forgotten(hub)
+
+
+def test_a_rewound_instance_does_not_expire_while_it_runs(hub: TestHub, client: dr.Client) -> None:
+    @dr.orchestrator(name="short_kept", retain_for=1)
+    async def short(ctx: dr.OrchestrationContext) -> Any:
+        return await ctx.wait_for_external_event("go")
+
+    handle = client.start_new(short)
+    hub.settle()
+    handle.terminate()
+    handle.rewind()
+    hub.advance(timedelta(hours=1))
+    hub._on_loop(hub.hub.registry.purge_expired()).result(20)
+    handle.raise_event("go", 1)
+    assert handle.wait_for_completion(20) == 1
+
+
+# --- the whole hub --------------------------------------------------------------------------------------------------
+
+
+def test_s38_delete_task_hub(hub: TestHub, client: dr.Client) -> None:
+    client.start_new(echo, 1, instance_id="e").wait_for_completion(20)
+    client.start_new(waiter, instance_id="w")
+    client.start_new(waiter, instance_id="s", placement="shared")
+    hub.settle()
+    with pytest.raises(ValueError, match="nothing was deleted"):
+        client.delete_task_hub("another")
+    with pytest.raises(dr.InvalidState, match="2 of its instances"):
+        client.delete_task_hub(client.hub)
+    assert client.delete_task_hub(client.hub, force=True) == 3
+    assert (left(client), client.counts()) == ([], {})
+    # The hub goes on, and nobody who was in it writes any more.
+    assert client.start_new(echo, 2, instance_id="w").wait_for_completion(20) == 2
+    assert client.start_new(echo, 3).wait_for_completion(20) == 3
+
+
+# --- bulk -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowd(hub: TestHub, client: dr.Client) -> None:
+    """Six waiting instances in both placements, one pending, one finished."""
+    for n in range(6):
+        client.start_new(waiter, instance_id=f"w{n}", placement="shared" if n % 2 else "dedicated")
+    client.start_new(waiter, instance_id="later", start_at=timedelta(days=1))
+    client.start_new(echo, instance_id="done")
+    hub.settle()
+
+
+def test_bulk_terminate(hub: TestHub, client: dr.Client, crowd: None) -> None:
+    seen: list[int] = []
+    report = client.bulk("terminate", reason="all", name="waiter", batch_size=3, progress=seen.append)
+    hub.settle()
+    assert (len(report.done), report.refused, seen) == (7, {}, [3, 6, 7])
+    assert client.counts() == {("echo", "Completed"): 1, ("waiter", "Terminated"): 7}
+
+
+def test_bulk_suspend_resume_and_raise(hub: TestHub, client: dr.Client, crowd: None) -> None:
+    client.suspend("w0")
+    report = client.bulk("suspend", runtime_status=["Running", "Suspended"])
+    assert len(report.done) == 5
+    assert report.refused == {"w0": "already suspended"}
+    assert len(client.bulk("resume").done) == 6
+    report = client.bulk("raise_event", event_name="go", event_data=7, runtime_status="Running")
+    hub.settle()
+    assert len(report.done) == len(report) == 6
+    assert {client.wait_for_completion(f"w{n}", 20) for n in range(6)} == {7}
+
+
+def test_bulk_reports_what_finished_meanwhile(hub: TestHub, client: dr.Client, crowd: None) -> None:
+    report = client.bulk("terminate", runtime_status="Completed")
+    assert (report.done, report.refused) == ((), {"done": "Completed"})
+
+
+def test_bulk_rewind(hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(BROKEN, "*")
+    handles = client.start_many(steps, [[1], [2]])
+    hub.settle()
+    monkeypatch.setenv(BROKEN, "")
+    assert len(client.bulk("rewind", reason="fixed").done) == 2
+    assert client.wait_many(handles, 20) == [[1], [2]]
+
+
+def test_bulk_of_an_unknown_action(client: dr.Client) -> None:
+    with pytest.raises(ValueError, match="purge_by"):
+        client.bulk("purge")  # type: ignore[arg-type]
