@@ -17,9 +17,15 @@ from durable_ray.actors.errors import (
 )
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
-from durable_ray.actors.store.contract import HubInUse
+from durable_ray.actors.store.contract import HubInUse, InvalidToken
 from durable_ray.client import AsyncClient, Client
 from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
+from durable_ray.inside import client_of, management_payload
+from durable_ray.operations.asking import InstancePage
+from durable_ray.operations.bulk import BulkReport
+from durable_ray.operations.gateway import HttpAnswer
+from durable_ray.operations.managing import PurgeResult
+from durable_ray.operations.start_objects import StartObject, StartObjectInvalid
 from durable_ray.orchestrations.context import OrchestrationContext
 from durable_ray.orchestrations.decorators import activity, orchestrator
 from durable_ray.orchestrations.failures import (
@@ -38,17 +44,21 @@ __all__ = [
     "ActivityFailed",
     "AsyncClient",
     "AsyncOrchestrationHandle",
+    "BulkReport",
     "Client",
     "DurableRayError",
     "FailureDetails",
+    "HttpAnswer",
     "HubInUse",
     "HubSettings",
     "HubUnavailable",
     "InstanceAlreadyExists",
     "InstanceFinished",
     "InstanceNotFound",
+    "InstancePage",
     "InvalidInstanceId",
     "InvalidState",
+    "InvalidToken",
     "NonDeterminismError",
     "NonRetryable",
     "OrchestrationContext",
@@ -57,12 +67,17 @@ __all__ = [
     "OrchestrationStatus",
     "OrchestrationTerminated",
     "ProtocolMismatch",
+    "PurgeResult",
     "RetryPolicy",
     "RuntimeStatus",
+    "StartObject",
+    "StartObjectInvalid",
     "SubOrchestrationFailed",
     "TaskFailed",
     "UnknownDefinition",
     "activity",
+    "client_of",
+    "management_payload",
     "orchestrator",
 ]
 __version__ = "0.1.0"

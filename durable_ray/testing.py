@@ -28,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from durable_ray import inside
 from durable_ray.actors.clock import Alarm, Clock, SystemClock
 from durable_ray.actors.in_process import InProcessHub, call
 from durable_ray.actors.messages import Hello
@@ -37,8 +38,8 @@ from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.client import AsyncClient, Client
 from durable_ray.deploying import Deployer
-from durable_ray.orchestrations.catalog import Catalog, catalog
 from durable_ray.drive import drive, drive_async
+from durable_ray.orchestrations.catalog import Catalog, catalog
 from durable_ray.steps import Call, Steps, TargetGone
 
 R = TypeVar("R")
@@ -124,6 +125,7 @@ class TestHub:
         hello = Hello("registry", self.hub.name, PROTOCOL, 1, os.getpid(), store, "")
         partitions = self.hub.settings.partitions
         self.client = Client._of(hello, Deployer(definitions, None), partitions, _Driver(self))
+        inside.enter(self.hub.name, self.client)
         self.async_client = AsyncClient._of(hello, Deployer(definitions, None), partitions, _AsyncDriver(self))
 
     def __enter__(self) -> Self:
@@ -155,6 +157,7 @@ class TestHub:
 
     def close(self) -> None:
         """Stop the hub."""
+        inside.leave(self.hub.name, self.client)
         if self._pump is not None:
             self._pump.cancel()
         self._on_loop(self.hub.close()).result(30)
