@@ -241,7 +241,9 @@ def _branch(shape: _Shape, at: int, ended: bool = True) -> Select[Any]:
     statement = statement.select_from(tagged if shape.way is _Way.TAG else instances)
     if shape.counting:
         return statement
-    order = [column.desc() if shape.descending else column.asc() for column in (created, instance_id)]
+    # Without statistics SQLite would rather walk all instances in order than sort the few that match.
+    by = (_aside(created), _aside(instance_id)) if shape.way in {_Way.ID, _Way.UPDATED} else (created, instance_id)
+    order = [column.desc() if shape.descending else column.asc() for column in by]
     return statement.order_by(*order).limit(number("limit"))
 
 

@@ -57,7 +57,9 @@ def test_the_absent_and_the_finished_get_no_mail(store: Store) -> None:
 
 def test_a_message_waits_once_however_often_it_is_sent(store: Store) -> None:
     made(store, start("a"))
-    assert all(isinstance(answer, Delivered) for answer in made(store, put("a", "m1", "first"), put("a", "m1", "again")))
+    assert all(
+        isinstance(answer, Delivered) for answer in made(store, put("a", "m1", "first"), put("a", "m1", "again"))
+    )
     assert isinstance(made(store, put("a", "m1", "late")), Delivered)
     assert [each.body for each in store.inbox(["a"])] == ["first"]
 
@@ -100,11 +102,11 @@ def test_a_sleeper_with_mail_stays_awake(store: Store) -> None:
 def test_what_came_before_in_the_group_counts(store: Store) -> None:
     made(store, start("a"), start("b"))
     rest = sleep(store, "a")
-    assert made(store, put("a"), rest) [1] == Stale()
+    assert made(store, put("a"), rest)[1] == Stale()
     (letter,) = store.inbox(["a"])
     taking = turn(row(store, "a"), consumed=(letter.row,))
-    assert made(store, taking, replace(rest, turn=1)) [1] == Done()
-    delivered = made(store, sleep(store, "b"), put("b")) [1]
+    assert made(store, taking, replace(rest, turn=1))[1] == Done()
+    delivered = made(store, sleep(store, "b"), put("b"))[1]
     assert delivered.resident is False
 
 

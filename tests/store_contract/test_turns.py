@@ -112,7 +112,7 @@ def test_one_group_may_hold_a_whole_life(store: Store) -> None:
     ]  # fmt: skip
     assert answers[6].replaced.output == '"out"'
     assert answers[6].replaced.completed_at == answers[6].replaced.updated_at == 2009
-    assert store.load(["a"])["a"].history == store.inbox(["a"]) == ()
+    assert (store.history("a"), store.inbox(["a"])) == ((), ())
     assert store.counts() == {("hello", "Pending"): 1}
 
 

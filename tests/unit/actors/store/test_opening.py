@@ -80,7 +80,9 @@ def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
 def migrated(database: Database) -> None:
     """Make the schema by the migrations alone, from nothing."""
     if database.dialect.name == "sqlite":
-        database.write(lambda session: session.plain("CREATE TABLE durable_ray_version (version_num VARCHAR(32) NOT NULL)"))
+        database.write(
+            lambda session: session.plain("CREATE TABLE durable_ray_version (version_num VARCHAR(32) NOT NULL)")
+        )
     versions._upgrade(database, next(iter(_revisions())))
 
 
@@ -95,8 +97,8 @@ def shape(database: Any) -> list[tuple[str, str]]:
         rows = database._writer.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     else:
         columns = (
-            "SELECT table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, collation_name, is_identity,"
-            " column_default) FROM information_schema.columns WHERE table_schema = current_schema()"
+            "SELECT table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, collation_name,"
+            " is_identity, column_default) FROM information_schema.columns WHERE table_schema = current_schema()"
         )
         indexes = "SELECT indexname, replace(indexdef, current_schema() || '.', '') FROM pg_indexes"
         with database._connect() as connection:

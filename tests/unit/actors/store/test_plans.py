@@ -1,7 +1,7 @@
 """No question of the contract reads all instances: each is answered along an index, by SQLite's own plan.
 
-The statements are caught as they run, so that the test sees what the store really asks. A turn that only goes on touches
-no index of `instances` at all, which the schema promises; that is seen in the byte code of its statement.
+The statements are caught as they run, so that the test sees what the store really asks. A turn that only goes on
+touches no index of `instances` at all, which the schema promises; that is seen in the byte code of its statement.
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Dialect
 
-from durable_ray.actors.store import queries
 from durable_ray.actors.store.commit_sql import STATEMENTS, Op
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance
-from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Hibernate, OutMessage, PutMessage, StartInstance
+from durable_ray.actors.store.sql import Prepared, Statement
+from durable_ray.actors.store.tokens import make_token
+from durable_ray.actors.store.writes import (
+    CommitTurn,
+    FinishUnstarted,
+    Hibernate,
+    OutMessage,
+    PutMessage,
+    StartInstance,
+)
 
 Ask = Callable[[SqlStore], object]
 NEW = NewInstance("a", "x", "n", "h", "dedicated", 1)
@@ -70,13 +79,14 @@ ASKED: dict[str, tuple[InstanceQuery, str]] = {
     "parent": (InstanceQuery(parent_id="p", statuses=("Failed",)), "ix_instances_parent"),
     "prefix": (InstanceQuery(id_prefix="a"), "sqlite_autoindex_instances_1"),
     "updated": (InstanceQuery(updated_from=5, updated_to=9), "ix_instances_completed"),
+    "updated since": (InstanceQuery(updated_from=5), "ix_instances_completed"),
     "tags": (InstanceQuery(tags={"a": "1", "b": "2"}, statuses=("Failed",)), "tags USING PRIMARY KEY"),
 }
 
 
 #: Answered by counters alone; and those that sort: what they found, which is little, or the ends of some sorted walks.
 COUNTED = {"all", "newest first", "status", "name", "names"}
-SORTED = {"statuses", "names", "prefix", "updated"}
+SORTED = {"statuses", "names", "prefix", "updated", "updated since"}
 
 
 @pytest.fixture
@@ -88,23 +98,30 @@ def store() -> Iterator[SqlStore]:
 
 
 def plans(store: SqlStore, ask: Ask) -> list[str]:
-    """The plan of every statement that `ask` runs."""
+    """The plan of every statement that `ask` runs, as it is prepared: the planner must not see the values."""
     database: Any = store.database
-    connection = database._writer
-    ran: list[str] = []
-    connection.set_trace_callback(ran.append)
-    ask(store)
-    connection.set_trace_callback(None)
+    ran: set[str] = set()
+    prepare = Statement.on
+
+    def noted(statement: Statement, dialect: Dialect) -> Prepared:
+        prepared = prepare(statement, dialect)
+        ran.add(prepared.sql)
+        return prepared
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Statement, "on", noted)
+        ask(store)
     lines = []
-    for statement in ran:
-        if statement.split()[0] in {"SELECT", "UPDATE", "DELETE", "INSERT"}:
-            lines += [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    for sql in sorted(ran):
+        explained = database._writer.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?"))
+        lines += [row[3] for row in explained]
     assert lines
     return lines
 
 
 def assert_no_scan(lines: list[str]) -> None:
-    """SCAN reads a whole table or index: right for what is small, and for a partial index that holds just the answer."""
+    """SCAN reads a whole table or index: right for what is small, and for a partial index that holds just the
+    answer."""
     small = ("SCAN hub", "SCAN counters", "SCAN json_each", "SCAN CONSTANT ROW", "SCAN (", "SCAN anon")
     answers = ("ix_instances_admission", "ix_instances_resident")
     scans = [line for line in lines if line.startswith("SCAN") and not line.startswith(small)]
@@ -126,10 +143,12 @@ def test_each_query_walks_along_its_index(store: SqlStore, asked: str, way: str)
     query, index = ASKED[asked]
     for name in ("a", "b"):
         store.commit(None, [StartInstance(NewInstance(name, "x", "n", "h", "shared", 1))])
-    token = queries._make_token(1, "a", query) if way == "next page" else None
+    token = make_token(1, "a", query) if way == "next page" else None
     lines = plans(store, lambda s: s.count(query) if way == "count" else s.query(query, 1, token))
     if way != "count" or asked not in COUNTED:
         assert any(index in line for line in lines), lines
+    if index != "ix_instances_created":
+        assert not [line for line in lines if "ix_instances_created" in line], lines
     # A page without a beginning walks its index from the end, and stops when it is full.
     walks = [f"SCAN instances USING COVERING INDEX {index}"] if asked in {"all", "newest first"} else []
     assert_no_scan([line for line in lines if line not in walks])

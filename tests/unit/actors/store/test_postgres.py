@@ -39,7 +39,7 @@ def kill(postgres_url: str) -> Callable[[str], None]:
     def run(condition: str) -> None:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"  # noqa: S608
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
                 f" AND pid <> pg_backend_pid() AND ({condition})".encode()
             )
 
@@ -51,7 +51,9 @@ def test_a_server_that_is_not_there(postgres_server: PostgresServer) -> None:
         open_store(postgres_server.url("no_such_database"))
 
 
-def test_connections_that_broke_while_idle_are_replaced(opening: Callable[[], Store], kill: Callable[[str], None]) -> None:
+def test_connections_that_broke_while_idle_are_replaced(
+    opening: Callable[[], Store], kill: Callable[[str], None]
+) -> None:
     store = opening()
     made(store, start("a"))
     kill("true")
@@ -186,7 +188,9 @@ def test_turns_are_updated_in_place(opening: Callable[[], Store], postgres_url: 
     store.close()
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("SELECT pg_stat_force_next_flush()")
-        found = connection.execute("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'instances'")
+        found = connection.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'instances'"
+        )
         updated, in_place = found.fetchone() or (0, 0)
     assert updated == 21
     assert in_place >= 20

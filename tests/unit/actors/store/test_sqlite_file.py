@@ -77,7 +77,7 @@ def test_only_releases_with_the_fix_are_sound(version: tuple[int, ...], is_sound
 
 def test_an_unsound_sqlite_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_file, "sound", lambda version: False)
-    with pytest.raises(StoreUnusable, match="pip install 'pysqlite3"):
+    with pytest.raises(StoreUnusable, match=r"pip install 'pysqlite3"):
         open_store("sqlite://")
 
 
@@ -120,7 +120,12 @@ def test_a_lock_is_one_holders_and_passes_on(tmp_path: Path) -> None:
     assert first.try_acquire()
     assert not second.try_acquire()
     got = threading.Event()
-    waiter = threading.Thread(target=lambda: (second.acquire(), got.set()))
+
+    def wait() -> None:
+        second.acquire()
+        got.set()
+
+    waiter = threading.Thread(target=wait)
     waiter.start()
     assert not got.wait(0.02)
     first.release()
@@ -173,7 +178,7 @@ def test_a_full_disk_fails_cleanly_and_passes(tmp_path: Path) -> None:
     (pages,) = writer.execute("PRAGMA page_count").fetchone()
     writer.execute(f"PRAGMA max_page_count = {pages}")
     hub = store.hub()
-    with pytest.raises(StoreError, match="disk of .* is full; nothing was written"):
+    with pytest.raises(StoreError, match=r"disk of .* is full; nothing was written"):
         store.acquire_hub("hub", "c2", "a" * 100_000, 2, 4, "x")
     assert store.hub() == hub
     writer.execute("PRAGMA max_page_count = 100000")
