@@ -24,6 +24,9 @@ from durable_ray.orchestrations.options import OrchestratorOptions
 
 log = logging.getLogger("durable_ray.registry")
 
+#: Seconds between two looks for hosts that could make way for those that wait.
+_PRESSURE = 0.25
+
 #: Forgotten instances of one host that a sweep looks after; the next sweep finds more.
 _MANY = 1000
 
@@ -42,6 +45,9 @@ class Hosts(Protocol):
 
     async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
         """Tell a host to look into the store; False if it is not there or is leaving."""
+
+    async def gone(self, instance_id: str) -> None:
+        """Wait until the actor of a dedicated instance that said goodbye is really away."""
 
     async def ask_to_leave(self, instance_id: str) -> bool:
         """Ask a dedicated host to leave memory if its instance merely waits or has finished; whether it will."""
@@ -77,6 +83,7 @@ class Admission:
         self._looking = False
         self._look_again = False
         self._alarm: Alarm | None = None
+        self._soon: asyncio.TimerHandle | None = None
         self._partitions: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -176,6 +183,17 @@ class Admission:
         short = len(waiting) - len(admitted)
         if short > 0:
             await self._make_room(short)
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        """While somebody waits for a process, look again and again who could make way: a host says nothing when it has
+        come to a point where it merely waits."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_PRESSURE, self._look_now)
+
+    def _look_now(self) -> None:
+        self._soon = None
+        self._spawn(self.admit())
 
     async def _make_room(self, short: int) -> None:
         """Ask those that merely wait to leave, oldest first; each that leaves says so, and the next is admitted."""
@@ -228,7 +246,10 @@ class Admission:
                     await self._hosts.ask_to_leave(instance_id)
 
     async def left(self, instance_id: str) -> None:
-        """The dedicated host of this instance has left memory."""
+        """The dedicated host of this instance leaves memory; its place is free when its process is really away."""
+        if instance_id in self._live:
+            self._live[instance_id] = False
+            await self._hosts.gone(instance_id)
         await self._gone(instance_id)
         await self.admit()
 

@@ -33,6 +33,7 @@ from durable_ray.orchestrations.options import OrchestratorOptions
 log = logging.getLogger("durable_ray.cluster")
 
 _CREATE_SECONDS = 120.0
+_LEAVE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class HubInfo:
     hub: str
     store: str
     settings: HubSettings
+    #: Boot of the hub in which this process was made; a process of an earlier one is refused its lease.
+    boot_epoch: int | None = None
 
     @property
     def pin(self) -> dict[str, float]:
@@ -120,6 +123,10 @@ class RayWorkerLink:
         """See `ActivityWorker.held`."""
         return await self._ask(self._handle.held.remote(host))
 
+    def forget(self, host: str, acks: Collection[Address]) -> None:
+        """See `ActivityWorker.forget`."""
+        self._handle.forget.remote(host, acks)
+
     def cancel(self, host: str, address: Address) -> None:
         """See `ActivityWorker.cancel`."""
         self._handle.cancel.remote(host, address)
@@ -197,6 +204,13 @@ class RayHosts:
             if isinstance(translated(error), (Gone, Unavailable)):
                 return False
             raise
+
+    async def gone(self, instance_id: str) -> None:
+        """Wait until the name of an actor that said goodbye is free, or for so long that it must be stuck."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LEAVE_SECONDS
+        while instance_id in await self.alive() and loop.time() < end:
+            await asyncio.sleep(0.02)
 
     async def ask_to_leave(self, instance_id: str) -> bool:
         """Ask a dedicated host to leave memory, if its instance merely waits or has finished."""

@@ -136,7 +136,7 @@ class DedicatedActor(HostActor):
         declared = known.options.idle_timeout if known else UNSET
         if declared is UNSET:
             return self._info.settings.idle_timeout
-        return None if declared is None else declared / SECOND  # type: ignore[operator]
+        return None if declared is None else declared / SECOND
 
     def _soon(self, live: Any, stay: float) -> bool:
         """Whether it has a timer so near that leaving would not pay."""

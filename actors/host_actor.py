@@ -52,7 +52,7 @@ class HostActor:
     async def _open(self) -> Desk:
         loop = asyncio.get_running_loop()
         store: Store = await loop.run_in_executor(None, open_store, self._info.store)
-        fence = await loop.run_in_executor(None, store.acquire_lease, self._name)
+        fence = await loop.run_in_executor(None, store.acquire_lease, self._name, self._info.boot_epoch)
         settings = self._info.settings
         watchdog = Watchdog(FileMarker(self._info.marker_path(self._name)), settings.turn_limit)
         host = InstanceHost(

@@ -48,7 +48,7 @@ class RegistryActor:
         row, fence = await loop.run_in_executor(None, own)
         # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
         settings = settings.model_copy(update={"partitions": row.partitions})
-        self._info = HubInfo(info.hub, info.store, settings)
+        self._info = HubInfo(info.hub, info.store, settings, row.boot_epoch)
         self._hosts = RayHosts(self._info, self._classes)
         registry = Registry(store, fence, clock, settings, self._hosts)
         await registry.open()
