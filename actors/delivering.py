@@ -56,8 +56,8 @@ class Delivering(RegistryCore):
         for delivery in deliveries:
             row = rows.get(delivery.instance_id)
             reply = known.get(delivery.request_id) or self._refusal(delivery, row)
-            if reply is None and row is not None and row.turn == 0:
-                reply = await self._deliver_to_pending(delivery, row, until)
+            if reply is None and row is not None:
+                reply = await self._deliver_asleep(delivery, row, until)
             replies.append(reply)
         waiting = [d for d, reply in zip(deliveries, replies, strict=True) if reply is None]
         writes: list[Write] = [_put(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting]
@@ -103,12 +103,13 @@ class Delivering(RegistryCore):
             return Reply("moved", host=row.host, placement=row.placement)
         return None
 
-    async def _deliver_to_pending(self, delivery: Delivery, row: InstanceRow, until: int) -> Reply | None:
-        """One that never had a turn is ended or paused without giving it a process; None: put it into its mailbox."""
+    async def _deliver_asleep(self, delivery: Delivery, row: InstanceRow, until: int) -> Reply | None:
+        """What can be answered without giving the instance a process; None: put the message into its mailbox."""
         event = delivery.message.event
         receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
-        if isinstance(event, ev.TerminateRequested):
-            write = replace(finish_pending(row, event, self.clock.now()), receipt=receipt)
+        if isinstance(event, ev.TerminateRequested) and row.turn == 0:
+            mail = await self.blocking(lambda: self.store.inbox([row.instance_id]))
+            write = replace(finish_pending(row, mail, event, self.clock.now()), receipt=receipt)
             (answer,) = await self._committer.write_once([write])
             if isinstance(answer, Done):
                 rows: Mapping[str, InstanceRow] = await self.blocking(lambda: self.store.rows([row.instance_id]))
@@ -117,7 +118,7 @@ class Delivering(RegistryCore):
                 if row.parent is not None:
                     await self._wake_one(row.parent.instance_id)
                 return Reply("ok")
-        return await pausing(self.store, self.blocking, row.instance_id, event)
+        return await pausing(self.store, self.blocking, row, event)
 
     async def _wake_one(self, instance_id: str) -> None:
         row = (await self.blocking(lambda: self.store.rows([instance_id]))).get(instance_id)

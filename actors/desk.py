@@ -148,16 +148,16 @@ class Desk:
         if found.unstarted and not self._host.may_begin(found):
             terminating = isinstance(delivery.message.event, ev.TerminateRequested)
             if not terminating:
-                return await self._store(delivery)
+                return await self._store(delivery, found.row)
         answer: asyncio.Future[Reply] = self._loop.create_future()
         letter = Letter(delivery.message, answer=answer, request_id=delivery.request_id)
         self._host.lanes.post(found, letter)
         return await answer
 
-    async def _store(self, delivery: Delivery) -> Reply:
+    async def _store(self, delivery: Delivery, row: InstanceRow) -> Reply:
         """For one that has not begun and may not yet: the message waits in the store."""
         host, event = self._host, delivery.message.event
-        refused = await pausing(host.store, host.blocking, delivery.instance_id, event)
+        refused = await pausing(host.store, host.blocking, row, event)
         if refused is not None:
             return refused
         until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)

@@ -1,4 +1,4 @@
-"""Instances that never had a turn: what can be done to them without any process."""
+"""Instances without a process: what can be done to them, and refused to them, without giving them one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ from durable_ray.orchestrations.transition import tell_parent
 Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
-def finish_pending(row: InstanceRow, request: ev.TerminateRequested, now: int) -> FinishUnstarted:
+def finish_pending(
+    row: InstanceRow, mail: Iterable[InboxRow], request: ev.TerminateRequested, now: int
+) -> FinishUnstarted:
     """End an instance before its first turn.
 
-    Its history is that of one that was terminated in its first turn, so that it can be rewound like any other.
+    Its history is that of one that was terminated in its first turn, with the events that waited for it, so that it can
+    be rewound like any other.
     """
     started = ev.ExecutionStarted(
         row.name, row.execution_id, row.input, row.version, row.code_id, row.parent, row.generation
     )
     ending = ev.ExecutionTerminated(request.reason)
-    events: list[ev.Event] = [ev.TurnStarted(now), started, ending]
+    waiting = [event for message in mail if isinstance(event := decode_event(message.body), ev.EventRaised)]
+    events: list[ev.Event] = [ev.TurnStarted(now), started, *waiting, ending]
     message = None
     if row.parent is not None:
         told = tell_parent(row.instance_id, row.execution_id, row.parent, ending)
@@ -45,23 +49,24 @@ def finish_pending(row: InstanceRow, request: ev.TerminateRequested, now: int) -
     )
 
 
-async def pausing(store: Store, blocking: Blocking, instance_id: str, event: ev.Event) -> Reply | None:
-    """What is said against suspending (or resuming) an instance that has not begun; None: let the message wait for it.
+async def pausing(store: Store, blocking: Blocking, row: InstanceRow, event: ev.Event) -> Reply | None:
+    """What is said against suspending (or resuming) an instance that is not in memory; None: put it into its mailbox.
 
-    Its status stays Pending; why it does not begin is its `waiting_reason`.
+    One that has not begun stays Pending; why it does not begin is its `waiting_reason`.
     """
     if not isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
         return None
     wanted = isinstance(event, ev.ExecutionSuspended)
-    if paused_by(await blocking(lambda: store.inbox([instance_id]))) == wanted:
+    mail = await blocking(lambda: store.inbox([row.instance_id]))
+    if paused_by(mail, row.status == "Suspended") == wanted:
         return Reply("refused", "already suspended" if wanted else "not suspended")
-    await blocking(lambda: store.set_waiting_reason(instance_id, "suspended" if wanted else None))
+    if row.turn == 0:
+        await blocking(lambda: store.set_waiting_reason(row.instance_id, "suspended" if wanted else None))
     return None
 
 
-def paused_by(mail: Iterable[InboxRow]) -> bool:
-    """Whether the messages that wait for an instance leave it suspended when it begins."""
-    paused = False
+def paused_by(mail: Iterable[InboxRow], paused: bool) -> bool:
+    """Whether the messages that wait for an instance leave it suspended when it has taken them."""
     for row in mail:
         event = decode_event(row.body)
         if isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):

@@ -151,7 +151,8 @@ class Rewinder:
         events: list[ev.Event] = [ev.TurnStarted(at), ev.ExecutionRewound(reason, _to_blame(history))]
         for event in events:
             snapshot.apply(event)
-        for event in self._anew(snapshot, events[1]):
+        more = [ev.ExecutionResumed("rewound")] if _was_suspended(history) else []
+        for event in (*more, *self._anew(snapshot, events[1])):
             events.append(event)
             snapshot.apply(event)
         plan.add(_life(row, snapshot, at, events, receipts), about)
@@ -212,6 +213,14 @@ def _refusal(loaded: Loaded | None) -> Reply | None:
             "refused", "it completed; only a failed or terminated instance can be rewound (restart it instead)"
         )
     return Reply("refused", f"it is {loaded.row.status}; only a failed or terminated instance can be rewound")
+
+
+def _was_suspended(history: Sequence[ev.Event]) -> bool:
+    """Whether it was suspended when it ended: nobody would think of resuming what lives again."""
+    for event in reversed(history):
+        if isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
+            return isinstance(event, ev.ExecutionSuspended)
+    return False
 
 
 def _to_blame(history: Sequence[ev.Event]) -> tuple[int, ...]:

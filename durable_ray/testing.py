@@ -32,6 +32,7 @@ from durable_ray import inside
 from durable_ray.actors.clock import Alarm, Clock, SystemClock
 from durable_ray.actors.in_process import InProcessHub, call
 from durable_ray.actors.messages import Hello
+from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.settings import PROTOCOL, HubSettings
 from durable_ray.actors.status import micros, moment
 from durable_ray.actors.store.contract import Store
@@ -151,9 +152,8 @@ class TestHub:
         self._on_loop(self._settle()).result(60)
 
     def crash(self) -> None:
-        """End all hosts as a power cut would: what was not committed is gone. They come back when they are needed."""
-        for name in tuple(self.hub.desks):
-            self._on_loop(self.hub.drop(name)).result(30)
+        """End all hosts as a power cut would, and start them again as Ray does: what was not committed is gone."""
+        self._on_loop(self._crash()).result(60)
 
     def close(self) -> None:
         """Stop the hub."""
@@ -170,6 +170,15 @@ class TestHub:
 
     def _on_loop(self, work: Any) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _crash(self) -> None:
+        names = tuple(self.hub.desks)
+        for name in names:
+            await self.hub.drop(name)
+        for name in names:
+            if not is_dedicated(name):
+                await self.hub.ensure(name)
+        await self.hub.registry.admission.sweep()
 
     async def _settle(self) -> None:
         """Until nothing is under way, looked at twice: a callback may be on its way between two threads."""

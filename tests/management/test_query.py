@@ -14,7 +14,7 @@ import durable_ray as dr
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.orchestrations import events as ev
 from durable_ray.testing import TestHub
-from tests.management.shapes import collector, echo, family, fan_out, sleeper, steps, waiter
+from tests.management.shapes import collector, echo, family, fan_out, guardian, steps, waiter
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -112,13 +112,16 @@ def test_s13_s14_the_merged_view(hub: TestHub, client: dr.Client) -> None:
 
 
 def test_s13_what_is_under_way_is_shown_as_scheduled(hub: TestHub, client: dr.Client) -> None:
-    client.start_new(family, [1], instance_id="f")
-    client.suspend("f")
+    client.start_new(guardian, "kid", instance_id="g")
     hub.settle()
-    kinds = [entry["EventType"] for entry in client.get_history("f") or []]
-    assert kinds[0] == "ExecutionStarted"
-    assert not {"TurnStarted", "OrchestratorStarted", "OrchestratorCompleted"} & set(kinds)
-    client.resume("f")
+
+    def kinds() -> list[str]:
+        return [entry["EventType"] for entry in client.get_history("g") or []]
+
+    assert kinds() == ["ExecutionStarted", "SubOrchestrationInstanceCreated"]
+    client.raise_event("kid", "go")
+    hub.settle()
+    assert kinds() == ["ExecutionStarted", "SubOrchestrationInstanceCompleted", "ExecutionCompleted"]
 
 
 def test_s16_output_says_how_it_ended(hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,4 +301,3 @@ def test_last_updated_moves_and_created_does_not(hub: TestHub, client: dr.Client
     status = handle.get_status()
     assert status is not None
     assert (status.created_time, status.last_updated_time) == (START, START + timedelta(minutes=5))
-    assert sleeper.name == "sleeper"
