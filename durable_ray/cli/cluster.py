@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from durable_ray.actors.connecting import join_ray
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.stopping import cluster_address, hubs, is_running, leave, stop_hub
 from durable_ray.cli import local_ray
 from durable_ray.cli.exits import Exit, Problem
 from durable_ray.cli.over_ray import HERE, RayHub, no_ray_here, open_ray_hub, shown_store
+from durable_ray.cli.quiet import join_quietly
 from durable_ray.config import ClientSettings
 
 
@@ -24,11 +24,11 @@ class Standing:
     was_up: bool
 
 
-def bring_up(settings: ClientSettings, *, join: bool, port: int, ray_arguments: Sequence[str]) -> Standing:
+def bring_up(settings: ClientSettings, *, join: bool, new: bool, port: int, ray_arguments: Sequence[str]) -> Standing:
     """Make sure of a Ray and of the hub on it. Raises Problem, or what `Client` raises."""
     head = None if settings.address else local_ray.noted()
     started = False
-    if settings.address is None and head is None and not _join_here():
+    if settings.address is None and head is None and (new or not _join_here()):
         if join:
             raise Problem(
                 Exit.UNAVAILABLE, "no Ray is running on this machine", "ray start --head, or durable-ray up alone"
@@ -37,7 +37,7 @@ def bring_up(settings: ClientSettings, *, join: bool, port: int, ray_arguments: 
         started = True
     if head is not None:
         settings = settings.model_copy(update={"address": head.address})
-    join_ray(settings.address or HERE)
+    join_quietly(settings.address or HERE)
     was_up = is_running(settings.hub)
     hub = open_ray_hub(settings)
     return Standing(hub, _facts(hub, head), started, was_up)
@@ -45,7 +45,7 @@ def bring_up(settings: ClientSettings, *, join: bool, port: int, ray_arguments: 
 
 def _join_here() -> bool:
     try:
-        join_ray(HERE)
+        join_quietly(HERE)
     except HubUnavailable:
         return False
     return True
@@ -62,6 +62,8 @@ def _facts(hub: RayHub, head: local_ray.LocalRay | None) -> dict[str, str]:
     }
     if head is not None:
         facts |= {"dashboard": head.dashboard, "Ray's log": head.log, "Ray's process": str(head.pid)}
+    if url := hub.gateway():
+        facts["gateway"] = url
     token = local_ray.token_file()
     if token.exists():
         facts["Ray's token"] = str(token)
@@ -83,7 +85,7 @@ def take_down(settings: ClientSettings, *, keep_ray: bool) -> Stopped:
     """End the hub's own actors, and the Ray that `up` started on this machine unless another hub uses it."""
     head = None if settings.address else local_ray.noted()
     try:
-        join_ray(settings.address or (head.address if head else HERE))
+        join_quietly(settings.address or (head.address if head else HERE))
     except HubUnavailable:
         if settings.address or (head is None):
             raise no_ray_here() from None

@@ -59,6 +59,9 @@ class _Rule:
     hint: str = ""
 
 
+#: What the extra `http` installs.
+_HTTP_EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "httpx"})
+
 #: The first that fits decides.
 _RULES = (
     _Rule(
@@ -84,6 +87,8 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, ValidationError):
         return usage("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
     message = one_line(str(error)) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name in _HTTP_EXTRA:
+        return Problem(Exit.FAILURE, message, "pip install 'durable-ray[http]'")
     for rule in _RULES:
         if isinstance(error, rule.kinds):
             return Problem(rule.code, message, rule.hint)

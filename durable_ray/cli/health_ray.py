@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from durable_ray.actors.connecting import absolute_store, default_store, join_ray
+from durable_ray.actors.connecting import absolute_store, default_store
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.stopping import is_running
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.sqlite_file import driver, network_filesystem
 from durable_ray.cli.health import Finding
 from durable_ray.cli.local_ray import noted, token_file
-from durable_ray.cli.over_ray import HERE, shown_store
+from durable_ray.cli.over_ray import HERE, ray_address, shown_store
+from durable_ray.cli.quiet import join_quietly
 from durable_ray.config import ClientSettings, config_file
 
 _LITTLE_SPACE = 1 << 30
@@ -78,9 +79,9 @@ def _token(settings: ClientSettings) -> Iterator[Finding]:
 def cluster(settings: ClientSettings) -> Iterator[Finding]:
     """Ray, and whether the hub runs on it. The last finding is no problem exactly if the hub can be asked."""
     head = noted()
-    address = settings.address or (head.address if head else HERE)
+    address = ray_address(settings)
     try:
-        join_ray(address)
+        join_quietly(address)
     except HubUnavailable as error:
         if settings.address:
             yield Finding("problem", "Ray", str(error), "is the address right, does the token fit?")

@@ -23,7 +23,7 @@ from durable_ray.cli.exits import Exit, Problem
 from durable_ray.config import state_folder
 
 _START_SECONDS = 90.0
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ def start_head(port: int, arguments: Sequence[str]) -> LocalRay:
     # RAY_ADDRESS would make the head join another; a job's own variables would be its actors' too.
     for name in [n for n in environment if n == "RAY_ADDRESS" or n.startswith("RAY_JOB_")]:
         del environment[name]
+    # `down` has ended the hub's actors when it ends Ray: there is nobody whom Ray would have to wait half a minute for.
+    environment.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     ensure_token(environment)
     log = folder / "ray.log"
     command = [*ray_command(), "start", "--head", "--block", f"--port={port}", *arguments]

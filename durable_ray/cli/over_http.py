@@ -9,7 +9,6 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from durable_ray.actors.connecting import absolute_store, default_store
 from durable_ray.actors.errors import (
     HubUnavailable,
     InstanceAlreadyExists,
@@ -21,7 +20,7 @@ from durable_ray.actors.errors import (
 from durable_ray.cli.exits import Exit, Problem, usage
 from durable_ray.cli.hub import FINISHED, Deployed, Filter, Happening, Instance, Order, Verb
 from durable_ray.cli.naming import named_happenings
-from durable_ray.config import ClientSettings
+from durable_ray.config import ClientSettings, state_folder
 from durable_ray.http.keys import Access, kept_keyring, keys_path
 
 _SECONDS = 60.0
@@ -43,7 +42,7 @@ def open_http_hub(settings: ClientSettings) -> HttpHub:
 
 def kept_key(settings: ClientSettings) -> str | None:
     """The key that a gateway on this machine keeps for this user."""
-    path = keys_path(settings.hub, absolute_store(settings.store or default_store(settings.hub)))
+    path = keys_path(settings.hub, settings.store or f"sqlite:///{state_folder() / settings.hub}.db")
     if path is None or not path.exists():
         return None
     found = kept_keyring(path).first(Access.FULL)

@@ -18,7 +18,9 @@ from durable_ray.actors.status import failure_of, micros, moment
 from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page
 from durable_ray.cli.exits import Exit, Problem, usage
 from durable_ray.cli.hub import Deployed, Filter, Happening, Hub, Instance, Order, Verb
+from durable_ray.cli.local_ray import noted
 from durable_ray.cli.naming import named_happenings
+from durable_ray.cli.quiet import join_quietly
 from durable_ray.client import Client
 from durable_ray.config import ClientSettings
 from durable_ray.orchestrations.codec import decode_events
@@ -137,6 +139,11 @@ class RayHub:
         )
         return result.deleted
 
+    def gateway(self) -> str | None:
+        """Where the hub's HTTP gateway listens, if one runs."""
+        found = self._rows.ask("gateway")
+        return None if found is None else str(found.base_url)
+
     def definitions(self) -> list[Deployed]:
         """See `Hub.definitions`."""
         newest = {(row.kind, row.name, row.version): row for row in self._rows.ask("definitions")}
@@ -149,15 +156,29 @@ HERE = "auto"
 
 def open_ray_hub(settings: ClientSettings) -> RayHub:
     """Reach the hub over Ray, whatever gateway is named. Raises what `Client` raises."""
+    address = ray_address(settings)
     try:
-        client = Client(settings.address or HERE, hub=settings.hub, store=settings.store)
+        join_quietly(address)
+        client = Client(address, hub=settings.hub, store=settings.store)
     except HubUnavailable as error:
-        if settings.address:
+        if address != HERE:
             raise
         raise no_ray_here() from error
     info = client._link.info
-    where = {"hub": info.hub, "store": shown_store(info.store), "Ray": settings.address or "on this machine"}
+    where = {
+        "hub": info.hub,
+        "store": shown_store(info.store),
+        "Ray": "on this machine" if address == HERE else address,
+    }
     return RayHub(client, where)
+
+
+def ray_address(settings: ClientSettings) -> str:
+    """The cluster that is named; else the one that `up` started here; else any that runs here."""
+    if settings.address:
+        return settings.address
+    head = noted()
+    return head.address if head else HERE
 
 
 def no_ray_here() -> Problem:

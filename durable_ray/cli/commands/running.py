@@ -11,9 +11,9 @@ from rich.table import Table
 
 from durable_ray.cli.exits import usage
 from durable_ray.cli.loading import load
-from durable_ray.cli.output import plain, print_facts, print_json
+from durable_ray.cli.output import plain, print_facts, print_json, print_json_line
 from durable_ray.cli.session import Session
-from durable_ray.orchestrations.catalog import catalog
+from durable_ray.orchestrations.catalog import AnyDefinition, catalog
 
 App = Annotated[str, typer.Argument(metavar="MODULE_OR_FILE", help="Where the functions are.", show_default=False)]
 
@@ -29,6 +29,9 @@ def up(
     join: Annotated[
         bool, typer.Option("--join", help="Only join the Ray that runs on this machine; start none.")
     ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start a Ray for the hub even if another one runs on this machine.")
+    ] = False,
     port: Annotated[int, typer.Option(help="Of the Ray that is started.")] = 6379,
 ) -> None:
     """Bring the hub up: on the Ray that is named or runs here, else on one that is started for it. Says what is where.
@@ -37,10 +40,12 @@ def up(
     """
     from durable_ray.cli.cluster import bring_up
 
+    if join and new:
+        raise usage("--join and --new are opposites")
     if join and ray_arguments:
         raise usage("--join starts no Ray, so there is nobody to give its options to")
     with _busy(session, "bringing the hub up"):
-        standing = bring_up(session.settings, join=join, port=port, ray_arguments=ray_arguments or ())
+        standing = bring_up(session.settings, join=join, new=new, port=port, ray_arguments=ray_arguments or ())
         counts = standing.hub.counts()
     live = sum(number for (_, status), number in counts.items() if status in ("Pending", "Running", "Suspended"))
     if session.json:
@@ -82,14 +87,7 @@ def deploy(session: Session, module_or_file: App) -> None:
     from durable_ray.cli.over_ray import need_ray
 
     hub = need_ray(session.hub, "deploy")
-    count_before, _ = catalog.changes(0)
-    load(module_or_file)
-    _, found = catalog.changes(count_before)
-    if not found:
-        raise usage(
-            f"{module_or_file} defines nothing",
-            "decorate functions with @durable_ray.orchestrator or @durable_ray.activity",
-        )
+    found = _definitions_of(module_or_file)
     before = {(one.kind, one.name, one.version): one.code_id for one in hub.definitions()}
     with _busy(session, "deploying"):
         hub.client.register(*found)
@@ -115,9 +113,52 @@ def deploy(session: Session, module_or_file: App) -> None:
 
 def serve(
     session: Session,
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback only with a key.")] = "127.0.0.1",
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 127.0.0.1 if left out.", show_default=False)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="7071 if left out; 0: any.", min=0, max=65535)] = None,
+    app: Annotated[str | None, typer.Option(metavar="MODULE_OR_FILE", help="Deploy this first.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In an actor of the cluster, which goes on by itself.")
+    ] = False,
 ) -> None:
-    """Open the HTTP door."""
+    """Open the hub's HTTP door: Durable Functions' management API and typed resources under /api/v1.
+
+    In the foreground until Ctrl-C, or with --detach as an actor that `durable-ray down` ends.
+    """
+    from durable_ray.cli.gateway import serve_here, serve_in_cluster
+    from durable_ray.cli.over_ray import need_ray
+
+    if app is not None:
+        need_ray(session.hub, "serve").client.register(*_definitions_of(app))
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+
+    def ready(url: str, keys: str) -> None:
+        if session.json:
+            print_json_line({"url": url, "keys": keys})
+            return
+        session.out.print(f"listening on {url}", markup=False, soft_wrap=True)
+        session.note(f"its keys are in {keys}")
+        session.note(f"try: durable-ray list --url {url}")
+
+    if detach:
+        with _busy(session, "starting the gateway"):
+            url, keys = serve_in_cluster(session.settings, given)
+        ready(url, keys)
+    else:
+        serve_here(session.settings, given, ready)
+
+
+def _definitions_of(module_or_file: str) -> tuple[AnyDefinition, ...]:
+    before, _ = catalog.changes(0)
+    load(module_or_file)
+    _, found = catalog.changes(before)
+    if not found:
+        raise usage(
+            f"{module_or_file} defines nothing",
+            "decorate functions with @durable_ray.orchestrator or @durable_ray.activity",
+        )
+    return found
 
 
 def _busy(session: Session, what: str) -> Any:
