@@ -14,9 +14,9 @@ from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.actors.pending import pausing
-from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.starting import Start, begin, conceive, start_writes, take_answers
 from durable_ray.actors.store.contract import Fenced, StoreError
+from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import (
     Absent,
     Answer,
