@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from starlette.requests import Request
@@ -39,6 +38,10 @@ class Params:
         """The last value of that name."""
         values = self._pairs.get(name.lower())
         return values[-1] if values else None
+
+    def all(self, name: str) -> list[str]:
+        """All values of that name, as they are."""
+        return list(self._pairs.get(name.lower(), ()))
 
     def texts(self, name: str) -> list[str]:
         """All values of that name, each split at its commas."""
@@ -134,5 +137,10 @@ def origin_of(scope: Scope) -> str:
 
 def header(scope: Scope, name: bytes) -> str:
     """The first header of that (lower-case) name, or ""."""
-    headers: list[tuple[bytes, Any]] = scope.get("headers", [])
-    return next((value.decode("latin-1") for key, value in headers if key.lower() == name), "")
+    return next(iter(headers(scope, name)), "")
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """All headers of that (lower-case) name."""
+    said: list[tuple[bytes, bytes]] = scope.get("headers", [])
+    return [value.decode("latin-1") for key, value in said if key.lower() == name]

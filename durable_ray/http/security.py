@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from durable_ray.actors.clock import monotonic
 from durable_ray.http.answers import azure_error, problem
 from durable_ray.http.keys import Access, Key, Keyring
-from durable_ray.http.requests import Params, header, segments
+from durable_ray.http.requests import Params, header, headers, segments
 from durable_ray.http.settings import GatewaySettings
 
 #: One line a request: method, path without its query (which may carry a key), status, milliseconds.
@@ -87,9 +87,11 @@ class Guard:
             return Refusal(
                 403, "Cross-site request", "pages of other sites may not call this gateway: see allowed_origins"
             )
-        presented = presented_key(scope)
-        key = self._keyring.find(presented) if presented else None
-        if key is None and presented is None and self._may_go_without(scope):
+        presented = presented_keys(scope)
+        # Each must be good: a wrong key beside a right one is somebody trying keys.
+        found = [self._keyring.find(key) if key else None for key in presented]
+        key = min((k for k in found if k), key=lambda k: k.access, default=None) if all(found) else None
+        if not presented and self._may_go_without(scope):
             key = Key("open-rpc", Access.FULL, "")
         if key is None:
             return Refusal(401, "No valid key", "send a key: ?code=…, x-functions-key: …, or Authorization: Bearer …")
@@ -144,19 +146,19 @@ def _hardened(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
     return said + [(name, value) for name, value in _HARDENING if name not in names]
 
 
-def presented_key(scope: Scope) -> str | None:
-    """The key a request carries; None if it carries none."""
-    if named := header(scope, b"x-functions-key"):
-        return named
-    scheme, _, value = header(scope, b"authorization").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
-    return Params.of(scope).text("code")
+def presented_keys(scope: Scope) -> list[str]:
+    """The keys a request carries, in whatever places; "" for a place that holds none that could be read."""
+    keys = Params.of(scope).all("code") + headers(scope, b"x-functions-key")
+    for said in headers(scope, b"authorization"):
+        scheme, _, value = said.partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                keys.append(base64.b64decode(value.strip(), validate=True).decode().partition(":")[2])
+            except (binascii.Error, UnicodeDecodeError):
+                keys.append("")
+        else:
+            keys.append(value.strip() if scheme.lower() == "bearer" else "")
+    return keys
 
 
 def is_loopback(host: str) -> bool:

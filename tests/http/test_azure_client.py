@@ -1,4 +1,4 @@
-"""The unmodified `azure-functions-durable` client drives the gateway of a hub in this process, through a real socket."""
+"""The unmodified `azure-functions-durable` client drives the gateway of a hub in this process, through a socket."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from durable_ray.actors.errors import (
@@ -108,7 +109,19 @@ async def _unknown(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return await _unknown(request, error)
-    return problem(error.status_code, str(error.detail), str(error.detail), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # The framework names the methods of the first route of that path only.
+        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    return problem(error.status_code, str(error.detail), str(error.detail), headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -133,9 +146,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         parts["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "header": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
-            "query": {"type": "apiKey", "in": "query", "name": "code"},
         }
-        document["security"] = [{"bearer": []}, {"header": []}, {"query": []}]
+        document["security"] = [{"bearer": []}, {"header": []}]
         for path in document["paths"].values():
             for said in path.values():
                 refused = {"description": "No valid key", "content": _PROBLEM}

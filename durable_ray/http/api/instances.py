@@ -103,7 +103,9 @@ async def get_history(instance_id: Id, given: Given) -> Response:
     return answer(history_of(*found))
 
 
-@router.post("/{instance_id}/events/{event_name}", status_code=202, responses=problems(404, 409, *_BODY))
+@router.post(
+    "/{instance_id}/events/{event_name}", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY)
+)
 async def raise_event(
     instance_id: Id, event_name: EventName, given: Given, data: Annotated[Any, Body()] = None
 ) -> Response:
@@ -113,7 +115,7 @@ async def raise_event(
     return empty(202)
 
 
-@router.post("/{instance_id}/terminate", status_code=202, responses=problems(404, 409, *_BODY))
+@router.post("/{instance_id}/terminate", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def terminate(instance_id: Id, given: Given, body: TerminateBody | None = None) -> Response:
     """End it; `reason` becomes its output."""
     _existing(instance_id)
@@ -132,19 +134,19 @@ async def _with_reason(
     return empty(202)
 
 
-@router.post("/{instance_id}/suspend", status_code=202, responses=problems(404, 409, *_BODY))
+@router.post("/{instance_id}/suspend", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def suspend(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
     """Pause it: events and results are kept, its code takes no step."""
     return await _with_reason("suspend", instance_id, given, body)
 
 
-@router.post("/{instance_id}/resume", status_code=202, responses=problems(404, 409, *_BODY))
+@router.post("/{instance_id}/resume", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def resume(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
     """Let it go on."""
     return await _with_reason("resume", instance_id, given, body)
 
 
-@router.post("/{instance_id}/rewind", status_code=202, responses=problems(404, 409, *_BODY))
+@router.post("/{instance_id}/rewind", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def rewind(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
     """Let a failed one run what failed again."""
     return await _with_reason("rewind", instance_id, given, body)

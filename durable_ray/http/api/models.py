@@ -24,7 +24,7 @@ from durable_ray.actors.store.records import IfExists, Placement
 from durable_ray.orchestrations.ids import MAX_INSTANCE_ID_LENGTH, InvalidInstanceId, validate_instance_id
 
 #: As a JSON schema's pattern says them: control characters; blanks that are no control characters.
-_CONTROL = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _BLANK = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _ID_BAD = rf"/\\#?{_CONTROL}"
 #: A first character that is neither `@` nor blank, or blanks and then anything that is not.
@@ -65,6 +65,11 @@ def _moment(value: object) -> object:
     raise ValueError("a time is text, as RFC 3339 says: 2030-01-31T12:00:00Z")
 
 
+def _whole(value: object) -> object:
+    # JSON has one kind of number: 5.0 is the integer 5, and neither "5" nor true is one.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _text_schema(pattern: str, longest: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest, "pattern": pattern})
 
@@ -77,7 +82,21 @@ Text = Annotated[
     AfterValidator(_storable),
     WithJsonSchema({"type": "string", "maxLength": 4000, "pattern": r"^[^\u0000]*$"}),
 ]
+#: Said by hand: made from the types, it would let names that are none have any value.
+Tags = Annotated[
+    dict[Name, Text],
+    Field(max_length=50),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 50,
+            "propertyNames": {"minLength": 1, "maxLength": 200, "pattern": NAME_PATTERN},
+            "additionalProperties": {"type": "string", "maxLength": 4000, "pattern": r"^[^\u0000]*$"},
+        }
+    ),
+]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
+Priority = Annotated[StrictInt, Field(ge=-1_000_000, le=1_000_000), BeforeValidator(_whole)]
 Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
 
 
@@ -162,10 +181,10 @@ class StartBody(Said):
     instance_id: InstanceId | None = None
     if_exists: IfExists = "reject"
     start_at: Moment | None = Field(default=None, description="Not before this time.")
-    tags: dict[Name, Text] = Field(default_factory=dict, max_length=50)
+    tags: Tags = Field(default_factory=dict)
     placement: Placement | None = None
     version: Name | None = None
-    priority: StrictInt | None = Field(default=None, ge=-1_000_000, le=1_000_000)
+    priority: Priority | None = None
 
 
 class StartManyBody(Said):
@@ -174,7 +193,7 @@ class StartManyBody(Said):
     orchestrator: Name
     inputs: list[Any] = Field(max_length=10_000)
     start_at: Moment | None = None
-    tags: dict[Name, Text] = Field(default_factory=dict, max_length=50)
+    tags: Tags = Field(default_factory=dict)
     placement: Placement | None = None
     version: Name | None = None
 
