@@ -33,6 +33,8 @@ from durable_ray.orchestrations.payloads import PayloadError, PayloadTooLarge, f
 
 log = logging.getLogger("durable_ray.http")
 
+_PARTS = (instances, bulk, overview, streams)
+
 _STATUS: dict[type[Exception], tuple[int, str]] = {
     InstanceNotFound: (404, "No such instance"),
     UnknownDefinition: (404, "No such orchestrator"),
@@ -52,7 +54,7 @@ def api_app(services: Services) -> ASGIApp:
     """The app, behind a door that lets only JSON in."""
     app = FastAPI(title="durable_ray", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.services = services
-    for part in (instances, bulk, overview, streams):
+    for part in _PARTS:
         app.include_router(part.router)
     for kind in _STATUS:
         app.add_exception_handler(kind, _known)
@@ -118,7 +120,8 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> set[str]:
     found: set[str] = set()
-    for route in request.app.routes:
+    routes = [*request.app.routes, *(route for part in _PARTS for route in part.router.routes)]
+    for route in routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             found |= route.methods or set()
     return found
