@@ -29,7 +29,7 @@ def throw(context: dr.ActivityContext, handful: Handful) -> int:
 @dr.orchestrator
 async def estimate_pi(ctx: dr.OrchestrationContext, darts: int) -> float:
     handfuls = [Handful(seed, darts // TASKS) for seed in range(TASKS)]
-    hits = await asyncio.gather(*(ctx.call_activity(throw, handful) for handful in handfuls))
+    hits: list[int] = await asyncio.gather(*(ctx.call_activity(throw, handful) for handful in handfuls))
     return 4 * sum(hits) / sum(handful.darts for handful in handfuls)
 
 

@@ -33,7 +33,7 @@ async def await_upload(ctx: dr.OrchestrationContext, upload: Upload) -> int:
     before = -1
     async with asyncio.timeout(upload.give_up_after):
         while True:
-            size = await ctx.call_activity(size_of, upload.path)
+            size: int = await ctx.call_activity(size_of, upload.path)
             ctx.set_custom_status({"bytes": size})
             if size == before and size > 0:
                 return size
