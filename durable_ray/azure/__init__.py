@@ -1,0 +1,30 @@
+"""Azure's names: `import durable_ray.azure as df` where `import azure.durable_functions as df` stood.
+
+Orchestrators and activities written for Azure's Python SDK run with that one line changed; so does code that starts and
+manages them through `DurableOrchestrationClient`. What cannot be had (entities, the Functions host's triggers) says so
+when it is called, and what to do instead.
+"""
+
+from __future__ import annotations
+
+from durable_ray.azure.absent import DurableEntityContext, Entity, EntityId, EntityStateResponse
+from durable_ray.azure.app import Blueprint, DFApp, Orchestrator
+from durable_ray.azure.client import DurableOrchestrationClient, DurableOrchestrationStatus
+from durable_ray.azure.statuses import OrchestrationRuntimeStatus
+from durable_ray.orchestrations.generators import GeneratorContext as DurableOrchestrationContext
+from durable_ray.orchestrations.generators import RetryOptions
+
+__all__ = [
+    "Blueprint",
+    "DFApp",
+    "DurableEntityContext",
+    "DurableOrchestrationClient",
+    "DurableOrchestrationContext",
+    "DurableOrchestrationStatus",
+    "Entity",
+    "EntityId",
+    "EntityStateResponse",
+    "OrchestrationRuntimeStatus",
+    "Orchestrator",
+    "RetryOptions",
+]
