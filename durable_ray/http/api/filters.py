@@ -59,7 +59,7 @@ def _pair(tag: str) -> tuple[str, str]:
     return key, value
 
 
-def _from_query(
+async def _from_query(
     status: Annotated[list[Status], Query(max_length=6)] = [],  # noqa: B006 - FastAPI copies it
     name: Annotated[list[Name], Query(max_length=100)] = [],  # noqa: B006
     id_prefix: Annotated[Text, Query()] = "",

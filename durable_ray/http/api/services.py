@@ -30,7 +30,7 @@ class Services:
         return row
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
