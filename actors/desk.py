@@ -33,8 +33,8 @@ from durable_ray.orchestrations import events as ev
 
 #: Seconds one call waits at most. Longer waits are renewed by the caller: calls pile up on an actor that exits.
 SLICE = 10.0
-#: Seconds a wait for several gathers endings after the first.
-_GRACE = 0.002
+#: Seconds a wait for several gathers endings after the first; and more for each of many, up to that many.
+_GRACE, _GRACE_EACH, _GRACE_MANY = 0.002, 2e-5, 400
 #: Deliveries whose outcome is remembered here; older ones are found by their receipts in the store.
 _REMEMBERED = 4096
 
@@ -132,7 +132,7 @@ class Desk:
 
     async def _deliver(self, delivery: Delivery) -> Reply:
         found: Live | InstanceRow | None = self._host.residence.peek(delivery.instance_id)
-        if found is None:
+        if found is None and not self._host.moved:
             try:
                 found = await self._host.residence.find(delivery.instance_id)
             except asyncio.CancelledError:
@@ -198,7 +198,8 @@ class Desk:
         when = asyncio.ALL_COMPLETED if all_of_them else asyncio.FIRST_COMPLETED
         _, pending = await asyncio.wait(futures, timeout=seconds, return_when=when)
         if pending and len(futures) > 1 and not all_of_them:
-            await asyncio.wait(pending, timeout=_GRACE)
+            grace = _GRACE + _GRACE_EACH * min(len(pending), _GRACE_MANY)
+            await asyncio.wait(pending, timeout=grace)
 
     async def _already(self, instance_ids: Sequence[str], start: bool) -> list[Ending]:
         """Endings that nobody will be told of any more: of instances that are not live in memory."""

@@ -41,7 +41,8 @@ class Redelivery:
         self._lanes = lanes
         self._blocking = blocking
         self._unwanted = unwanted
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: Each task with what it has not delivered yet: one cancelled before its first step runs no `finally`.
+        self._tasks: dict[asyncio.Task[None], deque[Letter]] = {}
         self._closed = False
 
     @property
@@ -60,14 +61,15 @@ class Redelivery:
             _send_away(left)
             return
         task = asyncio.get_running_loop().create_task(self._bring(instance_id, left, after))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = left
+        task.add_done_callback(self._tasks.pop)
 
     def close(self) -> None:
         """Bring nothing more: whoever waits is sent elsewhere."""
         self._closed = True
-        for task in tuple(self._tasks):
+        for task, left in self._tasks.items():
             task.cancel()
+            _send_away(left)
 
     async def _bring(self, instance_id: str, left: deque[Letter], after: Exception | None) -> None:
         try:

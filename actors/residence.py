@@ -47,6 +47,7 @@ class Residence:
         self._lives: OrderedDict[str, Live] = OrderedDict()
         self._wanted: dict[str, asyncio.Future[Live | InstanceRow | None]] = {}
         self._reading = False
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         #: History of those that were loaded and have not been replayed yet.
@@ -86,6 +87,9 @@ class Residence:
         if future is not None:
             return future
         future = self._loop.create_future()
+        if self._closed:
+            future.cancel()
+            return future
         live = self.peek(instance_id)
         if live is not None:
             future.set_result(live)
@@ -153,6 +157,7 @@ class Residence:
 
     def close(self) -> None:
         """Load nothing more; whoever waits for a load is told that nothing came of it."""
+        self._closed = True
         for task in tuple(self._tasks):
             task.cancel()
         for future in self._wanted.values():

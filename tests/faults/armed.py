@@ -40,7 +40,7 @@ class ArmedStore:
     """Passes everything on to a real store, but for commits number `shots` that are aimed at: they fail in `mode`."""
 
     def __init__(self, store: Store, mode: str = "", shots: Sequence[int] = (), aim: Aim = turns) -> None:
-        self._store = store
+        self.real = store
         self._mode = mode
         self._shots = set(shots)
         self._aim = aim
@@ -54,7 +54,7 @@ class ArmedStore:
         self.broken: dict[str, int] = {}
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._store, name)
+        found = getattr(self.real, name)
         if not callable(found):
             return found
 
@@ -82,10 +82,10 @@ class ArmedStore:
         host = fence.host if fence else "nobody"
         self.story.append(f"{host}: {kinds}{f'   <- {self._mode}' if hit else ''}")
         if not hit:
-            return self._store.commit(fence, writes)
+            return self.real.commit(fence, writes)
         made = self._mode in ("unknown, made", "crash after")
         if made:
-            self._store.commit(fence, writes)
+            self.real.commit(fence, writes)
         if self._mode.startswith("crash"):
             self.crash(host)
         if self._mode == "refused":
@@ -122,7 +122,7 @@ def armed_hub(
             store.broken.clear()
             if sound:
                 hub._on_loop(hub._settle()).result(10)
-                assert check(store._store) == []  # type: ignore[arg-type]
+                assert check(store.real) == []  # type: ignore[arg-type]
 
 
 async def _crash(hub: TestHub, host: str) -> None:

@@ -21,7 +21,7 @@ class Ledger:
     def begin(self, store: Any) -> None:
         """A new book, for a hub on `store`."""
         with self._lock:
-            self._store, self.runs, self.repeated = store, [], []
+            self._store, self.runs, self.repeated = store.real, [], []
 
     def run(self, context: Any) -> None:
         """An attempt begins."""

@@ -1,0 +1,138 @@
+"""A request that is sent again is answered alike and done once: before, during and after the commit of the first try."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from durable_ray.actors.in_process import call
+from durable_ray.actors.messages import Delivery, Reply, StartRequest, Wish
+from durable_ray.actors.store.contract import Fenced
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.events import Message
+from durable_ray.testing import TestHub
+from tests.faults.armed import anything, armed_hub
+from tests.faults.shapes import collector
+
+pytestmark = pytest.mark.fault
+
+
+def event(instance_id: str, number: int) -> Delivery:
+    name = f"request-{number}"
+    return Delivery(name, instance_id, Message(name, ev.EventRaised("e", str(number), name)))
+
+
+def ask(hub: TestHub, target: str, method: str, *args: Any) -> Any:
+    return hub._on_loop(call(hub.hub, target, method, args, {})).result(10)
+
+
+def begun(hub: TestHub, count: int, instance_id: str | None = None) -> tuple[Any, str]:
+    handle = hub.client.start_new(collector, count, instance_id=instance_id)
+    handle.wait_for_start(timeout=10)
+    host = ask(hub, "registry", "resolve", [handle.instance_id])[handle.instance_id][0]
+    return handle, host
+
+
+def test_an_event_sent_again_arrives_once() -> None:
+    with armed_hub() as (hub, _):
+        handle, host = begun(hub, 2)
+        first = event(handle.instance_id, 1)
+        again = replace(first, retry=True)
+        assert ask(hub, host, "deliver_many", [first]) == [Reply("ok")]
+        assert [reply.code for reply in ask(hub, host, "deliver_many", [again])] == ["ok"]
+        assert [reply.code for reply in ask(hub, "registry", "deliver_many", [again])] == ["ok"]
+        hub.crash()
+        ask(hub, "registry", "ensure", host)
+        assert [reply.code for reply in ask(hub, host, "deliver_many", [again])] == ["ok"]
+        handle.raise_event("e", 2)
+        assert handle.wait_for_completion(timeout=10) == [1, 2]
+
+
+def test_a_retry_joins_the_try_that_is_under_way_and_may_overtake_it() -> None:
+    with armed_hub() as (hub, _):
+        handle, host = begun(hub, 3)
+        desk = hub.hub.desks[host]
+        one, two = event(handle.instance_id, 1), event(handle.instance_id, 2)
+
+        async def both() -> list[list[Reply]]:
+            return await asyncio.gather(
+                desk.deliver_many([one]),
+                desk.deliver_many([replace(one, retry=True)]),
+                desk.deliver_many([replace(two, retry=True)]),
+                desk.deliver_many([two]),
+            )
+
+        assert hub._on_loop(both()).result(10) == [[Reply("ok")]] * 4
+        handle.raise_event("e", 3)
+        assert handle.wait_for_completion(timeout=10) == [1, 2, 3]
+
+
+def test_an_event_for_one_that_sleeps_is_put_into_its_inbox_once() -> None:
+    with armed_hub() as (hub, _):
+        handle, host = begun(hub, 2, "sleeper")
+        hub._on_loop(hub.hub.drop(host)).result(10)
+        hub._on_loop(hub.hub.registry.left("sleeper")).result(10)
+        first = event("sleeper", 1)
+        codes = [ask(hub, "registry", "deliver_many", [d])[0].code for d in (first, replace(first, retry=True))]
+        assert codes[0] == "ok"
+        assert codes[1] == "ok"
+        handle.raise_event("e", 2)
+        assert handle.wait_for_completion(timeout=10) == [1, 2]
+
+
+@pytest.mark.parametrize("target", ["registry", "partition-0"])
+def test_a_start_sent_again_is_the_same_start(target: str) -> None:
+    with TestHub() as hub:
+        hub.client.start_new(collector, 0).wait_for_completion(timeout=10)  # deploys it, makes the partition
+        wish = Wish("faults.collector", "once", "e1", named=True, input="1", placement="shared")
+        request = StartRequest("start-1", wish)
+        rival = StartRequest("start-2", replace(wish, execution_id="e2"))
+        assert [r.code for r in ask(hub, target, "start_many", [request])] == ["ok"]
+        assert [r.code for r in ask(hub, target, "start_many", [request])] == ["ok"]
+        assert [r.code for r in ask(hub, target, "start_many", [replace(request, retry=True), rival])] == [
+            "ok",
+            "exists",
+        ]
+        hub.client.raise_event("once", "e", 7)
+        assert hub.client.wait_for_completion("once", 10) == [7]
+        assert [r.code for r in ask(hub, target, "start_many", [replace(request, retry=True)])] == ["ok"]
+        assert hub.client.get_status("once").execution_id == "e1"
+
+
+def test_of_racing_starts_of_one_id_exactly_one_wins() -> None:
+    with armed_hub() as (hub, _):
+        hub.client.start_new(collector, 0).wait_for_completion(timeout=10)
+        outcomes: list[str] = []
+
+        def start(number: int) -> None:
+            try:
+                hub.client.start_new(collector, 1, instance_id="race", placement=("shared", "dedicated")[number % 2])
+                outcomes.append("won")
+            except Exception as error:
+                outcomes.append(type(error).__name__)
+
+        threads = [threading.Thread(target=start, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert sorted(outcomes) == ["InstanceAlreadyExists"] * 7 + ["won"]
+        hub.client.raise_event("race", "e", 1)
+        assert hub.client.wait_for_completion("race", 10) == [1]
+
+
+def test_a_fenced_host_sends_its_callers_on() -> None:
+    with armed_hub() as (hub, store):
+        handle, host = begun(hub, 1)
+
+        def fenced(name: str) -> None:
+            store.crash, store._shots = (lambda host: None), set()
+            raise Fenced("another owner")
+
+        store._mode, store._shots, store._aim, store.crash = "crash before", {store.seen + 1}, anything, fenced
+        handle.raise_event("e", 1)
+        assert handle.wait_for_completion(timeout=10) == [1]

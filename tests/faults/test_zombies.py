@@ -1,0 +1,62 @@
+"""A host whose successor has started can do no more harm: its commits are refused, it answers "moved", and it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durable_ray.actors.messages import Delivery, StartRequest, Wish
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.events import Message
+from durable_ray.testing import TestHub
+from tests.faults.armed import armed_hub
+from tests.faults.shapes import collector
+
+pytestmark = pytest.mark.fault
+
+
+def hosted(hub: TestHub, count: int) -> tuple[Any, str]:
+    handle = hub.client.start_new(collector, count)
+    handle.wait_for_start(timeout=10)
+    (host,) = hub.hub.desks
+    return handle, host
+
+
+def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
+    with TestHub(f"sqlite:///{tmp_path / 'hub.db'}") as hub:
+        handle, name = hosted(hub, 2)
+        zombie, desk = hub.hub.hosts.pop(name), hub.hub.desks.pop(name)
+        hub._on_loop(hub.hub.ensure(name)).result(10)
+        assert hub.hub.hosts[name].fence.epoch == zombie.fence.epoch + 1
+
+        message = Message("m", ev.EventRaised("e", "666", "m"))
+        (reply,) = hub._on_loop(desk.deliver_many([Delivery("m", handle.instance_id, message)])).result(10)
+        assert reply.code == "moved"
+        assert zombie.moved
+        wish = Wish("faults.collector", "new", "e1", named=False, input="1")
+        (reply,) = hub._on_loop(desk.start_many([StartRequest("s", wish)])).result(10)
+        assert reply.code == "moved"
+        endings = hub._on_loop(desk.wait([handle.instance_id], 5.0)).result(10)
+        assert [ending.status for ending in endings] == ["moved"]
+
+        # What the zombie asked for ("I was fenced: end me") went to its successor, which came back at the next call.
+        handle.raise_event("e", 1)
+        handle.raise_event("e", 2)
+        assert handle.wait_for_completion(timeout=10) == [1, 2]
+        hub._on_loop(zombie.close()).result(10)
+
+
+def test_starts_of_a_fenced_host_are_not_half_made() -> None:
+    with armed_hub() as (hub, _):
+        handle, name = hosted(hub, 1)
+        desk = hub.hub.desks[name]
+        hub._store.acquire_lease(name)
+        wish = Wish("faults.collector", "x", "e1", named=False, input="1")
+        requests = [StartRequest(f"s{n}", Wish("faults.collector", f"x{n}", "e", named=False)) for n in range(3)]
+        replies = hub._on_loop(desk.start_many([StartRequest("s", wish), *requests])).result(10)
+        assert {reply.code for reply in replies} == {"moved"}
+        assert hub._store.rows(["x", "x0", "x1", "x2"]) == {}
+        handle.raise_event("e", 5)
+        assert handle.wait_for_completion(timeout=10) == [5]
