@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import signal
 import socket
 from collections.abc import Callable
 
@@ -27,6 +28,13 @@ log = logging.getLogger("durable_ray.http")
 #: Seconds between two times at which the gateway tells the registry where it is; that is forgotten with the registry.
 _ANNOUNCE = 15.0
 _BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs the process: uvicorn would raise them again, over our last words."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
 
 
 class Gateway:
@@ -62,7 +70,7 @@ class Gateway:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=max(1, round(self._settings.grace)),
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[bound]))
         while not self._server.started and not self._serving.done():
             await asyncio.sleep(0.005)
@@ -76,6 +84,12 @@ class Gateway:
                 await self._serving
         finally:
             await self._farewell()
+
+    def ask_to_stop(self) -> None:
+        """Make `wait` return soon; asked a second time, at once."""
+        if self._server is not None:
+            self._server.force_exit = self._server.should_exit
+            self._server.should_exit = True
 
     async def stop(self) -> None:
         """Let requests under way end (at most for the grace time), then stop listening."""
@@ -125,12 +139,14 @@ def serve(
     async def run() -> None:
         gateway = Gateway(client, settings or GatewaySettings())
         await gateway.start()
+        loop = asyncio.get_running_loop()
+        for by in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(by, gateway.ask_to_stop)
         if ready is not None:
             ready(gateway)
         await gateway.wait()
 
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run())
+    asyncio.run(run())
 
 
 def bind(settings: GatewaySettings, keyring: Keyring) -> socket.socket:
