@@ -139,7 +139,7 @@ def _begin_attempt(snapshot: Snapshot, task_id: int, turn: Append, resolve: Reso
         turn.dispatch.append(task_id)
     else:
         _take(snapshot, turn, ev.AttemptStarted(task_id, task.attempt + 1))
-        turn.children.append(_child_start(snapshot, scheduled, task.attempt))
+        turn.children.append(_child_start(snapshot, scheduled, task.attempt - 1))
 
 
 def _accept(snapshot: Snapshot, message: Message, turn: Append) -> None:
