@@ -2,26 +2,35 @@
 
 It keeps every result until the host says that it is durable, and knows what it is running: so a host that died and came
 back finds here what it had asked for, instead of asking for it again.
+
+A call runs what it brings in its own thread, one after the other, because a trivial activity costs less than handing it to
+another thread. What turns out not to be trivial is spread: a steward looks at each batch every few milliseconds and gives
+the rest of one that makes little progress to helper threads; their results are fetched by `collect`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from durable_ray.actors.activity_runner import failed, run_activity
-from durable_ray.actors.clock import SystemClock
+from durable_ray.actors.activity_runner import run_activity
+from durable_ray.actors.clock import SystemClock, monotonic
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.store.records import DefinitionRow
 
-#: Seconds for which one call gathers results after the first: one reply for many quick activities.
+#: Seconds between two looks at the batches, and how many activities of a batch must have run in between: threads gain
+#: nothing for shorter ones.
+_LOOK = 0.003
+_QUICK = 10
+#: Seconds for which `collect` gathers results after the first: one reply for many.
 _GRACE = 0.002
-#: Seconds a call waits at most: long calls pile up on an actor that exits.
-_SLICE = 10.0
+#: Seconds `collect` waits at most, and how long when many hosts wait: each holds a thread.
+_SLICE, _SHORT_SLICE, _MANY = 10.0, 0.2, 32
 #: Seconds after which a result that no host asked for is dropped (its host is gone for good).
 _KEEP = 3600.0
 
@@ -34,69 +43,117 @@ class _Shelf:
     done: dict[Address, ActivityResult] = field(default_factory=dict)
     #: Results not yet handed over by any call.
     fresh: set[Address] = field(default_factory=set)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
     touched: float = 0.0
+    #: Counts the lives of the host: calls of an earlier one have nobody to answer to, and take no results.
+    life: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """What a call has still to run: taken from the left by its own thread, all at once by the steward."""
+
+    host: str
+    life: int
+    jobs: deque[tuple[Invocation, threading.Event]]
+    left: int
 
 
 class ActivityWorker:
-    """Plain class; `bindings` makes it a Ray actor. `slots` activities run at once, the rest wait their turn."""
+    """Plain class; `worker_actor` makes it a Ray actor. `slots` activities run at once, the rest wait their turn."""
 
     def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
         self._hub = hub
-        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="activity")
+        self._slots = threading.Semaphore(slots)
+        self._helpers = ThreadPoolExecutor(slots, thread_name_prefix="activity")
         self._shelves: dict[str, _Shelf] = {}
         self._code: dict[tuple[str, str], DefinitionRow] = {}
         self._idle_seconds = idle_seconds
-        self._used = SystemClock().now() / 1e6
-        self._finished: list[tuple[str, Address, ActivityResult]] = []
-        self._lock = threading.Lock()
+        self._used = monotonic()
         self._clock = SystemClock()
+        #: Guards the shelves; told when a result that nobody is about to take has come.
+        self._news = threading.Condition()
+        self._collecting = 0
+        self._batches: set[_Batch] = set()
+        self._batched = threading.Event()
+        threading.Thread(target=self._steward, name="steward", daemon=True).start()
 
-    async def run(
+    def run(
         self,
         host: str,
         invocations: Sequence[Invocation],
         code: Sequence[DefinitionRow],
         acknowledged: Collection[Address] = (),
     ) -> list[tuple[Address, ActivityResult]]:
-        """Run these for `host` and answer what has finished: as soon as all of them have, or a moment after the first.
+        """Run these for `host` and answer what has finished.
 
-        An invocation that is already known is not run again. What is not in the answer comes with a later one.
+        An invocation that is already known is not run again. What is not in the answer comes with a later one, or by
+        `collect`.
         """
-        shelf = self._shelf(host, acknowledged)
-        for row in code:
-            self._code[row.name, row.code_id] = row
-        loop = asyncio.get_running_loop()
-        mine = [invocation.address for invocation in invocations]
-        for invocation in invocations:
-            address = invocation.address
-            if address in shelf.done:
-                shelf.fresh.add(address)
-            elif address not in shelf.running:
-                stop = shelf.running[address] = threading.Event()
-                self._threads.submit(self._work, loop, host, invocation, stop)
-        return await self._gather(shelf, mine)
+        with self._news:
+            shelf = self._shelf(host, acknowledged)
+            life = shelf.life
+            for row in code:
+                self._code[row.name, row.code_id] = row
+            jobs: deque[tuple[Invocation, threading.Event]] = deque()
+            for invocation in invocations:
+                address = invocation.address
+                if address in shelf.done:
+                    shelf.fresh.add(address)
+                elif address not in shelf.running:
+                    stop = shelf.running[address] = threading.Event()
+                    jobs.append((invocation, stop))
+        if len(jobs) == 1:
+            self._work(host, life, *jobs[0])
+        elif jobs:
+            self._work_off(_Batch(host, life, jobs, len(jobs)))
+        with self._news:
+            return self._take(shelf, life)
 
-    async def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
+    def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
         """Answer what has finished for `host` since; waits up to 10 s for something."""
-        shelf = self._shelf(host, acknowledged)
-        return await self._gather(shelf, list(shelf.running))
+        with self._news:
+            shelf = self._shelf(host, acknowledged)
+            life = shelf.life
+            self._collecting += 1
+            try:
+                end = monotonic() + (_SLICE if self._collecting < _MANY else _SHORT_SLICE)
+                while not shelf.fresh and shelf.running and shelf.life == life and (left := end - monotonic()) > 0:
+                    self._news.wait(left)
+                end = monotonic() + _GRACE
+                while shelf.fresh and shelf.running and (left := end - monotonic()) > 0:
+                    self._news.wait(left)
+            finally:
+                self._collecting -= 1
+            return self._take(shelf, life)
 
-    async def held(self, host: str) -> list[Address]:
-        """What this worker runs, or has finished, for `host`. To ask for one of these again does not run it again."""
-        shelf = self._shelf(host, ())
-        return [*shelf.running, *shelf.done]
+    def forget(self, host: str, acknowledged: Collection[Address]) -> None:
+        """These results are durable: they need not be kept."""
+        with self._news:
+            self._shelf(host, acknowledged)
 
-    async def cancel(self, host: str, address: Address) -> bool:
+    def held(self, host: str) -> list[Address]:
+        """What this worker runs, or has finished, for `host`, which asks when its process is new.
+
+        To ask for one of these again does not run it again.
+        """
+        with self._news:
+            shelf = self._shelf(host, ())
+            shelf.life += 1
+            self._news.notify_all()
+            return [*shelf.running, *shelf.done]
+
+    def cancel(self, host: str, address: Address) -> bool:
         """Raise the flag of a running activity; False if it does not run here."""
-        stop = self._shelf(host, ()).running.get(address)
+        with self._news:
+            stop = self._shelf(host, ()).running.get(address)
         if stop is not None:
             stop.set()
         return stop is not None
 
-    async def busy(self) -> int:
+    def busy(self) -> int:
         """How many activities run or wait here."""
-        return sum(len(shelf.running) for shelf in self._shelves.values())
+        with self._news:
+            return sum(len(shelf.running) for shelf in self._shelves.values())
 
     def pid(self) -> int:
         """The worker's process."""
@@ -104,8 +161,9 @@ class ActivityWorker:
 
     def leave(self) -> bool:
         """Whether this worker has been idle long enough to end."""
-        held = any(shelf.running or shelf.done for shelf in self._shelves.values())
-        return not held and self._clock.now() / 1e6 - self._used > self._idle_seconds
+        with self._news:
+            held = any(shelf.running or shelf.done for shelf in self._shelves.values())
+            return not held and monotonic() - self._used > self._idle_seconds
 
     # --- inside -------------------------------------------------------------------------------------------------------------
 
@@ -115,7 +173,7 @@ class ActivityWorker:
             shelf = self._shelves[host] = _Shelf()
         for address in acknowledged:
             shelf.done.pop(address, None)
-        shelf.touched = self._used = self._clock.now() / 1e6
+        shelf.touched = self._used = monotonic()
         self._forget_the_lost()
         return shelf
 
@@ -126,50 +184,59 @@ class ActivityWorker:
         for host in lost:
             del self._shelves[host]
 
-    async def _gather(self, shelf: _Shelf, mine: list[Address]) -> list[tuple[Address, ActivityResult]]:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + _SLICE
-        while not shelf.fresh and any(address in shelf.running for address in mine):
-            shelf.changed.clear()
-            try:
-                async with asyncio.timeout_at(end):
-                    await shelf.changed.wait()
-            except TimeoutError:
-                return []
-        if any(address in shelf.running for address in mine):
-            end = loop.time() + _GRACE
-            while any(address in shelf.running for address in mine):
-                shelf.changed.clear()
-                try:
-                    async with asyncio.timeout_at(end):
-                        await shelf.changed.wait()
-                except TimeoutError:
-                    break
+    @staticmethod
+    def _take(shelf: _Shelf, life: int) -> list[tuple[Address, ActivityResult]]:
+        if shelf.life != life:
+            return []
         fresh, shelf.fresh = shelf.fresh, set()
         return [(address, shelf.done[address]) for address in fresh if address in shelf.done]
 
-    def _work(self, loop: asyncio.AbstractEventLoop, host: str, invocation: Invocation, stop: threading.Event) -> None:
-        row = self._code.get((invocation.name, invocation.code_id))
-        result: ActivityResult
-        if row is None:
-            result = failed(invocation, "durable_ray.WorkerCrashed", "its worker was not given its code")
-        else:
+    def _work(self, host: str, life: int, invocation: Invocation, stop: threading.Event, aside: bool = False) -> None:
+        row = self._code[invocation.name, invocation.code_id]
+        with self._slots:
             result = run_activity(row, invocation, self._hub, stop, self._clock)
-        with self._lock:
-            self._finished.append((host, invocation.address, result))
-            first = len(self._finished) == 1
-        if first:
-            loop.call_soon_threadsafe(self._shelve)
-
-    def _shelve(self) -> None:
-        with self._lock:
-            finished, self._finished = self._finished, []
-        changed: dict[int, _Shelf] = {}
-        for host, address, result in finished:
+        with self._news:
             shelf = self._shelves[host]
-            shelf.running.pop(address, None)
-            shelf.done[address] = result
-            shelf.fresh.add(address)
-            changed[id(shelf)] = shelf
-        for shelf in changed.values():
-            shelf.changed.set()
+            shelf.running.pop(invocation.address, None)
+            shelf.done[invocation.address] = result
+            shelf.fresh.add(invocation.address)
+            # Otherwise the call that brought it takes the result along.
+            if self._collecting and (aside or shelf.life != life or not shelf.running):
+                self._news.notify_all()
+
+    def _work_off(self, batch: _Batch) -> None:
+        """Run a batch here, as far as the steward leaves it to this thread."""
+        self._batches.add(batch)
+        self._batched.set()
+        try:
+            while True:
+                try:
+                    job = batch.jobs.popleft()
+                except IndexError:
+                    return
+                self._work(batch.host, batch.life, *job)
+        finally:
+            self._batches.discard(batch)
+
+    def _steward(self) -> None:
+        """Spread the rest of batches whose activities take their time."""
+        while True:
+            self._batched.wait()
+            self._batched.clear()
+            while self._batches:
+                time.sleep(_LOOK)
+                for batch in tuple(self._batches):
+                    left = len(batch.jobs)
+                    if batch.left - left < _QUICK:
+                        self._spread(batch)
+                    batch.left = left
+
+    def _spread(self, batch: _Batch) -> None:
+        while batch.jobs:
+            try:
+                job = batch.jobs.popleft()
+            except IndexError:
+                break
+            self._helpers.submit(self._work, batch.host, batch.life, *job, aside=True)
+        with self._news:
+            self._news.notify_all()

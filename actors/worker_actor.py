@@ -1,14 +1,25 @@
-"""An activity worker as an actor: ends when nobody has needed it for long."""
+"""An activity worker as an actor: its calls run in threads, and it ends when nobody has needed it for long.
+
+Not an asyncio actor: a call of a threaded one takes two thirds of the time, and it is the price of every activity.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import threading
+from collections.abc import Collection
 from typing import Any
 
 import ray
 
+from durable_ray.actors.ports import ActivityResult, Address
 from durable_ray.actors.worker import ActivityWorker
+
+#: Threads for calls that wait, and for those that must be answered whatever runs.
+_GROUPS = {"collect": 64, "ctl": 4}
+#: Threads for calls that run activities, unless their number is given with the actor's options. `slots` bounds how many
+#: activities run; the calls beyond that wait.
+THREADS = 80
 
 
 class WorkerActor(ActivityWorker):
@@ -16,14 +27,41 @@ class WorkerActor(ActivityWorker):
 
     def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
         super().__init__(hub, slots, idle_seconds)
-        self._watch = asyncio.get_running_loop().create_task(self._watch_for_idleness())
+        self._myself = ray.get_runtime_context().current_actor
+        threading.Thread(target=self._watch_for_idleness, name="idleness", daemon=True).start()
 
-    async def _watch_for_idleness(self) -> None:
+    def _watch_for_idleness(self) -> None:
+        pause = threading.Event()
         while not self.leave():
-            await asyncio.sleep(min(5.0, self._idle_seconds / 2))
-        ray.get_runtime_context().current_actor.end.remote()
+            pause.wait(min(5.0, self._idle_seconds / 2))
+        self._myself.end.remote()
 
-    async def end(self) -> None:
+    @ray.method(concurrency_group="collect")
+    def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
+        return super().collect(host, acknowledged)
+
+    @ray.method(concurrency_group="ctl")
+    def forget(self, host: str, acknowledged: Collection[Address]) -> None:
+        super().forget(host, acknowledged)
+
+    @ray.method(concurrency_group="ctl")
+    def held(self, host: str) -> list[Address]:
+        return super().held(host)
+
+    @ray.method(concurrency_group="ctl")
+    def cancel(self, host: str, address: Address) -> bool:
+        return super().cancel(host, address)
+
+    @ray.method(concurrency_group="ctl")
+    def busy(self) -> int:
+        return super().busy()
+
+    @ray.method(concurrency_group="ctl")
+    def pid(self) -> int:
+        return super().pid()
+
+    @ray.method(concurrency_group="ctl")
+    def end(self) -> None:
         """End this process for good."""
         ray.actor.exit_actor()
 
@@ -31,4 +69,4 @@ class WorkerActor(ActivityWorker):
 @functools.cache
 def worker_class() -> Any:
     """The worker's Ray actor class, for the hub's workers and for detached activities."""
-    return ray.remote(max_concurrency=10_000, enable_task_events=False)(WorkerActor)
+    return ray.remote(concurrency_groups=_GROUPS, max_concurrency=THREADS, enable_task_events=False)(WorkerActor)

@@ -1,7 +1,7 @@
 """Activities on the hub's workers: calls in batches, results in batches, a dead worker's jobs run elsewhere.
 
-For each worker there is one `_Desk`: what was sent there and is not answered, which code it has, what it may forget. As long
-as something runs on a worker, one call is under way that brings its results.
+For each worker there is one `_Desk`: what was sent there and is not answered, which code it has, what it may forget. A call
+brings the results of what it carried, unless that takes its time: then a second one is under way that brings whatever comes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ log = logging.getLogger("durable_ray.activities")
 
 #: Seconds after which acknowledgements travel by themselves, if no call took them along.
 _ACK_DELAY = 1.0
+#: Seconds after which a call is slow: what it carried with a slow activity is fetched by another.
+_SLOW = 0.02
+#: Calls of a worker under way at once, the slow ones not counted: what comes meanwhile goes together, in the next.
+_CALLS = 2
 
 
 class WorkerGone(Exception):
@@ -41,6 +45,9 @@ class WorkerLink(Protocol):
     def held(self, host: str) -> Awaitable[Sequence[Address]]:
         """See `ActivityWorker.held`."""
 
+    def forget(self, host: str, acks: Collection[Address]) -> None:
+        """See `ActivityWorker.forget`. One-way."""
+
     def cancel(self, host: str, address: Address) -> None:
         """See `ActivityWorker.cancel`. One-way."""
 
@@ -59,7 +66,11 @@ class _Desk:
         self._outbox: list[Job] = []
         self._known: set[tuple[str, str]] = set()
         self._acks: set[Address] = set()
-        self._calls = 0
+        #: When the calls under way that carried jobs were made, oldest first.
+        self._sent: dict[int, float] = {}
+        self._number = 0
+        self._collecting = False
+        self._look: asyncio.TimerHandle | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -69,7 +80,7 @@ class _Desk:
         return len(self.running)
 
     def send(self, job: Job) -> None:
-        """Queue a job; all of one step of the loop go in one call."""
+        """Queue a job; all of one step of the loop go in one call, and all that come while the worker is behind."""
         self.running[job.invocation.address] = job
         if not self._outbox:
             self._loop.call_soon(self._flush)
@@ -81,21 +92,24 @@ class _Desk:
         if self._ack_timer is None:
             self._ack_timer = self._loop.call_later(_ACK_DELAY, self._ack_now)
 
-    def watch(self) -> None:
-        """Make sure that results come in."""
-        if self.running and not self._calls:
-            self._call(self.link.collect(self._way.host, self._take_acks()))
-
     def _ack_now(self) -> None:
         self._ack_timer = None
         if self._acks:
-            self._call(self.link.run(self._way.host, (), (), self._take_acks()))
+            self.link.forget(self._way.host, self._take_acks())
 
     def _take_acks(self) -> list[Address]:
         acks, self._acks = list(self._acks), set()
         return acks
 
     def _flush(self) -> None:
+        if len(self._sent) < _CALLS or self._quick() < _CALLS:
+            self._send_now()
+
+    def _quick(self) -> int:
+        since = self._loop.time() - _SLOW
+        return sum(sent > since for sent in self._sent.values())
+
+    def _send_now(self) -> None:
         # Those that a lost worker was to run have gone elsewhere by now.
         jobs, self._outbox = [job for job in self._outbox if job.invocation.address in self.running], []
         if not jobs:
@@ -106,31 +120,56 @@ class _Desk:
             if key not in self._known:
                 code[key] = job.row
         self._known.update(code)
+        self._number += 1
+        self._sent[self._number] = self._loop.time()
+        if self._look is None:
+            self._look = self._loop.call_later(_SLOW, self._look_again)
         invocations = [job.invocation for job in jobs]
-        self._call(self.link.run(self._way.host, invocations, list(code.values()), self._take_acks()))
+        call = self.link.run(self._way.host, invocations, list(code.values()), self._take_acks())
+        self._way.keep(self._loop.create_task(self._hear(call, self._number)))
 
-    def _call(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]]) -> None:
-        self._calls += 1
-        self._way.keep(self._loop.create_task(self._hear(call)))
+    def _look_again(self) -> None:
+        """What runs for long is fetched by a call of its own; what was held back for it goes now."""
+        self._look = None
+        if not self.running:
+            return
+        if self._quick() < len(self._sent) or not self._sent:
+            self._collect()
+        if self._outbox:
+            self._flush()
+        self._look = self._loop.call_later(_SLOW, self._look_again)
 
-    async def _hear(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]]) -> None:
+    def _collect(self) -> None:
+        if not self._collecting:
+            self._collecting = True
+            call = self.link.collect(self._way.host, self._take_acks())
+            self._way.keep(self._loop.create_task(self._hear(call)))
+
+    async def _hear(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]], number: int = 0) -> None:
         try:
             results = await call
-        except WorkerGone as gone:
-            self._calls -= 1
-            self._way.lost(self, str(gone))
-            return
         except Exception as error:
-            # Whatever it is, the jobs sent with this call are not heard of again by waiting.
-            log.exception("a call of worker %s failed", self.link.name)
-            self._calls -= 1
+            if not isinstance(error, WorkerGone):
+                # Whatever it is, the jobs sent with this call are not heard of again by waiting.
+                log.exception("a call of worker %s failed", self.link.name)
+            self._answered(number)
             self._way.lost(self, str(error))
             return
-        self._calls -= 1
+        self._answered(number)
         for address, result in results:
             self.running.pop(address, None)
             self._way.on_result(address, result)
-        self.watch()
+        if not (results or number or self._sent):
+            # Nothing for long: to ask again for what it runs does not run it again, unless it has forgotten.
+            self._outbox.extend(self.running.values())
+        elif self._outbox:
+            self._flush()
+
+    def _answered(self, number: int) -> None:
+        if number:
+            self._sent.pop(number, None)
+        else:
+            self._collecting = False
 
 
 class WorkerWay:
@@ -181,12 +220,7 @@ class WorkerWay:
     async def adopt(self) -> None:
         """Ask the living workers what they hold for this host."""
         for link in await self._find(False):
-            try:
-                held = await link.held(self.host)
-            except WorkerGone:
-                continue
-            desk = self._desks[link.name] = _Desk(self, link)
-            self._where.update(dict.fromkeys(held, desk))
+            await self._take_on(link)
 
     async def close(self) -> None:
         """Hear no more."""
@@ -209,18 +243,25 @@ class WorkerWay:
 
     async def _hire(self) -> None:
         pause = 0.1
-        links: Sequence[WorkerLink] = ()
-        while not links:
+        while not self._desks:
             try:
-                links = await self._find(True)
+                for link in await self._find(True):
+                    await self._take_on(link)
             except Exception as error:
                 log.warning("no activity workers yet: %s", error)
-            if not links:
+            if not self._desks:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
-        for link in links:
-            if link.name not in self._desks:
-                self._desks[link.name] = _Desk(self, link)
         self._finding = False
         waiting, self._waiting = self._waiting, []
         self.submit(waiting)
+
+    async def _take_on(self, link: WorkerLink) -> None:
+        # One that is being restarted would lose the first job it is given.
+        try:
+            held = await link.held(self.host)
+        except WorkerGone:
+            return
+        if link.name not in self._desks:
+            desk = self._desks[link.name] = _Desk(self, link)
+            self._where.update((address, desk) for address in held if address not in self._where)
