@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from durable_ray.actors.held import is_held
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import LIVE, InstanceQuery, Loaded
 from durable_ray.orchestrations import events as ev
@@ -50,7 +51,7 @@ def _stranded(store: Store, loaded: Loaded, now: int, at_rest: bool) -> Iterator
     if row.turn == 0:
         if row.next_due is None:
             yield f"{name} never had a turn and is not due for one"
-        elif at_rest and row.next_due <= now and row.waiting_reason is None:
+        elif at_rest and not is_held(row.start_at) and row.next_due <= now and row.waiting_reason is None:
             yield f"{name} was due for its first turn and did not have it"
         return
     snapshot = fold(row.instance_id, (event for chunk in loaded.history for event in decode_events(chunk)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.desk import delivery_reply, ending_of
+from durable_ray.actors.held import is_held
 from durable_ray.actors.messages import Delivery, Reply, StartRequest
 from durable_ray.actors.pending import finish_pending, pausing
 from durable_ray.actors.registry_core import RegistryCore
@@ -43,6 +44,9 @@ class Delivering(RegistryCore):
             old = start.replaced
             if old is not None and start.new is not None and old.host != start.new.host and not old.finished:
                 self.wake([(old.host, old.instance_id)])
+        held = {s.new.name for s in begun if s.new and is_held(s.new.start_at)}
+        if held:
+            self.spawn(self.slots.look(held))
         signalled = [s for s in starts if s.request.signal is not None and s.reply and s.reply.code == "exists"]
         # Whoever holds the instance knows of the event before its sender goes on, so that a later one comes later.
         await self.admission.wake([(s.reply.host, s.request.wish.instance_id) for s in signalled if s.reply])
@@ -115,6 +119,7 @@ class Delivering(RegistryCore):
                 rows: Mapping[str, InstanceRow] = await self.blocking(lambda: self.store.rows([row.instance_id]))
                 if row.instance_id in rows:
                     self.waiters.ended(ending_of(rows[row.instance_id]))
+                self.spawn(self.slots.look([row.name]))
                 if row.parent is not None:
                     await self._wake_one(row.parent.instance_id)
                 return Reply("ok")

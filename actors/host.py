@@ -17,6 +17,7 @@ from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.dues import Dues
 from durable_ray.actors.errands import Errands
+from durable_ray.actors.held import is_held
 from durable_ray.actors.lanes import Lanes
 from durable_ray.actors.library import DefinitionMissing, Library
 from durable_ray.actors.live import Letter, Live
@@ -29,6 +30,7 @@ from durable_ray.actors.ports import Activities, Marker, OnResult, Peers
 from durable_ray.actors.redelivery import Redelivery
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.slots import limit_of
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Fence, InstanceRow
 from durable_ray.actors.store.writes import TurnCommitted
@@ -166,6 +168,9 @@ class InstanceHost:
         """There is something in the store for these: read it."""
         for instance_id in instance_ids:
             live = self.residence.peek(instance_id)
+            if live is not None and live.unstarted and is_held(live.row.start_at):
+                self._drop(live)  # it may have been let in: the row says so
+                live = None
             if live is None:
                 self.residence.get(instance_id)
             else:
@@ -180,6 +185,8 @@ class InstanceHost:
         if existing is not None:
             self._drop(existing)
         self._arrived(self.residence.enter(row))
+        if is_held(row.start_at):
+            self.peers.finished([row.instance_id])  # whoever counts has to look
 
     def _admitted(self, live: Live) -> None:
         # Before its first turn: what a turn schedules is not durable yet and must not be taken for lost work.
@@ -341,7 +348,7 @@ class InstanceHost:
         self._condemned.pop(live.instance_id, None)
         self.residence.drop(live)
         self.waiters.ended(Ending(live.instance_id, snapshot.status, snapshot.output, failure))
-        if is_dedicated(self.name):
+        if is_dedicated(self.name) or limit_of(live.row.name, self.library, self.settings) is not None:
             self.peers.finished([live.instance_id])
 
     def refused(self, live: Live, letters: list[Letter], error: Exception | None) -> None:

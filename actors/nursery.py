@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from durable_ray.actors.held import hold
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Wish
 from durable_ray.actors.placing import choose, host_of
 from durable_ray.actors.retention import own_settings
 from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.slots import limit_of
 from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
 from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
 from durable_ray.orchestrations.transition import ChildStart
@@ -30,6 +32,7 @@ class Nursery:
         default: Placement = "dedicated" if settings.default_placement == "dedicated" else "shared"
         placement = choose(options.placement, wish.placement, default, named=wish.named)
         environment = self._library.environment(known.row)
+        start_at = wish.start_at if wish.delay is None else now + wish.delay
         return NewInstance(
             instance_id=wish.instance_id,
             execution_id=wish.execution_id,
@@ -40,7 +43,7 @@ class Nursery:
             version=known.row.version,
             code_id=known.row.code_id,
             input=wish.input,
-            start_at=wish.start_at if wish.delay is None else now + wish.delay,
+            start_at=start_at if limit_of(wish.name, self._library, settings) is None else hold(start_at),
             tags=wish.tags,
             priority=options.priority if wish.priority is None else wish.priority,
             environment=environment,

@@ -54,12 +54,13 @@ class Registry(Asking, Managing):
     # --- words from hosts ---------------------------------------------------------------------------------------------
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
-        """These dedicated instances have ended."""
+        """These instances have ended (dedicated ones, and those of a name with a limit), or wait for one that ends."""
         rows = await self.blocking(lambda: self.store.rows(instance_ids))
         for row in rows.values():
             if row.finished:
                 self.waiters.ended(ending_of(row))
         await self.admission.ended(instance_ids)
+        await self.slots.look({row.name for row in rows.values()})
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance has left memory."""
@@ -72,6 +73,7 @@ class Registry(Asking, Managing):
             await asyncio.sleep(self.settings.sweep_interval)
             try:
                 await self.admission.sweep()
+                await self.slots.look(self.slots.limited())
                 await self.purge_expired()
                 now = self.clock.now()
                 await self.blocking(partial(self.store.heartbeat, now))

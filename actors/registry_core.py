@@ -15,6 +15,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.slots import Slots
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.turns import receipt_reply
@@ -38,13 +39,14 @@ class RegistryCore:
         self._committer = Committer(store, fence, self._loop, self._deployed)
         self._nursery = Nursery(self.library, settings)
         self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
+        self.slots = Slots(store, clock, self.library, settings, self.blocking, self.admission.wake)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = 0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way here."""
-        return not self._calls and not self._committer.waiting and self.admission.idle
+        return not self._calls and not self._committer.waiting and self.admission.idle and self.slots.idle
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """Run `call` on a thread that may block."""

@@ -50,6 +50,8 @@ class HubSettings(BaseModel):
     worker_idle: PositiveFloat = 300.0
     #: Seconds after which a finished instance is purged by itself; None: never. An orchestrator's own `retain_for` wins.
     retain_for: NonNegativeFloat | None = None
+    #: Orchestrator's name -> how many of its instances run at a time, in place of what it declares; the others wait.
+    max_running: dict[str, PositiveInt] = Field(default_factory=dict)
     #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
     receipt_seconds: PositiveFloat = 900.0
 

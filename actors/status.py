@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
+from durable_ray.actors.held import is_held, scheduled
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.store.records import InstanceRow
@@ -100,7 +101,7 @@ def status_of(
     row: InstanceRow, history: tuple[str, ...] | None = None, *, show_input: bool = True
 ) -> OrchestrationStatus:
     """A row, opened: pickled payloads are loaded, so this is for Python clients only."""
-    failure = failure_of(row.failure)
+    failure, start_at = failure_of(row.failure), scheduled(row.start_at)
     return OrchestrationStatus(
         name=row.name,
         instance_id=row.instance_id,
@@ -120,8 +121,8 @@ def status_of(
         placement=row.placement,
         tags=dict(row.tags),
         priority=row.priority,
-        scheduled_start=None if row.start_at is None else moment(row.start_at),
-        waiting_reason=row.waiting_reason,
+        scheduled_start=None if start_at is None else moment(start_at),
+        waiting_reason=row.waiting_reason or ("max_running" if is_held(row.start_at) and not row.finished else None),
     )
 
 

@@ -207,6 +207,14 @@ class Deploying(Protocol):
         """Every definition registered after revision `since`, oldest first, without bodies (`body` is b"")."""
 
 
+class Releasing(Protocol):
+    """Instances that a limit holds back."""
+
+    def release(self, name: str, limit: int, now: int) -> tuple[tuple[str, str], ...]:
+        """Let the first held instances of a name begin (priority, then age), until `limit` have been let in and have
+        not finished. Returns (host, instance_id) of each; see `actors/held`."""
+
+
 class Erasing(Protocol):
     """The end of a hub's contents."""
 
@@ -214,5 +222,5 @@ class Erasing(Protocol):
         """Delete all instances, definitions and messages; every host but `keep` is fenced. Returns how many instances."""
 
 
-class Store(Owning, Committing, Reading, Finding, Querying, Deploying, Erasing, Protocol):
+class Store(Owning, Committing, Reading, Finding, Querying, Deploying, Releasing, Erasing, Protocol):
     """One task hub's database."""

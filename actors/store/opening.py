@@ -14,6 +14,7 @@ from durable_ray.actors.store.erasing import Erasing
 from durable_ray.actors.store.queries import Querying
 from durable_ray.actors.store.reads import Reading
 from durable_ray.actors.store.records import Fence
+from durable_ray.actors.store.releasing import Releasing
 from durable_ray.actors.store.sqlite import SqliteDatabase
 from durable_ray.actors.store.upkeep import Keeping
 from durable_ray.actors.store.versions import bring_up_to_date
@@ -21,7 +22,7 @@ from durable_ray.actors.store.work import Finding
 from durable_ray.actors.store.writes import Write
 
 
-class SqlStore(Reading, Finding, Querying, Deploying, Erasing, Keeping):
+class SqlStore(Reading, Finding, Querying, Deploying, Releasing, Erasing, Keeping):
     """A `contract.Store` on any `Database`. Belongs to the process that opened it."""
 
     def __init__(self, database: Database) -> None:
