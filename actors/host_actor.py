@@ -65,6 +65,8 @@ class HostActor:
             watchdog,
             functools.partial(_dispatcher, self._info, self._name),
         )
+        # A file is never far away; a server may be, and must not hold up whoever asks for something else.
+        host.committer.inline = self._info.store.startswith("sqlite")
         await host.open()
         self._host = host
         self._opened.set_result(host)
