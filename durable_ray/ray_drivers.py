@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from durable_ray.actors.connecting import HubLink
 from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, translated
+from durable_ray.coalescing import Coalescer
 from durable_ray.drive import drive, drive_async
 from durable_ray.steps import Call, Steps, TargetGone, TargetUnavailable
 
@@ -68,14 +69,15 @@ class RayDriver:
 
 
 class AsyncRayDriver:
-    """Awaits on the caller's event loop."""
+    """Awaits on the caller's event loop. What is asked for in one step of it goes together."""
 
     def __init__(self, link: HubLink) -> None:
         self._caller = _Caller(link)
+        self._coalescer = Coalescer(self._make)
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
-        return await drive_async(steps, self._make)
+        return await drive_async(steps, self._coalescer.make)
 
     async def _make(self, call: Call) -> Any:
         try:

@@ -1,0 +1,179 @@
+"""Calls made in one step of the event loop, made as one: five hundred awaited starts cost one Ray call, not five hundred.
+
+Nothing waits for company: whatever is there when the loop has run its callbacks goes. Requests that come as lists are joined
+in the order in which they were made. Waits of one host share a call that answers as soon as some have ended; those that have
+not are asked for again, together with whoever came meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from durable_ray.actors.messages import Ending
+from durable_ray.steps import Call
+
+Send = Callable[[Call], Awaitable[Any]]
+
+#: Methods whose only argument is a list of requests, answered one for one.
+_LISTS = frozenset({"start_many", "deliver_many"})
+#: Requests in one call at most.
+_MOST = 500
+#: Seconds of a shared wait, and how much longer its answer may take.
+_SLICE, _SLACK = 9.0, 20.0
+
+
+class Coalescer:
+    """Joins calls, for each event loop by itself. `send` makes one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._boards: WeakKeyDictionary[asyncio.AbstractEventLoop, _Board] = WeakKeyDictionary()
+
+    async def make(self, call: Call) -> Any:
+        """Make a call, perhaps together with others; answers (or raises) what it alone would have."""
+        loop = asyncio.get_running_loop()
+        board = self._boards.get(loop)
+        if board is None:
+            board = self._boards[loop] = _Board(loop, self._send)
+        if call.method in _LISTS:
+            return await board.add(call)
+        if call.method == "wait" and len(call.args[0]) == 1 and not call.kwargs.get("all_of_them"):
+            return await board.wait(call)
+        return await self._send(call)
+
+
+class _Board:
+    """What is joined on one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, send: Send) -> None:
+        self._loop = loop
+        self._send = send
+        self._lists: dict[tuple[str, str], list[tuple[Call, asyncio.Future[Any]]]] = {}
+        self._watches: dict[tuple[str, bool], _Watch] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, call: Call) -> asyncio.Future[Any]:
+        """A request of a list."""
+        key = (call.target, call.method)
+        waiting = self._lists.get(key)
+        if waiting is None:
+            waiting = self._lists[key] = []
+            self._loop.call_soon(self._flush, key)
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        waiting.append((call, answer))
+        return answer
+
+    async def wait(self, call: Call) -> list[Ending]:
+        """A wait for one instance."""
+        key = (call.target, bool(call.kwargs.get("start")))
+        watch = self._watches.get(key)
+        if watch is None:
+            watch = self._watches[key] = _Watch(self._loop, self._send, self.keep, *key)
+        return await watch.ending(call.args[0][0], call.args[1])
+
+    def keep(self, work: Any) -> None:
+        """Run a coroutine to its end."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _flush(self, key: tuple[str, str]) -> None:
+        group: list[tuple[Call, asyncio.Future[Any]]] = []
+        size = 0
+        for call, answer in self._lists.pop(key):
+            if group and size + len(call.args[0]) > _MOST:
+                self.keep(self._send_joined(group))
+                group, size = [], 0
+            group.append((call, answer))
+            size += len(call.args[0])
+        self.keep(self._send_joined(group))
+
+    async def _send_joined(self, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
+        first = group[0][0]
+        requests = [request for call, _ in group for request in call.args[0]]
+        seconds = max(call.seconds for call, _ in group)
+        try:
+            answers = await self._send(Call(first.target, first.method, (requests,), seconds=seconds))
+        except Exception as error:
+            _fail([answer for _, answer in group], error)
+            return
+        at = 0
+        for call, answer in group:
+            many = len(call.args[0])
+            if not answer.done():
+                answer.set_result(answers[at : at + many])
+            at += many
+
+
+class _Watch:
+    """Those whose end (or beginning) at one host is waited for."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, send: Send, keep: Callable[[Any], None], target: str, start: bool
+    ) -> None:
+        self._loop = loop
+        self._send = send
+        self._keep = keep
+        self._target = target
+        self._start = start
+        self._waiting: dict[str, set[asyncio.Future[list[Ending]]]] = {}
+        #: Waited for, and in no call that is under way.
+        self._unasked: dict[str, None] = {}
+
+    async def ending(self, instance_id: str, seconds: float) -> list[Ending]:
+        """How it ended; empty if it has not after `seconds`."""
+        answer: asyncio.Future[list[Ending]] = self._loop.create_future()
+        waiting = self._waiting.get(instance_id)
+        if waiting is None:
+            waiting = self._waiting[instance_id] = set()
+            self._ask(instance_id)
+        waiting.add(answer)
+        timer = self._loop.call_later(seconds, self._give_up, answer)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+            waiting.discard(answer)
+
+    @staticmethod
+    def _give_up(answer: asyncio.Future[list[Ending]]) -> None:
+        if not answer.done():
+            answer.set_result([])
+
+    def _ask(self, instance_id: str) -> None:
+        if not self._unasked:
+            self._loop.call_soon(self._flush)
+        self._unasked[instance_id] = None
+
+    def _flush(self) -> None:
+        wanted, self._unasked = list(self._unasked), {}
+        for at in range(0, len(wanted), _MOST):
+            self._keep(self._poll(wanted[at : at + _MOST]))
+
+    async def _poll(self, wanted: list[str]) -> None:
+        kwargs = {"start": True} if self._start else {}
+        call = Call(self._target, "wait", (wanted, _SLICE), kwargs, _SLICE + _SLACK)
+        try:
+            endings = await self._send(call)
+        except Exception as error:
+            for instance_id in wanted:
+                _fail(self._waiting.pop(instance_id, ()), error)
+            return
+        for ending in endings:
+            for answer in self._waiting.pop(ending.instance_id, ()):
+                if not answer.done():
+                    answer.set_result([ending])
+        for instance_id in wanted:
+            if self._waiting.get(instance_id):
+                self._ask(instance_id)
+            else:
+                self._waiting.pop(instance_id, None)
+
+
+def _fail(answers: Any, error: Exception) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)

@@ -1,0 +1,107 @@
+"""The contract of the awaited client's joining of calls: everybody gets their own answer, in order, in one call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from durable_ray.actors.messages import Ending
+from durable_ray.coalescing import Coalescer
+from durable_ray.steps import Call, TargetGone
+
+
+class Target:
+    """Answers lists with their items doubled, and waits for what is told to have ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.ended: set[str] = set()
+        self.changed = asyncio.Event()
+
+    async def send(self, call: Call) -> Any:
+        self.calls.append(call)
+        if call.target == "gone":
+            raise TargetGone("gone")
+        if call.method != "wait":
+            return [item * 2 for item in call.args[0]]
+        while not self.ended.intersection(call.args[0]):
+            self.changed.clear()
+            await self.changed.wait()
+        return [Ending(one, "Completed") for one in call.args[0] if one in self.ended]
+
+    def end(self, *instance_ids: str) -> None:
+        self.ended.update(instance_ids)
+        self.changed.set()
+
+
+def waiting(instance_id: str, seconds: float = 5.0) -> Call:
+    return Call("host", "wait", ([instance_id], seconds), {"start": False})
+
+
+async def test_requests_of_one_step_go_in_one_call_in_their_order() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    calls = [Call("host", "deliver_many", ([n, n + 100],)) for n in range(5)]
+    answers = await asyncio.gather(*map(coalescer.make, calls))
+    assert answers == [[2 * n, 2 * (n + 100)] for n in range(5)]
+    assert [call.args[0] for call in target.calls] == [[0, 100, 1, 101, 2, 102, 3, 103, 4, 104]]
+
+
+async def test_hosts_and_methods_are_kept_apart() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    kinds = [("a", "start_many"), ("b", "start_many"), ("a", "deliver_many")]
+    await asyncio.gather(*[coalescer.make(Call(host, method, ([1],))) for host, method in kinds])
+    assert [(call.target, call.method) for call in target.calls] == kinds
+
+
+async def test_very_many_go_in_several_calls() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    answers = await asyncio.gather(*[coalescer.make(Call("host", "start_many", ([n],))) for n in range(1200)])
+    assert answers == [[2 * n] for n in range(1200)]
+    assert [len(call.args[0]) for call in target.calls] == [500, 500, 200]
+
+
+async def test_an_error_reaches_everybody_who_was_in_the_call() -> None:
+    coalescer = Coalescer(Target().send)
+    calls = [coalescer.make(Call("gone", "start_many", ([n],))) for n in range(3)]
+    assert [type(e) for e in await asyncio.gather(*calls, return_exceptions=True)] == [TargetGone] * 3
+    with pytest.raises(TargetGone):
+        await coalescer.make(Call("gone", "wait", (["x"], 5.0)))
+
+
+async def test_each_wait_is_answered_when_its_own_instance_ends() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    waits = {name: asyncio.create_task(coalescer.make(waiting(name))) for name in "abc"}
+    await asyncio.sleep(0)
+    target.end("b")
+    assert await waits["b"] == [Ending("b", "Completed")]
+    assert not waits["a"].done()
+    target.end("a", "c")
+    assert await asyncio.gather(waits["a"], waits["c"]) == [[Ending("a", "Completed")], [Ending("c", "Completed")]]
+    assert [call.args[0] for call in target.calls] == [["a", "b", "c"], ["a", "c"]]
+
+
+async def test_a_wait_that_lasts_too_long_answers_nothing_and_the_next_one_still_hears() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    assert await coalescer.make(waiting("a", 0.01)) == []
+    again = asyncio.create_task(coalescer.make(waiting("a")))
+    await asyncio.sleep(0)
+    target.end("a")
+    assert await again == [Ending("a", "Completed")]
+
+
+async def test_a_caller_who_gives_up_takes_nobody_along() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    first, second = (asyncio.create_task(coalescer.make(waiting("a"))) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    target.end("a")
+    assert await second == [Ending("a", "Completed")]
