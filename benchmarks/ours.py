@@ -1,0 +1,203 @@
+"""durable_ray itself as a contender, once for each way to run an activity; all share one hub."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ray
+
+import durable_ray as dr
+from benchmarks.contender import Contender, Skip
+from benchmarks.filling import filled
+from benchmarks.measure import latencies, percentile
+from benchmarks.programs import SHAPES
+from durable_ray.actors.handles import find
+from durable_ray.actors.packing import PYTHON_PAYLOADS
+from durable_ray.actors.stopping import stop_hub
+from durable_ray.actors.store.opening import open_store
+from durable_ray.operations.filters import query_of
+from durable_ray.orchestrations.codec import decode_events
+from durable_ray.orchestrations.replay import Execution
+
+_PATIENCE = 120
+#: Of how many instances of a sample the history is replayed.
+_REPLAYED = 20
+
+
+class Hub:
+    """One hub on a store of its own, and the clients that all contenders on it share."""
+
+    def __init__(self, folder: Path, name: str = "benchmark") -> None:
+        self.name = name
+        self.url = f"sqlite:///{folder / name}.db"
+        self.settings = dr.HubSettings()
+        #: Dedicated instances that were started.
+        self.made: list[str] = []
+
+    def start(self) -> None:
+        """Bring it up and deploy the programs."""
+        self.client = dr.Client(hub=self.name, store=self.url, settings=self.settings)
+        self.client.register()
+        self.async_client = dr.AsyncClient(hub=self.name)
+        self.store = open_store(self.url)
+
+    def stop(self) -> None:
+        """End its actors."""
+        self.store.close()
+        stop_hub(self.name)
+
+
+class DurableRay(Contender):
+    """Orchestrations in shared placement, with activities of one kind."""
+
+    durability = "every turn committed before it acts: SQLite WAL, synchronous=FULL"
+
+    def __init__(self, hub: Hub, way: str = "workers") -> None:
+        self.name = "durable_ray" if way == "workers" else f"durable_ray {way}"
+        self._hub = hub
+        self._shapes = SHAPES[way]
+
+    def call(self, shape: str, arg: Any = None) -> Any:
+        return self._hub.client.start_new(self._shapes[shape], arg).wait_for_completion(_PATIENCE)
+
+    def start_one(self, shape: str, arg: Any = None) -> Any:
+        return self._hub.client.start_new(self._shapes[shape], arg)
+
+    def start_many(self, shape: str, n: int, arg: Any = None) -> list[Any]:
+        return list(self._hub.client.start_many(self._shapes[shape], [arg] * n))
+
+    def wait_many(self, handles: Sequence[Any]) -> list[Any]:
+        return self._hub.client.wait_many(handles, _PATIENCE)
+
+    def gather(self, shape: str, n: int) -> list[Any]:
+        client, orchestrator = self._hub.async_client, self._shapes[shape]
+
+        async def one() -> Any:
+            handle = await client.start_new(orchestrator)
+            return await handle.wait_for_completion(_PATIENCE)
+
+        async def all_of_them() -> list[Any]:
+            return list(await asyncio.gather(*[one() for _ in range(n)]))
+
+        return asyncio.run(all_of_them())
+
+    def send_many(self, handles: Sequence[Any], value: Any) -> None:
+        if len(handles) == 1:
+            handles[0].raise_event("go", value)
+            return
+        self._send([handle.instance_id for handle in handles], value)
+
+    def send_burst(self, handle: Any, n: int) -> None:
+        self._send([handle.instance_id] * n, 1)
+
+    def _send(self, instance_ids: Sequence[str], value: Any) -> None:
+        client = self._hub.async_client
+
+        async def all_of_them() -> None:
+            await asyncio.gather(*[client.raise_event(instance_id, "go", value) for instance_id in instance_ids])
+
+        asyncio.run(all_of_them())
+
+    def recovery(self, n: int) -> dict[str, float]:
+        handles = self.start_many("event", n)
+        for handle in handles[-3:]:
+            handle.wait_for_start()
+        hosts = [f"partition-{number}" for number in range(self._hub.client._partitions)]
+        before = {host: self._pid(host) for host in hosts}
+        for pid in before.values():
+            os.kill(pid, 9)
+        while any(self._pid(host) in (0, pid) for host, pid in before.items()):
+            time.sleep(0.002)
+        began = time.perf_counter()
+        self.send_many(handles, 7)
+        lost = sum(result != 7 for result in self.wait_many(handles))
+        return {"s": time.perf_counter() - began, "lost": lost}
+
+    def _pid(self, host: str) -> int:
+        try:
+            return int(ray.get(find(self._hub.name, host).pid.remote(), timeout=30))
+        except Exception:
+            return 0
+
+    def pids(self) -> Sequence[int]:
+        """The hub's processes, and those of the other actors in this cluster, whose number does not change."""
+        return [os.getpid()]
+
+    def fill(self, n: int) -> list[Any]:
+        if self.name != "durable_ray":
+            raise Skip("how activities are run makes no difference")
+        return filled(self._hub, n)
+
+    def query_parts(self, since: float, until: float, handle: Any) -> dict[str, float]:
+        registry, store = find(self._hub.name, "registry"), self._hub.store
+        query = query_of(
+            {"created_time_from": _moment(since), "created_time_to": _moment(until), "runtime_status": "Completed"}
+        )
+        call = percentile(latencies(lambda: ray.get(registry.ask.remote("counts", (), {})), 100, 3.0), 0.5)
+        page = percentile(latencies(lambda: store.query(query, 100), 50, 3.0), 0.5)
+        row = percentile(latencies(lambda: store.rows([handle]), 100, 3.0), 0.5)
+        pages = percentile(latencies(lambda: self.page(since, until), 50, 5.0), 0.5)
+        gets = percentile(latencies(lambda: self.get(handle), 100, 5.0), 0.5)
+        return {
+            "bare call ms": call,
+            "page query ms": page,
+            "page over call and query ms": pages - page - call,
+            "get over call and query ms": gets - row - call,
+        }
+
+    def dedicated(self) -> None:
+        if self.name != "durable_ray":
+            raise Skip("how activities are run makes no difference")
+        handle = self._hub.client.start_new(self._shapes["event"], instance_id=uuid.uuid4().hex, placement="dedicated")
+        handle.wait_for_start()
+        self._hub.made.append(handle.instance_id)
+
+    def page(self, since: float, until: float) -> int:
+        found = self._hub.client.query_instances(
+            page_size=100,
+            created_time_from=_moment(since),
+            created_time_to=_moment(until),
+            runtime_status="Completed",
+        )
+        return len(found.instances)
+
+    def get(self, handle: Any) -> Any:
+        return self._hub.client.get_status(handle if isinstance(handle, str) else handle.instance_id)
+
+    def replay(self, handle: Any, n: int) -> float:
+        events = [event for chunk in self._hub.store.history(handle.instance_id) for event in decode_events(chunk)]
+        row = self._hub.store.rows([handle.instance_id])[handle.instance_id]
+        return replayed(row.name, handle.instance_id, events)
+
+    def check(self, handles: Sequence[Any]) -> None:
+        rows = self._hub.store.rows([handle.instance_id for handle in handles])
+        assert len(rows) == len(handles)
+        wrong = [row for row in rows.values() if row.status != "Completed"]
+        assert not wrong, wrong[:3]
+        for handle in handles[:: max(1, len(handles) // _REPLAYED)]:
+            self.replay(handle, 0)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+_BY_NAME = {shape.name: shape for shapes in SHAPES.values() for shape in shapes.values()}
+
+
+def replayed(name: str, instance_id: str, events: list[Any]) -> float:
+    """Seconds to replay these events; raises NonDeterminismError if the code does not do what they say."""
+    began = time.perf_counter()
+    execution = Execution(instance_id, _BY_NAME[name], PYTHON_PAYLOADS)
+    decision = execution.advance(events, replaying=True)
+    took = time.perf_counter() - began
+    execution.close()
+    assert not decision.commands, decision.commands[:3]
+    return took

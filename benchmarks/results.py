@@ -1,0 +1,65 @@
+"""What stays of a run: the machine it ran on and every figure, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from benchmarks.driver import Outcome
+from benchmarks.report import verdicts
+from benchmarks.workload import Scale
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def with_rounds(scale: Scale, rounds: int) -> Scale:
+    """The same with another number of rounds."""
+    return replace(scale, rounds=rounds)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on besides the code."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cores": os.cpu_count(),
+        "memory GiB": round(memory),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "ray": ray.__version__,
+    }
+
+
+def heading(scale: Scale) -> str:
+    """One line above the table."""
+    return ", ".join(f"{key} {value}" for key, value in machine().items()) + f"; {scale.rounds} rounds\n"
+
+
+def keep(outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale) -> None:
+    """Write benchmarks/results/latest.json."""
+    found = {
+        "machine": machine(),
+        "rounds": scale.rounds,
+        "durability": durability,
+        "workloads": {
+            outcome.workload.key: {
+                "title": outcome.workload.title,
+                "figures": outcome.figures,
+                "skipped": outcome.skipped,
+                "load": outcome.load,
+                "targets": [str(verdict) for verdict in verdicts(outcome)],
+            }
+            for outcome in outcomes
+        },
+    }
+    path = ROOT / "benchmarks" / "results" / "latest.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n")
