@@ -46,6 +46,7 @@ _PANELS: dict[str, dict[str, Any]] = {
         "rewind": sending.rewind,
         "restart": sending.restart,
         "purge": sending.purge,
+        "delete-task-hub": sending.delete_task_hub,
     },
 }
 

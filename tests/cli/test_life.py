@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from durable_ray.cli.over_http import HttpHub
 from tests.cli.conftest import BANK, Cli
 
 
@@ -118,3 +119,17 @@ def test_each_starts_one_for_every_input(either: Cli, tmp_path: object) -> None:
     assert len(either.ok("start", "hello", "-", "--each", stdin='"a"\n"b"\n{"c": 1}\n').split()) == 3
     assert len(either.json("start", "hello", "[1, 2]", "--each")["instance_ids"]) == 2
     assert either.json("count", "--name", "hello") == {"count": 5}
+
+
+def test_a_hub_is_deleted_only_by_its_name_and_with_force_while_it_works(cli: Cli) -> None:
+    cli.ok("start", "approval", "--id", "a")
+    assert "nothing was deleted" in cli.fails(2, "delete-task-hub", "other")
+    cli.fails(4, "delete-task-hub", "testing")
+    assert cli.ok("delete-task-hub", "testing", "--force") == "deleted 1 instances\n"
+    assert cli.json("list") == []
+
+
+def test_what_needs_the_cluster_says_so_over_http(either: Cli) -> None:
+    if isinstance(either.reached, HttpHub):
+        assert "needs the cluster" in either.fails(2, "delete-task-hub", "testing")
+        assert "needs the cluster" in either.fails(2, "deploy", "nowhere.py")

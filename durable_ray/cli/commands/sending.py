@@ -128,6 +128,24 @@ def purge(
         print(f"purged {deleted}")
 
 
+def delete_task_hub(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="HUB", help="The hub's name, once more.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Also if instances have not finished.")] = False,
+) -> None:
+    """Delete every instance and definition of the hub. The hub goes on, empty."""
+    from durable_ray.cli.over_ray import need_ray
+
+    client = need_ray(session.hub, "delete-task-hub").client
+    if name != client.hub:
+        raise usage(f"this is the hub {client.hub!r}, not {name!r}; nothing was deleted", f"--hub {name}")
+    deleted = client.delete_task_hub(name, force=force)
+    if session.json:
+        print_json({"deleted": deleted})
+    else:
+        print(f"deleted {deleted} instances")
+
+
 def _purge_named(session: Session, chosen: list[str], recursive: bool) -> int:
     deleted: list[int] = []
 
