@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, case, func, literal_column, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal_column, null, or_, select, update
 
 from durable_ray.actors.held import HELD
 from durable_ray.actors.store.database import Database
@@ -10,7 +10,7 @@ from durable_ray.actors.store.schema import counters, instances
 from durable_ray.actors.store.sql import Session, Statement, among, number, text
 
 _i = instances.c
-_held = literal_column(str(HELD))
+_held: ColumnElement[int] = literal_column(str(HELD))
 # The index on statuses finds the pending ones of all names: they are fewer than all that ever had this name.
 _pending = and_(_i.status == literal_column("'Pending'"), _i.name == text("name"))
 

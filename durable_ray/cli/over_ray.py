@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from durable_ray.actors.errors import HubUnavailable, InstanceNotFound
+from durable_ray.actors.held import scheduled
 from durable_ray.actors.status import failure_of, micros, moment
 from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page
 from durable_ray.cli.exits import Exit, Problem, usage
@@ -233,7 +234,7 @@ def instance_of(row: InstanceRow, history: tuple[Happening, ...] | None = None) 
         custom_status=opened(row.custom_status),
         started=None if row.started_at is None else moment(row.started_at),
         completed=None if row.completed_at is None else moment(row.completed_at),
-        scheduled_start=None if row.start_at is None else moment(row.start_at),
+        scheduled_start=None if (start_at := scheduled(row.start_at)) is None else moment(start_at),
         execution_id=row.execution_id,
         version=row.version,
         parent=row.parent.instance_id if row.parent else None,

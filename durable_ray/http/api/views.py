@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from durable_ray.actors.held import scheduled
 from durable_ray.actors.status import failure_of, moment
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.http.answers import opened
@@ -27,7 +28,7 @@ def instance_of(row: InstanceRow, *, payloads: bool = True) -> Instance:
         updated_at=moment(row.updated_at),
         started_at=None if row.started_at is None else moment(row.started_at),
         completed_at=None if row.completed_at is None else moment(row.completed_at),
-        scheduled_start=None if row.start_at is None else moment(row.start_at),
+        scheduled_start=None if (start_at := scheduled(row.start_at)) is None else moment(start_at),
         input=opened(row.input) if payloads else None,
         output=opened(row.output) if payloads else None,
         custom_status=opened(row.custom_status),
