@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -28,6 +29,7 @@ log = logging.getLogger("durable_ray.http")
 #: Seconds between two times at which the gateway tells the registry where it is; that is forgotten with the registry.
 _ANNOUNCE = 15.0
 _BACKLOG = 2048
+_FILES = 65_536
 
 
 class _Server(uvicorn.Server):
@@ -146,7 +148,17 @@ def serve(
             ready(gateway)
         await gateway.wait()
 
+    allow_many_connections()
     asyncio.run(run())
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files to what it may be: each waiting client holds a socket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(settings: GatewaySettings, keyring: Keyring) -> socket.socket:
