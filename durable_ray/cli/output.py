@@ -135,7 +135,9 @@ def instances_table(instances: Sequence[Instance], width: int) -> Table:
     fixed = {"status": 10, **times}
     shown = 3 + len(fixed)
     left = width - sum(fixed.values()) - _GAP * shown
-    id_width = min(_longest((one.instance_id for one in instances), "instance"), max(8, left * 45 // 100))
+    # A random ID has 32 characters; where these leave room for the rest, it stays on one line.
+    most = max(32, left * 45 // 100) if left >= 50 else max(8, left * 45 // 100)
+    id_width = min(_longest((one.instance_id for one in instances), "instance"), most)
     name_width = min(_longest((one.name for one in instances), "orchestrator"), max(8, (left - id_width) * 45 // 100))
     columns = {
         "instance": id_width,
@@ -206,6 +208,8 @@ def detail(data: Mapping[str, Any]) -> str:
     shown = {key: value for key, value in data.items() if key not in _NOT_DETAIL and key != "task_id"}
     parts = []
     for key, value in shown.items():
+        if (key, value) == ("attempt", 1):
+            continue
         told = local(value) if isinstance(value, datetime) else short(value, 200)
         parts.append(told if key in ("input", "result", "payload", "reason") else f"{key}={told}")
     return " ".join(parts)
