@@ -221,7 +221,9 @@ class Residence:
             return
         for live in list(self._lives.values())[: max(1, self._limit // 10)]:
             due = live.busy or live.queued or live.dirty or live.letters or live.leftover or live.held
-            if not (due or live.snapshot.activities):
+            if due or live.snapshot.activities:
+                self._lives.move_to_end(live.instance_id)  # in use; or those that stay would shield all behind them
+            else:
                 self.drop(live)
 
     def _keep(self, task: asyncio.Task[None]) -> None:

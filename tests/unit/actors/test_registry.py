@@ -1,0 +1,186 @@
+"""The registry and admission: starts are found again, sleepers are woken, nudges may be lost, and processes are never too many."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import durable_ray as dr
+from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
+from durable_ray.actors.messages import Ending
+from durable_ray.actors.placing import dedicated_host, is_dedicated
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.writes import OutMessage, PutMessage
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.codec import encode_event
+from durable_ray.testing import TestHub
+
+
+@dr.orchestrator(name="registry.collect")
+async def collect(ctx: dr.OrchestrationContext, count: int) -> list[Any]:
+    return [await ctx.wait_for_external_event("e") for _ in range(count)]
+
+
+@dr.orchestrator(name="registry.naps")
+async def naps(ctx: dr.OrchestrationContext, hours: int) -> str:
+    await ctx.create_timer(timedelta(hours=hours))
+    return "awake"
+
+
+@pytest.fixture
+def hub() -> Iterator[TestHub]:
+    """Its sweeps happen only when a test asks for one."""
+    with TestHub(settings=HubSettings(partitions=2, sweep_interval=600, max_dedicated=2)) as one:
+        yield one
+
+
+def on(hub: TestHub, work: Any) -> Any:
+    return hub._on_loop(work).result(10)
+
+
+def sweep(hub: TestHub) -> None:
+    on(hub, hub.hub.registry.admission.sweep())
+
+
+def hosts(hub: TestHub) -> set[str]:
+    return {name for name in hub.hub.hosts if is_dedicated(name)}
+
+
+def fall_asleep(hub: TestHub, name: str) -> None:
+    hub.settle()
+    assert on(hub, hub.hub.registry.admission._hosts.ask_to_leave(name))
+    assert dedicated_host(name) not in hosts(hub)
+
+
+def put(hub: TestHub, name: str, number: int) -> None:
+    """A message whose nudge got lost."""
+    body = encode_event(ev.EventRaised("e", str(number)))
+    hub._store.commit(None, [PutMessage(OutMessage(name, f"m{number}", body))])
+
+
+def test_never_more_processes_than_allowed_and_the_rest_come_in_order(hub: TestHub) -> None:
+    handles = [hub.client.start_new(collect, 1, instance_id=f"i{n}") for n in range(5)]
+    for handle in handles:
+        handle.raise_event("e", 1)
+        assert len(hosts(hub)) <= 2
+    assert [handle.wait_for_completion(timeout=20) for handle in handles] == [[1]] * 5
+
+
+def test_an_event_wakes_a_sleeper(hub: TestHub) -> None:
+    handle = hub.client.start_new(collect, 1, instance_id="s")
+    fall_asleep(hub, "s")
+    handle.raise_event("e", 1)
+    assert handle.wait_for_completion(timeout=10) == [1]
+
+
+def test_a_timer_wakes_a_sleeper_although_others_are_overdue_and_wait(hub: TestHub) -> None:
+    sleeper = hub.client.start_new(naps, 5, instance_id="s")
+    assert sleeper.wait_for_completion(timeout=10) == "awake"
+
+
+@pytest.mark.parametrize("placement", ["shared", "dedicated"])
+def test_a_lost_nudge_is_found_by_the_sweep(hub: TestHub, placement: str) -> None:
+    handle = hub.client.start_new(collect, 1, instance_id="i", placement=placement)
+    hub.settle()
+    put(hub, "i", 1)
+    hub.settle()
+    assert handle.get_status().runtime_status == "Running"
+    sweep(hub)
+    assert handle.wait_for_completion(timeout=10) == [1]
+
+
+def test_a_lost_start_is_found_by_the_sweep(hub: TestHub) -> None:
+    hub.client.start_new(collect, 0, instance_id="warm", placement="shared").wait_for_completion(timeout=10)
+    registry = hub.hub.registry
+    wake, registry.wake = registry.wake, lambda targets: None  # type: ignore[method-assign]
+    handle = hub.client.start_new(collect, 0, instance_id="lost", placement="shared")
+    hub.settle()
+    assert handle.get_status().runtime_status == "Pending"
+    registry.wake = wake  # type: ignore[method-assign]
+    sweep(hub)
+    assert handle.wait_for_completion(timeout=10) == []
+
+
+def test_a_nudge_while_an_actor_is_being_made_reaches_it(hub: TestHub) -> None:
+    admission = hub.hub.registry.admission
+    create = admission._hosts.create
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> None:
+        await create(*args)  # it has looked into the store by now
+        begun.set()
+        await go.wait()
+
+    admission._hosts.create = slow  # type: ignore[method-assign]
+    handle = hub.client.start_new(collect, 1, instance_id="i")
+    on(hub, begun.wait())
+    put(hub, "i", 1)
+    on(hub, admission.wake([(dedicated_host("i"), "i")]))
+
+    async def let_go() -> None:
+        go.set()
+
+    on(hub, let_go())
+    assert handle.wait_for_completion(timeout=10) == [1]
+
+
+def test_one_whose_process_vanished_is_brought_back(hub: TestHub) -> None:
+    handle = hub.client.start_new(collect, 1, instance_id="i")
+    hub.settle()
+    on(hub, hub.hub.drop(dedicated_host("i")))
+    put(hub, "i", 1)
+    sweep(hub)
+    assert handle.wait_for_completion(timeout=10) == [1]
+
+
+def test_one_that_is_marked_resident_without_a_process_is_found(hub: TestHub) -> None:
+    handle = hub.client.start_new(collect, 1, instance_id="i")
+    fall_asleep(hub, "i")
+    hub._store.mark_resident(["i"])
+    put(hub, "i", 1)
+    sweep(hub)
+    assert handle.wait_for_completion(timeout=10) == [1]
+
+
+def test_waiting_at_the_registry(hub: TestHub) -> None:
+    registry = hub.hub.registry
+    hub.client.start_new(collect, 1, instance_id="awake")
+    hub.client.start_new(collect, 1, instance_id="asleep")
+    fall_asleep(hub, "asleep")
+    assert on(hub, registry.wait(["nobody"], 5)) == [Ending("nobody", "absent")]
+    assert on(hub, registry.wait(["awake"], 5)) == [Ending("awake", "moved")]
+    assert on(hub, registry.wait(["asleep"], 0.01)) == []
+    waits = hub._on_loop(registry.wait(["asleep"], 10))
+    hub.client.raise_event("asleep", "e", 1)
+    assert [ending.status for ending in waits.result(10)][0] in ("moved", "Completed")
+    hub.client.wait_for_completion("asleep", 10)
+    (ending,) = on(hub, registry.wait(["asleep"], 5))
+    assert (ending.status, ending.output) == ("Completed", "[1]")
+    assert registry.waiters.waited_for() == []
+
+
+def test_what_may_not_be_started_is_refused(hub: TestHub) -> None:
+    hub.client.start_new(collect, 1, instance_id="i")
+    with pytest.raises(InstanceAlreadyExists):
+        hub.client.start_new(collect, 1, instance_id="i")
+    with pytest.raises(UnknownDefinition):
+        hub.client.start_new("nobody")
+    same = hub.client.start_new(collect, 1, instance_id="i", if_exists="use_existing")
+    same.raise_event("e", 1)
+    assert same.wait_for_completion(timeout=10) == [1]
+    with pytest.raises(InstanceAlreadyExists):
+        hub.client.start_new(collect, 1, instance_id="i", if_exists="reject_finished")
+    again = hub.client.start_new(collect, 0, instance_id="i")
+    assert again.wait_for_completion(timeout=10) == []
+
+
+def test_a_finished_host_that_lingers_makes_room_for_who_waits(hub: TestHub) -> None:
+    begun = time.monotonic()
+    handles = [hub.client.start_new(collect, 0, instance_id=f"q{n}") for n in range(12)]
+    assert [handle.wait_for_completion(timeout=20) for handle in handles] == [[]] * 12
+    assert time.monotonic() - begun < 20, "they waited for a linger or a sweep"
