@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors import in_process
+from durable_ray.actors import connecting, desk, in_process, lanes
 from durable_ray.actors.in_process import call
 from durable_ray.actors.marker import NoMarker
-from durable_ray.actors.messages import Delivery, StartRequest, Wish
+from durable_ray.actors.messages import Delivery, Hello, StartRequest, Wish
+from durable_ray.actors.settings import PROTOCOL
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.testing import TestHub
@@ -197,3 +199,52 @@ def test_one_that_kills_its_host_again_and_again_is_set_aside(monkeypatch: pytes
             poison.wait_for_completion(10)
         assert failed.value.details.error_type == "durable_ray.Poisoned"
         assert neighbour.get_status().runtime_status == "Completed"
+
+
+def test_a_turn_that_breaks_the_runtime_ends_its_own_instance(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = lanes.take_turn
+
+    def breaks(live: Any, *rest: Any) -> Any:
+        if live.instance_id == "bad" and live.letters:
+            raise ZeroDivisionError("a fault of the runtime")
+        return real(live, *rest)
+
+    bad = hub.client.start_new(protocol_wait, instance_id="bad", placement="shared")
+    good = hub.client.start_new(protocol_wait, instance_id="good", placement="shared")
+    hub.settle()
+    monkeypatch.setattr(lanes, "take_turn", breaks)
+    for handle in (bad, good):
+        with contextlib.suppress(dr.InstanceFinished):
+            handle.raise_event("Go", "on")
+    assert good.wait_for_completion(10) == "on"
+    with pytest.raises(dr.OrchestrationFailed, match="a fault of the runtime"):
+        bad.wait_for_completion(10)
+
+
+def test_long_polls_come_in_slices_that_the_client_renews(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "SLICE", 0.05)
+    with TestHub(start=None) as hub:
+        handle = hub.client.start_new(protocol_wait, instance_id="slow", placement="shared")
+        handle.wait_for_start(10)
+        host = ask(hub, "resolve", ["slow"])["slow"][0]
+        assert hub._on_loop(call(hub.hub, host, "wait", (["slow"], 3600.0), {})).result(10) == []
+        with pytest.raises(TimeoutError):
+            handle.wait_for_completion(0.2)
+        handle.raise_event("Go", "at last")
+        assert handle.wait_for_completion(10) == "at last"
+
+
+def test_a_hub_of_another_protocol_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Hello("registry", "h", PROTOCOL + 1, 1, 1, "sqlite:////s.db")
+    monkeypatch.setattr(connecting, "join_ray", lambda address: False)
+    monkeypatch.setattr(connecting, "ensure_registry", lambda info: other)
+    with pytest.raises(dr.ProtocolMismatch, match="install the same release"):
+        dr.Client(hub="h")
+
+
+def test_a_client_that_names_another_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Hello("registry", "h", PROTOCOL, 1, 1, "sqlite:////s.db")
+    monkeypatch.setattr(connecting, "join_ray", lambda address: False)
+    monkeypatch.setattr(connecting, "ensure_registry", lambda info: running)
+    with pytest.raises(dr.DurableRayError, match="is running on the store sqlite:"):
+        dr.Client(hub="h", store="sqlite:////other.db")
