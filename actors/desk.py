@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host import InstanceHost
@@ -145,17 +146,16 @@ class Desk:
             return Reply("absent")
         if isinstance(found, InstanceRow):
             return Reply("finished", found.status) if found.finished else Reply("moved")
-        if found.unstarted and not self._host.may_begin(found):
-            terminating = isinstance(delivery.message.event, ev.TerminateRequested)
-            if not terminating:
-                return await self._store(delivery, found.row)
+        no_turn = (found.held and found.waiting_reason) or (found.unstarted and not self._host.may_begin(found))
+        if no_turn and not isinstance(delivery.message.event, ev.TerminateRequested):
+            return await self._store(delivery, replace(found.row, status=found.status, turn=found.turn))
         answer: asyncio.Future[Reply] = self._loop.create_future()
         letter = Letter(delivery.message, answer=answer, request_id=delivery.request_id)
         self._host.lanes.post(found, letter)
         return await answer
 
     async def _store(self, delivery: Delivery, row: InstanceRow) -> Reply:
-        """For one that has not begun and may not yet: the message waits in the store."""
+        """For one that may not begin yet, or waits for its code: the message waits in the store."""
         host, event = self._host, delivery.message.event
         refused = await pausing(host.store, host.blocking, row, event)
         if refused is not None:

@@ -23,8 +23,7 @@ from durable_ray.actors.library import DefinitionMissing, Library
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.nursery import Nursery
-from durable_ray.actors.packing import DefinitionCannotLoad
-from durable_ray.actors.packing import PYTHON_PAYLOADS
+from durable_ray.actors.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.ports import Activities, Marker, OnResult, Peers
 from durable_ray.actors.redelivery import Redelivery
@@ -227,7 +226,7 @@ class InstanceHost:
         if live.unstarted and not self.may_begin(live):
             return False
         # To end an instance takes none of its code, which may be the very thing that is missing.
-        if live.execution is None and not _to_be_terminated(live):
+        if live.execution is None and not live.to_be_terminated:
             return self._replay(live)
         return True
 
@@ -236,7 +235,7 @@ class InstanceHost:
         start_at = live.row.start_at
         if start_at is None or start_at <= self.clock.now():
             return True
-        return _to_be_terminated(live)
+        return live.to_be_terminated
 
     def _replay(self, live: Live) -> bool:
         code_id = live.snapshot.code_id or live.row.code_id
@@ -272,6 +271,7 @@ class InstanceHost:
             log.warning("instance %r waits for its code: %s", live.instance_id, error)
             self._loop.call_later(_RETRY_CODE, self._try_code_again, live)
             live.waiting_reason = f"code: {error}"
+            live.turn_away()
             await self.blocking(lambda: self.store.set_waiting_reason(live.instance_id, live.waiting_reason))
             return
         except Exception as error:
@@ -448,7 +448,3 @@ class InstanceHost:
     def _deployed(self, revision: int) -> None:
         if revision > self.library.revision:
             self.spawn(self.blocking(self.library.refresh))
-
-
-def _to_be_terminated(live: Live) -> bool:
-    return any(isinstance(letter.message.event, ev.TerminateRequested) for letter in live.letters)

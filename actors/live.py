@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.commands import Decision
-from durable_ray.orchestrations.events import Message
+from durable_ray.orchestrations.events import Message, TerminateRequested
 from durable_ray.orchestrations.replay import Execution
 from durable_ray.orchestrations.snapshot import Snapshot
 
@@ -87,6 +87,17 @@ class Live:
     def instance_id(self) -> str:
         """The instance's ID."""
         return self.row.instance_id
+
+    @property
+    def to_be_terminated(self) -> bool:
+        """Whether somebody asked for its end."""
+        return any(isinstance(letter.message.event, TerminateRequested) for letter in self.letters)
+
+    def turn_away(self) -> None:
+        """Send back those who wait for an answer: no turn can be taken, and they had better use the store."""
+        for letter in self.letters:
+            letter.reply(Reply("moved"))
+        self.letters = [letter for letter in self.letters if letter.answer is None]
 
     @property
     def unstarted(self) -> bool:

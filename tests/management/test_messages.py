@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
+from durable_ray.actors.library import DefinitionMissing, Library
 from durable_ray.testing import TestHub
 from tests.management.shapes import collector, echo, eternal, guardian, note, sleeper, waiter
 
@@ -337,3 +338,22 @@ def test_state_is_checked_for_an_instance_that_is_asleep(hub: TestHub, client: d
     handle.resume()
     handle.raise_event("go", 1)
     assert handle.wait_for_completion(20) == 1
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_an_instance_whose_code_cannot_be_had_can_be_ended(
+    hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch, placement: Any
+) -> None:
+    handle = client.start_new(waiter, instance_id="codeless", placement=placement)
+    hub.settle()
+
+    def missing(*_: Any) -> None:
+        raise DefinitionMissing("the code is gone")
+
+    monkeypatch.setattr(Library, "open", missing)
+    hub.crash()
+    if placement == "shared":
+        handle.raise_event("other")
+    handle.terminate("then end it")
+    with pytest.raises(dr.OrchestrationTerminated):
+        handle.wait_for_completion(20)
