@@ -1,7 +1,7 @@
 """From nothing to a running hub: join or start Ray, find or make the registry, check that both sides fit.
 
-Order: the address given (argument or environment), the cluster running on this machine, the address in the hub's row, a new
-local Ray. A store has one owner: a registry that finds its store owned by another cluster refuses, with that one's address.
+Order: the cluster this process is in, the address given (argument or environment), the one running on this machine, a new
+local Ray. A store has one owner: a registry that finds its store owned by another cluster refuses, with its address.
 """
 
 from __future__ import annotations
@@ -121,6 +121,8 @@ def _use_token() -> None:
     token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
     if "RAY_AUTH_MODE" not in os.environ and (token or (Path.home() / ".ray" / "auth_token").exists()):
         os.environ["RAY_AUTH_MODE"] = "token"
+        # Ray read its settings when it was imported; without this it would connect as if there were no token.
+        ray._raylet.Config.initialize("")
 
 
 def _unreachable(address: str) -> str:
