@@ -1,8 +1,8 @@
-"""Calls made in one step of the event loop, made as one: five hundred awaited starts cost one Ray call, not five hundred.
+"""Calls made in one step of the event loop, made as one: five hundred awaited starts cost one Ray call.
 
-Nothing waits for company: whatever is there when the loop has run its callbacks goes. Requests that come as lists are joined
-in the order in which they were made. Waits of one host share a call that answers as soon as some have ended; those that have
-not are asked for again, together with whoever came meanwhile.
+Nothing waits for company: whatever is there when the loop has run its callbacks goes. Requests that come as lists are
+joined in the order in which they were made. Waits of one host share a call that answers as soon as some have ended;
+those that have not are asked for again, together with whoever came meanwhile.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Coalescer:
             return await board.add(call)
         if call.method == "wait" and len(call.args[0]) == 1 and not call.kwargs.get("all_of_them"):
             return await board.wait(call)
+        if call.method == "register":
+            return await board.share(call)
         return await self._send(call)
 
 
@@ -54,6 +56,16 @@ class _Board:
         self._lists: dict[tuple[str, str], list[tuple[Call, asyncio.Future[Any]]]] = {}
         self._watches: dict[tuple[str, bool], _Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._shared: dict[int, asyncio.Future[Any]] = {}
+
+    async def share(self, call: Call) -> Any:
+        """A call whose argument another call under way has too: one is made."""
+        key = id(call.args[0])
+        answer = self._shared.get(key)
+        if answer is None:
+            answer = self._shared[key] = asyncio.ensure_future(self._send(call))
+            answer.add_done_callback(lambda _: self._shared.pop(key, None))
+        return await asyncio.shield(answer)
 
     def add(self, call: Call) -> asyncio.Future[Any]:
         """A request of a list."""

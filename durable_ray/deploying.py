@@ -23,6 +23,8 @@ class Deployer:
         self._seen = 0
         self._not_shared: set[str] = set()
         self._lock = threading.Lock()
+        #: What is being deployed now, from and up to which position of the catalog: many may start at once.
+        self._under_way: tuple[tuple[int, int], list[DefinitionRow]] | None = None
         #: The hub's definitions revision after the last deployment.
         self.revision = 0
 
@@ -40,12 +42,22 @@ class Deployer:
         seen = self._seen
         if definitions is None:
             seen, definitions = self._catalog.changes(self._seen)
-        if not definitions:
-            return
-        rows = [self._row(definition) for definition in definitions]
-        self.revision = yield from reach.registry("register", rows)
+            if not definitions:
+                return
+            known, span = self._under_way, (self._seen, seen)
+            rows = known[1] if known is not None and known[0] == span else self._rows(definitions)
+            self._under_way = (span, rows)
+        else:
+            rows = self._rows(definitions)
+        try:
+            self.revision = yield from reach.registry("register", rows)
+        finally:
+            self._under_way = None
         with self._lock:
             self._seen = max(self._seen, seen)
+
+    def _rows(self, definitions: Sequence[AnyDefinition]) -> list[DefinitionRow]:
+        return [self._row(definition) for definition in definitions]
 
     def _row(self, definition: AnyDefinition) -> DefinitionRow:
         packed = pack(definition, job_runtime_env=self._job_runtime_env)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Literal
 
 from durable_ray.orchestrations.events import ParentAddress, Payload
@@ -87,6 +88,13 @@ class InstanceRow:
     def finished(self) -> bool:
         """Whether the instance has ended."""
         return self.status in FINISHED
+
+    def __reduce__(self) -> tuple[type[InstanceRow], tuple[object, ...]]:
+        # Pages of them travel to clients: a frozen slotted dataclass's own way takes twice as long.
+        return InstanceRow, _in_order(self)
+
+
+_in_order = attrgetter(*(one.name for one in fields(InstanceRow)))
 
 
 @dataclass(frozen=True, slots=True)

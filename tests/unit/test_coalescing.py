@@ -105,3 +105,14 @@ async def test_a_caller_who_gives_up_takes_nobody_along() -> None:
     await asyncio.sleep(0)
     target.end("a")
     assert await second == [Ending("a", "Completed")]
+
+
+async def test_many_who_deploy_the_same_make_one_call() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    rows = [1, 2]
+    answers = await asyncio.gather(*[coalescer.make(Call("registry", "register", (rows,))) for _ in range(5)])
+    assert answers == [[2, 4]] * 5
+    assert len(target.calls) == 1
+    await coalescer.make(Call("registry", "register", (rows,)))
+    assert len(target.calls) == 2
