@@ -25,7 +25,7 @@ Done = Callable[[Sequence[Answer] | Exception], None]
 MAX_GROUP = 1000
 #: Writes at most, and seconds that a small commit has usually taken at most, for it to be made on the event loop.
 _SMALL = 8
-_QUICK = 0.002
+_QUICK = 0.005
 #: How often an unknown outcome is asked for again before the caller hears of it.
 _UNKNOWNS = 5
 
@@ -52,8 +52,10 @@ class Committer:
         self._fresh: list[tuple[Sequence[Write], Done]] = []
         self._with_thread = 0
         #: What a small commit usually takes, in seconds; unknown at first, so the thread makes the first ones.
-        self._usual = 4 * _QUICK
+        self._usual = 2 * _QUICK
         self._closed = False
+        #: `close` is called on a thread that may block: nothing may be taken by it and by the loop, nor come after the end.
+        self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -64,16 +66,17 @@ class Committer:
 
     def submit(self, writes: Sequence[Write], done: Done) -> None:
         """Commit `writes` together, in order; `done` hears the answers, or the error after which none was made."""
-        if self._closed:
-            self._loop.call_soon(done, StoreError("nothing was written: this host has closed"))
-            return
-        self._waiting += 1
-        if self.inline:
-            if not self._fresh:
-                self._loop.call_soon(self._begin)
-            self._fresh.append((writes, done))
-        else:
-            self._hand_over([(writes, done)])
+        with self._gate:
+            if self._closed:
+                self._loop.call_soon(done, StoreError("nothing was written: this host has closed"))
+                return
+            self._waiting += 1
+            if self.inline:
+                if not self._fresh:
+                    self._loop.call_soon(self._begin)
+                self._fresh.append((writes, done))
+            else:
+                self._hand_over([(writes, done)])
 
     def write(self, writes: Sequence[Write]) -> asyncio.Future[Sequence[Answer]]:
         """Commit `writes` together; the answers, or the error, come by the future."""
@@ -101,10 +104,11 @@ class Committer:
 
     def close(self) -> None:
         """Finish what is queued, then end the thread. What is submitted later hears an error."""
-        self._closed = True
-        self._hand_over(self._fresh)
-        self._fresh = []
-        self._queue.put(None)
+        with self._gate:
+            self._closed = True
+            fresh, self._fresh = self._fresh, []
+            self._hand_over(fresh)
+            self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
@@ -128,7 +132,8 @@ class Committer:
                 self._commit(group)
 
     def _begin(self) -> None:
-        group, self._fresh = self._fresh, []
+        with self._gate:
+            group, self._fresh = self._fresh, []
         small = sum(len(writes) for writes, _ in group) <= _SMALL
         if group and small and not self._with_thread and self._usual < _QUICK:
             self._tell(group, self._outcome(group))
