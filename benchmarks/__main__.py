@@ -20,11 +20,12 @@ from pathlib import Path
 
 import ray
 
-from benchmarks import results
-from benchmarks.contender import Contender
+from benchmarks import plot, results
+from benchmarks.contender import Contender, Skip
 from benchmarks.driver import Outcome, run
 from benchmarks.floor import RayFloor
 from benchmarks.ours import DurableRay, Hub
+from benchmarks.peers.remote import peers
 from benchmarks.report import table
 from benchmarks.workload import FULL, NORMAL, QUICK
 from benchmarks.workloads import ALL
@@ -72,17 +73,27 @@ def main() -> int:
         contenders += [DurableRay(hub, way) for way in asked.ways.split(",")]
         if "tasks" in asked.ways:
             contenders.append(RayFloor(folder, tasks=True))
-        for contender in contenders:
-            contender.start()
-            stack.callback(contender.stop)
+        if asked.peers:
+            contenders += peers(stack, folder)
+        absent: dict[str, str] = {}
+        for contender in tuple(contenders):
+            try:
+                contender.start()
+                stack.callback(contender.stop)
+            except Skip as why:
+                contenders.remove(contender)
+                absent[contender.name] = str(why)
         for workload in workloads:
             print(f"{workload.key}: {workload.title}", file=sys.stderr, flush=True)
             outcomes.append(run(workload, contenders, scale, _say))
         durability = {one.name: one.durability for one in contenders}
     print(results.heading(scale))
+    for name, why in absent.items():
+        print(f"{name} is not in this run: {why}\n")
     print(table(outcomes, durability))
     if asked.keep:
         results.keep(outcomes, durability, scale)
+        plot.draw(outcomes)
     broken = [f"{o.workload.key} {name}: {why}" for o in outcomes for name, why in o.skipped.items() if "failed" in why]
     return 1 if broken else 0
 

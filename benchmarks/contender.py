@@ -15,7 +15,7 @@ Standard library only: a peer runs this in an environment of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HELLO = ["Hello Tokyo!", "Hello Seattle!", "Hello London!"]
@@ -38,6 +38,11 @@ class Contender:
 
     def stop(self) -> None:
         """End what `start` began."""
+
+    def sample(self, workload: Any, scale: Any) -> Mapping[str, float]:
+        """One sample of a workload."""
+        found: Mapping[str, float] = workload.sample(self, scale)
+        return found
 
     def pids(self) -> Sequence[int]:
         """The processes it consists of (their children count too)."""

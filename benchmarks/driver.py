@@ -49,7 +49,7 @@ def run(
             if contender.name in outcome.skipped:
                 continue
             try:
-                found = workload.sample(contender, scale)
+                found = contender.sample(workload, scale)
             except Skip as why:
                 outcome.skipped[contender.name] = str(why)
                 continue
