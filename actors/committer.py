@@ -134,11 +134,11 @@ class Committer:
     def _begin(self) -> None:
         with self._gate:
             group, self._fresh = self._fresh, []
-        small = sum(len(writes) for writes, _ in group) <= _SMALL
-        if group and small and not self._with_thread and self._usual < _QUICK:
-            self._tell(group, self._outcome(group))
-        else:
-            self._hand_over(group)
+            small = sum(len(writes) for writes, _ in group) <= _SMALL
+            if not group or not small or self._with_thread or self._usual >= _QUICK:
+                self._hand_over(group)
+                return
+        self._tell(group, self._outcome(group))
 
     def _hand_over(self, group: list[tuple[Sequence[Write], Done]]) -> None:
         self._with_thread += len(group)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from durable_ray.actors.live import Letter, Live
@@ -219,7 +220,7 @@ class Residence:
     def _make_room(self) -> None:
         if len(self._lives) <= self._limit:
             return
-        for live in list(self._lives.values())[: max(1, self._limit // 10)]:
+        for live in list(islice(self._lives.values(), max(1, self._limit // 10))):
             due = live.busy or live.queued or live.dirty or live.letters or live.leftover or live.held
             if due or live.snapshot.activities:
                 self._lives.move_to_end(live.instance_id)  # in use; or those that stay would shield all behind them
