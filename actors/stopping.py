@@ -57,8 +57,10 @@ def _end(names: list[str], namespace: str) -> None:
             handles[name] = ray.get_actor(name, namespace=namespace)
         except ValueError:
             continue
-        if hasattr(handles[name], "end"):
-            handles[name].end.remote()
+        for method in ("end", "stop"):
+            if hasattr(handles[name], method):
+                getattr(handles[name], method).remote()
+                break
     until = time.monotonic() + _GRACE
     while (left := handles.keys() & set(named_in(namespace))) and time.monotonic() < until:
         time.sleep(0.05)
