@@ -53,6 +53,7 @@ class Life:
     output: Any = None
     #: It stands at an item that could not be worked on.
     stuck: bool = False
+    keys: set[str] = field(default_factory=set)
 
     def go(self, broken: bool) -> None:
         """Consume what waits, as far as that is possible."""
@@ -70,6 +71,7 @@ class Life:
 
 
 IDS = st.sampled_from(["a", "b", "c"])
+PLACEMENTS = st.sampled_from(["dedicated", "shared"])
 ITEMS = st.sampled_from([1, 2, 3, "work", "renew", "stop"])
 
 
@@ -101,23 +103,41 @@ class Lives(RuleBasedStateMachine):
             return dr.InstanceNotFound
         return dr.InstanceFinished if life.status in FINISHED else None
 
-    @rule(instance_id=IDS, placement=st.sampled_from(["dedicated", "shared"]), delayed=st.booleans())
-    def start(self, instance_id: str, placement: Any, delayed: bool) -> None:
+    @rule(instance_id=IDS, placement=PLACEMENTS, delayed=st.booleans(), replace=st.booleans())
+    def start(self, instance_id: str, placement: Any, delayed: bool, replace: bool) -> None:
+        self.hub.advance(timedelta(microseconds=1))
         life = self.lives.get(instance_id)
-        taken = dr.InstanceAlreadyExists if life is not None and life.status not in FINISHED else None
+        live = life is not None and life.status not in FINISHED
+        taken = dr.InstanceAlreadyExists if live and not replace else None
         start_at = timedelta(hours=1) if delayed else None
-        start = {"instance_id": instance_id, "placement": placement, "start_at": start_at}
+        policy = "terminate_existing" if replace else "reject"
+        start = {"instance_id": instance_id, "placement": placement, "start_at": start_at, "if_exists": policy}
         if self.expect(taken, self.client.start_new, modelled, [], **start):
             self.lives[instance_id] = Life([], status="Pending" if delayed else "Running", begun=not delayed)
 
     @rule(instance_id=IDS, item=ITEMS, key=st.sampled_from([None, None, "k"]))
     def raise_event(self, instance_id: str, item: Any, key: str | None) -> None:
-        error = self.missing(instance_id)
-        if key is not None and error is None:
-            return
-        if self.expect(error, self.client.raise_event, instance_id, "item", item):
-            self.lives[instance_id].waiting.append(item)
-            self.lives[instance_id].go(self.broken)
+        send = {"idempotency_key": key} if key else {}
+        if self.expect(self.missing(instance_id), self.client.raise_event, instance_id, "item", item, **send):
+            self.hears(instance_id, item, key)
+
+    def hears(self, instance_id: str, item: Any, key: str | None = None) -> None:
+        """An event arrives, unless one of its key has."""
+        life = self.lives[instance_id]
+        if key is None or key not in life.keys:
+            life.waiting.append(item)
+            life.go(self.broken)
+        if key is not None:
+            life.keys.add(key)
+
+    @rule(instance_id=IDS, item=ITEMS, placement=PLACEMENTS)
+    def signal_with_start(self, instance_id: str, item: Any, placement: Any) -> None:
+        self.hub.advance(timedelta(microseconds=1))
+        self.client.signal_with_start(modelled, "item", item, instance_id=instance_id, input=[], placement=placement)
+        life = self.lives.get(instance_id)
+        if life is None or life.status in FINISHED:
+            self.lives[instance_id] = Life([])
+        self.hears(instance_id, item)
 
     @rule(instance_id=IDS)
     def suspend(self, instance_id: str) -> None:
@@ -155,6 +175,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(instance_id=IDS)
     def restart(self, instance_id: str) -> None:
+        self.hub.advance(timedelta(microseconds=1))
         life = self.lives.get(instance_id)
         error = dr.InstanceNotFound if life is None else None if life.status in FINISHED else dr.InvalidState
         if self.expect(error, self.client.restart, instance_id, restart_with_new_instance_id=False):
