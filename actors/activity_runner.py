@@ -8,9 +8,8 @@ import threading
 from dataclasses import dataclass, field
 
 from durable_ray.actors.clock import Clock, SystemClock
-from durable_ray.actors.packing import unpack
+from durable_ray.actors.packing import PYTHON_PAYLOADS, unpack
 from durable_ray.actors.ports import ActivityResult, Invocation
-from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.definitions import Activity
 from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed

@@ -107,7 +107,7 @@ class Admission:
             self._spawn(self.ensure(host))
         await self.admit()
 
-    # --- hosts ----------------------------------------------------------------------------------------------------------------
+    # --- hosts ------------------------------------------------------------------------------------
 
     async def ensure(self, host: str) -> bool:
         """Make sure that a host has a process. A dedicated one is admitted whatever the limit: somebody asks for it."""
@@ -152,7 +152,7 @@ class Admission:
         if asleep:
             self._spawn(self.admit())
 
-    # --- admission --------------------------------------------------------------------------------------------------------------
+    # --- admission --------------------------------------------------------------------------------
 
     async def admit(self) -> None:
         """Give a process to those that should have one, as far as the limit allows."""
@@ -234,7 +234,7 @@ class Admission:
         self._nudged.discard(instance_id)
         await self._blocking(lambda: self._store.mark_resident([instance_id], False))
 
-    # --- words from hosts ---------------------------------------------------------------------------------------------------------
+    # --- words from hosts -------------------------------------------------------------------------
 
     async def ended(self, instance_ids: Sequence[str]) -> None:
         """These have finished: if others wait, their actors need not linger."""
@@ -253,7 +253,7 @@ class Admission:
         await self._gone(instance_id)
         await self.admit()
 
-    # --- upkeep ---------------------------------------------------------------------------------------------------------------------
+    # --- upkeep -----------------------------------------------------------------------------------
 
     async def sweep(self) -> None:
         """Find what a lost word left behind."""

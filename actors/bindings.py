@@ -13,7 +13,6 @@ from durable_ray.actors.host_actor import HostActor
 from durable_ray.actors.registry_actor import RegistryActor
 from durable_ray.actors.worker_actor import worker_class
 
-
 _GROUPS = {"ctl": 16}
 #: Calls that may be under way at once in one actor: long polls of thousands of clients.
 _MANY = 10_000

@@ -54,7 +54,7 @@ class Committer:
         #: What a small commit usually takes, in seconds; unknown at first, so the thread makes the first ones.
         self._usual = 2 * _QUICK
         self._closed = False
-        #: `close` is called on a thread that may block: nothing may be taken by it and by the loop, nor come after the end.
+        #: `close` is called on a thread that may block: nothing is taken by it and by the loop, or comes after its end.
         self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
@@ -94,7 +94,7 @@ class Committer:
         return answered
 
     async def write_once(self, writes: Sequence[Write]) -> Sequence[Answer]:
-        """As `write`, for writes that carry receipts: an unknown outcome is asked for again, which does nothing twice."""
+        """As `write`, for writes with receipts: an unknown outcome is asked for again, which does nothing twice."""
         for _ in range(_UNKNOWNS):
             try:
                 return await self.write(writes)

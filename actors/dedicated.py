@@ -36,7 +36,7 @@ class DedicatedActor(HostActor):
         self._touched = monotonic()
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
-    # --- what a driver calls ------------------------------------------------------------------------------------------------
+    # --- what a driver calls ----------------------------------------------------------------------
 
     @ray.method(concurrency_group="ctl")
     async def get_status(self, show_history: bool = False) -> OrchestrationStatus | None:
@@ -84,7 +84,7 @@ class DedicatedActor(HostActor):
             raise errors.InvalidState(f"the actor of {self._instance_id!r} is leaving memory; use durable_ray.Client")
         errors.raise_for(self._instance_id, reply.code, reply.detail)
 
-    # --- coming and going -----------------------------------------------------------------------------------------------------
+    # --- coming and going -------------------------------------------------------------------------
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
         """An instance with an actor of its own is started through the registry."""

@@ -48,7 +48,7 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._requests: OrderedDict[str, asyncio.Task[Reply]] = OrderedDict()
 
-    # --- starting -----------------------------------------------------------------------------------------------------------
+    # --- starting ---------------------------------------------------------------------------------
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
         """Begin instances of this host. Each is durable when this answers."""
@@ -105,13 +105,15 @@ class Desk:
         if start.request.signal is not None:
             self._host.summon([start.new.instance_id])
 
-    # --- messages -----------------------------------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
         """Bring messages to instances of this host. Each is durable when this answers."""
         if self._host.moved:
             return [Reply("moved")] * len(deliveries)
-        known = await self._recorded([d.request_id for d in deliveries if d.retry and d.request_id not in self._requests])
+        known = await self._recorded(
+            [d.request_id for d in deliveries if d.retry and d.request_id not in self._requests]
+        )
         answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
         return list(await asyncio.gather(*answers))
 
@@ -168,7 +170,7 @@ class Desk:
             self._host.summon([delivery.instance_id])
         return delivery_reply(answer)
 
-    # --- waiting and asking ---------------------------------------------------------------------------------------------------
+    # --- waiting and asking -----------------------------------------------------------------------
 
     async def wait(
         self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
@@ -222,7 +224,7 @@ class Desk:
                     found.append(Ending(instance_id, "moved"))
         return found
 
-    # --- inside -------------------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
         if not request_ids:

@@ -133,7 +133,7 @@ class Dispatcher:
         for way in self._made.values():
             await way.close()
 
-    # --- inside -------------------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     def _way_of(self, job: Job) -> str:
         way = job.known.options.placement

@@ -32,7 +32,7 @@ class Errands:
             self.activities.cancel([Address(live.instance_id, execution_id, *task) for task in append.cancel.items()])
 
     def send_again(self, live: Live) -> None:
-        """`live` was loaded: ask for what it has under way. What is known to be, here or on a worker, is not run again."""
+        """`live` was loaded: ask for what it has under way. What still runs, here or on a worker, is not run twice."""
         under_way = [task_id for task_id, task in live.snapshot.activities.items() if task.retry_at is None]
         if under_way:
             self.activities.submit([_invocation(live, task_id) for task_id in under_way])

@@ -94,7 +94,7 @@ class InstanceHost:
         self.errands = Errands(self.residence, self.lanes, self.redelivery)
         self.activities = self.errands.activities = activities(self.errands.result, library)
 
-    # --- life -------------------------------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Take up where the predecessor left off."""
@@ -161,7 +161,7 @@ class InstanceHost:
         if not task.cancelled() and task.exception() is not None:
             log.error("host %s: background work failed", self.name, exc_info=task.exception())
 
-    # --- bringing an instance to its next turn ------------------------------------------------------------------------------
+    # --- bringing an instance to its next turn ----------------------------------------------------
 
     def summon(self, instance_ids: Iterable[str]) -> None:
         """There is something in the store for these: read it."""
@@ -284,7 +284,7 @@ class InstanceHost:
         live.held = False
         self.lanes.enqueue(live)
 
-    # --- what a turn sets going ---------------------------------------------------------------------------------------------
+    # --- what a turn sets going -------------------------------------------------------------------
 
     def committed(self, live: Live, turn: Turn, answer: TurnCommitted) -> None:
         """The turn is durable: act."""
@@ -368,7 +368,7 @@ class InstanceHost:
         self.refused(live, [], error)
 
     def unstorable(self, live: Live, letters: list[Letter], reason: str) -> None:
-        """The database cannot hold this turn. What came straight from a client is refused; else the instance is to blame."""
+        """The database cannot hold this turn: what came straight from a client is refused; else the instance is to blame."""
         direct = [letter for letter in letters if letter.answer is not None]
         for letter in direct:
             letter.reply(Reply("refused", reason))
@@ -395,7 +395,7 @@ class InstanceHost:
         if letters:
             self.redelivery.bring(live.instance_id, letters)
 
-    # --- time -----------------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
 
     def _arm(self, live: Live, due: int) -> None:
         if live.armed is None or due < live.armed:
@@ -426,7 +426,7 @@ class InstanceHost:
         if len(found) == _MANY_DUES:
             self.dues.add(found[-1][1], _MORE)
 
-    # --- recovery ---------------------------------------------------------------------------------------------------------------
+    # --- recovery ---------------------------------------------------------------------------------
 
     async def _blame(self, instance_id: str) -> None:
         """The predecessor died while this instance's code ran."""

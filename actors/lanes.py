@@ -136,7 +136,7 @@ class Lanes:
                 self._around.entered(live)
                 self._settled(live, turn, outcome[1])
             else:
-                # An earlier try of the same start may have left a Pending instance, which this turn then was the first of.
+                # An earlier try of the same start may have left a Pending instance, whose first turn this was.
                 self._around.refused(live, [], None)
             started.set_result(outcome[0])
 

@@ -1,4 +1,4 @@
-"""How a dedicated host leaves memory without leaving anything undone: gate shut, store told, gate opened again if need be."""
+"""How a dedicated host leaves memory with nothing undone: gate shut, store told, gate opened again if need be."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Library:
         self._packed: dict[tuple[str, str, str], DefinitionRow] = {}
         self._environments: dict[str, str] = {}
 
-    # --- metadata, answered at once ---------------------------------------------------------------------------------------
+    # --- metadata, answered at once ---------------------------------------------------------------
 
     def activity(self, name: str) -> tuple[str, RetryPolicy | None]:
         """(code_id, default retry policy) of the newest activity of that name; ("", None) if there is none."""
@@ -117,7 +117,7 @@ class Library:
             self._orchestrators[row.name, row.version] = known
         self.revision = max(self.revision, row.revision)
 
-    # --- code, loaded when needed -------------------------------------------------------------------------------------------
+    # --- code, loaded when needed -----------------------------------------------------------------
 
     def loaded_orchestrator(self, name: str, code_id: str) -> Orchestrator | None:
         """The orchestrator, if its code is in memory already."""

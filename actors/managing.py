@@ -23,7 +23,7 @@ class Managing(Delivering):
     _gateway: GatewayAddress | None = None
     _rewinder: Rewinder | None = None
 
-    # --- second lives -------------------------------------------------------------------------------------------------
+    # --- second lives -----------------------------------------------------------------------------
 
     async def rewind(self, request_id: str, instance_id: str, reason: str | None = None) -> Reply:
         """Let a failed or terminated instance go on; what failed runs again."""
@@ -60,7 +60,7 @@ class Managing(Delivering):
         (reply,) = await self.start_many([StartRequest(request_id, wish, revision=revision)])
         return reply
 
-    # --- ends ---------------------------------------------------------------------------------------------------------
+    # --- ends -------------------------------------------------------------------------------------
 
     async def purge(self, instance_id: str, recursive: bool = False) -> int:
         """Delete a finished instance (and its finished children); answers how many."""
@@ -121,7 +121,7 @@ class Managing(Delivering):
         self.library.forget()
         return Reply("ok", str(erased))
 
-    # --- the gateway --------------------------------------------------------------------------------------------------
+    # --- the gateway ------------------------------------------------------------------------------
 
     async def set_gateway(self, address: GatewayAddress | None) -> None:
         """The hub's gateway listens there (None: no longer). Said again now and then, for this is kept in memory."""

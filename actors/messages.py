@@ -26,7 +26,7 @@ ReplyCode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a starter asks for. `named` says whether it chose the ID; `start_at` is a time, `delay` counts from the start (µs)."""
+    """What a starter asks for. `named`: it chose the ID. `start_at` is a time, `delay` counts from the start (µs)."""
 
     name: str
     instance_id: str
@@ -78,7 +78,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an instance ended. `status` "" means it has not (yet), "absent" that it does not exist, "moved" that another host has it."""
+    """How an instance ended. `status` may also be "absent" (there is none) or "moved" (another host has it)."""
 
     instance_id: str
     status: str

@@ -1,7 +1,7 @@
 """Letters without a taker: their turn was not made, or their instance is not in memory. They find it as it is now.
 
-Nobody who waits for an answer may be left waiting: a letter ends in a mailbox, with a reply, or with "moved" when its host
-closes first.
+Nobody who waits for an answer may be left waiting: a letter ends in a mailbox, with a reply, or with "moved" when its
+host closes first.
 """
 
 from __future__ import annotations

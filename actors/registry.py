@@ -51,7 +51,7 @@ class Registry(Asking, Managing):
         """Make sure that a host has a process; False if there is no such host."""
         return await self.admission.ensure(host)
 
-    # --- words from hosts ---------------------------------------------------------------------------------------------
+    # --- words from hosts -------------------------------------------------------------------------
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
         """These instances have ended (dedicated ones, and those of a name with a limit), or wait for one that ends."""
@@ -66,7 +66,7 @@ class Registry(Asking, Managing):
         """The dedicated host of this instance has left memory."""
         await self.admission.left(instance_id)
 
-    # --- upkeep -------------------------------------------------------------------------------------------------------
+    # --- upkeep -----------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
         while True:

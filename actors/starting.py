@@ -18,8 +18,8 @@ from durable_ray.actors.store.writes import (
     Refused,
     Repeated,
     Stale,
-    StartInstance,
     Started,
+    StartInstance,
     Write,
 )
 from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
@@ -91,7 +91,7 @@ def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> l
 
 
 def take_answers(starts: Sequence[Start], answers: Sequence[Answer]) -> None:
-    """Note what became of each start, from the answers to `start_writes`; one that has to be tried again has no reply."""
+    """Note what became of each start, by the answers to `start_writes`; one to be tried again has no reply."""
     remaining = iter(answers)
     for start in starts:
         if start.new is None or start.reply is not None:

@@ -21,7 +21,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RuntimeStatus(enum.StrEnum):
-    """The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` exist for filters; no instance shows them."""
+    """The words of a status, as in Durable Functions. No instance shows the last two; they exist for filters."""
 
     PENDING = "Pending"
     RUNNING = "Running"

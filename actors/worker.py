@@ -165,7 +165,7 @@ class ActivityWorker:
             held = any(shelf.running or shelf.done for shelf in self._shelves.values())
             return not held and monotonic() - self._used > self._idle_seconds
 
-    # --- inside -------------------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     def _shelf(self, host: str, acknowledged: Collection[Address]) -> _Shelf:
         shelf = self._shelves.get(host)

@@ -94,17 +94,21 @@ class Reach:
                 continue
             if reply.code != "moved":
                 return reply  # type: ignore[no-any-return]
+            if host is not None:
+                # It may have been taken before its host left: whoever is asked next looks for a receipt first.
+                delivery = replace(delivery, retry=True)
             yield from self._moved(instance_id, host, reply.host, patience)
 
     def deliver_each(self, deliveries: Sequence[Delivery]) -> Steps[list[Reply]]:
         """Bring many messages to many instances: the registry sorts them, each shared host gets its own in one call."""
+        deliveries = [replace(delivery, retry=True) for delivery in deliveries]  # the registry may be asked twice
         replies: list[Reply] = yield from self.registry("deliver_many", deliveries)
         by_host: dict[str, list[int]] = {}
         for position, reply in enumerate(replies):
             if reply.code == "moved":
                 by_host.setdefault(reply.host, []).append(position)
         for host, positions in by_host.items():
-            group = [replace(deliveries[position], retry=True) for position in positions]
+            group = [deliveries[position] for position in positions]
             answers: list[Reply] = []
             if len(group) > 1:
                 try:

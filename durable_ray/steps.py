@@ -71,7 +71,7 @@ class Awaiting:
     _driver: AwaitingDriver
 
 
-class operation(Generic[S, P, R]):  # noqa: N801 - used as a decorator
+class operation(Generic[S, P, R]):
     """A method written as steps: it blocks on a `Blocking` object and is awaited on an `Awaiting` one."""
 
     def __init__(self, steps: Callable[Concatenate[S, P], Steps[R]]) -> None:

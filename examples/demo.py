@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-# --- while it runs ----------------------------------------------------------------------------------------------------
+# --- while it runs --------------------------------------------------------------------------------
 
 
 def run(client: dr.Client, job: Job, seen: Seen) -> Report:
@@ -147,7 +147,7 @@ def batch_numbers(history: Iterable[ev.Event]) -> dict[int, int]:
     }
 
 
-# --- when it is done --------------------------------------------------------------------------------------------------
+# --- when it is done ------------------------------------------------------------------------------
 
 
 def show(client: dr.Client, seen: Seen, report: Report) -> None:

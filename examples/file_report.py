@@ -149,7 +149,7 @@ def write_report(findings: Findings) -> Report:
     return Report(text, json_, len(files), totals["bytes"], totals["lines"], totals["words"])
 
 
-# --- plain functions --------------------------------------------------------------------------------------------------
+# --- plain functions ------------------------------------------------------------------------------
 
 
 def _regular_files(root: Path) -> Iterator[str]:

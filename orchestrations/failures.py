@@ -111,7 +111,7 @@ class SubOrchestrationFailed(TaskFailed):
     """A sub-orchestration failed, was terminated, or could not be started."""
 
 
-class NonRetryable(Exception):  # noqa: N818 - the name says what it does, and users subclass it
+class NonRetryable(Exception):
     """Raise this (or a subclass, or set `non_retryable = True` on any error) to end an activity's retries at once."""
 
 

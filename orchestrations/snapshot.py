@@ -86,7 +86,7 @@ def fold(instance_id: str, history: Iterable[Event]) -> Snapshot:
     return snapshot
 
 
-# --- one function per kind of event that changes something ---------------------------------------------------------------
+# --- one function per kind of event that changes something ----------------------------------------
 
 
 def _started(s: Snapshot, e: ev.ExecutionStarted) -> None:

@@ -114,7 +114,7 @@ def _take(snapshot: Snapshot, turn: Append, event: Event) -> None:
     _append(snapshot, turn, event)
 
 
-# --- receive ------------------------------------------------------------------------------------------------------------
+# --- receive --------------------------------------------------------------------------------------
 
 
 def _fire_due(snapshot: Snapshot, at: int, turn: Append, resolve: Resolver) -> None:
@@ -200,7 +200,7 @@ def _terminate(snapshot: Snapshot, request: ev.TerminateRequested, message_id: s
     _finish(snapshot, ev.ExecutionTerminated(request.reason), turn)
 
 
-# --- settle -------------------------------------------------------------------------------------------------------------
+# --- settle ---------------------------------------------------------------------------------------
 
 
 def _record(snapshot: Snapshot, command: cmd.Command, turn: Append, resolve: Resolver) -> None:
@@ -233,9 +233,7 @@ def _record(snapshot: Snapshot, command: cmd.Command, turn: Append, resolve: Res
 
 
 def _schedule_child(snapshot: Snapshot, command: cmd.ScheduleChild, turn: Append, resolve: Resolver) -> None:
-    instance_id = command.instance_id or child_instance_id(
-        snapshot.instance_id, snapshot.execution_id, command.task_id
-    )
+    instance_id = command.instance_id or child_instance_id(snapshot.instance_id, snapshot.execution_id, command.task_id)
     scheduled = ev.ChildScheduled(
         command.task_id,
         command.name,
@@ -297,7 +295,9 @@ def _finish(snapshot: Snapshot, ending: Ending, turn: Append) -> None:
     parent = snapshot.parent
     _append(snapshot, turn, ending)
     if parent is not None:
-        turn.messages.append((parent.instance_id, tell_parent(snapshot.instance_id, snapshot.execution_id, parent, ending)))
+        turn.messages.append(
+            (parent.instance_id, tell_parent(snapshot.instance_id, snapshot.execution_id, parent, ending))
+        )
 
 
 def tell_parent(instance_id: str, execution_id: str, parent: ParentAddress, ending: Ending) -> Message:

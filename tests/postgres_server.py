@@ -100,18 +100,14 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 def _find_programs() -> Path:
     """The newest PostgreSQL here: Debian keeps the server's programs outside PATH, by version."""
-    by_version = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3])
-    )
+    by_version = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     on_path = shutil.which("initdb")
     if not by_version and on_path is None:
         raise PostgresUnavailable(
             "no initdb on PATH or in /usr/lib/postgresql/*/bin; scripts/test_servers.sh installs it"
         )
     if os.geteuid() == 0 and not _account_exists():
-        raise PostgresUnavailable(
-            f"initdb refuses to run as root, and there is no account {ACCOUNT!r} to run it as"
-        )
+        raise PostgresUnavailable(f"initdb refuses to run as root, and there is no account {ACCOUNT!r} to run it as")
     return by_version[-1].parent if by_version else Path(str(on_path)).resolve().parent
 
 

@@ -27,6 +27,7 @@ RAY_DOORS = {
     "actors/dedicated.py": "the actor of one instance",
     "actors/registry_actor.py": "the registry as an actor",
     "actors/worker_actor.py": "an activity worker as an actor",
+    "http/actor.py": "the gateway as an actor",
     "actors/task_way.py": "runs activities as Ray tasks",
     "actors/connecting.py": "joins or starts a cluster",
     "actors/stopping.py": "ends a hub's actors",
@@ -126,6 +127,4 @@ def test_the_links_lead_to_the_rooms() -> None:
     """The package under test is this checkout's, and each room is the folder at its top."""
     for room in (durable_ray.actors, durable_ray.orchestrations):
         places = {Path(path).resolve() for path in room.__path__}
-        assert places == {ROOT / room.__name__.rpartition(".")[2]}, (
-            f"{room.__name__} was imported from {places}."
-        )
+        assert places == {ROOT / room.__name__.rpartition(".")[2]}, f"{room.__name__} was imported from {places}."

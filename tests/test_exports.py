@@ -30,9 +30,7 @@ def test_an_export_exists_and_says_what_it_is(name: str) -> None:
         # Not inspect.getdoc: a docstring inherited from a base class says nothing about this one.
         written = (value.__doc__ or "").strip()
         assert written, f"durable_ray.{name} has no docstring."
-        assert not written.startswith(f"{name}("), (
-            f"durable_ray.{name} has only the docstring dataclasses make."
-        )
+        assert not written.startswith(f"{name}("), f"durable_ray.{name} has only the docstring dataclasses make."
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -68,6 +68,4 @@ def lines(node: Function) -> int:
 
 def public_methods(node: ast.ClassDef) -> int:
     """Fields are data and do not count; the overloads of a method count once."""
-    return len(
-        {item.name for item in node.body if isinstance(item, Function) and not item.name.startswith("_")}
-    )
+    return len({item.name for item in node.body if isinstance(item, Function) and not item.name.startswith("_")})

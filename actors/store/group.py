@@ -104,7 +104,7 @@ class Group:
         if moved:
             self._session.each(COUNT, [{"host": h, "name": m, "status": s, "n": n} for (h, m, s), n in moved])
 
-    # --- collecting -----------------------------------------------------------------------------------------------
+    # --- collecting -------------------------------------------------------------------------------
     def _change(self, instance_id: str, op: Op, source: Any) -> None:
         last = self._at.get(instance_id, 0)
         slot = last - last % _WAVE + op
@@ -143,7 +143,7 @@ class Group:
             known.status = status
             self._count(known, +1)
 
-    # --- starts ---------------------------------------------------------------------------------------------------
+    # --- starts -----------------------------------------------------------------------------------
     def _start(self, write: StartInstance) -> Answer:
         new = write.new
         old = self._known.get(new.instance_id)
@@ -221,7 +221,7 @@ class Group:
         if long_input:
             self._change(new.instance_id, Op.LONG_INPUT, {"instance_id": new.instance_id, "body": new.input})
 
-    # --- turns ----------------------------------------------------------------------------------------------------
+    # --- turns ------------------------------------------------------------------------------------
     def _turn(self, write: CommitTurn) -> Answer:
         instance_id = write.instance_id
         known = self._known.get(instance_id)
@@ -306,7 +306,7 @@ class Group:
         if isinstance(answer, Delivered):
             woken[message.instance_id] = (answer.host, answer.resident)
 
-    # --- messages, endings, sleep ---------------------------------------------------------------------------------
+    # --- messages, endings, sleep -----------------------------------------------------------------
     def _put(self, message: OutMessage) -> Answer:
         known = self._known.get(message.instance_id)
         if known is None:

@@ -100,7 +100,7 @@ class PostgresDatabase:
             connection.commit()
         return connection
 
-    # --- transactions -----------------------------------------------------------------------------------------
+    # --- transactions -----------------------------------------------------------------------------
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A snapshot."""
@@ -195,7 +195,7 @@ class PostgresDatabase:
             connection.exec_driver_sql(_MIGRATION_LOCK)
             run(connection)
 
-    # --- the hub's lock ---------------------------------------------------------------------------------------
+    # --- the hub's lock ---------------------------------------------------------------------------
     def own(self, describe: str) -> bool:
         """Take the advisory lock on a connection that is kept for it."""
         if self._owner is not None and self._alive():

@@ -126,7 +126,7 @@ class Querying:
             return _counts(session)
 
 
-# --- choosing -------------------------------------------------------------------------------------------------
+# --- choosing -------------------------------------------------------------------------------------
 
 
 def _shape(
@@ -166,7 +166,7 @@ def _counts(session: Session) -> dict[tuple[str, str], int]:
     return {(name, status): int(n) for name, status, n in session.all(_COUNTS) if n}
 
 
-# --- saying it in SQL -----------------------------------------------------------------------------------------
+# --- saying it in SQL -----------------------------------------------------------------------------
 
 
 def _params(query: InstanceQuery) -> dict[str, Any]:

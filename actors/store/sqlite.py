@@ -99,7 +99,7 @@ class SqliteDatabase:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    # --- reading --------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A snapshot. Open it for milliseconds: while it lasts no checkpoint gets past it."""
@@ -134,7 +134,7 @@ class SqliteDatabase:
                 return
         connection.close()
 
-    # --- writing --------------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------
     def write(self, body: Callable[[Session], T]) -> T:
         """One transaction, in turn with all other threads and processes that write."""
         with self._writing:
@@ -220,7 +220,7 @@ class SqliteDatabase:
                 if self._turn is not None:
                     self._turn.release()
 
-    # --- the hub's lock, upkeep -----------------------------------------------------------------------------------
+    # --- the hub's lock, upkeep -------------------------------------------------------------------
     def own(self, describe: str) -> bool:
         """Take `<file>.hub`; a database in memory belongs to whoever opened it."""
         if self._path is None or self._hub_lock is not None:

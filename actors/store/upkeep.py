@@ -126,7 +126,7 @@ class Keeping:
         """Upkeep that one process does for all."""
         self._database.upkeep()
 
-    # --- ownership ------------------------------------------------------------------------------------------------
+    # --- ownership --------------------------------------------------------------------------------
     def acquire_hub(self, name: str, cluster: str, address: str, now: int, partitions: int, settings: str) -> HubRow:
         """Own the hub for the life of this store object; see the contract."""
         if not self._database.own(address):
@@ -186,7 +186,7 @@ class Keeping:
 
         return self._database.write(body)
 
-    # --- processes ------------------------------------------------------------------------------------------------
+    # --- processes --------------------------------------------------------------------------------
     def mark_resident(self, instance_ids: Sequence[str], resident: bool = True) -> None:
         """These dedicated instances are (being) given a process, or have lost it."""
         statement = _WITH_PROCESS if resident else _WITHOUT_PROCESS
@@ -202,7 +202,7 @@ class Keeping:
         """Say why a live instance makes no progress although it could; a committed turn clears it."""
         self._database.write(lambda session: session.run(_WHY, instance_id=instance_id, reason=reason))
 
-    # --- letting go -----------------------------------------------------------------------------------------------
+    # --- letting go -------------------------------------------------------------------------------
     def purge(self, instance_ids: Sequence[str]) -> int:
         """Delete finished instances with all they own; returns how many there were."""
         ids = list(dict.fromkeys(instance_ids))

@@ -174,7 +174,7 @@ class Starting(ClientCore[H]):
         (handle,) = yield from self._start(orchestrator, [input], manner)
         return handle
 
-    # --- inside -------------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     def _start(self, orchestrator: AnyOrchestrator, values: Sequence[object], manner: _Manner) -> Steps[list[H]]:
         for instance_id in manner.ids:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,31 +100,70 @@ class Cli:
         return self.reached
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestHub]:
+@contextmanager
+def opened_hub(folder: Path) -> Iterator[TestHub]:
     """A hub whose time stands still unless it is moved."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv(BANK, raising=False)
-    start = datetime(2030, 1, 1, tzinfo=UTC)
-    with TestHub(definitions=definitions(), start=start, auto_advance=False) as hub:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        patch.delenv(BANK, raising=False)
+        start = datetime(2030, 1, 1, tzinfo=UTC)
+        hub = stack.enter_context(TestHub(definitions=definitions(), start=start, auto_advance=False))
         hub.client.register()
         yield hub
 
 
-@pytest.fixture
-def cli(hub: TestHub) -> Cli:
-    """Commands that reach the hub as they would over Ray."""
-    return Cli(hub, CliRunner(), RayHub(hub.client, {"hub": "testing"}))
-
-
-@pytest.fixture(params=["ray", "http"])
-def either(request: pytest.FixtureRequest, hub: TestHub) -> Iterator[Cli]:
-    """Commands that reach the hub as they would over Ray, and then through the real gateway, without a socket."""
-    if request.param == "ray":
+@contextmanager
+def commands(hub: TestHub, way: str) -> Iterator[Cli]:
+    """Commands that reach the hub as they would over Ray, or through the real gateway, without a socket."""
+    if way == "ray":
         yield Cli(hub, CliRunner(), RayHub(hub.client, {"hub": "testing"}))
         return
     gateway = create_app(hub.async_client, GatewaySettings(max_wait=30), RING)
     headers = {"x-functions-key": KEY}
     with TestClient(gateway, base_url="http://127.0.0.1:7071", headers=headers) as client:
         yield Cli(hub, CliRunner(), HttpHub(client))
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[TestHub]:
+    """A hub of the test's own."""
+    with opened_hub(tmp_path) as hub:
+        yield hub
+
+
+@pytest.fixture
+def cli(hub: TestHub) -> Iterator[Cli]:
+    """Commands over Ray's way."""
+    with commands(hub, "ray") as cli:
+        yield cli
+
+
+@pytest.fixture(params=["ray", "http"])
+def either(request: pytest.FixtureRequest, hub: TestHub) -> Iterator[Cli]:
+    """Commands over each way."""
+    with commands(hub, request.param) as cli:
+        yield cli
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """Commands at an empty hub that the tests of a module share, as they change nothing in it."""
+    with opened_hub(tmp_path_factory.mktemp("still")) as hub, commands(hub, "ray") as cli:
+        yield cli
+
+
+def fill(cli: Cli) -> Cli:
+    """Give the hub something to list."""
+    cli.ok("start", "hello", '"a"', "--id", "h-1", "--tag", "team=blue", "--wait")
+    cli.ok("start", "hello", '"b"', "--id", "h-2", "--wait")
+    cli.ok("start", "approval", "--id", "a-1", "--tag", "team=blue")
+    cli.hub.client.wait_for_start("a-1")
+    return cli
+
+
+@pytest.fixture(scope="module", params=["ray", "http"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """Commands over each way at a hub with something in it, which the tests of a module share and leave as it is."""
+    with opened_hub(tmp_path_factory.mktemp("filled")) as hub, commands(hub, request.param) as cli:
+        yield fill(cli)

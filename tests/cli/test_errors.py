@@ -37,8 +37,8 @@ from tests.cli.conftest import Cli
         (["list", "--hub", "a b"], 2, "hub:"),
     ],
 )
-def test_what_makes_no_sense_or_is_not_there(cli: Cli, command: list[str], code: int, said: str) -> None:
-    assert said in " ".join(cli.fails(code, *command).split())
+def test_what_makes_no_sense_or_is_not_there(still: Cli, command: list[str], code: int, said: str) -> None:
+    assert said in " ".join(still.fails(code, *command).split())
 
 
 def test_a_taken_id_is_a_conflict_with_a_way_out(cli: Cli) -> None:
@@ -60,23 +60,23 @@ def test_waiting_in_vain_is_a_timeout(cli: Cli) -> None:
     assert "has not finished after 0.1 s" in cli.fails(7, "wait", "a", "--timeout", "100ms")
 
 
-def test_errors_are_json_where_json_was_asked_for(cli: Cli) -> None:
-    said = json.loads(cli.fails(3, "status", "nobody", "--json"))
+def test_errors_are_json_where_json_was_asked_for(still: Cli) -> None:
+    said = json.loads(still.fails(3, "status", "nobody", "--json"))
     assert (said["exit_code"], said["error"]) == (3, "No instance with ID 'nobody' found.")
 
 
-def test_only_debug_shows_tracebacks(cli: Cli) -> None:
-    result = cli.run("status", "nobody", "--debug")
+def test_only_debug_shows_tracebacks(still: Cli) -> None:
+    result = still.run("status", "nobody", "--debug")
     assert result.exit_code == 3
     assert "Traceback" in result.stderr
 
 
 @pytest.mark.parametrize("error", [HubUnavailable("nobody there"), HubInUse("10.0.0.1:6379", 0), ConnectionError("no")])
-def test_a_hub_that_does_not_answer(cli: Cli, error: Exception) -> None:
+def test_a_hub_that_does_not_answer(still: Cli, error: Exception) -> None:
     def unreachable(settings: ClientSettings) -> Any:
         raise error
 
-    result = cli.runner.invoke(app, ["list"], obj=unreachable)
+    result = still.runner.invoke(app, ["list"], obj=unreachable)
     assert result.exit_code == 5
     assert result.stderr.count("\n") == 2
 
@@ -104,14 +104,14 @@ def seen(cli: Cli, *args: str, **env: str) -> ClientSettings:
     return found[0]
 
 
-def test_options_go_before_environment_before_file_before_defaults(cli: Cli, tmp_path: Path) -> None:
+def test_options_go_before_environment_before_file_before_defaults(still: Cli, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('hub = "file"\naddress = "file:1"\nstore = "sqlite:////file"\n[other]\nx = 1\n')
     env = {"DURABLE_RAY_CONFIG": str(file), "DURABLE_RAY_HUB": "env", "DURABLE_RAY_ADDRESS": "env:1"}
-    settings = seen(cli, "list", "--hub", "option", **env)
+    settings = seen(still, "list", "--hub", "option", **env)
     assert (settings.hub, settings.address, settings.store) == ("option", "env:1", "sqlite:////file")
     assert (settings.url, settings.key) == (None, None)
-    assert seen(cli, "list").hub == "durable_ray"
+    assert seen(still, "list").hub == "durable_ray"
 
 
 def test_options_may_stand_before_or_behind_the_command(cli: Cli) -> None:
@@ -122,10 +122,10 @@ def test_options_may_stand_before_or_behind_the_command(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [('adress = "x"', "adress"), ("hub = ", "settings.toml")])
-def test_a_settings_file_that_is_wrong_says_where(cli: Cli, tmp_path: Path, text: str, said: str) -> None:
+def test_a_settings_file_that_is_wrong_says_where(still: Cli, tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
-    assert said in cli.fails(2, "list", DURABLE_RAY_CONFIG=str(file))
+    assert said in still.fails(2, "list", DURABLE_RAY_CONFIG=str(file))
 
 
 def test_a_key_is_not_shown(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What must hold when processes, commits and the store fail under running orchestrations. Without Ray: quick and exact."""
+"""What must hold when processes, commits and the store fail under running orchestrations. Without Ray."""

@@ -1,4 +1,4 @@
-"""A store that fails on command, and a hub on it: the crash of a process at an exact commit, without killing anything."""
+"""A store that fails on command, and a hub on it: a process that crashes at an exact commit, with nothing killed."""
 
 from __future__ import annotations
 
@@ -108,21 +108,25 @@ def armed_hub(
     LEDGER.begin(store)
     settings = settings or HubSettings(partitions=2, sweep_interval=0.05, max_dedicated=4)
     with (
-        mock.patch.object(durable_ray.testing, "open_store", lambda url: store),
+        mock.patch.object(durable_ray.testing, "open_store", _always(store)),
         mock.patch.object(durable_ray.actors.redelivery, "_PAUSE", 0.01),
+        TestHub(settings=settings) as hub,
     ):
-        with TestHub(settings=settings) as hub:
 
-            def crash(host: str) -> None:
-                if host != "registry":
-                    asyncio.run_coroutine_threadsafe(_crash(hub, host), hub._loop)
+        def crash(host: str) -> None:
+            if host != "registry":
+                asyncio.run_coroutine_threadsafe(_crash(hub, host), hub._loop)
 
-            store.crash = crash
-            yield hub, store
-            store.broken.clear()
-            if sound:
-                hub._on_loop(hub._settle()).result(10)
-                assert check(store.real) == []  # type: ignore[arg-type]
+        store.crash = crash
+        yield hub, store
+        store.broken.clear()
+        if sound:
+            hub._on_loop(hub._settle()).result(10)
+            assert check(store.real) == []  # type: ignore[arg-type]
+
+
+def _always(store: Store | ArmedStore) -> Callable[[str], Any]:
+    return lambda url: store
 
 
 async def _crash(hub: TestHub, host: str) -> None:

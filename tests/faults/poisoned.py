@@ -1,4 +1,4 @@
-"""A process with one instance that kills it and some that do not; run it again and again until it lives. Not a test itself.
+"""A process with instances that kill it and some that do not: to be run until it lives. Not a test itself.
 
 Usage: python poisoned.py FOLDER
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -40,7 +41,7 @@ async def harmless(ctx: dr.OrchestrationContext, number: int) -> int:
 def main(folder: Path) -> None:
     settings = HubSettings(partitions=1, sweep_interval=0.1, max_recoveries=2)
     with (
-        mock.patch.object(durable_ray.actors.in_process, "NoMarker", lambda: FileMarker(folder / "marker")),
+        mock.patch.object(durable_ray.actors.in_process, "NoMarker", partial(FileMarker, folder / "marker")),
         TestHub(f"sqlite:///{folder / 'hub.db'}", settings=settings) as hub,
     ):
         client = hub.client

@@ -1,4 +1,4 @@
-"""A failure at any commit loses nothing and repeats nothing that completed: for each shape, each commit and each way to fail."""
+"""A failure at any commit, of any kind and shape, loses nothing and repeats nothing that completed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.faults.shapes import SHAPES
 
 pytestmark = pytest.mark.fault
 
-#: Whose turn fails for good reason in the registry too: a commit whose outcome nobody knows.
+#: How any commit may end, a client's request in the registry too: nobody knows whether it was made.
 UNKNOWN = tuple(mode for mode in MODES if mode.startswith("unknown"))
 
 

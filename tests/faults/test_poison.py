@@ -1,4 +1,4 @@
-"""An instance that kills its host again and again is set aside, and those beside it go on. Real deaths, real marker file."""
+"""An instance that kills its host again and again is set aside, and those beside it go on. Real deaths."""
 
 from __future__ import annotations
 

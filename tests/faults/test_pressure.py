@@ -1,4 +1,4 @@
-"""More dedicated instances than processes: all complete, never more than the limit are alive, parents cannot lock each other out."""
+"""More dedicated instances than processes: all complete, and never more than the limit are alive."""
 
 from __future__ import annotations
 

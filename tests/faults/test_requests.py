@@ -1,4 +1,4 @@
-"""A request that is sent again is answered alike and done once: before, during and after the commit of the first try."""
+"""A request that is sent again is answered alike and done once: before, during, after the first commit."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_of_racing_starts_of_one_id_exactly_one_wins() -> None:
 
 def test_a_fenced_host_sends_its_callers_on() -> None:
     with armed_hub() as (hub, store):
-        handle, host = begun(hub, 1)
+        handle, _ = begun(hub, 1)
 
         def fenced(name: str) -> None:
             store.crash, store._shots = (lambda host: None), set()

@@ -1,4 +1,4 @@
-"""Many things at once, in an order that a seed decides: events keep their order per sender, and none is lost or doubled."""
+"""Many things at once, in an order that a seed decides: events keep their order, none is lost or doubled."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,13 @@ from tests.http import world
 from tests.http.serving_ports import free_port
 from tests.ray_cluster import running_hub, running_ray
 
-serve = pytest.importorskip("ray.serve", reason="Ray Serve is an extra: pip install 'ray[serve]'")
-from durable_ray.http.ray_serve import serve_application  # noqa: E402
+# Not importorskip("ray.serve"): an import of it that fails halfway leaves its parts behind in this process.
+if importlib.util.find_spec("grpc_reflection") is None:
+    pytest.skip("Ray Serve is an extra: pip install 'ray[serve]'", allow_module_level=True)
+
+from ray import serve
+
+from durable_ray.http.ray_serve import serve_application
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 

@@ -13,7 +13,7 @@ import durable_ray.azure as df
 from durable_ray.testing import TestHub
 from tests.management.shapes import echo, fragile, waiter
 
-# --- as in Azure's own samples --------------------------------------------------------------------------------------
+# --- as in Azure's own samples --------------------------------------------------------------------
 
 my_app = df.DFApp(http_auth_level="anonymous")
 

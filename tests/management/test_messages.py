@@ -22,7 +22,7 @@ def status_of(client: dr.Client, instance_id: str) -> str:
     return "absent" if status is None else str(status.runtime_status)
 
 
-# --- S23, S24: terminate --------------------------------------------------------------------------------------------
+# --- S23, S24: terminate --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
@@ -132,7 +132,7 @@ def test_start_against_terminate_leaves_nothing_pending(hub: TestHub) -> None:
     assert hub.client.counts() == {("waiter", "Terminated"): 20}
 
 
-# --- suspend, resume ------------------------------------------------------------------------------------------------
+# --- suspend, resume ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
@@ -219,7 +219,7 @@ async def _both(hub: TestHub, instance_id: str) -> None:
     await asyncio.gather(hub.async_client.suspend(instance_id), passing, return_exceptions=True)
 
 
-# --- S25 to S27: events ---------------------------------------------------------------------------------------------
+# --- S25 to S27: events ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)

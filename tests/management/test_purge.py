@@ -21,7 +21,7 @@ def left(client: dr.Client) -> list[str]:
     return [status.instance_id for status in client.list_instances()]
 
 
-# --- purge ----------------------------------------------------------------------------------------------------------
+# --- purge ----------------------------------------------------------------------------------------
 
 
 def test_s39_only_what_has_ended_is_purged(hub: TestHub, client: dr.Client) -> None:
@@ -82,7 +82,7 @@ def test_purge_against_events_and_starts_keeps_the_books(hub: TestHub) -> None:
     assert_nobody_is_forgotten(hub)
 
 
-# --- retention ------------------------------------------------------------------------------------------------------
+# --- retention ------------------------------------------------------------------------------------
 
 
 def test_retention_of_the_hub_and_of_an_orchestrator() -> None:
@@ -126,7 +126,7 @@ def test_a_rewound_instance_does_not_expire_while_it_runs(hub: TestHub, client: 
     assert handle.wait_for_completion(20) == 1
 
 
-# --- the whole hub --------------------------------------------------------------------------------------------------
+# --- the whole hub --------------------------------------------------------------------------------
 
 
 def test_s38_delete_task_hub(hub: TestHub, client: dr.Client) -> None:
@@ -145,7 +145,7 @@ def test_s38_delete_task_hub(hub: TestHub, client: dr.Client) -> None:
     assert client.start_new(echo, 3).wait_for_completion(20) == 3
 
 
-# --- bulk -----------------------------------------------------------------------------------------------------------
+# --- bulk -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def many(hub: TestHub, client: dr.Client) -> list[str]:
     return ids(client.list_instances())
 
 
-# --- S12 to S18: one ------------------------------------------------------------------------------------------------
+# --- S12 to S18: one ------------------------------------------------------------------------------
 
 
 def test_s12_s15_a_status_has_all_its_fields(hub: TestHub, client: dr.Client) -> None:
@@ -146,7 +146,7 @@ def test_s18_none_only_if_it_does_not_exist(client: dr.Client) -> None:
     assert status.runtime_status is dr.RuntimeStatus.PENDING
 
 
-# --- S19 to S21: many -----------------------------------------------------------------------------------------------
+# --- S19 to S21: many -----------------------------------------------------------------------------
 
 
 def test_s19_all_in_the_order_of_their_creation(client: dr.Client, many: list[str]) -> None:

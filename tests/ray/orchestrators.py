@@ -37,7 +37,7 @@ async def wait_twice(ctx: dr.OrchestrationContext) -> list[object]:
 
 
 @dr.activity
-def note(line: str) -> str:
+def note_execution(line: str) -> str:
     """Append to a file what was executed: one write, so that lines of several processes do not mix."""
     path, _, text = line.partition("|")
     with Path(path).open("a") as file:
@@ -49,7 +49,7 @@ def note(line: str) -> str:
 async def note_in_sequence(ctx: dr.OrchestrationContext, job: tuple[str, int]) -> int:
     path, count = job
     for number in range(count):
-        await ctx.call_activity(note, f"{path}|{number}")
+        await ctx.call_activity(note_execution, f"{path}|{number}")
     return count
 
 

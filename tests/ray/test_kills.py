@@ -26,9 +26,7 @@ KILLS = 20
 
 
 @pytest.mark.timeout(300)
-def test_twenty_kills_of_an_instance_repeat_nothing_that_completed(
-    fresh_ray_client: dr.Client, tmp_path: Path
-) -> None:
+def test_twenty_kills_of_an_instance_repeat_nothing_that_completed(fresh_ray_client: dr.Client, tmp_path: Path) -> None:
     client, notes = fresh_ray_client, tmp_path / "notes"
     handle = client.start_new(note_in_sequence, (str(notes), STEPS), instance_id="sequence")
     handle.wait_for_start(30)

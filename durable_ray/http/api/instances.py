@@ -76,11 +76,10 @@ async def get_instance(
     show_payloads: bool = True,
 ) -> Response:
     """One instance; with `wait` as soon as it has ended, or as it stands when the time is over."""
-    row = await given.row(instance_id)
-    if wait and not row.finished:
+    _existing(instance_id)
+    if wait:
         await given.door.wait(instance_id, min(wait, given.settings.max_wait))
-        row = await given.row(instance_id)
-    return answer(instance_of(row, payloads=show_payloads))
+    return answer(instance_of(await given.row(instance_id), payloads=show_payloads))
 
 
 @router.delete("/{instance_id}", response_model=Deleted, responses=problems(404, 409, 422))

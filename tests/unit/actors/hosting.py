@@ -1,4 +1,4 @@
-"""What tests of hosts and of their parts stand on: a real store in memory, time that is told, a host that can be looked into."""
+"""What tests of hosts and of their parts stand on: a real store in memory, and time that is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One host, on a real store and virtual time: effects after the commit, memory that is never repaired, leaving and coming back."""
+"""One host, on a real store and virtual time: waiting, falling asleep, ending whatever its code would do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process knows of definitions: the newest by name, any code by its hash, fetched once and learned incrementally."""
+"""What a process knows of definitions: the newest by name, any code by its hash, fetched once."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ def test_of_a_local_module_goes_what_is_named(monkeypatch: pytest.MonkeyPatch) -
         pack(Activity(locks, ActivityOptions("locks")))
 
 
-# --- by name or by value --------------------------------------------------------------------------------
+# --- by name or by value --------------------------------------------------------------------------
 
 
 def work(n: int) -> int:
@@ -366,7 +366,7 @@ def test_types_that_lead_back_to_the_definition() -> None:
     assert reference.input_hint(1).again().name == "visit"
 
 
-# --- what stands beside the code ------------------------------------------------------------------------
+# --- what stands beside the code ------------------------------------------------------------------
 
 
 def test_options_travel_beside_and_inside() -> None:
@@ -394,7 +394,7 @@ def test_the_runtime_env_is_the_jobs_with_the_definitions_own_before_it() -> Non
     assert json.loads(pack(Activity(work, ActivityOptions("work")), job_runtime_env=job).runtime_env or "") == job
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------
+# --- what goes wrong ------------------------------------------------------------------------------
 
 LOCK = threading.Lock()
 ObjectRef = type("ObjectRef", (), {"__module__": "ray._raylet"})
@@ -450,7 +450,7 @@ def test_what_does_not_load_says_why(packed: PackedDefinition, reason: str) -> N
     assert (back.name, back.reason, str(back)) == (packed.name, caught.value.reason, str(caught.value))
 
 
-# --- values ---------------------------------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------
 
 
 class Opaque:

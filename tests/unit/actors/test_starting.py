@@ -1,4 +1,4 @@
-"""Starts get one reply each, whatever the store says: repeated, taken, refused, or to be looked at again for a parent's sake."""
+"""Starts get one reply each, whatever the store says: repeated, taken, or to be looked at again."""
 
 from __future__ import annotations
 

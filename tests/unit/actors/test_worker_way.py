@@ -1,4 +1,4 @@
-"""Jobs on workers: batched, adopted where they survived, run elsewhere when their worker dies, never asked for in vain."""
+"""Jobs on workers: batched, adopted where they survived, run elsewhere when their worker dies."""
 
 from __future__ import annotations
 

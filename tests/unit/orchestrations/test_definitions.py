@@ -45,7 +45,7 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     return fresh
 
 
-# --- decorating -----------------------------------------------------------------------------------------
+# --- decorating -----------------------------------------------------------------------------------
 
 
 def test_a_definition_is_still_its_function() -> None:
@@ -151,7 +151,7 @@ def test_a_lambda_with_a_name_will_do() -> None:
     assert activity(name="double")(lambda n: 2 * n)(4) == 8
 
 
-# --- calling --------------------------------------------------------------------------------------------
+# --- calling --------------------------------------------------------------------------------------
 
 
 def test_arguments_follow_the_signature() -> None:
@@ -219,7 +219,7 @@ def test_annotations_of_models_that_waited_for_a_later_class() -> None:
         del globals()["NamedLater"]
 
 
-# --- references -----------------------------------------------------------------------------------------
+# --- references -----------------------------------------------------------------------------------
 
 
 def test_a_reference_knows_everything_but_the_code() -> None:
@@ -240,7 +240,7 @@ def with_order(order: Order) -> int:
     return order.n
 
 
-# --- options --------------------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_the_decorators_name_every_option() -> None:
         assert list(inspect.signature(with_options).parameters) == [f.name for f in dataclasses.fields(options)]
 
 
-# --- the catalog ----------------------------------------------------------------------------------------
+# --- the catalog ----------------------------------------------------------------------------------
 
 
 def defined(body: Callable[..., Any], name: str, version: str = "") -> Orchestrator:

@@ -1,4 +1,4 @@
-"""A snapshot is the fold of its history: what is outstanding, what is due and how it ended follow from the events alone."""
+"""A snapshot is the fold of its history: what is outstanding, what is due, how it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an instance accepts, and what follows from a decision: address check, retries, timers, endings, continue-as-new."""
+"""What an instance accepts, and what follows from a decision: addresses, retries, timers, endings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def decide(snapshot: Snapshot, *commands: Command, outcome: Outcome | None = Non
     return settle(snapshot, Decision(commands, outcome), Append(300), Known())
 
 
-# --- receive: the address -----------------------------------------------------------------------------------------------
+# --- receive: the address -------------------------------------------------------------------------
 
 ONE = ev.ActivityScheduled(1, "a")
 
@@ -84,7 +84,7 @@ def test_events_are_taken_in_the_order_in_which_they_come() -> None:
     assert take(running(), *raised, execution=None).events[1:] == raised
 
 
-# --- receive: retries -----------------------------------------------------------------------------------------------------
+# --- receive: retries -----------------------------------------------------------------------------
 
 
 def policy(attempts: int = 3, **more: object) -> RetryPolicy:
@@ -133,7 +133,7 @@ def test_a_child_is_tried_again_under_its_id() -> None:
     assert (child.instance_id, child.attempt, child.parent) == ("kid", 2, ParentAddress("i", "e1", 1))
 
 
-# --- receive: timers, suspension, termination -----------------------------------------------------------------------------
+# --- receive: timers, suspension, termination -----------------------------------------------------
 
 
 def test_timers_fire_because_they_are_due_soonest_first_and_before_messages() -> None:
@@ -198,7 +198,7 @@ def test_a_termination_too() -> None:
     assert "why" in message.event.failure.message
 
 
-# --- settle -----------------------------------------------------------------------------------------------------------------
+# --- settle ---------------------------------------------------------------------------------------
 
 
 def test_an_activity_is_resolved_when_it_is_scheduled() -> None:
