@@ -113,15 +113,20 @@ class RayWorkerLink:
         self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
     ) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.run`."""
-        return await self._ask(self._handle.run.remote(host, jobs, code, acks))
+        results: Sequence[tuple[Address, ActivityResult]]
+        results = await self._ask(self._handle.run.remote(host, jobs, code, acks))
+        return results
 
     async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.collect`."""
-        return await self._ask(self._handle.collect.remote(host, acks))
+        results: Sequence[tuple[Address, ActivityResult]]
+        results = await self._ask(self._handle.collect.remote(host, acks))
+        return results
 
     async def held(self, host: str) -> Sequence[Address]:
         """See `ActivityWorker.held`."""
-        return await self._ask(self._handle.held.remote(host))
+        addresses: Sequence[Address] = await self._ask(self._handle.held.remote(host))
+        return addresses
 
     def forget(self, host: str, acks: Collection[Address]) -> None:
         """See `ActivityWorker.forget`."""
