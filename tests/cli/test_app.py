@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ COMMANDS = sorted(str(command.name) for command in app.registered_commands)
 WIDE = {"COLUMNS": "200"}
 
 
+@functools.cache
 def help_of(*command: str) -> str:
     result = CliRunner().invoke(app, [*command, "--help"], env=WIDE)
     assert result.exit_code == 0
