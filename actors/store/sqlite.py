@@ -31,8 +31,9 @@ _TRIES = 3
 
 #: The registry's checkpointer keeps the WAL well below; if it is away, a writer does it (pages: 32 MiB).
 _WRITER_CHECKPOINT = 8192
-#: What stays of the WAL file when it is begun anew; above `_LARGE_WAL` the checkpointer stops the writers to shrink it.
-_WAL_KEPT = 4 << 20
+#: What stays of the WAL file when it is begun anew: all that it usually comes to, for syncing what is overwritten takes
+#: three quarters of what syncing a growing file does. Above `_LARGE_WAL` the checkpointer stops the writers to shrink it.
+_WAL_KEPT = 32 << 20
 _LARGE_WAL = 64 << 20
 
 #: Read connections that are kept open.
