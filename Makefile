@@ -4,7 +4,7 @@
 #   make test                 all tests; installs PostgreSQL and Chromium if it may (ARGS="-k timers" to choose)
 #   make unit                 the tests that need no cluster, no server, no browser: seconds
 #   make lint                 ruff, formatting, mypy
-#   make bench                measure against the peers, as ratios                 (ARGS=...)
+#   make bench                measure against raw Ray, as ratios; PEERS=1: and the peers  (ARGS=...)
 #
 # PYTHON=python3.12 chooses the interpreter (3.11 or newer) of a new .venv; `make clean` removes the old one.
 
@@ -51,7 +51,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 bench: $(VENV)/dev.stamp
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks --keep $(if $(PEERS),--peers) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis

@@ -109,5 +109,9 @@ class Contender:
         """Seconds to bring the code of an instance back to the end of its n steps."""
         raise Skip("it does not replay")
 
+    def replays(self, few: int, many: int) -> dict[str, float]:
+        """Where it can be said: replay of short and long histories."""
+        return {}
+
     def check(self, handles: Sequence[Any]) -> None:
         """Raise AssertionError unless the store says that all completed and their histories replay."""

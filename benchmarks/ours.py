@@ -18,13 +18,12 @@ from benchmarks.contender import Contender, Skip
 from benchmarks.filling import filled
 from benchmarks.measure import latencies, percentile
 from benchmarks.programs import SHAPES
+from benchmarks.replaying import growth, replayed
 from durable_ray.actors.handles import find
-from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.stopping import stop_hub
 from durable_ray.actors.store.opening import open_store
 from durable_ray.operations.filters import query_of
 from durable_ray.orchestrations.codec import decode_events
-from durable_ray.orchestrations.replay import Execution
 
 _PATIENCE = 120
 #: Of how many instances of a sample the history is replayed.
@@ -174,7 +173,10 @@ class DurableRay(Contender):
     def replay(self, handle: Any, n: int) -> float:
         events = [event for chunk in self._hub.store.history(handle.instance_id) for event in decode_events(chunk)]
         row = self._hub.store.rows([handle.instance_id])[handle.instance_id]
-        return replayed(row.name, handle.instance_id, events)
+        return replayed(_BY_NAME[row.name], handle.instance_id, events)
+
+    def replays(self, few: int, many: int) -> dict[str, float]:
+        return growth(self._shapes["long"], few, many)
 
     def check(self, handles: Sequence[Any]) -> None:
         rows = self._hub.store.rows([handle.instance_id for handle in handles])
@@ -190,14 +192,3 @@ def _moment(seconds: float) -> datetime:
 
 
 _BY_NAME = {shape.name: shape for shapes in SHAPES.values() for shape in shapes.values()}
-
-
-def replayed(name: str, instance_id: str, events: list[Any]) -> float:
-    """Seconds to replay these events; raises NonDeterminismError if the code does not do what they say."""
-    began = time.perf_counter()
-    execution = Execution(instance_id, _BY_NAME[name], PYTHON_PAYLOADS)
-    decision = execution.advance(events, replaying=True)
-    took = time.perf_counter() - began
-    execution.close()
-    assert not decision.commands, decision.commands[:3]
-    return took

@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "ray": ray.__version__,
-        "niceness of Ray's workers": os.environ.get("RAY_worker_niceness", "Ray's default"),
+        "niceness of Ray's workers": os.environ.get("RAY_worker_niceness", "Ray's default"),  # noqa: SIM112
     }
 
 

@@ -21,13 +21,12 @@ class Scale:
     events: int
     stored: int
     steps: int
-    replays: tuple[int, ...]
     waiting: tuple[int, ...]
 
 
-QUICK = Scale(1, 40, 200, 10, 2_000, 500, (2_000,), (200,))
-NORMAL = Scale(3, 100, 500, 30, 100_000, 2_000, (2_000, 20_000), (200, 10_000))
-FULL = Scale(5, 100, 500, 50, 1_000_000, 2_000, (2_000, 20_000), (200, 10_000))
+QUICK = Scale(1, 40, 200, 10, 2_000, 500, (200,))
+NORMAL = Scale(3, 100, 500, 30, 100_000, 2_000, (200, 10_000))
+FULL = Scale(5, 100, 500, 50, 1_000_000, 2_000, (200, 10_000))
 
 
 @dataclass(frozen=True)

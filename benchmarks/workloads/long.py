@@ -22,7 +22,7 @@ def sequence(contender: Contender, scale: Scale) -> Mapping[str, float]:
         found["replay ms"] = contender.replay(handle, scale.steps) * 1e3
     except Skip:
         pass
-    return found
+    return {**found, **contender.replays(2_000, 20_000)}
 
 
 WORKLOADS = (
@@ -33,7 +33,8 @@ WORKLOADS = (
         (
             Target("durable_ray", "ms a step", "Ray actors", 1.3),
             Target("durable_ray local", "ms a step", "DBOS SQLite", 0.25),
-            Target("durable_ray", "replay ms", None, 100),
+            Target("durable_ray", "replay of 2000 ms", None, 100),
+            Target("durable_ray", "step of the longer over step of the shorter", None, 1.2),
         ),
         rounds=2,
     ),
