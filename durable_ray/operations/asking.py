@@ -15,7 +15,7 @@ from durable_ray.actors.store.records import InstanceQuery, Page
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.operations.filters import Filters, query_of
 from durable_ray.orchestrations.codec import decode_events
-from durable_ray.steps import Steps, operation
+from durable_ray.steps import Awaiting, Steps, operation
 
 #: Instances fetched by one call when all are wanted.
 _PAGE = 500
@@ -194,6 +194,11 @@ class Instances:
         self._show_input = show_input
 
     def __iter__(self) -> Iterator[OrchestrationStatus]:
+        if isinstance(self._client, Awaiting):
+            raise TypeError("an AsyncClient's instances are iterated with `async for`")
+        return self._fetched()
+
+    def _fetched(self) -> Iterator[OrchestrationStatus]:
         token: str | None = None
         while True:
             page: Page = self._client._driver.run(self._client._page(self._query, self._page_size, token))
@@ -203,7 +208,12 @@ class Instances:
             if token is None:
                 return
 
-    async def __aiter__(self) -> AsyncIterator[OrchestrationStatus]:
+    def __aiter__(self) -> AsyncIterator[OrchestrationStatus]:
+        if not isinstance(self._client, Awaiting):
+            raise TypeError("a Client's instances are iterated with `for`; use AsyncClient for `async for`")
+        return self._awaited()
+
+    async def _awaited(self) -> AsyncIterator[OrchestrationStatus]:
         token: str | None = None
         while True:
             page: Page = await self._client._driver.run(self._client._page(self._query, self._page_size, token))
