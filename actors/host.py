@@ -362,19 +362,14 @@ class InstanceHost:
     def _outdated(self, live: Live) -> None:
         self.refused(live, [], None)
 
-    def broken(self, live: Live, error: Exception) -> None:
-        """The runtime failed on this instance: it is failed, so that it cannot go on failing for ever."""
-        self._condemned[live.instance_id] = FailureDetails.of(error)
-        self.refused(live, [], error)
-
-    def unstorable(self, live: Live, letters: list[Letter], reason: str) -> None:
-        """The database cannot hold this turn: what came straight from a client is refused; else the instance is to blame."""
+    def broken(self, live: Live, letters: list[Letter], error: Exception) -> None:
+        """This turn can never be made. What came straight from a client with it is refused; else the instance ends."""
         direct = [letter for letter in letters if letter.answer is not None]
         for letter in direct:
-            letter.reply(Reply("refused", reason))
+            letter.reply(Reply("refused", str(error)))
         if not direct:
-            self._condemned[live.instance_id] = FailureDetails("durable_ray.Unstorable", reason)
-        self.refused(live, [letter for letter in letters if letter.answer is None], None)
+            self._condemned[live.instance_id] = FailureDetails.of(error)
+        self.refused(live, [letter for letter in letters if letter.answer is None], error)
 
     def _unwanted(self, letters: Iterable[Letter], instance_id: str) -> None:
         self._condemned.pop(instance_id, None)

@@ -27,7 +27,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.ports import Marker
-from durable_ray.actors.store.contract import Fenced
+from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.writes import Answer, Refused, Started, StartInstance, TurnCommitted
 from durable_ray.actors.turns import Birth, Turn, answer_to, take_turn
 
@@ -49,11 +49,8 @@ class Surroundings(Protocol):
     def refused(self, live: Live, letters: list[Letter], error: Exception | None) -> None:
         """The turn was not made (`error` None: the instance had changed): drop `live`, mind the letters."""
 
-    def broken(self, live: Live, error: Exception) -> None:
-        """The runtime itself failed on `live`: it must end, and its neighbours must not notice."""
-
-    def unstorable(self, live: Live, letters: list[Letter], reason: str) -> None:
-        """The store cannot hold what the turn says; its neighbours' were committed."""
+    def broken(self, live: Live, letters: list[Letter], error: Exception) -> None:
+        """This turn can never be made: the runtime failed on it, or the store cannot hold it. Its neighbours go on."""
 
     def fenced(self) -> None:
         """Somebody else owns this host."""
@@ -172,7 +169,7 @@ class Lanes:
             log.exception("a turn of instance %r could not be computed", live.instance_id)
             if live.letters is not mailbox:
                 live.letters = [*mailbox, *live.letters]
-            self._around.broken(live, error)
+            self._around.broken(live, [], error)
             return None
 
     def _commit(self, taken: list[tuple[Live, Turn]]) -> None:
@@ -204,7 +201,7 @@ class Lanes:
     def _settle(self, live: Live, turn: Turn, answer: Answer) -> None:
         live.busy = False
         if isinstance(answer, Refused):
-            self._around.unstorable(live, turn.letters, answer.reason)
+            self._around.broken(live, turn.letters, StoreError(answer.reason))
             return
         if not isinstance(answer, TurnCommitted):
             self._around.refused(live, turn.letters, None)
