@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from durable_ray.actors.clock import Alarm, Clock
+from durable_ray.actors.held import is_held
 from durable_ray.actors.library import Library
 from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
 from durable_ray.actors.settings import HubSettings
@@ -175,10 +176,8 @@ class Admission:
         waiting = [row for row in waiting if row.instance_id not in self._live]
         admitted = waiting[: max(room, 0)]
         if admitted:
-            ids = [row.instance_id for row in admitted]
-            await self._blocking(lambda: self._store.mark_resident(ids))
+            await self._mark([row.instance_id for row in admitted])
             for row in admitted:
-                self._live[row.instance_id] = False
                 self._spawn(self._create(row))
         short = len(waiting) - len(admitted)
         if short > 0:
@@ -208,9 +207,18 @@ class Admission:
             while self._live.get(row.instance_id) is False:
                 await asyncio.sleep(0.05)
             return
-        self._live[row.instance_id] = False
-        await self._blocking(lambda: self._store.mark_resident([row.instance_id]))
+        await self._mark([row.instance_id])
         await self._create(row)
+
+    async def _mark(self, instance_ids: list[str]) -> None:
+        """These are being given a process. Counted before it is written: a sweep takes a mark without a process away."""
+        self._live.update(dict.fromkeys(instance_ids, False))
+        try:
+            await self._blocking(lambda: self._store.mark_resident(instance_ids))
+        except BaseException:
+            for instance_id in instance_ids:
+                self._live.pop(instance_id, None)
+            raise
 
     async def _create(self, row: InstanceRow) -> None:
         known = self._library.known_orchestrator(row.name, row.version)
@@ -287,5 +295,5 @@ class Admission:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if due is not None and due > self._clock.now():
+        if due is not None and due > self._clock.now() and not is_held(due):
             self._alarm = self._clock.wake(due, lambda: self._spawn(self.admit()))

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable
 
 from durable_ray.actors.clock import Alarm, Clock
+from durable_ray.actors.held import is_held
 
 
 class Dues:
@@ -24,7 +25,9 @@ class Dues:
         return self._heap[0][0] if self._heap else None
 
     def add(self, at: int, instance_id: str) -> None:
-        """`instance_id` comes due at `at` (µs)."""
+        """`instance_id` comes due at `at` (µs); one that is held does not by time alone."""
+        if is_held(at):
+            return
         heapq.heappush(self._heap, (at, instance_id))
         self._arm()
 

@@ -134,3 +134,18 @@ def test_the_sweep_finds_room_that_nobody_told_of(hub: TestHub, client: dr.Clien
     hub.settle()
     client.raise_event(held, "go", 1)
     assert client.wait_for_completion(held, 20) == 1
+
+
+@dr.orchestrator(name="limited_sleeper", max_running=1)
+async def limited_sleeper(ctx: dr.OrchestrationContext, days: int) -> str:
+    await ctx.create_timer(timedelta(days=days))
+    return ctx.current_utc_datetime.isoformat()
+
+
+def test_time_alone_lets_nobody_in() -> None:
+    with TestHub(settings=dr.HubSettings(partitions=1, sweep_interval=600)) as hub:
+        handles = [hub.client.start_new(limited_sleeper, 1, instance_id=f"s{n}") for n in range(2)]
+        handles += hub.client.start_many(limited_sleeper, [1] * 2)
+        ends = sorted(hub.client.wait_many(handles, 30))
+        assert ends == [f"2030-01-0{day}T00:00:00+00:00" for day in (2, 3, 4, 5)]
+        assert_nobody_is_forgotten(hub)
