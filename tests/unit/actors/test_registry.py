@@ -15,6 +15,7 @@ from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.placing import dedicated_host, is_dedicated
 from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.writes import OutMessage, PutMessage
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
@@ -184,3 +185,27 @@ def test_a_finished_host_that_lingers_makes_room_for_who_waits(hub: TestHub) -> 
     handles = [hub.client.start_new(collect, 0, instance_id=f"q{n}") for n in range(12)]
     assert [handle.wait_for_completion(timeout=20) for handle in handles] == [[]] * 12
     assert time.monotonic() - begun < 20, "they waited for a linger or a sweep"
+
+
+def test_one_that_could_not_be_marked_is_not_counted_for_ever(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = hub.client.start_new(collect, 1, instance_id="i")
+    fall_asleep(hub, "i")
+    mark = hub._store.mark_resident
+    failures = [True, True]
+
+    def fails(*args: Any) -> None:
+        if failures:
+            failures.pop()
+            raise StoreError("busy")
+        mark(*args)
+
+    monkeypatch.setattr(hub._store, "mark_resident", fails)
+    for ask in (hub.hub.registry.admission.admit, lambda: hub.hub.registry.ensure(dedicated_host("i"))):
+        if not failures:
+            break
+        put(hub, "i", len(failures))
+        with pytest.raises(StoreError):
+            on(hub, ask())
+    assert hub.hub.registry.admission._live == {}
+    sweep(hub)
+    assert handle.wait_for_completion(timeout=10) in ([1], [2])
