@@ -131,7 +131,7 @@ def _watch_instance(session: Session, instance_id: str, interval: float, looks: 
             if session.json:
                 print_json_line({"event": happening_json(event)})
             else:
-                what = f"{event.kind:<20} {event.what} {detail(event.data)}"
+                what = " ".join(filter(None, (f"{event.kind:<20}", event.what, detail(event.data))))
                 session.out.print(Text(f"{local(event.at)[11:]}  {what}"), no_wrap=True, overflow="ellipsis", crop=True)
         seen = len(events)
         now = f"{found.status} {short(found.custom_status)}".strip()
