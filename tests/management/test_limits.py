@@ -149,3 +149,16 @@ def test_time_alone_lets_nobody_in() -> None:
         ends = sorted(hub.client.wait_many(handles, 30))
         assert ends == [f"2030-01-0{day}T00:00:00+00:00" for day in (2, 3, 4, 5)]
         assert_nobody_is_forgotten(hub)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_time_stands_still_while_only_held_instances_wait(placement: Any) -> None:
+    with TestHub(settings=dr.HubSettings(partitions=1, sweep_interval=600)) as hub:
+        began = hub.now
+        handles = [hub.client.start_new(limited, instance_id=f"i{n}", placement=placement) for n in range(3)]
+        with pytest.raises(TimeoutError):
+            handles[2].wait_for_start(timeout=0.3)
+        assert hub.now == began
+        for handle in handles:
+            handle.raise_event("go", 1)
+        assert hub.client.wait_many(handles, 30) == [1, 1, 1]
