@@ -1,43 +1,51 @@
-"""Durable orchestrations on Ray: plain Python functions that survive the death of their process, node and cluster."""
+"""Durable orchestrations on Ray: plain Python functions that survive the death of their process, node and cluster.
+
+Names are loaded when they are first used: every Ray worker that runs an activity imports this package, and few of them need
+a client, a store or a command line.
+"""
 
 from __future__ import annotations
 
-from durable_ray.actors.activity_runner import ActivityContext
-from durable_ray.actors.errors import (
-    DurableRayError,
-    HubUnavailable,
-    InstanceAlreadyExists,
-    InstanceFinished,
-    InstanceNotFound,
-    InvalidState,
-    OrchestrationFailed,
-    OrchestrationTerminated,
-    ProtocolMismatch,
-    UnknownDefinition,
-)
-from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
-from durable_ray.actors.store.contract import HubInUse, InvalidToken
-from durable_ray.client import AsyncClient, Client
-from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
-from durable_ray.inside import client_of, management_payload
-from durable_ray.operations.asking import InstancePage
-from durable_ray.operations.bulk import BulkReport
-from durable_ray.operations.gateway import HttpAnswer
-from durable_ray.operations.managing import PurgeResult
-from durable_ray.operations.start_objects import StartObject, StartObjectInvalid
-from durable_ray.orchestrations.context import OrchestrationContext
-from durable_ray.orchestrations.decorators import activity, orchestrator
-from durable_ray.orchestrations.failures import (
-    ActivityFailed,
-    FailureDetails,
-    NonDeterminismError,
-    NonRetryable,
-    SubOrchestrationFailed,
-    TaskFailed,
-)
-from durable_ray.orchestrations.ids import InvalidInstanceId
-from durable_ray.orchestrations.retries import RetryPolicy
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from durable_ray.actors.activity_runner import ActivityContext
+    from durable_ray.actors.errors import (
+        DurableRayError,
+        HubUnavailable,
+        InstanceAlreadyExists,
+        InstanceFinished,
+        InstanceNotFound,
+        InvalidState,
+        OrchestrationFailed,
+        OrchestrationTerminated,
+        ProtocolMismatch,
+        UnknownDefinition,
+    )
+    from durable_ray.actors.settings import HubSettings
+    from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
+    from durable_ray.actors.store.contract import HubInUse, InvalidToken
+    from durable_ray.client import AsyncClient, Client
+    from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
+    from durable_ray.inside import client_of, management_payload
+    from durable_ray.operations.asking import InstancePage
+    from durable_ray.operations.bulk import BulkReport
+    from durable_ray.operations.gateway import HttpAnswer
+    from durable_ray.operations.managing import PurgeResult
+    from durable_ray.operations.start_objects import StartObject, StartObjectInvalid
+    from durable_ray.orchestrations.context import OrchestrationContext
+    from durable_ray.orchestrations.decorators import activity, orchestrator
+    from durable_ray.orchestrations.failures import (
+        ActivityFailed,
+        FailureDetails,
+        NonDeterminismError,
+        NonRetryable,
+        SubOrchestrationFailed,
+        TaskFailed,
+    )
+    from durable_ray.orchestrations.ids import InvalidInstanceId
+    from durable_ray.orchestrations.retries import RetryPolicy
 
 __all__ = [
     "ActivityContext",
@@ -81,3 +89,58 @@ __all__ = [
     "orchestrator",
 ]
 __version__ = "0.1.0"
+
+#: Where each public name lives.
+_HOME = {
+    "ActivityContext": "durable_ray.actors.activity_runner",
+    "ActivityFailed": "durable_ray.orchestrations.failures",
+    "AsyncClient": "durable_ray.client",
+    "AsyncOrchestrationHandle": "durable_ray.handle",
+    "BulkReport": "durable_ray.operations.bulk",
+    "Client": "durable_ray.client",
+    "DurableRayError": "durable_ray.actors.errors",
+    "FailureDetails": "durable_ray.orchestrations.failures",
+    "HttpAnswer": "durable_ray.operations.gateway",
+    "HubInUse": "durable_ray.actors.store.contract",
+    "HubSettings": "durable_ray.actors.settings",
+    "HubUnavailable": "durable_ray.actors.errors",
+    "InstanceAlreadyExists": "durable_ray.actors.errors",
+    "InstanceFinished": "durable_ray.actors.errors",
+    "InstanceNotFound": "durable_ray.actors.errors",
+    "InstancePage": "durable_ray.operations.asking",
+    "InvalidInstanceId": "durable_ray.orchestrations.ids",
+    "InvalidState": "durable_ray.actors.errors",
+    "InvalidToken": "durable_ray.actors.store.contract",
+    "NonDeterminismError": "durable_ray.orchestrations.failures",
+    "NonRetryable": "durable_ray.orchestrations.failures",
+    "OrchestrationContext": "durable_ray.orchestrations.context",
+    "OrchestrationFailed": "durable_ray.actors.errors",
+    "OrchestrationHandle": "durable_ray.handle",
+    "OrchestrationStatus": "durable_ray.actors.status",
+    "OrchestrationTerminated": "durable_ray.actors.errors",
+    "ProtocolMismatch": "durable_ray.actors.errors",
+    "PurgeResult": "durable_ray.operations.managing",
+    "RetryPolicy": "durable_ray.orchestrations.retries",
+    "RuntimeStatus": "durable_ray.actors.status",
+    "StartObject": "durable_ray.operations.start_objects",
+    "StartObjectInvalid": "durable_ray.operations.start_objects",
+    "SubOrchestrationFailed": "durable_ray.orchestrations.failures",
+    "TaskFailed": "durable_ray.orchestrations.failures",
+    "UnknownDefinition": "durable_ray.actors.errors",
+    "activity": "durable_ray.orchestrations.decorators",
+    "client_of": "durable_ray.inside",
+    "management_payload": "durable_ray.inside",
+    "orchestrator": "durable_ray.orchestrations.decorators",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module 'durable_ray' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -7,12 +7,54 @@ from __future__ import annotations
 
 import importlib.resources
 import inspect
+import subprocess
+import sys
 
 import pytest
 
 import durable_ray
 
-PUBLIC: list[str] = []
+PUBLIC = [
+    "ActivityContext",
+    "ActivityFailed",
+    "AsyncClient",
+    "AsyncOrchestrationHandle",
+    "BulkReport",
+    "Client",
+    "DurableRayError",
+    "FailureDetails",
+    "HttpAnswer",
+    "HubInUse",
+    "HubSettings",
+    "HubUnavailable",
+    "InstanceAlreadyExists",
+    "InstanceFinished",
+    "InstanceNotFound",
+    "InstancePage",
+    "InvalidInstanceId",
+    "InvalidState",
+    "InvalidToken",
+    "NonDeterminismError",
+    "NonRetryable",
+    "OrchestrationContext",
+    "OrchestrationFailed",
+    "OrchestrationHandle",
+    "OrchestrationStatus",
+    "OrchestrationTerminated",
+    "ProtocolMismatch",
+    "PurgeResult",
+    "RetryPolicy",
+    "RuntimeStatus",
+    "StartObject",
+    "StartObjectInvalid",
+    "SubOrchestrationFailed",
+    "TaskFailed",
+    "UnknownDefinition",
+    "activity",
+    "client_of",
+    "management_payload",
+    "orchestrator",
+]
 
 
 def test_the_exports_are_those_that_were_decided() -> None:
@@ -21,6 +63,12 @@ def test_the_exports_are_those_that_were_decided() -> None:
 
 def test_the_exports_are_sorted_and_unique() -> None:
     assert list(durable_ray.__all__) == sorted(set(durable_ray.__all__))
+
+
+def test_nothing_heavy_is_loaded_before_it_is_used() -> None:
+    script = "import durable_ray, sys; print([m for m in ('ray', 'sqlalchemy', 'alembic') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
