@@ -24,6 +24,7 @@ from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
+from durable_ray.actors.patience import until_answered
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.ports import Activities, Marker, OnResult, Peers
 from durable_ray.actors.redelivery import Redelivery
@@ -98,13 +99,13 @@ class InstanceHost:
 
     async def open(self) -> None:
         """Take up where the predecessor left off."""
-        await self.blocking(self.library.refresh)
+        await until_answered(self.blocking, self.library.refresh, "learning what is deployed")
         blamed = self._marker.take()
         if blamed is not None:
             await self._blame(blamed)
         await self.activities.adopt()
         now = self.clock.now()
-        waiting = await self.blocking(lambda: self.store.to_revive(self.name, now))
+        waiting = await until_answered(self.blocking, lambda: self.store.to_revive(self.name, now), "reviving")
         # All are asked for before the first is awaited: they share their reads.
         for load in [self.residence.get(instance_id) for instance_id in (*self._condemned, *waiting)]:
             await asyncio.wait([load])
@@ -415,7 +416,9 @@ class InstanceHost:
 
     async def _fetch_dues(self) -> None:
         """Due times of instances that are not in memory: the soonest now, more when the last of these has come."""
-        found = await self.blocking(lambda: self.store.due(self.name, _FAR, _MANY_DUES))
+        found = await until_answered(
+            self.blocking, lambda: self.store.due(self.name, _FAR, _MANY_DUES), "looking for what is due"
+        )
         for instance_id, due in found:
             self.dues.add(due, instance_id)
         if len(found) == _MANY_DUES:
@@ -426,7 +429,7 @@ class InstanceHost:
     async def _blame(self, instance_id: str) -> None:
         """The predecessor died while this instance's code ran."""
         self._suspects.add(instance_id)
-        count = await self.blocking(lambda: self.store.note_recovery(instance_id))
+        count = await until_answered(self.blocking, lambda: self.store.note_recovery(instance_id), "noting a crash")
         if count <= self.settings.max_recoveries:
             return
         # Before it is loaded: not one more step of its code may be taken.

@@ -15,13 +15,14 @@ from typing import Any
 from durable_ray.actors.lanes import Lanes
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Reply
+from durable_ray.actors.patience import until_answered
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.turns import receipt_reply
 
 log = logging.getLogger("durable_ray.host")
 
-#: Seconds between looks at a store that does not answer.
+#: Seconds before what failed is tried again.
 _PAUSE = 0.5
 
 
@@ -92,14 +93,9 @@ class Redelivery:
     async def _answer_recorded(self, left: deque[Letter]) -> None:
         """Take out those whose request was carried out after all."""
         requests = [letter.request_id for letter in left if letter.request_id is not None]
-        recorded: dict[str, str] = {}
-        while requests:
-            try:
-                recorded = await self._blocking(lambda: self._store.receipts(requests))
-                break
-            except Exception as error:
-                log.warning("looking for receipts failed, trying again: %s", error)
-                await asyncio.sleep(_PAUSE)
+        if not requests:
+            return
+        recorded = await until_answered(self._blocking, lambda: self._store.receipts(requests), "looking for receipts")
         for letter in tuple(left):
             if letter.request_id is not None and (outcome := recorded.get(letter.request_id)) is not None:
                 letter.reply(receipt_reply(outcome))

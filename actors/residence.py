@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TypeVar
 
 from durable_ray.actors.live import Letter, Live
+from durable_ray.actors.patience import until_answered
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
 from durable_ray.orchestrations.codec import decode_event, decode_events
@@ -169,16 +170,8 @@ class Residence:
         ids = list(self._wanted)[:_BATCH]
 
         async def read() -> None:
-            # A nudge or a timer is behind most loads, and nobody would repeat it: so the load is repeated.
-            pause = 0.1
-            found: Mapping[str, Loaded] | None = None
-            while found is None:
-                try:
-                    found = await self._blocking(lambda: self._store.load(ids))  # type: ignore[assignment]
-                except Exception as error:
-                    log.warning("loading %d instances failed, trying again: %s", len(ids), error)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, 5.0)
+            # A nudge or a timer is behind most loads, and nobody would repeat it.
+            found = await until_answered(self._blocking, lambda: self._store.load(ids), f"loading {len(ids)} instances")
             self._deliver(ids, found)
             if self._wanted:
                 self._read()

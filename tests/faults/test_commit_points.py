@@ -14,9 +14,11 @@ pytestmark = pytest.mark.fault
 UNKNOWN = tuple(mode for mode in MODES if mode.startswith("unknown"))
 
 
-@pytest.mark.parametrize("placement", ["shared", "dedicated"])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", SHAPES)
+CASES = [(name, mode, "shared") for name in SHAPES for mode in MODES]
+CASES += [(name, mode, "dedicated") for name in ("children", "timers", "eternal") for mode in MODES[2:]]
+
+
+@pytest.mark.parametrize(("name", "mode", "placement"), CASES)
 def test_a_failed_commit_of_a_turn_changes_nothing(name: str, mode: str, placement: str) -> None:
     shape, shot = SHAPES[name], 0
     instance_id = "i" if placement == "dedicated" else None

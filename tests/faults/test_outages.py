@@ -36,6 +36,17 @@ def test_running_instances_get_over_a_store_that_is_busy_for_a_while(name: str, 
         assert LEDGER.repeated == []
 
 
+@pytest.mark.parametrize("method", ["definitions", "to_revive", "load", "due"])
+def test_a_host_that_comes_back_while_the_store_is_busy_takes_up_its_work(method: str) -> None:
+    with armed_hub(settings=HubSettings(partitions=1, sweep_interval=60)) as (hub, store):
+        handle = hub.client.start_new(collector, 2)
+        handle.raise_event("e", 1)
+        store.broken[method] = 2
+        hub.crash()
+        handle.raise_event("e", 2)
+        assert handle.wait_for_completion(timeout=20) == [1, 2]
+
+
 def test_a_timer_whose_load_failed_rings_all_the_same() -> None:
     settings = HubSettings(partitions=1, sweep_interval=60, max_in_memory=1)
     with armed_hub(settings=settings) as (hub, store):

@@ -15,7 +15,8 @@ from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.leaving import may_leave
 from durable_ray.actors.placing import dedicated_host
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import Committed, Store
+from durable_ray.actors.store.writes import CommitTurn, Refused
 from durable_ray.orchestrations.failures import FailureDetails
 from durable_ray.testing import TestHub
 
@@ -248,3 +249,42 @@ def test_mail_that_comes_while_it_falls_asleep_keeps_it_awake(hub: TestHub) -> N
     assert not on(hub, may_leave(host, "own"))
     assert not host.moved
     assert handle.wait_for_completion(timeout=10) == [1]
+
+
+def test_what_the_database_cannot_hold_is_refused_and_the_instance_goes_on(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = hub.client.start_new(collect, 1)
+    hub.settle()
+    commit = store(hub).commit
+
+    def cannot_hold(fence: Any, writes: Any) -> Committed:
+        done = commit(fence, [write for write in writes if "unholdable" not in repr(write)])
+        answers = iter(done.answers)
+        told = [Refused("a NUL character") if "unholdable" in repr(write) else next(answers) for write in writes]
+        return Committed(tuple(told), done.definitions_revision)
+
+    monkeypatch.setattr(store(hub), "commit", cannot_hold)
+    with pytest.raises(InvalidState, match="NUL"):
+        handle.raise_event("e", "unholdable")
+    handle.raise_event("e", "fine")
+    assert handle.wait_for_completion(timeout=10) == ["fine"]
+
+
+def test_an_output_that_the_database_cannot_hold_fails_its_instance(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.client.start_new(work, 1).wait_for_completion(timeout=10)
+    commit = store(hub).commit
+
+    def cannot_hold(fence: Any, writes: Any) -> Committed:
+        bad = [isinstance(write, CommitTurn) and write.output == "12345" for write in writes]
+        done = commit(fence, [write for write, is_bad in zip(writes, bad, strict=True) if not is_bad])
+        answers = iter(done.answers)
+        return Committed(tuple(Refused("no") if is_bad else next(answers) for is_bad in bad), done.definitions_revision)
+
+    monkeypatch.setattr(store(hub), "commit", cannot_hold)
+    other = hub.client.start_new(work, 12345)
+    with pytest.raises(OrchestrationFailed, match="no"):
+        other.wait_for_completion(timeout=10)
+    assert hub.client.start_new(work, 1).wait_for_completion(timeout=10) == 1
