@@ -1,7 +1,7 @@
 # Everything a newcomer needs. Each target makes its own virtual environment in .venv first, once.
 #
 #   make demo                 see it run: processes are killed, the work goes on   (DIR=... measures that directory)
-#   make test                 all tests; installs PostgreSQL and Chromium if it may (ARGS="-k timers" to choose)
+#   make test                 all tests; installs PostgreSQL if it may (ARGS="-k timers" to choose)
 #   make unit                 the tests that need no cluster, no server, no browser: seconds
 #   make lint                 ruff, formatting, mypy
 #   make bench                measure against raw Ray, as ratios; PEERS=1: and the peers  (ARGS=...)
@@ -40,7 +40,12 @@ demo: $(VENV)/core.stamp
 
 test: $(VENV)/dev.stamp
 	scripts/test_servers.sh
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -n 2 -m "not (ray or slow)"
+	$(BIN)/python -m pytest -m "ray and not slow"
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 unit: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m "not (ray or postgres or browser or fault or slow)" $(ARGS)

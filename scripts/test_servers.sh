@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the tests need and pip cannot bring: PostgreSQL's programs and a Chromium. Installs only what is
+# Installs what the tests need and pip cannot bring: PostgreSQL's programs. Installs only what is
 # missing, only through apt, only with rights we have without asking. Where that is not enough it says so and
 # succeeds: those tests then skip, each with its reason (and fail in CI).
 set -euo pipefail
 
 have_postgres() { command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb'; }
-have_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 
 missing=()
 have_postgres >/dev/null || missing+=(postgresql)
-have_chromium >/dev/null || missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 say() { echo "test_servers: $*" >&2; }
