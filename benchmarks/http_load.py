@@ -163,7 +163,7 @@ def report(tally: Tally, missing: list[str], seconds: float) -> dict[str, Any]:
 def own_gateway() -> Iterator[tuple[str, str]]:
     """A cluster, a hub and a gateway for the time of the block."""
     with tempfile.TemporaryDirectory() as folder:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         try:
             client = dr.Client(hub="load", store=f"sqlite:///{folder}/load.db")
             client.register(approval)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,14 @@ def machine() -> dict[str, Any]:
 
 def heading(scale: Scale) -> str:
     """One line above the table."""
-    return ", ".join(f"{key} {value}" for key, value in machine().items()) + f"; {scale.rounds} rounds\n"
+    return ", ".join(f"{key} {value}" for key, value in machine().items()) + f"; {scale.rounds} rounds of {scale}\n"
 
 
 def keep(outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale) -> None:
     """Write benchmarks/results/latest.json."""
     found = {
         "machine": machine(),
-        "rounds": scale.rounds,
+        "scale": asdict(scale),
         "durability": durability,
         "workloads": {
             outcome.workload.key: {

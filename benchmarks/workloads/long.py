@@ -28,7 +28,7 @@ def sequence(contender: Contender, scale: Scale) -> Mapping[str, float]:
 WORKLOADS = (
     Workload(
         "W7",
-        "2,000 activities in sequence",
+        "thousands of activities in sequence",
         sequence,
         (
             Target("durable_ray", "ms a step", "Ray actors", 1.3),
