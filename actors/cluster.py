@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,8 +238,12 @@ class RayHosts:
 
     async def _hire(self) -> list[str]:
         settings, made = self._info.settings, {}
+        here = ray.get_runtime_context().get_node_id()
         for node in ray.nodes():
             cores = int(node["Resources"].get("CPU", 0)) if node["Alive"] else 0
+            if node["NodeID"] == here:
+                # Ray may have been told of more than there are: processes beyond the cores only get in each other's way.
+                cores = min(cores, os.cpu_count() or cores)
             for number in range(min(settings.workers, cores) if settings.workers else cores):
                 name = f"{WORKER_PREFIX}{node['NodeID'][:8]}-{number}"
                 where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
