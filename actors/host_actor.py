@@ -28,7 +28,7 @@ from durable_ray.actors.marker import FileMarker
 from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
 from durable_ray.actors.ports import OnResult
 from durable_ray.actors.settings import PROTOCOL
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.task_way import TaskWay
 from durable_ray.actors.watchdog import Watchdog
@@ -36,6 +36,9 @@ from durable_ray.actors.worker_actor import worker_class
 from durable_ray.actors.worker_way import WorkerLink, WorkerWay
 
 log = logging.getLogger("durable_ray.actor")
+
+#: Seconds before a process that could not open is ended and made anew: the store may only be busy.
+_BEFORE_REPLACED = 2.0
 
 
 class HostActor:
@@ -47,7 +50,19 @@ class HostActor:
         self._host: InstanceHost
         #: The same host for the `ctl` thread, which has another event loop.
         self._opened: concurrent.futures.Future[InstanceHost] = concurrent.futures.Future()
-        self._opening = asyncio.get_running_loop().create_task(self._open())
+        self._opening = asyncio.get_running_loop().create_task(self._open_or_end())
+
+    async def _open_or_end(self) -> Desk:
+        """An actor that cannot open must not live on as a shell that answers with yesterday's error."""
+        try:
+            return await self._open()
+        except Fenced:
+            ray.get_runtime_context().current_actor.end.remote()
+            raise
+        except Exception:
+            log.exception("host %s could not be opened; its process is replaced", self._name)
+            await asyncio.sleep(_BEFORE_REPLACED)
+            os._exit(1)
 
     async def _open(self) -> Desk:
         loop = asyncio.get_running_loop()

@@ -13,7 +13,9 @@ T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
-async def until_answered(blocking: Callable[[Callable[[], Any]], Awaitable[Any]], call: Callable[[], T], what: str) -> T:
+async def until_answered(
+    blocking: Callable[[Callable[[], Any]], Awaitable[Any]], call: Callable[[], T], what: str
+) -> T:
     """The answer of `call`, run by `blocking`; after any error it is called again, with pauses (s) that grow.
 
     Ends without an answer only by being cancelled.

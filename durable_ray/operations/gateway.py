@@ -102,7 +102,8 @@ class GatewayOperations(Asking[H], Waiting[H]):
         address: GatewayAddress | None = yield from self._reach.registry("gateway")
         if address is None:
             raise errors.InvalidState(
-                f"the hub {self.hub!r} has no HTTP gateway running, so there are no URLs; start one (`durable-ray serve --detach`)"
+                f"the hub {self.hub!r} has no HTTP gateway running, so there are no URLs; "
+                "start one: `durable-ray serve --detach`"
             )
         return address
 
