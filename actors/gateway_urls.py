@@ -6,7 +6,7 @@ once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 #: Where the management API is mounted.
@@ -18,7 +18,7 @@ class GatewayAddress:
     """Where a hub's gateway listens: `base_url` as `http://host:port`, and the key that it asks for ("" for none)."""
 
     base_url: str
-    key: str = ""
+    key: str = field(default="", repr=False)
     hub: str = ""
     connection: str = "Storage"
 

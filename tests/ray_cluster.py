@@ -24,7 +24,7 @@ PATIENCE = 60.0
 @contextmanager
 def running_ray(num_cpus: int = 4) -> Iterator[None]:
     """A local cluster that ends with the block. Real processes, real SIGKILL."""
-    ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         yield
     finally:
