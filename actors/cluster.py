@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import pickle
 from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,8 @@ class RayWorkerLink:
     ) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.run`."""
         results: Sequence[tuple[Address, ActivityResult]]
-        results = await self._ask(self._handle.run.remote(host, jobs, code, acks))
+        packed = pickle.dumps((host, jobs, code, acks), protocol=5)
+        results = pickle.loads(await self._ask(self._handle.run_packed.remote(packed)))
         return results
 
     async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:

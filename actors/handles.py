@@ -11,6 +11,8 @@ from durable_ray.actors.placing import instance_of, is_dedicated
 
 REGISTRY = "registry"
 WORKER_PREFIX = "worker-"
+#: Methods of a host that are called with packed arguments (`HostActor.packed`).
+PACKED = frozenset({"start_many", "deliver_many", "wait"})
 
 
 class Gone(Exception):

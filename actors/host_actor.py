@@ -11,6 +11,7 @@ import concurrent.futures
 import functools
 import logging
 import os
+import pickle
 from collections.abc import Sequence
 
 import ray
@@ -20,7 +21,7 @@ from durable_ray.actors.cluster import HubInfo, RayPeers, RayWorkerLink, find_so
 from durable_ray.actors.desk import Desk
 from durable_ray.actors.detached_way import DetachedWay
 from durable_ray.actors.dispatcher import Dispatcher
-from durable_ray.actors.handles import REGISTRY, Gone, find
+from durable_ray.actors.handles import PACKED, REGISTRY, Gone, find
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.library import Library
 from durable_ray.actors.local_way import LocalWay
@@ -108,6 +109,13 @@ class HostActor:
     ) -> list[Ending]:
         """See `Desk.wait`."""
         return await (await self._opening).wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
+
+    async def packed(self, call: bytes) -> bytes:
+        """One of `PACKED`, with its arguments and its answer as bytes: Ray passes those on as they are, a quarter faster."""
+        method, args, kwargs = pickle.loads(call)
+        if method not in PACKED:
+            raise ValueError(f"{method!r} is not called this way")
+        return pickle.dumps(await getattr(self, method)(*args, **kwargs), protocol=5)
 
     async def nudge(self, instance_ids: Sequence[str]) -> bool:
         """There is something in the store for these. False: this host is leaving."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from typing import Any, TypeVar
 
 from durable_ray.actors.connecting import HubLink
-from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, translated
+from durable_ray.actors.handles import PACKED, REGISTRY, Gone, Unavailable, translated
 from durable_ray.coalescing import Coalescer
 from durable_ray.drive import drive, drive_async
 from durable_ray.steps import Call, Steps, TargetGone, TargetUnavailable
@@ -37,7 +38,14 @@ class _Caller:
             handle = self._handles[call.target] = self._link.find(call.target)
         if call.target == REGISTRY:
             return handle.ask.remote(call.method, call.args, call.kwargs)
+        if call.method in PACKED:
+            return handle.packed.remote(pickle.dumps((call.method, call.args, call.kwargs), protocol=5))
         return getattr(handle, call.method).remote(*call.args, **call.kwargs)
+
+    @staticmethod
+    def answer(call: Call, answer: Any) -> Any:
+        """The answer, if it came packed unpacked."""
+        return pickle.loads(answer) if call.method in PACKED and call.target != REGISTRY else answer
 
     def failed(self, call: Call, error: Exception) -> Exception:
         """What an error of the call means to the steps."""
@@ -62,7 +70,7 @@ class RayDriver:
 
     def _make(self, call: Call) -> Any:
         try:
-            return self._link.get(self._caller.send(call), call.seconds)
+            return self._caller.answer(call, self._link.get(self._caller.send(call), call.seconds))
         except Exception as error:
             meaning = self._caller.failed(call, error)
             raise meaning from (None if meaning is error else error)
@@ -81,7 +89,7 @@ class AsyncRayDriver:
 
     async def _make(self, call: Call) -> Any:
         try:
-            return await asyncio.wait_for(self._caller.send(call), call.seconds)
+            return self._caller.answer(call, await asyncio.wait_for(self._caller.send(call), call.seconds))
         except TimeoutError as late:
             raise TargetUnavailable(f"{call.target} did not answer {call.method}") from late
         except Exception as error:
