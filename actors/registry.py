@@ -63,8 +63,9 @@ class Registry(Asking, Managing):
         await self.slots.look({row.name for row in rows.values()})
 
     async def left(self, instance_id: str) -> None:
-        """The dedicated host of this instance has left memory."""
-        await self.admission.left(instance_id)
+        """The dedicated host of this instance leaves memory. Answers at once: a process does not end before the calls
+        that it has made are answered, and its place is free only when it has ended."""
+        self.spawn(self.admission.left(instance_id))
 
     # --- upkeep -----------------------------------------------------------------------------------
 
