@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from tests.postgres_server import PostgresServer, PostgresUnavailable, running_postgres
@@ -15,6 +16,13 @@ from tests.ray_cluster import running_hub, running_ray
 
 if TYPE_CHECKING:
     import durable_ray as dr
+
+
+# No example fails for being slow: these machines are shared. And CI tries the same examples every time: what chance finds, it
+# finds on a developer's machine, where somebody looks at it.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI", "").lower() in {"1", "true"} else "here")
 
 
 @pytest.fixture(scope="session")
