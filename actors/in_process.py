@@ -138,7 +138,7 @@ class _Hosts(Hosts):
         if host is None or not await may_leave(host, instance_id):
             return False
         await self._hub.drop(name)
-        await self._hub.registry.left(instance_id)
+        await self._hub.registry.admission.left(instance_id)
         return True
 
 

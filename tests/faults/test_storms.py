@@ -171,7 +171,7 @@ def test_falling_asleep_while_events_come_loses_none(seed: int) -> None:
             host = hub.hub.hosts.get(dedicated_host(name))
             if host is not None and await may_leave(host, name):
                 await hub.hub.drop(dedicated_host(name))
-                await hub.hub.registry.left(name)
+                await hub.hub.registry.admission.left(name)
 
         def napping() -> None:
             while not done.is_set():
