@@ -1,7 +1,7 @@
 """One host: what it does when a turn is durable, when it comes back from the dead, and when it is asked to leave.
 
-The turns themselves are in `lanes`, who is in memory in `residence`, what callers may ask in `desk`. This file joins them
-and holds the effects: what a committed turn sets going.
+The turns themselves are in `lanes`, who is in memory in `residence`, how an instance gets its code back in `replaying`,
+what callers may ask in `desk`. This file joins them and holds the effects: what a committed turn sets going.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from durable_ray.actors.dues import Dues
 from durable_ray.actors.errands import Errands
 from durable_ray.actors.held import is_held
 from durable_ray.actors.lanes import Lanes
-from durable_ray.actors.library import DefinitionMissing, Library
+from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.nursery import Nursery
-from durable_ray.actors.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
 from durable_ray.actors.patience import until_answered
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.ports import Activities, Marker, OnResult, Peers
 from durable_ray.actors.redelivery import Redelivery
+from durable_ray.actors.replaying import Replaying
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.slots import limit_of
@@ -39,7 +39,6 @@ from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
 from durable_ray.orchestrations.failures import FailureDetails
-from durable_ray.orchestrations.replay import Execution
 from durable_ray.orchestrations.snapshot import Snapshot, fold
 
 log = logging.getLogger("durable_ray.host")
@@ -50,7 +49,6 @@ _MANY_DUES = 10_000
 _FAR = 2**62
 #: Stands in the heap where the next ones have to be fetched; no instance has an empty ID.
 _MORE = ""
-_RETRY_CODE = 5.0
 
 
 class InstanceHost:
@@ -91,6 +89,9 @@ class InstanceHost:
         )
         self.lanes = Lanes(clock, library, self.committer, marker, self.nursery.birth, settings.receipt_seconds, self)
         self.redelivery = Redelivery(store, self.residence, self.lanes, self.blocking, self._unwanted)
+        self._replaying = Replaying(
+            library, self.residence, self.lanes, store, marker, self.blocking, self.spawn, self._fail
+        )
         self.dues = Dues(clock, self._rung)
         self.errands = Errands(self.residence, self.lanes, self.redelivery)
         self.activities = self.errands.activities = activities(self.errands.result, library)
@@ -228,7 +229,7 @@ class InstanceHost:
             return False
         # To end an instance takes none of its code, which may be the very thing that is missing.
         if live.execution is None and not live.to_be_terminated:
-            return self._replay(live)
+            return self._replaying.replay(live)
         return True
 
     def may_begin(self, live: Live) -> bool:
@@ -237,53 +238,6 @@ class InstanceHost:
         if start_at is None or start_at <= self.clock.now():
             return True
         return live.to_be_terminated
-
-    def _replay(self, live: Live) -> bool:
-        code_id = live.snapshot.code_id or live.row.code_id
-        orchestrator = self.library.loaded_orchestrator(live.row.name, code_id)
-        if orchestrator is None:
-            if not live.held:
-                live.held = True
-                self.spawn(self._fetch_code(live, code_id))
-            return False
-        live.execution = Execution(live.instance_id, orchestrator, PYTHON_PAYLOADS)
-        history = self.residence.histories.pop(live.instance_id, None)
-        if history:
-            self._marker.set(live.instance_id)
-            try:
-                decision = live.execution.advance(history, replaying=True)
-            except Exception as error:
-                self._fail(live, FailureDetails.of(error))
-                return False
-            finally:
-                self._marker.clear()
-            if decision.commands or decision.outcome or live.fresh:
-                live.leftover = decision
-            live.fresh = False
-        return True
-
-    async def _fetch_code(self, live: Live, code_id: str) -> None:
-        try:
-            # Code not seen before was just deployed, and what it calls with it.
-            await self.blocking(self.library.refresh)
-            await self.blocking(lambda: self.library.open("orchestrator", live.row.name, code_id))
-        except (DefinitionMissing, DefinitionCannotLoad) as error:
-            # Not the instance's fault: it waits, says so, and goes on when the code can be had.
-            log.warning("instance %r waits for its code: %s", live.instance_id, error)
-            self._loop.call_later(_RETRY_CODE, self._try_code_again, live)
-            live.waiting_reason = f"code: {error}"
-            live.turn_away()
-            await self.blocking(lambda: self.store.set_waiting_reason(live.instance_id, live.waiting_reason))
-            return
-        except Exception as error:
-            log.warning("the code of %r could not be fetched, trying again: %s", live.instance_id, error)
-            self._loop.call_later(1.0, self._try_code_again, live)
-            return
-        self._try_code_again(live)
-
-    def _try_code_again(self, live: Live) -> None:
-        live.held = False
-        self.lanes.enqueue(live)
 
     # --- what a turn sets going -------------------------------------------------------------------
 
