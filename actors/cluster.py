@@ -29,6 +29,8 @@ from durable_ray.actors.placing import dedicated_host, environment_of
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
+from durable_ray.actors.wire.address import WireBroken
+from durable_ray.actors.wire.callers import Lines, reached
 from durable_ray.actors.worker_way import WorkerGone
 from durable_ray.orchestrations.options import OrchestratorOptions
 
@@ -105,11 +107,12 @@ class RayPeers:
 
 
 class RayWorkerLink:
-    """An activity worker, as a host reaches it."""
+    """An activity worker, as a host reaches it: over the wire on its own machine, else (and when that breaks) through Ray."""
 
     def __init__(self, name: str, handle: Any) -> None:
         self.name = name
         self._handle = handle
+        self._lines: Lines | None = None
 
     async def run(
         self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
@@ -117,8 +120,17 @@ class RayWorkerLink:
         """See `ActivityWorker.run`."""
         results: Sequence[tuple[Address, ActivityResult]]
         packed = pickle.dumps((host, jobs, code, acks), protocol=5)
-        results = pickle.loads(await self._ask(self._handle.run_packed.remote(packed)))
+        results = pickle.loads(await self._run(packed))
         return results
+
+    async def _run(self, packed: bytes) -> bytes:
+        if self._lines is not None:
+            try:
+                return await self._lines.call(packed)
+            except WireBroken:
+                pass  # a worker that lives knows what it was given: asking again does not run it again
+        answer: bytes = await self._ask(self._handle.run_packed.remote(packed))
+        return answer
 
     async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.collect`."""
@@ -129,6 +141,7 @@ class RayWorkerLink:
     async def held(self, host: str) -> Sequence[Address]:
         """See `ActivityWorker.held`."""
         addresses: Sequence[Address] = await self._ask(self._handle.held.remote(host))
+        self._lines = await reached(await self._ask(self._handle.wire.remote()))
         return addresses
 
     def forget(self, host: str, acks: Collection[Address]) -> None:

@@ -45,6 +45,10 @@ class HubLink:
         """The answer of a call."""
         return ray.get(ref, timeout=seconds)
 
+    def here(self, ref: Any) -> bool:
+        """Whether the answer of a call has come."""
+        return bool(ray.wait([ref], timeout=0)[0])
+
     def revive(self) -> None:
         """The registry is gone for good (not merely restarting): make one."""
         ensure_registry(self.info)

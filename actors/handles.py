@@ -11,7 +11,7 @@ from durable_ray.actors.placing import instance_of, is_dedicated
 
 REGISTRY = "registry"
 WORKER_PREFIX = "worker-"
-#: Methods of a host that are called with packed arguments (`HostActor.packed`).
+#: Methods of a host that clients call, with packed arguments (`HostActor.packed`).
 PACKED = frozenset({"start_many", "deliver_many", "wait"})
 
 

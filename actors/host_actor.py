@@ -33,6 +33,8 @@ from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.task_way import TaskWay
 from durable_ray.actors.watchdog import Watchdog
+from durable_ray.actors.wire.address import WireAddress
+from durable_ray.actors.wire.listeners import LoopListener
 from durable_ray.actors.worker_actor import worker_class
 from durable_ray.actors.worker_way import WorkerLink, WorkerWay
 
@@ -52,6 +54,7 @@ class HostActor:
         #: The same host for the `ctl` thread, which has another event loop.
         self._opened: concurrent.futures.Future[InstanceHost] = concurrent.futures.Future()
         self._opening = asyncio.get_running_loop().create_task(self._open_or_end())
+        self._wire = asyncio.get_running_loop().create_task(LoopListener(self.packed).open())
 
     async def _open_or_end(self) -> Desk:
         """An actor that cannot open must not live on as a shell that answers with yesterday's error."""
@@ -111,11 +114,16 @@ class HostActor:
         return await (await self._opening).wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
 
     async def packed(self, call: bytes) -> bytes:
-        """One of `PACKED`, with its arguments and its answer as bytes: Ray passes those on as they are, a quarter faster."""
+        """One of `PACKED`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
         method, args, kwargs = pickle.loads(call)
         if method not in PACKED:
             raise ValueError(f"{method!r} is not called this way")
         return pickle.dumps(await getattr(self, method)(*args, **kwargs), protocol=5)
+
+    async def wire(self) -> WireAddress | None:
+        """Where clients on the same machine call `packed` without Ray; None if that cannot be had."""
+        await self._opening
+        return await self._wire
 
     async def nudge(self, instance_ids: Sequence[str]) -> bool:
         """There is something in the store for these. False: this host is leaving."""

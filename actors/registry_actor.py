@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from durable_ray.actors.registry import Registry
 from durable_ray.actors.settings import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, HubInUse, Store
 from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.wire.address import WireAddress
+from durable_ray.actors.wire.listeners import LoopListener
 
 log = logging.getLogger("durable_ray.actor")
 
@@ -31,6 +34,7 @@ class RegistryActor:
         self._address = address
         self._cluster = cluster
         self._opening = asyncio.get_running_loop().create_task(self._open())
+        self._wire = asyncio.get_running_loop().create_task(LoopListener(self.packed).open())
         self._hosts: RayHosts
 
     async def _open(self) -> Registry:
@@ -69,6 +73,15 @@ class RegistryActor:
         if method.startswith("_"):
             raise AttributeError(method)
         return await getattr(await self._opening, method)(*args, **kwargs)
+
+    async def packed(self, call: bytes) -> bytes:
+        """`ask`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
+        return pickle.dumps(await self.ask(*pickle.loads(call)), protocol=5)
+
+    async def wire(self) -> WireAddress | None:
+        """Where clients on the same machine call `packed` without Ray; None if that cannot be had."""
+        await self._opening
+        return await self._wire
 
     async def wake_many(self, targets: list[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance)."""

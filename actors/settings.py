@@ -7,7 +7,7 @@ import os
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 #: Spoken between clients, hosts and registry; raised when a message changes its meaning.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 def _default_partitions() -> int:
@@ -52,6 +52,8 @@ class HubSettings(BaseModel):
     retain_for: NonNegativeFloat | None = None
     #: Orchestrator's name -> how many of its instances run at a time, in place of what it declares; the others wait.
     max_running: dict[str, PositiveInt] = Field(default_factory=dict)
+    #: Activity's name -> how many of its attempts run at a time, in place of what it declares; the others wait.
+    max_running_activities: dict[str, PositiveInt] = Field(default_factory=dict)
     #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
     receipt_seconds: PositiveFloat = 900.0
 

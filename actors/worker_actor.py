@@ -14,6 +14,8 @@ from typing import Any
 import ray
 
 from durable_ray.actors.ports import ActivityResult, Address
+from durable_ray.actors.wire.address import WireAddress
+from durable_ray.actors.wire.listeners import ThreadListener
 from durable_ray.actors.worker import ActivityWorker
 
 #: Threads for calls that wait, and for those that must be answered whatever runs.
@@ -29,6 +31,7 @@ class WorkerActor(ActivityWorker):
     def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
         super().__init__(hub, slots, idle_seconds)
         self._myself = ray.get_runtime_context().current_actor
+        self._wire = ThreadListener(self.run_packed).open()
         threading.Thread(target=self._watch_for_idleness, name="idleness", daemon=True).start()
 
     def _watch_for_idleness(self) -> None:
@@ -38,8 +41,13 @@ class WorkerActor(ActivityWorker):
         self._myself.end.remote()
 
     def run_packed(self, packed: bytes) -> bytes:
-        """`run`, with its arguments and its answer as bytes: Ray passes those on as they are, in 1.05 ms instead of 1.4."""
+        """`run`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
         return pickle.dumps(self.run(*pickle.loads(packed)), protocol=5)
+
+    @ray.method(concurrency_group="ctl")
+    def wire(self) -> WireAddress | None:
+        """Where hosts on the same machine call `run_packed` without Ray; None if that cannot be had."""
+        return self._wire
 
     @ray.method(concurrency_group="collect")
     def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:

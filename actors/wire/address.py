@@ -1,0 +1,78 @@
+"""Where a process listens, and what caller and listener show each other before either believes a byte of the other.
+
+The socket lives in Linux's abstract namespace: nothing on disk, nothing left behind by `kill -9`, no other machine can reach
+it. What comes over it is unpickled, so three things must fit: both ends run as the same user (the kernel says so), the
+caller shows a key, and the listener shows another. Keys travel only in answers of Ray calls, to whom Ray lets in.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import socket
+import struct
+import sys
+from dataclasses import dataclass, field
+
+#: Bytes of a key.
+KEY = 32
+_BACKLOG = 128
+
+
+class WireBroken(Exception):
+    """The connection could not be made, or ended (or lasted too long) under a call, which may or may not have been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireAddress:
+    """A socket and the keys of both ends. Secret: whoever has it may call."""
+
+    name: str
+    #: What a caller shows.
+    key: bytes = field(repr=False)
+    #: What the listener answers to that.
+    proof: bytes = field(repr=False)
+
+
+def listening() -> tuple[socket.socket, WireAddress] | None:
+    """A new listening socket and its address; None where such sockets do not exist."""
+    if sys.platform != "linux":
+        return None
+    address = WireAddress(f"durable-ray-{secrets.token_hex(16)}", secrets.token_bytes(KEY), secrets.token_bytes(KEY))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind("\0" + address.name)
+    listener.listen(_BACKLOG)
+    return listener, address
+
+
+def dialled(address: WireAddress, seconds: float) -> socket.socket:
+    """A connection to `address`, whose other end has shown that it is the one. Raises WireBroken."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        line.settimeout(seconds)
+        line.connect("\0" + address.name)
+        if not same_user(line):
+            raise WireBroken("another user listens there")
+        line.sendall(address.key)
+        shown = b""
+        while len(shown) < KEY:
+            part = line.recv(KEY - len(shown))
+            if not part:
+                raise WireBroken("the other end hung up")
+            shown += part
+        if not hmac.compare_digest(shown, address.proof):
+            raise WireBroken("somebody else listens there")
+    except OSError as error:
+        line.close()
+        raise WireBroken(str(error)) from error
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def same_user(line: socket.socket) -> bool:
+    """Whether the process at the other end runs as this one's user."""
+    _, user, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return bool(user == os.getuid())

@@ -1,0 +1,215 @@
+"""The asking ends: one that blocks its thread, one line awaited on an event loop, and a handful of such lines."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import time
+from collections import deque
+from typing import Self
+
+from durable_ray.actors.wire.address import WireAddress, WireBroken, dialled
+from durable_ray.actors.wire.frames import ASK, ERROR, Frames, error_of, frame
+
+_CHUNK = 256 * 1024
+#: Seconds to reach a listener: it may be in the middle of a long turn.
+_DIAL = 10.0
+#: Idle lines a blocking caller keeps.
+_KEPT = 8
+
+
+class BlockingCaller:
+    """Calls from any number of threads; each has a line for itself while it waits."""
+
+    def __init__(self, address: WireAddress) -> None:
+        self._address = address
+        self._idle: deque[socket.socket] = deque()
+        self._closed = False
+
+    @classmethod
+    def reaching(cls, address: WireAddress) -> Self | None:
+        """A caller of `address`, if that is on this machine."""
+        caller = cls(address)
+        try:
+            caller._idle.append(dialled(address, _DIAL))
+        except WireBroken:
+            return None
+        return caller
+
+    def call(self, body: bytes, seconds: float) -> bytes:
+        """The answer to `body`. Raises WireBroken, or what the other end raised."""
+        until = time.monotonic() + seconds
+        try:
+            line = self._idle.pop()
+        except IndexError:
+            line = dialled(self._address, min(seconds, _DIAL))
+        try:
+            answer = self._talk(line, body, until)
+        except OSError as error:
+            line.close()
+            raise WireBroken(str(error) or type(error).__name__) from error
+        except BaseException:
+            line.close()  # an answer may still come over it, and is nobody's
+            raise
+        if self._closed or len(self._idle) >= _KEPT:
+            line.close()
+        else:
+            self._idle.append(line)
+        _, kind, answered = answer
+        if kind == ERROR:
+            raise error_of(answered)
+        return answered
+
+    @staticmethod
+    def _talk(line: socket.socket, body: bytes, until: float) -> tuple[int, int, bytes]:
+        line.settimeout(max(until - time.monotonic(), 0.001))
+        line.sendall(frame(0, ASK, body))
+        frames = Frames()
+        while True:
+            data = line.recv(_CHUNK)
+            if not data:
+                raise WireBroken("the other end hung up")
+            for answer in frames.feed(data):
+                return answer
+            line.settimeout(max(until - time.monotonic(), 0.001))
+
+    def close(self) -> None:
+        """Hang up what is idle; calls under way come to their end."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+class LoopCaller:
+    """One line, awaited on one event loop: any number of calls under way, heard there in the order they were made."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, line: socket.socket) -> None:
+        self._loop = loop
+        self._line = line
+        self._frames = Frames()
+        self._numbers = itertools.count()
+        self._unsent = bytearray()
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self.broken = False
+        loop.add_reader(line, self._read)
+
+    @classmethod
+    async def dial(cls, address: WireAddress) -> Self:
+        """A new line. Raises WireBroken."""
+        loop = asyncio.get_running_loop()
+        line = await loop.run_in_executor(None, dialled, address, _DIAL)
+        line.setblocking(False)
+        return cls(loop, line)
+
+    @property
+    def calls(self) -> int:
+        """How many are under way."""
+        return len(self._waiting)
+
+    def call(self, body: bytes) -> asyncio.Future[bytes]:
+        """The answer to `body`, in time. Raises (in the future) WireBroken, or what the other end raised."""
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        if self.broken:
+            answer.set_exception(WireBroken("hung up"))
+            return answer
+        number = next(self._numbers) & 0xFFFFFFFF
+        self._waiting[number] = answer
+        answer.add_done_callback(lambda _: self._waiting.pop(number, None))
+        self._send(frame(number, ASK, body))
+        return answer
+
+    def close(self) -> None:
+        """Hang up: calls under way break."""
+        self._break("hung up")
+
+    def _send(self, data: bytes) -> None:
+        if not self._unsent:
+            try:
+                data = data[self._line.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._break(str(error))
+                return
+            if data:
+                self._loop.add_writer(self._line, self._write)
+        self._unsent += data
+
+    def _write(self) -> None:
+        try:
+            del self._unsent[: self._line.send(self._unsent)]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._break(str(error))
+            return
+        if not self._unsent:
+            self._loop.remove_writer(self._line)
+
+    def _read(self) -> None:
+        try:
+            data = self._line.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._break(str(error))
+            return
+        if not data:
+            self._break("the other end hung up")
+            return
+        for number, kind, body in self._frames.feed(data):
+            answer = self._waiting.pop(number, None)
+            if answer is None or answer.done():
+                continue  # nobody waits for it any more
+            if kind == ERROR:
+                answer.set_exception(error_of(body))
+            else:
+                answer.set_result(body)
+
+    def _break(self, why: str) -> None:
+        if self.broken:
+            return
+        self.broken = True
+        self._loop.remove_reader(self._line)
+        self._loop.remove_writer(self._line)
+        self._line.close()
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(WireBroken(why))
+
+    def __del__(self) -> None:
+        # The loop may have ended without a word; the socket then ends with this object, not with a warning.
+        self._line.close()
+
+
+class Lines:
+    """As many lines to one listener as calls are under way: for a listener that answers one call of a line at a time."""
+
+    def __init__(self, address: WireAddress) -> None:
+        self._address = address
+        self._lines: list[LoopCaller] = []
+
+    async def call(self, body: bytes) -> bytes:
+        """The answer to `body`. Raises WireBroken, or what the other end raised."""
+        line = next((line for line in self._lines if not line.calls and not line.broken), None)
+        return await (line or await self.add()).call(body)
+
+    async def add(self) -> LoopCaller:
+        """One more line. Raises WireBroken."""
+        line = await LoopCaller.dial(self._address)
+        self._lines = [*(line for line in self._lines if not line.broken), line]
+        return line
+
+
+async def reached(address: WireAddress | None) -> Lines | None:
+    """Lines to `address`, if it is one and on this machine."""
+    if address is None:
+        return None
+    lines = Lines(address)
+    try:
+        await lines.add()
+    except WireBroken:
+        return None
+    return lines
