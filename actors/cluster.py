@@ -97,6 +97,7 @@ class RayPeers:
 
     def fenced(self, host: str) -> None:
         """This process is not the owner any more: end without being restarted."""
+        self._tell("ask", "fenced", (host,), {})
         ray.get_runtime_context().current_actor.end.remote()
 
     def _tell(self, method: str, *args: Any) -> None:

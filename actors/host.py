@@ -213,7 +213,7 @@ class InstanceHost:
         due = live.row.start_at if live.unstarted else live.snapshot.next_due()
         if due is not None and due > self.clock.now():
             self._arm(live, due)
-            if live.unstarted and not self.may_begin(live):
+            if live.unstarted and not live.dirty and not self.may_begin(live):
                 return
         self.lanes.enqueue(live)
 

@@ -158,7 +158,11 @@ class _Peers:
 
     def fenced(self, host: str) -> None:
         """Another process owns the store now."""
-        self._hub.registry.spawn(self._hub.drop(host))
+        self._hub.registry.spawn(self._end(host))
+
+    async def _end(self, host: str) -> None:
+        await self._hub.drop(host)
+        await self._hub.registry.fenced(host)
 
 
 async def call(hub: InProcessHub, target: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from functools import partial
@@ -99,7 +100,16 @@ class Managing(Delivering):
             for row in rows.values():
                 if row.finished:
                     gone += await self._purge_children(row.instance_id)
+        await self._dismiss(instance_ids)
         return gone + await self.blocking(lambda: self.store.purge(instance_ids))
+
+    async def _dismiss(self, instance_ids: Sequence[str]) -> None:
+        """Let the processes end that linger where one of these finished. Their leases are purged with the instances, so
+        they could commit nothing more, and a new start of the same ID would be given to one of them in vain."""
+        held = [instance_id for instance_id in instance_ids if self.admission.holds(instance_id)]
+        if held:
+            rows = await self.blocking(lambda: self.store.rows(held))
+            await asyncio.gather(*(self.hosts.ask_to_leave(row.instance_id) for row in rows.values() if row.finished))
 
     async def _purge_children(self, parent_id: str) -> int:
         gone, token = 0, None

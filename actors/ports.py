@@ -67,7 +67,8 @@ class Peers(Protocol):
         """These dedicated instances have ended (the registry may admit others)."""
 
     def fenced(self, host: str) -> None:
-        """This process is not the owner of `host` any more and must end without being restarted."""
+        """This process is not the owner of `host` any more and must end without being restarted.
+        The registry is told, and sees to it that the work of `host` is done."""
 
 
 class Marker(Protocol):

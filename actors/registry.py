@@ -16,6 +16,7 @@ from functools import partial
 from durable_ray.actors.asking import Asking
 from durable_ray.actors.desk import ending_of
 from durable_ray.actors.managing import Managing
+from durable_ray.actors.placing import instance_of, is_dedicated
 from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.registry")
@@ -27,14 +28,18 @@ _EXPIRED_BATCH, _EXPIRED_BATCHES = 500, 20
 class Registry(Asking, Managing):
     """Plain class; `bindings` makes it a Ray actor, the tests use it as it is."""
 
+    _house: asyncio.Task[None] | None = None
+
     async def open(self) -> None:
         """Learn what is there, revive what is not finished, keep the house."""
         await self.blocking(self.library.refresh)
         await self.admission.open()
-        self.spawn(self._keep_house())
+        self._house = self._loop.create_task(self._keep_house())
 
     async def close(self) -> None:
         """Stop."""
+        if self._house is not None:
+            self._house.cancel()
         for task in tuple(self._tasks):
             task.cancel()
         self.waiters.moved(self.waiters.waited_for())
@@ -67,6 +72,12 @@ class Registry(Asking, Managing):
         that it has made are answered, and its place is free only when it has ended."""
         self.spawn(self.admission.left(instance_id))
 
+    async def fenced(self, host: str) -> None:
+        """This host's process ends, for its lease is another's or gone. Not always is there a successor that took up its
+        work (an erasure takes every lease), and it may have been told of some that it could not do."""
+        told = [(host, instance_of(host))]
+        self.spawn(self.admission.wake(told) if is_dedicated(host) else self.admission.ensure(host))
+
     # --- upkeep -----------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
@@ -88,7 +99,7 @@ class Registry(Asking, Managing):
         gone, now = 0, self.clock.now()
         for _ in range(_EXPIRED_BATCHES):
             ids = await self.blocking(partial(self.store.expired, now, _EXPIRED_BATCH))
-            gone += await self.blocking(partial(self.store.purge, ids))
+            gone += await self._purge(ids, recursive=False)
             if len(ids) < _EXPIRED_BATCH:
                 break
         return gone

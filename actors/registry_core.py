@@ -32,6 +32,7 @@ class RegistryCore:
         self.store = store
         self.clock = clock
         self.settings = settings
+        self.hosts = hosts
         self.library = Library(store)
         self.waiters = Waiters()
         self._loop = asyncio.get_running_loop()
@@ -46,7 +47,8 @@ class RegistryCore:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way here."""
-        return not self._calls and not self._committer.waiting and self.admission.idle and self.slots.idle
+        quiet = not self._calls and not self._committer.waiting and self.admission.idle and self.slots.idle
+        return quiet and not self._tasks
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """Run `call` on a thread that may block."""

@@ -1,6 +1,7 @@
 """Who is in memory: loading instances when something concerns them, and putting the least recently used away.
 
-Loads that are asked for while one is under way share the next read. An instance in memory has its history replayed when it
+Loads that are asked for while one is under way share the next read: what the one under way has seen may be older than
+the word because of which they are asked for. An instance in memory has its history replayed when it
 first takes a turn, not before; one that is put away leaves nothing behind but its rows.
 """
 
@@ -47,7 +48,9 @@ class Residence:
         self._arrived = arrived
         self._limit = limit
         self._lives: OrderedDict[str, Live] = OrderedDict()
+        #: Whom the next read will answer, and whom the one under way.
         self._wanted: dict[str, asyncio.Future[Live | InstanceRow | None]] = {}
+        self._asked: dict[str, asyncio.Future[Live | InstanceRow | None]] = {}
         self._reading = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -162,17 +165,19 @@ class Residence:
         self._closed = True
         for task in tuple(self._tasks):
             task.cancel()
-        for future in self._wanted.values():
+        for future in (*self._wanted.values(), *self._asked.values()):
             future.cancel()
         self._wanted.clear()
+        self._asked.clear()
 
     def _read(self) -> None:
         ids = list(self._wanted)[:_BATCH]
+        self._asked = {instance_id: self._wanted.pop(instance_id) for instance_id in ids}
 
         async def read() -> None:
             # A nudge or a timer is behind most loads, and nobody would repeat it.
             found = await until_answered(self._blocking, lambda: self._store.load(ids), f"loading {len(ids)} instances")
-            self._deliver(ids, found)
+            self._deliver(found)
             if self._wanted:
                 self._read()
             else:
@@ -180,9 +185,9 @@ class Residence:
 
         self._keep(self._loop.create_task(read()))
 
-    def _deliver(self, ids: Iterable[str], found: Mapping[str, Loaded]) -> None:
-        for instance_id in ids:
-            future = self._wanted.pop(instance_id)
+    def _deliver(self, found: Mapping[str, Loaded]) -> None:
+        asked, self._asked = self._asked, {}
+        for instance_id, future in asked.items():
             loaded = found.get(instance_id)
             answer: Live | InstanceRow | None = None if loaded is None else loaded.row
             try:
@@ -196,10 +201,21 @@ class Residence:
                     future.exception()  # a load that nobody waited for is not an unhandled error
             if not future.done():
                 future.set_result(answer)
+            if isinstance(answer, Live) and (late := self._wanted.pop(instance_id, None)) is not None:
+                # What came after the read, mail or another life, is looked for before its next turn.
+                self._look_for_mail(answer)
+                if not late.done():
+                    late.set_result(answer)
+
+    def _look_for_mail(self, live: Live) -> None:
+        live.dirty = True
+        self._arrived(live)
 
     def _admit(self, loaded: Loaded) -> Live:
         existing = self._lives.get(loaded.row.instance_id)
         if existing is not None:
+            if loaded.inbox:
+                self._look_for_mail(existing)  # it was born meanwhile, and whoever has written to it may have said so
             return existing
         history = [event for chunk in loaded.history for event in decode_events(chunk)]
         live = Live(loaded.row, fold(loaded.row.instance_id, history))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,9 @@ from durable_ray.actors.checks import stranded
 from durable_ray.actors.store.checks import check
 from durable_ray.testing import TestHub
 from tests.management import shapes
+
+#: Seconds between two sweeps of a hub in which every word has to arrive.
+SWEEPS_NEVER = 3600.0
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub() -> Iterator[TestHub]:
     """A hub whose time stands still until it is moved."""
-    with TestHub(auto_advance=False, settings=HubSettings(partitions=2, sweep_interval=0.2)) as hub:
+    with TestHub(auto_advance=False, settings=HubSettings(partitions=2, sweep_interval=SWEEPS_NEVER)) as hub:
         yield hub
         assert_nobody_is_forgotten(hub)
 
@@ -37,12 +39,12 @@ def client(hub: TestHub) -> Client:
 
 
 def assert_nobody_is_forgotten(hub: TestHub) -> None:
-    """Whatever lives has something to wake it, and the store's books are right."""
+    """Whatever lives has something to wake it, and the store's books are right.
+
+    As soon as all has come to rest: the sweep, which finds what a lost word left behind, would hide that one was lost, so it
+    must not run in such a hub (`SWEEPS_NEVER`). Where words are lost rightly, with the hosts that crashed, `TestHub.crash`
+    does what Ray and the registry do then, before it returns; so after a crash nothing may be forgotten either.
+    """
     hub.settle()
-    # A word that was lost is made up for by the sweep: whoever is found within seconds is not forgotten.
-    until = time.monotonic() + 10
-    while (lost := stranded(hub.hub.store, hub.hub.clock.now(), at_rest=True)) and time.monotonic() < until:
-        time.sleep(0.05)
-        hub.settle()
-    assert lost == []
+    assert stranded(hub.hub.store, hub.hub.clock.now(), at_rest=True) == []
     assert check(hub.hub.store) == []

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 import durable_ray as dr
 from durable_ray.testing import TestHub
-from tests.management.conftest import assert_nobody_is_forgotten
+from tests.management.conftest import SWEEPS_NEVER, assert_nobody_is_forgotten
 from tests.management.shapes import BROKEN, LEDGER, fragile
 
 FINISHED = {"Completed", "Failed", "Terminated"}
@@ -82,7 +82,7 @@ class Lives(RuleBasedStateMachine):
     def begin(self) -> None:
         os.environ[LEDGER] = str(Path(mkdtemp()) / "ledger")
         os.environ[BROKEN] = ""
-        self.hub = TestHub(auto_advance=False, settings=dr.HubSettings(partitions=2, sweep_interval=0.2))
+        self.hub = TestHub(auto_advance=False, settings=dr.HubSettings(partitions=2, sweep_interval=SWEEPS_NEVER))
         self.client = self.hub.client
         self.lives: dict[str, Life] = {}
         self.broken = False

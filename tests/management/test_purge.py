@@ -10,6 +10,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray import HubSettings
+from durable_ray.actors.placing import dedicated_host
 from durable_ray.testing import TestHub
 from tests.management.conftest import assert_nobody_is_forgotten
 from tests.management.shapes import BROKEN, collector, dynasty, echo, steps, waiter
@@ -64,6 +65,40 @@ def test_s39_by_time_and_status_in_batches_with_progress(hub: TestHub, client: d
 def test_s39_running_ones_cannot_be_asked_for(client: dr.Client) -> None:
     with pytest.raises(ValueError, match="not Running"):
         client.purge_by(runtime_status=["Completed", "Running"])
+
+
+@pytest.mark.parametrize("how", ["purge", "purge_by", "expired", "behind the registry"])
+def test_a_purged_id_begins_again_at_once_though_its_process_lingered(
+    hub: TestHub, client: dr.Client, how: str
+) -> None:
+    """The lease goes with the instance. A process that still has it is not given the new one, or says so when it was."""
+    client.start_new(collector, 1, instance_id="w", placement="dedicated", tags={"life": "first"})
+    client.raise_event("w", "item", 1)
+    assert client.wait_for_completion("w", 20) == [1]
+    match how:
+        case "purge":
+            assert client.purge("w") == 1
+        case "purge_by":
+            assert client.purge_by().deleted == 1
+        case "expired":
+            hub._store.expired = lambda now, limit: ("w",) if client.get_status("w") else ()  # type: ignore[method-assign]
+            assert hub._on_loop(hub.hub.registry.purge_expired()).result(20) == 1
+        case _:
+            assert hub._store.purge(["w"]) == 1
+    assert (dedicated_host("w") in hub.hub.hosts) == (how == "behind the registry")
+    client.signal_with_start(collector, "item", 2, instance_id="w", input=1, placement="dedicated")
+    hub.settle()
+    status = client.get_status("w")
+    assert status is not None
+    assert (status.output, status.tags) == ([2], {})
+
+
+def test_purge_leaves_the_process_of_one_that_lives(hub: TestHub, client: dr.Client) -> None:
+    client.start_new(waiter, instance_id="w", placement="dedicated")
+    hub.settle()
+    before = dict(hub.hub.hosts)
+    assert client.purge("w") == 0
+    assert hub.hub.hosts == before
 
 
 def test_purge_against_events_and_starts_keeps_the_books(hub: TestHub) -> None:

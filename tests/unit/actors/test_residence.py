@@ -15,8 +15,8 @@ from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.redelivery import Redelivery
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.store.contract import Store, StoreError
-from durable_ray.actors.store.records import NewInstance
-from durable_ray.actors.store.writes import OutMessage, PutMessage, Receipt, StartInstance
+from durable_ray.actors.store.records import InstanceRow, NewInstance
+from durable_ray.actors.store.writes import CommitTurn, OutMessage, PutMessage, Receipt, StartInstance
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
 from durable_ray.orchestrations.events import Message
@@ -31,13 +31,18 @@ class Reads:
         self.store = store
         self.loads: list[list[str]] = []
         self.failures = 0
+        #: What happens in the store and elsewhere, one for each read, when it has been made and nobody has its answer yet.
+        self.meanwhile: list[Callable[[], None]] = []
 
     def load(self, ids: list[str]) -> Any:
         self.loads.append(list(ids))
         if self.failures:
             self.failures -= 1
             raise StoreError("busy")
-        return self.store.load(ids)
+        found = self.store.load(ids)
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
@@ -137,6 +142,49 @@ async def test_one_that_cannot_be_read_does_not_take_others_along(monkeypatch: p
     bad, good = await asyncio.gather(home.residence.find("bad"), home.residence.find("good"), return_exceptions=True)
     assert isinstance(bad, ValueError)
     assert isinstance(good, Live)
+    assert home.residence.idle
+
+
+async def test_mail_that_comes_while_its_instance_is_being_read_is_read() -> None:
+    """Its nudge finds a load under way, whose read was before it."""
+    home = Home("a")
+    loop = asyncio.get_running_loop()
+    late: list[asyncio.Future[Any]] = []
+
+    def mail_comes() -> None:
+        home.put("a", 1)
+        loop.call_soon_threadsafe(lambda: late.append(home.residence.get("a")))
+
+    home.reads.meanwhile.append(mail_comes)
+    live = await home.live("a")
+    await until(lambda: bool(late))
+    assert await late[0] is live
+    assert live.dirty or numbers(live) == ["1"]
+    assert home.residence.idle
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_whoever_asks_after_a_start_does_not_get_an_answer_from_before_it(known: bool) -> None:
+    home = Home("a") if known else Home()
+    if known:
+        over = {"completed_at": 2000, "old_status": "Pending", "status": "Terminated", "updated_at": 2000, "body": ""}
+        turn = CommitTurn("a", "e1", "h", 0, "n", first_event=0, events=0, **over)  # type: ignore[arg-type]
+        home.store.commit(None, [turn])
+    loop = asyncio.get_running_loop()
+    late: list[asyncio.Future[Any]] = []
+
+    def it_starts() -> None:
+        home.store.commit(None, [StartInstance(new("a", "e2"))])
+        loop.call_soon_threadsafe(lambda: late.append(home.residence.get("a")))
+
+    home.reads.meanwhile.append(it_starts)
+    early = await home.residence.find("a")
+    assert early is None or (isinstance(early, InstanceRow) and early.finished)
+    await until(lambda: bool(late))
+    found = await late[0]
+    assert isinstance(found, Live)
+    assert found.row.execution_id == "e2"
+    assert home.arrived == ["a"] or home.admitted == ["a"]
     assert home.residence.idle
 
 
