@@ -51,8 +51,13 @@ class StartRequest:
     retry: bool = False
     #: Definitions' revision the sender has seen; the host catches up first, so that "deploy, then start" holds.
     revision: int = 0
-    #: A message delivered with the start, in the same transaction (signal-with-start).
+    #: A message delivered with the start, in the same transaction (signal-with-start): to the instance that is there
+    #: then, so only a start that lets an existing one be can carry it. A refused one would deliver it all the same.
     signal: Message | None = None
+
+    def __post_init__(self) -> None:
+        if self.signal is not None and self.if_exists != "use_existing":
+            raise ValueError(f'a start with a signal has if_exists="use_existing", not {self.if_exists!r}')
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ async def test_of_several_one_wins_and_the_unknown_are_named() -> None:
 async def test_the_same_request_again_has_the_same_reply_and_one_signal() -> None:
     place = Place()
     signal = Message("s", ev.EventRaised("e"))
-    once = request(1, signal=signal)
+    once = request(1, if_exists="use_existing", signal=signal)
     for _ in range(3):
         replies, _ = await place.make(once)
         assert codes(replies) == ["ok"]
@@ -75,7 +75,7 @@ async def test_the_same_request_again_has_the_same_reply_and_one_signal() -> Non
 
 async def test_a_signal_consumed_before_the_retry_is_not_sent_again() -> None:
     place = Place()
-    once = request(1, signal=Message("s", ev.EventRaised("e")))
+    once = request(1, if_exists="use_existing", signal=Message("s", ev.EventRaised("e")))
     await place.make(once)
     place.store.commit(
         None, [StartInstance(replace(conceive([request(2)], place.nursery, 1)[0].new), "terminate_existing")]
@@ -83,6 +83,20 @@ async def test_a_signal_consumed_before_the_retry_is_not_sent_again() -> None:
     assert place.store.inbox(["i"]) == ()
     await place.make(once)
     assert place.store.inbox(["i"]) == ()
+
+
+@pytest.mark.parametrize("policy", ["reject", "reject_finished", "terminate_existing"])
+def test_only_a_start_that_cannot_be_refused_carries_a_signal(policy: str) -> None:
+    with pytest.raises(ValueError, match="use_existing"):
+        request(1, if_exists=policy, signal=Message("s", ev.EventRaised("e")))
+
+
+async def test_a_signal_reaches_the_instance_that_is_there() -> None:
+    place = Place()
+    await place.make(request(1))
+    replies, _ = await place.make(request(2, if_exists="use_existing", signal=Message("s", ev.EventRaised("e"))))
+    assert codes(replies) == ["exists"]
+    assert [row.message_id for row in place.store.inbox(["i"])] == ["s"]
 
 
 @pytest.mark.parametrize("policy", ["reject", "use_existing", "reject_finished"])
