@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host import InstanceHost
@@ -46,7 +47,8 @@ class Desk:
     def __init__(self, host: InstanceHost) -> None:
         self._host = host
         self._loop = asyncio.get_running_loop()
-        self._requests: OrderedDict[str, asyncio.Task[Reply]] = OrderedDict()
+        self._under_way: dict[str, asyncio.Task[Reply]] = {}
+        self._answered: OrderedDict[str, Reply] = OrderedDict()
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -112,26 +114,35 @@ class Desk:
         if self._host.moved:
             return [Reply("moved")] * len(deliveries)
         known = await self._recorded(
-            [d.request_id for d in deliveries if d.retry and d.request_id not in self._requests]
+            [d.request_id for d in deliveries if d.retry and not self._remembers(d.request_id)]
         )
         answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
         return list(await asyncio.gather(*answers))
 
+    def _remembers(self, request_id: str) -> bool:
+        return request_id in self._under_way or request_id in self._answered
+
     def _once(self, delivery: Delivery, recorded: Reply | None) -> asyncio.Future[Reply]:
         """A request that is under way, or was lately, is joined: its retry may overtake it, or come before its commit."""
         request_id = delivery.request_id
-        task = self._requests.get(request_id)
+        known = recorded or self._answered.get(request_id)
+        if known is not None:
+            answer: asyncio.Future[Reply] = self._loop.create_future()
+            answer.set_result(known)
+            return answer
+        task = self._under_way.get(request_id)
         if task is None:
-            work = self._deliver(delivery) if recorded is None else _known(recorded)
-            task = self._requests[request_id] = self._loop.create_task(work)
-            task.add_done_callback(lambda done: self._note(request_id, done))
+            task = self._under_way[request_id] = self._loop.create_task(self._deliver(delivery))
+            task.add_done_callback(partial(self._note, request_id))
         return asyncio.shield(task)
 
     def _note(self, request_id: str, done: asyncio.Task[Reply]) -> None:
+        del self._under_way[request_id]
         if done.cancelled() or done.exception() is not None or done.result().code == "moved":
-            self._requests.pop(request_id, None)
-        while len(self._requests) > _REMEMBERED:
-            self._requests.popitem(last=False)
+            return
+        self._answered[request_id] = done.result()
+        if len(self._answered) > _REMEMBERED:
+            self._answered.popitem(last=False)
 
     async def _deliver(self, delivery: Delivery) -> Reply:
         found: Live | InstanceRow | None = self._host.residence.peek(delivery.instance_id)
@@ -231,10 +242,6 @@ class Desk:
             return {}
         texts = await self._host.blocking(lambda: self._host.store.receipts(request_ids))
         return {request_id: receipt_reply(text) for request_id, text in texts.items()}
-
-
-async def _known(reply: Reply) -> Reply:
-    return reply
 
 
 async def _answered(start: Start, done: asyncio.Future[Answer]) -> bool:

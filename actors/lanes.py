@@ -28,7 +28,7 @@ from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.ports import Marker
 from durable_ray.actors.store.contract import Fenced, StoreError
-from durable_ray.actors.store.writes import Answer, Refused, Started, StartInstance, TurnCommitted
+from durable_ray.actors.store.writes import Answer, Refused, Repeated, Started, StartInstance, TurnCommitted
 from durable_ray.actors.turns import Birth, Turn, answer_to, take_turn
 
 log = logging.getLogger("durable_ray.host")
@@ -202,6 +202,10 @@ class Lanes:
         live.busy = False
         if isinstance(answer, Refused):
             self._around.broken(live, turn.letters, StoreError(answer.reason))
+            return
+        if isinstance(answer, Repeated):
+            # Its sender tried another way first: each letter learns from its receipt whether that was it.
+            self._around.refused(live, turn.letters, StoreError("one of its requests was carried out before"))
             return
         if not isinstance(answer, TurnCommitted):
             self._around.refused(live, turn.letters, None)

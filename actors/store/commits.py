@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from durable_ray.actors.store.commit_sql import FENCE, REVISION
 from durable_ray.actors.store.contract import Committed, Fenced
 from durable_ray.actors.store.database import Database, Unholdable
-from durable_ray.actors.store.group import Group, Raced
+from durable_ray.actors.store.group import Group, Raced, RequestKnown
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql import Session
 from durable_ray.actors.store.writes import Answer, Refused, Write
@@ -19,19 +19,20 @@ _MOST_RACES = 100
 
 def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> Committed:
     """Make all writes in one transaction (see `contract.Store.commit`)."""
+    wary = False
 
     def together(session: Session) -> Committed:
         revision = _assert_fence(session, fence)
         if not writes:
             return Committed((), revision)
-        group = Group(session, writes)
+        group = Group(session, writes, wary)
         answers = tuple([group.decide(write) for write in writes])
         group.finish()
         return Committed(answers, revision)
 
     def one_by_one(session: Session) -> Committed:
         revision = _assert_fence(session, fence)
-        return Committed(tuple([_apart(session, write) for write in writes]), revision)
+        return Committed(tuple([_apart(session, write, wary) for write in writes]), revision)
 
     body = together
     for _ in range(_MOST_RACES):
@@ -39,6 +40,8 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
             return database.write(body)
         except Raced:
             continue
+        except RequestKnown:
+            wary = True
         except Unholdable:
             if body is one_by_one:
                 raise
@@ -46,11 +49,11 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
     return database.write(body)
 
 
-def _apart(session: Session, write: Write) -> Answer:
+def _apart(session: Session, write: Write, wary: bool) -> Answer:
     """One write behind a savepoint, so that one that cannot be stored does not take the others with it."""
     session.plain("SAVEPOINT member")
     try:
-        group = Group(session, (write,))
+        group = Group(session, (write,), wary)
         answer = group.decide(write)
         group.finish()
     except Exception as error:

@@ -51,6 +51,10 @@ class Raced(StoreError):
     """Another transaction created an instance between our look and our write; look again."""
 
 
+class RequestKnown(StoreError):
+    """A turn was about to take a request that was carried out before; look for such before deciding."""
+
+
 class _Chunk(NamedTuple):
     """The first history of an execution that no turn's own events begin."""
 
@@ -61,15 +65,22 @@ class _Chunk(NamedTuple):
 
 
 class Group:
-    """One transaction's writes. `decide` answers each; `finish` leaves nothing unwritten."""
+    """One transaction's writes. `decide` answers each; `finish` leaves nothing unwritten.
 
-    def __init__(self, session: Session, writes: Sequence[Write]) -> None:
+    A turn whose requests were carried out before is as rare as a host that died between commit and answer, so they are
+    looked for only when the group is `wary`; otherwise such a turn is found when its receipts meet those that are there.
+    """
+
+    def __init__(self, session: Session, writes: Sequence[Write], wary: bool = False) -> None:
         self._session = session
         ids = {instance_id for write in writes for instance_id in concerned(write)}
         found = session.all(KNOWN, ids=session.list(sorted(ids)))
         self._known = {row[0]: Known(*row) for row in found}
         self._receipts: dict[str, str] = {}
-        if requests := [r.request_id for w in writes if (r := getattr(w, "receipt", None)) is not None]:
+        requests = [r.request_id for w in writes if (r := getattr(w, "receipt", None)) is not None]
+        if wary:
+            requests += [r.request_id for w in writes if isinstance(w, CommitTurn) for r in w.receipts]
+        if requests:
             self._receipts.update((row[0], row[1]) for row in session.all(RECEIPTS, ids=session.list(requests)))
         self._changes: dict[int, list[Any]] = {}
         self._at: dict[str, int] = {}
@@ -99,7 +110,9 @@ class Group:
         """Write what is collected. Receipts and counters come last, sorted: all take their locks in one order."""
         self._write_changes()
         if self._records:
-            self._session.each(RECORD, [self._records[key] for key in sorted(self._records)])
+            recorded = self._session.each(RECORD, [self._records[key] for key in sorted(self._records)])
+            if recorded != len(self._records):
+                raise RequestKnown("a request was carried out before; nothing was written")
         moved = [(key, n) for key, n in sorted(self._counts.items()) if n]
         if moved:
             self._session.each(COUNT, [{"host": h, "name": m, "status": s, "n": n} for (h, m, s), n in moved])
@@ -233,6 +246,9 @@ class Group:
             or known.status != write.old_status
         ):
             return Stale()
+        for receipt in write.receipts:
+            if (outcome := self._receipts.get(receipt.request_id)) is not None:
+                return Repeated(outcome)
         known.turn += 1
         for row in write.consumed:
             self._change(instance_id, Op.CONSUME, {"row": row, "instance_id": instance_id})

@@ -201,8 +201,8 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The request was carried out before (its receipt is in the store); nothing was written, the outcome is what
-    was recorded."""
+    """The request (of a turn: one of those it takes) was carried out before, for its receipt is in the store; nothing
+    was written, the outcome is what was recorded."""
 
     outcome: str
 

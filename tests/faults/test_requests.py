@@ -11,7 +11,10 @@ import pytest
 
 from durable_ray.actors.in_process import call
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, Wish
+from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Fenced
+from durable_ray.actors.store.writes import PutMessage, Receipt
+from durable_ray.actors.turns import out_message
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.testing import TestHub
@@ -69,6 +72,53 @@ def test_a_retry_joins_the_try_that_is_under_way_and_may_overtake_it() -> None:
         assert hub._on_loop(both()).result(10) == [[Reply("ok")]] * 4
         handle.raise_event("e", 3)
         assert handle.wait_for_completion(timeout=10) == [1, 2, 3]
+
+
+def test_a_retry_joins_its_slow_first_try_however_many_were_answered_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("durable_ray.actors.desk._REMEMBERED", 2)
+    with armed_hub(settings=HubSettings(partitions=1)) as (hub, _):
+        slow, host = begun(hub, 2)
+        quick = hub.client.start_new(collector, 9)
+        quick.wait_for_start(timeout=10)
+        desk, residence = hub.hub.desks[host], hub.hub.hosts[host].residence
+        first = event(slow.instance_id, 1)
+
+        async def in_between() -> list[list[Reply]]:
+            residence.drop(residence.peek(slow.instance_id))
+            found = asyncio.Event()
+            find = residence.find
+
+            async def takes_long(instance_id: str) -> Any:
+                await found.wait()
+                return await find(instance_id)
+
+            monkeypatch.setattr(residence, "find", takes_long)
+            tries = [asyncio.ensure_future(desk.deliver_many([first]))]
+            await asyncio.sleep(0)
+            for number in range(2, 8):
+                await desk.deliver_many([event(quick.instance_id, number)])
+            tries.append(asyncio.ensure_future(desk.deliver_many([replace(first, retry=True)])))
+            await asyncio.sleep(0.01)
+            found.set()
+            return await asyncio.gather(*tries)
+
+        assert hub._on_loop(in_between()).result(10) == [[Reply("ok")]] * 2
+        slow.raise_event("e", 2)
+        assert slow.wait_for_completion(timeout=10) == [1, 2]
+
+
+def test_an_event_that_goes_two_ways_at_once_arrives_once() -> None:
+    """Its sender gave up on the registry, which was just about to store it, and turned to the host."""
+    with armed_hub() as (hub, store):
+        handle, host = begun(hub, 3)
+        sent, other = event(handle.instance_id, 1), event(handle.instance_id, 2)
+        mail = out_message(handle.instance_id, sent.message)
+        store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
+        assert ask(hub, host, "deliver_many", [sent, other]) == [Reply("ok")] * 2
+        hub._loop.call_soon_threadsafe(hub.hub.hosts[host].summon, [handle.instance_id])
+        hub.settle()
+        handle.raise_event("e", 3)
+        assert sorted(handle.wait_for_completion(timeout=10)) == [1, 2, 3]
 
 
 def test_an_event_for_one_that_sleeps_is_put_into_its_inbox_once() -> None:

@@ -9,7 +9,16 @@ import pytest
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.schema import LONG_INPUT
-from durable_ray.actors.store.writes import Receipt, Refused, Stale, Started, Successor, TurnCommitted
+from durable_ray.actors.store.writes import (
+    PutMessage,
+    Receipt,
+    Refused,
+    Repeated,
+    Stale,
+    Started,
+    Successor,
+    TurnCommitted,
+)
 from durable_ray.orchestrations.events import ParentAddress
 from tests.store_contract.building import advance, made, message, new, put, row, start, turn
 
@@ -200,6 +209,31 @@ def test_the_receipts_of_a_turns_letters_are_kept(store: Store) -> None:
     made(store, start("a"))
     advance(store, "a", receipts=(Receipt("r1", "ok", 9000), Receipt("r2", "refused why", 9000)))
     assert store.receipts(["r1", "r2", "r3"]) == {"r1": "ok", "r2": "refused why"}
+
+
+@pytest.mark.parametrize("first", ["in the inbox", "in a turn", "in the same group"])
+def test_a_turn_that_takes_what_was_taken_before_is_not_made(store: Store, first: str) -> None:
+    """One request, two ways to its instance: whichever is committed first, the other finds its receipt."""
+    made(store, start("a"), start("b"))
+    request, other = Receipt("r", "ok", 9000), Receipt("r2", "ok", 9000)
+    delivery = PutMessage(message("a"), request)
+    match first:
+        case "in the inbox":
+            made(store, delivery)
+        case "in a turn":
+            advance(store, "b", receipts=(request,))
+    group = [
+        turn(row(store, "b")),
+        turn(row(store, "a"), receipts=(other, request)),
+        put("b", "m2"),
+    ]
+    if first == "in the same group":
+        group.insert(0, delivery)
+    assert made(store, *group)[-3:-1] == (TurnCommitted(), Repeated("ok"))
+    assert (row(store, "a").turn, store.history("a")) == (0, ())
+    assert list(store.receipts(["r", "r2"])) == ["r"]
+    assert [mail.message_id for mail in store.inbox(["b"])] == ["m2"], "its neighbours were made"
+    assert made(store, turn(row(store, "a"), receipts=(other,))) == TurnCommitted()
 
 
 def test_a_committed_turn_is_progress(store: Store) -> None:
