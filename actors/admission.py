@@ -96,6 +96,10 @@ class Admission:
         """Whether this dedicated instance has an actor that answers."""
         return self._live.get(instance_id, False)
 
+    def has(self, instance_id: str) -> bool:
+        """Whether this dedicated instance has an actor, or is being given one."""
+        return instance_id in self._live
+
     async def open(self) -> None:
         """Find out who is alive, and revive what has work."""
         alive = await self._hosts.alive()

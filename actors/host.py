@@ -24,6 +24,7 @@ from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.patience import until_answered
+from durable_ray.actors.permits import PERMITS
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.ports import Activities, Marker, OnResult, Peers
 from durable_ray.actors.redelivery import Redelivery
@@ -35,6 +36,7 @@ from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Fence, InstanceRow
 from durable_ray.actors.store.writes import TurnCommitted
 from durable_ray.actors.turns import Turn, set_aside
+from durable_ray.actors.turnstile import Turnstile
 from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
@@ -94,7 +96,11 @@ class InstanceHost:
         )
         self.dues = Dues(clock, self._rung)
         self.errands = Errands(self.residence, self.lanes, self.redelivery)
-        self.activities = self.errands.activities = activities(self.errands.result, library)
+        self.turnstile = Turnstile(
+            store, fence, library, settings, peers, self.errands.result, self._priority, self.blocking, self.fenced
+        )
+        self.turnstile.inner = activities(self.turnstile.result, library)
+        self.activities = self.errands.activities = self.turnstile
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -110,6 +116,7 @@ class InstanceHost:
         # All are asked for before the first is awaited: they share their reads.
         for load in [self.residence.get(instance_id) for instance_id in (*self._condemned, *waiting)]:
             await asyncio.wait([load])
+        self.turnstile.look()
         await self._fetch_dues()
 
     async def close(self) -> None:
@@ -168,6 +175,9 @@ class InstanceHost:
     def summon(self, instance_ids: Iterable[str]) -> None:
         """There is something in the store for these: read it."""
         for instance_id in instance_ids:
+            if instance_id == PERMITS:
+                self.turnstile.look()
+                continue
             live = self.residence.peek(instance_id)
             if live is not None and live.unstarted and is_held(live.row.start_at):
                 self._drop(live)  # it may have been let in: the row says so
@@ -208,6 +218,10 @@ class InstanceHost:
         if not ready or row.start_at is not None or row.instance_id in self._suspects:
             return None
         return Live(row, fold(row.instance_id, ()))
+
+    def _priority(self, instance_id: str) -> int:
+        live = self.residence.peek(instance_id)
+        return live.row.priority if live is not None else 0
 
     def _arrived(self, live: Live) -> None:
         due = live.row.start_at if live.unstarted else live.snapshot.next_due()
@@ -301,6 +315,7 @@ class InstanceHost:
         self.errands.acknowledge(live.letters, live.instance_id)
         live.letters.clear()
         self._condemned.pop(live.instance_id, None)
+        self.turnstile.withdraw(live.instance_id)
         self.residence.drop(live)
         self.waiters.ended(Ending(live.instance_id, snapshot.status, snapshot.output, failure))
         if is_dedicated(self.name) or limit_of(live.row.name, self.library, self.settings) is not None:

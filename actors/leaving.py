@@ -17,7 +17,13 @@ async def may_leave(host: InstanceHost, instance_id: str) -> bool:
 
     False, and nothing changed, if it has something to do.
     """
-    if host.moved or host.redelivery.pending or host.committer.waiting or not host.residence.idle:
+    if (
+        host.moved
+        or host.turnstile.busy
+        or host.redelivery.pending
+        or host.committer.waiting
+        or not host.residence.idle
+    ):
         return False
     live = host.residence.peek(instance_id)
     if live is None:

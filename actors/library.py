@@ -67,6 +67,10 @@ class Library:
         """The newest activity of that name."""
         return self._activities.get(name)
 
+    def activity_names(self) -> frozenset[str]:
+        """Names of all activities."""
+        return frozenset(self._activities)
+
     def orchestrator(self, name: str, version: str | None) -> tuple[str, str] | None:
         """(version, code_id) of the newest orchestrator of that name (and version), or None."""
         known = self._orchestrators.get((name, version))

@@ -14,17 +14,22 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 async def until_answered(
-    blocking: Callable[[Callable[[], Any]], Awaitable[Any]], call: Callable[[], T], what: str
+    blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+    call: Callable[[], T],
+    what: str,
+    fatal: tuple[type[Exception], ...] = (),
 ) -> T:
     """The answer of `call`, run by `blocking`; after any error it is called again, with pauses (s) that grow.
 
-    Ends without an answer only by being cancelled.
+    Ends without an answer only by being cancelled, or with one of the errors in `fatal`.
     """
     pause = _FIRST_PAUSE
     while True:
         try:
             answer: T = await blocking(call)
             return answer
+        except fatal:
+            raise
         except Exception as error:
             log.warning("%s failed, trying again: %s", what, error)
         await asyncio.sleep(pause)

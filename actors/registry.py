@@ -86,6 +86,7 @@ class Registry(Asking, Managing):
             try:
                 await self.admission.sweep()
                 await self.slots.look(self.slots.limited())
+                await self.permits.sweep()
                 await self.purge_expired()
                 now = self.clock.now()
                 await self.blocking(partial(self.store.heartbeat, now))

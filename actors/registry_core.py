@@ -14,6 +14,7 @@ from durable_ray.actors.committer import Committer
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.nursery import Nursery
+from durable_ray.actors.permits import Permits
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.slots import Slots
 from durable_ray.actors.store.contract import Store
@@ -41,6 +42,7 @@ class RegistryCore:
         self._nursery = Nursery(self.library, settings)
         self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
         self.slots = Slots(store, clock, self.library, settings, self.blocking, self.admission.wake)
+        self.permits = Permits(store, self.library, settings, self.blocking, self.admission.wake, self.admission.has)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = 0
 

@@ -37,6 +37,7 @@ def activity(
     timeout: timedelta | float | None = None,
     local: bool = False,
     detached: bool = False,
+    max_running: int | None = None,
     num_cpus: float | None = None,
     num_gpus: float | None = None,
     memory: float | None = None,
@@ -60,6 +61,7 @@ def activity(fn: Any = None, /, **declared: Any) -> Any:
         timeout: how long one attempt may take (timedelta or seconds).
         local: run in a thread of the host: for small, I/O-bound work.
         detached: run in an actor of its own that outlives the host: for work of hours.
+        max_running: how many attempts run at a time in the whole hub; the others wait, oldest first.
         num_cpus, num_gpus, memory, resources, accelerator_type, label_selector, fallback_strategy,
         runtime_env,
             scheduling_strategy, max_calls: Ray's task options. Declaring one makes each attempt a Ray task.
@@ -76,7 +78,7 @@ def activity(fn: Any = None, /, **declared: Any) -> Any:
         >>> say_hello("Tokyo")
         'Hello Tokyo!'
 
-    Activities are Durable Functions'; the options after `detached` are those of `ray.remote`.
+    Activities are Durable Functions'; the options after `max_running` are those of `ray.remote`.
     """
 
     def define(function: Callable[..., Any]) -> Activity[..., Any]:

@@ -63,10 +63,11 @@ _Options = TypeVar("_Options", "ActivityOptions", "OrchestratorOptions")
 
 @dataclass(frozen=True, slots=True)
 class ActivityOptions:
-    """How an activity is run. Fields up to `detached` are ours, the rest are Ray's task options, passed on
+    """How an activity is run. Fields up to `max_running` are ours, the rest are Ray's task options, passed on
     as they are.
 
-    `timeout` is in microseconds and holds for one attempt. `scheduling_strategy` may be an object of Ray's.
+    `timeout` is in microseconds and holds for one attempt. `max_running` is how many attempts run at a time in the
+    hub; the others wait. `scheduling_strategy` may be an object of Ray's.
 
     Raises:
         ValueError: a number is out of range, or two options contradict each other.
@@ -77,6 +78,7 @@ class ActivityOptions:
     timeout: int | None = None
     local: bool = False
     detached: bool = False
+    max_running: int | None = None
     num_cpus: float | None = None
     num_gpus: float | None = None
     memory: float | None = None
@@ -93,6 +95,7 @@ class ActivityOptions:
         _check_amounts(self)
         if self.timeout == 0:
             raise ValueError("timeout must be positive; leave it out for no timeout")
+        _check_limit(self.max_running)
         placed = [name for name in RAY_PLACING if getattr(self, name) is not None]
         if self.local and placed:
             raise ValueError(
@@ -185,8 +188,7 @@ class OrchestratorOptions:
             )
         if self.max_recoveries is not None and self.max_recoveries < 0:
             raise ValueError("max_recoveries must not be negative")
-        if self.max_running is not None and self.max_running < 1:
-            raise ValueError("max_running must be at least 1; leave it out for no limit")
+        _check_limit(self.max_running)
 
     def to_json_dict(self) -> dict[str, Any]:
         """The declared options as JSON values. An absent duration is unset; a null one is None."""
@@ -231,6 +233,11 @@ def _check_name(name: object) -> None:
         raise ValueError(f"a definition's name is a text of 1 to 200 characters, not {name!r}")
     if not name.isprintable() or any(char in "/\\#?" for char in name):
         raise ValueError(f"a definition's name must not contain / \\ # ? or control characters: {name!r}")
+
+
+def _check_limit(limit: object) -> None:
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise ValueError(f"max_running is a whole number, at least 1, not {limit!r}; leave it out for no limit")
 
 
 def _check_amounts(options: ActivityOptions | OrchestratorOptions) -> None:

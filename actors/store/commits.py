@@ -22,7 +22,7 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
     wary = False
 
     def together(session: Session) -> Committed:
-        revision = _assert_fence(session, fence)
+        revision = assert_fence(session, fence)
         if not writes:
             return Committed((), revision)
         group = Group(session, writes, wary)
@@ -31,7 +31,7 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
         return Committed(answers, revision)
 
     def one_by_one(session: Session) -> Committed:
-        revision = _assert_fence(session, fence)
+        revision = assert_fence(session, fence)
         return Committed(tuple([_apart(session, write, wary) for write in writes]), revision)
 
     body = together
@@ -65,7 +65,7 @@ def _apart(session: Session, write: Write, wary: bool) -> Answer:
     return answer
 
 
-def _assert_fence(session: Session, fence: Fence | None) -> int:
+def assert_fence(session: Session, fence: Fence | None) -> int:
     """Raise Fenced unless `fence` is the newest of its host in this boot; the definitions' revision."""
     if fence is None:
         row = session.one(REVISION)

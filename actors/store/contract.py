@@ -19,6 +19,7 @@ from durable_ray.actors.store.records import (
     InstanceRow,
     Loaded,
     Page,
+    Permit,
 )
 from durable_ray.actors.store.writes import Answer, Write
 
@@ -215,6 +216,30 @@ class Releasing(Protocol):
         not finished. Returns (host, instance_id) of each; see `actors/held`."""
 
 
+class Permitting(Protocol):
+    """Activities that a limit holds back. A permit is a row while its attempt waits or runs, whatever dies meanwhile."""
+
+    def permit(
+        self, fence: Fence | None, asked: Sequence[Permit], returned: Sequence[Permit], limits: Mapping[str, int]
+    ) -> tuple[Permit, ...]:
+        """In one transaction: `returned` are gone (or never were), then `asked` (all of one host) wait unless they do
+        already, then of each name in `limits` the first that wait (priority, then in the order they asked) are
+        granted, until as many are as its limit says. `limits` has the names of all that is asked and returned.
+
+        Returns those granted by this, of whatever host, and of `asked` those that were granted before. May be repeated
+        after any failure. Raises Fenced, and then nothing was written.
+        """
+
+    def permits(self, host: str) -> tuple[tuple[Permit, bool], ...]:
+        """(permit, whether it is granted) of all that this host has asked for, oldest first."""
+
+    def permit_holders(self) -> tuple[tuple[str, str], ...]:
+        """(host, name) of whatever runs or waits under a limit."""
+
+    def forget_permits(self, hosts: Sequence[str]) -> None:
+        """These hosts have no process and will have none: nobody runs what they asked for."""
+
+
 class Erasing(Protocol):
     """The end of a hub's contents."""
 
@@ -222,5 +247,5 @@ class Erasing(Protocol):
         """Delete all instances, definitions and messages; every host but `keep` is fenced. Returns how many instances."""
 
 
-class Store(Owning, Committing, Reading, Finding, Querying, Deploying, Releasing, Erasing, Protocol):
+class Store(Owning, Committing, Reading, Finding, Querying, Deploying, Releasing, Permitting, Erasing, Protocol):
     """One task hub's database."""

@@ -14,6 +14,7 @@ from durable_ray.actors.store.schema import (
     inputs,
     instances,
     leases,
+    permits,
     receipts,
     tags,
 )
@@ -21,7 +22,8 @@ from durable_ray.actors.store.sql import Session, Statement, text
 
 _HOW_MANY = Statement(select(func.count()).select_from(instances))
 _EMPTY = tuple(
-    Statement(delete(table)) for table in (inbox, history, tags, inputs, receipts, counters, definitions, instances)
+    Statement(delete(table))
+    for table in (inbox, history, tags, inputs, receipts, counters, definitions, permits, instances)
 )
 #: Every lease but the one of whoever asks is somebody else's now.
 _FENCE_OTHERS = Statement(

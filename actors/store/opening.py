@@ -11,6 +11,7 @@ from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.definitions import Deploying
 from durable_ray.actors.store.erasing import Erasing
+from durable_ray.actors.store.permitting import Permitting
 from durable_ray.actors.store.queries import Querying
 from durable_ray.actors.store.reads import Reading
 from durable_ray.actors.store.records import Fence
@@ -22,7 +23,7 @@ from durable_ray.actors.store.work import Finding
 from durable_ray.actors.store.writes import Write
 
 
-class SqlStore(Reading, Finding, Querying, Deploying, Releasing, Erasing, Keeping):
+class SqlStore(Reading, Finding, Querying, Deploying, Releasing, Permitting, Erasing, Keeping):
     """A `contract.Store` on any `Database`. Belongs to the process that opened it."""
 
     def __init__(self, database: Database) -> None:

@@ -158,6 +158,19 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
+class Permit:
+    """One attempt of a limited activity (by its full address), the host that runs it, and its instance's priority."""
+
+    name: str
+    host: str
+    instance_id: str
+    execution_id: str
+    task_id: int
+    attempt: int
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceQuery:
     """A filter over instances. All parts are ANDed; several statuses or names are ORed; bounds are inclusive (µs)."""
 

@@ -41,7 +41,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 #: The migration that makes this schema; `migrations/versions` ends with it.
-REVISION = "0001"
+REVISION = "0002"
 
 #: Inputs longer than this (characters) are kept beside the row.
 LONG_INPUT = 1000
@@ -235,6 +235,27 @@ counters = Table(
     PrimaryKeyConstraint("host", "name", "status"),
     sqlite_with_rowid=False,
 )
+
+#: Attempts of limited activities, in the order in which they asked: a row from being asked for until it is given back.
+#: Whoever is granted runs; of a name there are never more than its limit.
+permits = Table(
+    "permits",
+    metadata,
+    Column("row", _serial, primary_key=True, autoincrement=True),
+    Column("name", _text, nullable=False),
+    Column("host", _text, nullable=False),
+    Column("instance_id", _text, nullable=False),
+    Column("execution_id", _text, nullable=False),
+    Column("task_id", BigInteger, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("priority", BigInteger, nullable=False),
+    Column("granted", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+_p = permits.c
+Index("ix_permits_address", _p.instance_id, _p.execution_id, _p.task_id, _p.attempt, unique=True)
+Index("ix_permits_host", _p.host, _p.name)
+Index("ix_permits_name", _p.name, _p.granted, _p.priority.desc(), _p.row)
 
 #: The hub's row as a new schema begins with it.
 FIRST_HUB_ROW = {

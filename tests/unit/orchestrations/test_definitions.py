@@ -276,6 +276,8 @@ def test_options_say_where_an_activity_runs(options: dict[str, Any], placement: 
         ({"num_cpus": "2"}, ValueError, "is a number"),
         ({"timeout": -1}, ValueError, "timeout must not be negative"),
         ({"timeout": 0}, ValueError, "timeout must be positive"),
+        ({"max_running": 0}, ValueError, "at least 1"),
+        ({"max_running": 1.5}, ValueError, "whole number"),
         ({"local": True, "num_gpus": 1}, ValueError, "num_gpus"),
         ({"local": True, "detached": True}, ValueError, "exclude each other"),
         ({"detached": True, "max_calls": 1}, ValueError, "max_calls"),

@@ -14,7 +14,7 @@ from sqlalchemy import Dialect
 
 from durable_ray.actors.store.commit_sql import STATEMENTS, Op
 from durable_ray.actors.store.opening import SqlStore, open_store
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance
+from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance, Permit
 from durable_ray.actors.store.sql import Prepared, Statement
 from durable_ray.actors.store.tokens import make_token
 from durable_ray.actors.store.writes import (
@@ -27,6 +27,7 @@ from durable_ray.actors.store.writes import (
 )
 
 Ask = Callable[[SqlStore], object]
+PERMIT = Permit("n", "h", "a", "x", 1, 1)
 NEW = NewInstance("a", "x", "n", "h", "dedicated", 1)
 TURN = CommitTurn("a", "x", "h", 0, "n", "Pending", "Running", 2, "body", 0, 1, messages=(OutMessage("a", "m", "b"),))
 
@@ -62,6 +63,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "note_recovery": (lambda s: s.note_recovery("a"), "sqlite_autoindex_instances_1"),
     "definition": (lambda s: s.definition("activity", "n"), "ix_definitions_newest"),
     "definitions": (lambda s: s.definitions(1), "ix_definitions_revision"),
+    "permit": (lambda s: s.permit(None, [PERMIT], [PERMIT], {"n": 1}), "ix_permits_name"),
+    "permit by address": (lambda s: s.permit(None, [], [PERMIT], {"n": 1}), "ix_permits_address"),
+    "permits": (lambda s: s.permits("h"), "ix_permits_host"),
+    "forget_permits": (lambda s: s.forget_permits(["h"]), "ix_permits_host"),
     "put_definitions": (
         lambda s: s.put_definitions([DefinitionRow("activity", "n", "", "c", "value", b"")]),
         "ix_definitions_newest",
