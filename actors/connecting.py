@@ -22,6 +22,7 @@ from durable_ray.actors.cluster import HubInfo
 from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, find, system_namespace, translated
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.settings import PROTOCOL, HubSettings
+from durable_ray.actors.store.urls import for_a_hub
 
 log = logging.getLogger("durable_ray")
 
@@ -64,24 +65,18 @@ def default_store(hub: str) -> str:
     return f"sqlite:///{base / 'durable_ray' / hub}.db"
 
 
-def absolute_store(store: str) -> str:
-    """A SQLite URL with an absolute path: other processes have other working directories."""
-    if not store.startswith("sqlite:///"):
-        return store
-    return f"sqlite:///{Path(store.removeprefix('sqlite:///')).expanduser().absolute()}"
-
-
 def connect(address: str | None, hub: str, store: str | None, settings: HubSettings) -> HubLink:
     """Join (or begin) the hub.
 
     Raises:
         HubInUse: another cluster owns the store.
+        StoreUnusable: it cannot be used; the message says why.
         HubUnavailable: the cluster cannot be reached; the message names likely causes.
         ProtocolMismatch: the hub runs another release.
     """
     started = join_ray(address)
-    asked = absolute_store(store) if store else None
-    info = HubInfo(hub, asked or absolute_store(default_store(hub)), settings)
+    asked = for_a_hub(store) if store else None
+    info = HubInfo(hub, asked or for_a_hub(default_store(hub)), settings)
     hello = ensure_registry(info)
     if hello.protocol != PROTOCOL:
         raise errors.ProtocolMismatch(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from durable_ray.actors.settings import HubSettings
     from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
-    from durable_ray.actors.store.contract import HubInUse, InvalidToken
+    from durable_ray.actors.store.contract import HubInUse, InvalidToken, StoreUnusable
     from durable_ray.client import AsyncClient, Client
     from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
     from durable_ray.inside import client_of, management_payload
@@ -80,6 +80,7 @@ __all__ = [
     "RuntimeStatus",
     "StartObject",
     "StartObjectInvalid",
+    "StoreUnusable",
     "SubOrchestrationFailed",
     "TaskFailed",
     "UnknownDefinition",
@@ -124,6 +125,7 @@ _HOME = {
     "RuntimeStatus": "durable_ray.actors.status",
     "StartObject": "durable_ray.operations.start_objects",
     "StartObjectInvalid": "durable_ray.operations.start_objects",
+    "StoreUnusable": "durable_ray.actors.store.contract",
     "SubOrchestrationFailed": "durable_ray.orchestrations.failures",
     "TaskFailed": "durable_ray.orchestrations.failures",
     "UnknownDefinition": "durable_ray.actors.errors",

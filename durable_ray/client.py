@@ -69,6 +69,7 @@ class Client(Operations[OrchestrationHandle], ActorAccess, Blocking):
     Raises:
         HubUnavailable: the cluster cannot be reached; the message names likely causes.
         HubInUse: another cluster owns the store.
+        StoreUnusable: it cannot be written to, or is none; the message says what to do.
         ProtocolMismatch: the hub runs another release.
 
     Example:

@@ -47,6 +47,7 @@ PUBLIC = [
     "RuntimeStatus",
     "StartObject",
     "StartObjectInvalid",
+    "StoreUnusable",
     "SubOrchestrationFailed",
     "TaskFailed",
     "UnknownDefinition",

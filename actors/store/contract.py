@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from durable_ray.actors.errors import DurableRayError
 from durable_ray.actors.store.records import (
     DefinitionRow,
     Fence,
@@ -32,7 +33,7 @@ class Fenced(StoreError):
     """Somebody else owns this host name now (or the hub was booted anew); nothing was written. The holder must exit."""
 
 
-class HubInUse(StoreError):
+class HubInUse(StoreError, DurableRayError):
     """Another cluster owns this store. `address` and `since` (µs of its last heartbeat) say which."""
 
     def __init__(self, address: str, since: int) -> None:
@@ -47,8 +48,9 @@ class HubInUse(StoreError):
         return type(self), (self.address, self.since)
 
 
-class StoreUnusable(StoreError):
-    """The store cannot be used (network filesystem, newer schema, too old SQLite); the message says what to do."""
+class StoreUnusable(StoreError, DurableRayError):
+    """The store cannot be used (no rights, a network filesystem, a newer schema, too old a SQLite); the message says what
+    to do."""
 
 
 class InvalidToken(StoreError, ValueError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from durable_ray.actors.store.commits import commit
 from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
@@ -18,6 +16,7 @@ from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.releasing import Releasing
 from durable_ray.actors.store.sqlite import SqliteDatabase
 from durable_ray.actors.store.upkeep import Keeping
+from durable_ray.actors.store.urls import is_sqlite, sqlite_path
 from durable_ray.actors.store.versions import bring_up_to_date
 from durable_ray.actors.store.work import Finding
 from durable_ray.actors.store.writes import Write
@@ -49,8 +48,8 @@ def open_store(url: str, *, create: bool = True) -> Store:
     `postgresql://user:password@host/database`.
 
     Raises:
-        StoreUnusable: it cannot be used (no such store, a newer schema, a network filesystem, an unsound SQLite, a
-            missing driver); the message says what to do.
+        StoreUnusable: it cannot be used (no such store, no rights, a newer schema, a network filesystem, an unsound
+            SQLite, a missing driver); the message says what to do.
 
     Example:
         >>> store = open_store("sqlite://")
@@ -68,11 +67,9 @@ def open_store(url: str, *, create: bool = True) -> Store:
 
 
 def _database(url: str, create: bool) -> Database:
-    scheme = urlsplit(url).scheme.partition("+")[0]
-    if scheme == "sqlite":
-        path = unquote(url.partition("://")[2].partition("?")[0]).removeprefix("/")
-        return SqliteDatabase(None if path in {"", ":memory:"} else Path(path).expanduser().absolute(), create)
-    if scheme in {"postgresql", "postgres"}:
+    if is_sqlite(url):
+        return SqliteDatabase(sqlite_path(url), create)
+    if url.partition(":")[0].partition("+")[0] in {"postgresql", "postgres"}:
         from durable_ray.actors.store.postgres import PostgresDatabase
 
         return PostgresDatabase(url)

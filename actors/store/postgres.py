@@ -77,7 +77,7 @@ class PostgresDatabase:
         self._closed = False
         try:
             connection = self._connect()
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, psycopg.ProgrammingError) as error:  # the second: no such setting in a URL
             raise StoreUnusable(f"cannot use this PostgreSQL store: {error}; check its URL and that it runs") from error
         _warn_if_forgetful(connection)
         self._give_back(connection)

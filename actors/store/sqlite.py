@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Dialect, NullPool, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.sql.selectable import FromClause
 
-from durable_ray.actors.store.contract import CommitUnknown, StoreError
+from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
 from durable_ray.actors.store.database import Unholdable
 from durable_ray.actors.store.sql import Session
 from durable_ray.actors.store.sqlite_file import FileLock, driver, prepare
@@ -78,7 +78,10 @@ class SqliteDatabase:
             self._writer = self._connect()
         except self._driver.Error as error:
             self.close()
-            raise StoreError(f"cannot open {path}: {error}") from error
+            raise StoreUnusable(
+                f"cannot open {path}: {error}; check that it is a database and that its folder may be written to, or choose "
+                "another store"
+            ) from error
 
     def _connect(self) -> Any:
         connection = self._driver.connect(

@@ -88,10 +88,13 @@ def network_filesystem(path: Path, mounts: str) -> str | None:
 def prepare(path: Path, create: bool) -> None:
     """Make sure that a database may live at `path`: parent directory, rights (only its owner's), no network
     filesystem."""
-    if not path.exists() and not create:
-        raise StoreUnusable(f"there is no store at {path}; start a hub on it first, or check the path")
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        if not create and not path.exists():
+            raise StoreUnusable(f"there is no store at {path}; start a hub on it first, or check the path")
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise unwritable(path.parent, error) from error
     with contextlib.suppress(OSError):
         kind = network_filesystem(path.parent.resolve(), Path("/proc/self/mountinfo").read_text())
         if kind is not None:
@@ -101,18 +104,28 @@ def prepare(path: Path, create: bool) -> None:
             )
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise StoreUnusable(
-            f"cannot write to {path}: {error.strerror}; check its rights, or choose another store"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: Exception) -> StoreUnusable:
+    """What to say when this cannot be written to, or made."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return StoreUnusable(
+        f"cannot write to {path}: {why}; check the rights of the file, of those beside it and of their folder, or choose "
+        "another store"
+    )
 
 
 class FileLock:
     """An exclusive lock between processes that the kernel gives to those who wait in turn and takes from those who
-    die."""
+    die. Raises StoreUnusable if its file cannot be written."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     def acquire(self) -> None:
         """Wait for the lock."""

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from durable_ray.actors.connecting import absolute_store, default_store
+from durable_ray.actors.connecting import default_store
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.stopping import is_running
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.sqlite_file import driver, network_filesystem
+from durable_ray.actors.store.urls import for_a_hub
 from durable_ray.cli.health import Finding
 from durable_ray.cli.local_ray import noted, token_file
 from durable_ray.cli.over_ray import HERE, ray_address, shown_store
@@ -96,7 +97,11 @@ def cluster(settings: ClientSettings) -> Iterator[Finding]:
 
 def store(url: str | None, hub: str) -> Iterator[Finding]:
     """The hub's store, as far as it can be seen from this machine."""
-    url = absolute_store(url or default_store(hub))
+    try:
+        url = for_a_hub(url or default_store(hub))
+    except StoreUnusable as error:
+        yield Finding("problem", "store", str(error), "--store, or DURABLE_RAY_STORE, names another")
+        return
     if not url.startswith("sqlite:///"):
         yield Finding("ok", "store", shown_store(url))
         return

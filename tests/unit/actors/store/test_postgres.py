@@ -51,6 +51,11 @@ def test_a_server_that_is_not_there(postgres_server: PostgresServer) -> None:
         open_store(postgres_server.url("no_such_database"))
 
 
+def test_a_url_with_a_setting_that_there_is_not(postgres_server: PostgresServer) -> None:
+    with pytest.raises(StoreUnusable, match="check its URL"):
+        open_store(f"{postgres_server.url()}?no_such_setting=1")
+
+
 def test_connections_that_broke_while_idle_are_replaced(
     opening: Callable[[], Store], kill: Callable[[str], None]
 ) -> None:

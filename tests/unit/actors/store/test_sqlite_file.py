@@ -109,9 +109,28 @@ def test_a_path_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/folder.db")
 
 
+@pytest.mark.parametrize(
+    "path", ["/proc/nowhere/store.db", "letter/deep/store.db", "n" * 300 + "/store.db", "n" * 300, "nul\0/store.db"]
+)
+def test_a_path_that_cannot_be_made_is_said_so(tmp_path: Path, path: str) -> None:
+    (tmp_path / "letter").write_text("not a folder")
+    with pytest.raises(StoreUnusable, match=r"cannot write to .*choose another store"):
+        open_store(f"sqlite:///{tmp_path / path}")
+
+
+def test_a_lock_file_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    for name in ("a.db.writers", "b.db.hub"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(StoreUnusable, match=r"cannot write to .*a\.db\.writers"):
+        open_store(f"sqlite:///{tmp_path}/a.db")
+    store = open_store(f"sqlite:///{tmp_path}/b.db")
+    with pytest.raises(StoreUnusable, match=r"cannot write to .*b\.db\.hub"):
+        store.acquire_hub("hub", "c1", "x", 1, 1, "{}")
+
+
 def test_what_is_no_database_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_bytes(b"a letter, not a database " * 100)
-    with pytest.raises(StoreError, match="not a"):
+    with pytest.raises(StoreUnusable, match="not a database; check"):
         open_store(f"sqlite:///{tmp_path}/store.db")
 
 
