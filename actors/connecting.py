@@ -15,8 +15,10 @@ from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError
+from ray.util import get_node_ip_address
 
 from durable_ray.actors import errors
+from durable_ray.actors.addresses import is_same_cluster
 from durable_ray.actors.bindings import classes, registry_class
 from durable_ray.actors.cluster import HubInfo
 from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, find, system_namespace, translated
@@ -92,8 +94,13 @@ def connect(address: str | None, hub: str, store: str | None, settings: HubSetti
 
 
 def join_ray(address: str | None) -> bool:
-    """Make sure that this process is in a cluster; whether it had to start one."""
+    """Make sure that this process is in a cluster; whether it had to start one.
+
+    Raises HubUnavailable if the one at `address` cannot be reached, or this process is in another.
+    """
     if ray.is_initialized():
+        if address:
+            _assert_same_cluster(address)
         return False
     quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
     if address:
@@ -113,6 +120,16 @@ def join_ray(address: str | None) -> bool:
             "Client on this store. For a cluster that stays: `durable-ray up` (or `ray start --head`)."
         )
         return True
+
+
+def _assert_same_cluster(address: str) -> None:
+    joined = ray.get_runtime_context().gcs_address
+    if not is_same_cluster(address, joined, get_node_ip_address()):
+        raise errors.HubUnavailable(
+            f"this process is in the Ray cluster at {joined}, so it cannot reach a hub in the one at {address}. Leave "
+            "address= (and DURABLE_RAY_ADDRESS) out to use the cluster it is in; or call ray.shutdown() first, or use "
+            "another process"
+        )
 
 
 def _use_token() -> None:
