@@ -26,6 +26,7 @@ class Standing:
 
 def bring_up(settings: ClientSettings, *, join: bool, new: bool, port: int, ray_arguments: Sequence[str]) -> Standing:
     """Make sure of a Ray and of the hub on it. Raises Problem, or what `Client` raises."""
+    local_ray.forget_dead()
     head = None if settings.address else local_ray.noted()
     started = False
     if settings.address is None and head is None and (new or not _join_here()):
@@ -83,6 +84,7 @@ class Stopped:
 
 def take_down(settings: ClientSettings, *, keep_ray: bool) -> Stopped:
     """End the hub's own actors, and the Ray that `up` started on this machine unless another hub uses it."""
+    local_ray.forget_dead()
     head = None if settings.address else local_ray.noted()
     try:
         join_quietly(settings.address or (head.address if head else HERE))

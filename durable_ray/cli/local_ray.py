@@ -6,6 +6,7 @@ head's processes as children and takes them along when it is told to end.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -36,6 +37,8 @@ class LocalRay:
     address: str
     log: str
     dashboard: str = ""
+    #: Where Ray noted the address, for programs that name none.
+    address_file: str = ""
 
     @property
     def alive(self) -> bool:
@@ -50,11 +53,32 @@ def note_file() -> Path:
 
 def noted() -> LocalRay | None:
     """The head that was started here, if it still runs."""
+    found = _note()
+    return found if found is not None and found.alive else None
+
+
+def forget_dead() -> None:
+    """Let nobody look for a head that was started here and killed since (a reboot does that)."""
+    found = _note()
+    if found is not None and not found.alive:
+        _forget(found)
+
+
+def _note() -> LocalRay | None:
     try:
-        found = LocalRay(**json.loads(note_file().read_text(encoding="utf-8")))
+        return LocalRay(**json.loads(note_file().read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return found if found.alive else None
+
+
+def _forget(ray: LocalRay) -> None:
+    """Take away the notes about a head that has ended: ours, and Ray's, with which the next `ray.init()` without an address
+    would wait for a cluster that is gone. Not if that names another cluster by now."""
+    note_file().unlink(missing_ok=True)
+    file = Path(ray.address_file)
+    with contextlib.suppress(OSError):
+        if ray.address_file and file.read_text(encoding="utf-8").strip() == ray.address:
+            file.unlink()
 
 
 def start_head(port: int, arguments: Sequence[str]) -> LocalRay:
@@ -76,9 +100,25 @@ def start_head(port: int, arguments: Sequence[str]) -> LocalRay:
         )
     began = _began(process.pid)
     address, dashboard = _until_it_serves(process, log, port)
-    started = LocalRay(process.pid, began, address, str(log), dashboard)
+    started = LocalRay(process.pid, began, address, str(log), dashboard, str(address_file(arguments, environment)))
     note_file().write_text(json.dumps(asdict(started)), encoding="utf-8")
     return started
+
+
+def address_file(arguments: Sequence[str], environment: Mapping[str, str]) -> Path:
+    """Where a head that is started like this notes its address.
+
+    Example:
+        >>> address_file(["--temp-dir=/scratch/ray"], {})
+        PosixPath('/scratch/ray/ray_current_cluster')
+    """
+    beside = environment.get("TMPDIR") if sys.platform.startswith("linux") else None
+    folder = Path(environment.get("RAY_TMPDIR") or beside or "/tmp") / "ray"
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        option, _, value = argument.partition("=")
+        if option == "--temp-dir" and (value or following):
+            folder = Path(value or following)
+    return folder / "ray_current_cluster"
 
 
 def ensure_token(environment: Mapping[str, str]) -> None:
@@ -131,9 +171,10 @@ def stop(ray: LocalRay) -> bool:
     until = monotonic() + _STOP_SECONDS
     while ray.alive and monotonic() < until:
         time.sleep(0.1)
-    if not ray.alive:
-        note_file().unlink(missing_ok=True)
-    return not ray.alive
+    if ray.alive:
+        return False
+    _forget(ray)
+    return True
 
 
 def _began(pid: int) -> str:

@@ -1,24 +1,20 @@
-"""What people type is read strictly, code is loaded by module or file, a Ray that was started here is known again."""
+"""What people type is read strictly, code is loaded by module or file."""
 
 from __future__ import annotations
 
 import io
-import os
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from pydantic_core import to_json
 
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.cli.exits import Exit, Problem, one_line, problem_of
 from durable_ray.cli.inputs import duration, ids, json_value, json_values, now, tags, when
 from durable_ray.cli.loading import load
-from durable_ray.cli.local_ray import LocalRay, note_file, noted, start_head, stop
 from durable_ray.cli.quiet import join_quietly
 
 
@@ -137,44 +133,6 @@ def test_code_that_cannot_be_loaded(
     with pytest.raises(Problem, match=said) as refused:
         load(name)
     assert refused.value.code is code
-
-
-# --- the Ray that was started here ---
-
-
-def note(ray: LocalRay) -> None:
-    note_file().parent.mkdir(parents=True, exist_ok=True)
-    note_file().write_bytes(to_json(asdict(ray)))
-
-
-def test_a_noted_ray_is_known_only_while_that_very_process_lives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert noted() is None
-    note(LocalRay(os.getpid(), "Mon Jan 1 00:00:00 2001", "127.0.0.1:1", "log"))
-    assert noted() is None, "another process has its ID now"
-    note_file().write_text("{}")
-    assert noted() is None
-
-
-def test_stopping_what_has_gone_ends_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    gone = LocalRay(os.getpid(), "Mon Jan 1 00:00:00 2001", "127.0.0.1:1", "log")
-    note(gone)
-    assert stop(gone)
-    assert not note_file().exists()
-    assert not replace(gone, began="").alive
-
-
-@pytest.mark.ray
-def test_a_ray_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "x" * 32)
-    with pytest.raises(Problem, match="--no-such-thing") as refused:
-        start_head(0, ["--no-such-thing"])
-    assert refused.value.code is Exit.UNAVAILABLE
-    assert noted() is None
 
 
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:
