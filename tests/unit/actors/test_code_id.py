@@ -1,7 +1,7 @@
 """The identity of code: equal for what does the same, different for what does not, in every process.
 
 Contract held here: pairs of sources that must (not) be told apart, stability over hash seeds, files and
-line numbers. That the identity survives packing is held in test_packing.py. Not here: other minor versions
+line numbers. That the identity survives packing is held in test_packing_journeys.py. Not here: other minor versions
 of Python, whose bytecode differs and is meant to make another identity.
 """
 

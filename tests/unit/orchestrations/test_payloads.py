@@ -1,7 +1,7 @@
 """Payloads: what goes in comes out, as JSON wherever JSON can say it, and nothing is changed in silence.
 
 Contract held here: round trips under a hint; what is refused and with which sentence; the door for outside text. Not
-here: real pickles of local classes (test_packing.py).
+here: real pickles of local classes (test_packing_journeys.py).
 """
 
 from __future__ import annotations
