@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from durable_ray.actors.connecting import HubLink, connect
 from durable_ray.actors.errors import InstanceNotFound, InvalidState
@@ -13,19 +13,46 @@ from durable_ray.actors.settings import HubSettings
 from durable_ray.config import ClientSettings
 from durable_ray.deploying import Deployer
 from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
-from durable_ray.operations import Operations
+from durable_ray.operations import H, Operations
 from durable_ray.orchestrations.catalog import catalog
 from durable_ray.orchestrations.ids import validate_instance_id
 from durable_ray.ray_drivers import AsyncRayDriver, RayDriver
-from durable_ray.reach import Reach
 from durable_ray.steps import Awaiting, AwaitingDriver, Blocking, BlockingDriver, Pause, Steps, operation
 
+D = TypeVar("D")
 
-class ActorAccess:
-    """What only a client over Ray can do: give out the actor of an instance."""
 
+class OverRay(Operations[H], Generic[H, D]):
+    """What both clients are over Ray: how they connect, and what only a client over Ray can do."""
+
+    _driver: D
     _link: HubLink
-    _reach: Reach
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        hub: str | None = None,
+        store: str | None = None,
+        settings: HubSettings | None = None,
+    ) -> None:
+        asked = {"address": address, "hub": hub, "store": store}
+        wanted = ClientSettings(**{key: value for key, value in asked.items() if value is not None})
+        link = connect(wanted.address, wanted.hub, wanted.store, settings or HubSettings())
+        super().__init__(link.hello, Deployer(catalog, link.runtime_env()), link.hello.partitions)
+        self._link = link
+        self._driver = self._driver_over(link)
+
+    @classmethod
+    def _of(cls, hello: Hello, deployer: Deployer, partitions: int, driver: D) -> Self:
+        """A client of a hub that is reached otherwise."""
+        client = cls.__new__(cls)
+        Operations.__init__(client, hello, deployer, partitions)
+        client._driver = driver
+        return client
+
+    def _driver_over(self, link: HubLink) -> D:
+        raise NotImplementedError
 
     @operation
     def get_actor(self, instance_id: str) -> Steps[Any]:
@@ -55,7 +82,7 @@ class ActorAccess:
                 yield Pause(0.05)
 
 
-class Client(Operations[OrchestrationHandle], ActorAccess, Blocking):
+class Client(OverRay[OrchestrationHandle, BlockingDriver], Blocking):
     """Manages a hub's instances from a driver, a job or a notebook.
 
     Args:
@@ -77,65 +104,18 @@ class Client(Operations[OrchestrationHandle], ActorAccess, Blocking):
         >>> client.start_new(hello_cities, ["Tokyo"]).wait_for_completion(30)  # doctest: +SKIP
     """
 
-    _driver: BlockingDriver
-
-    def __init__(
-        self,
-        address: str | None = None,
-        *,
-        hub: str | None = None,
-        store: str | None = None,
-        settings: HubSettings | None = None,
-    ) -> None:
-        link, deployer = _connected(address, hub, store, settings)
-        super().__init__(link.hello, deployer, link.hello.partitions)
-        self._link = link
-        self._driver = RayDriver(link)
-
-    @classmethod
-    def _of(cls, hello: Hello, deployer: Deployer, partitions: int, driver: BlockingDriver) -> Self:
-        client = cls.__new__(cls)
-        Operations.__init__(client, hello, deployer, partitions)
-        client._driver = driver
-        return client
+    def _driver_over(self, link: HubLink) -> BlockingDriver:
+        return RayDriver(link)
 
     def _handle(self, instance_id: str, output_hint: Any = None) -> OrchestrationHandle:
         return OrchestrationHandle(self, instance_id, output_hint)
 
 
-class AsyncClient(Operations[AsyncOrchestrationHandle], ActorAccess, Awaiting):
+class AsyncClient(OverRay[AsyncOrchestrationHandle, AwaitingDriver], Awaiting):
     """`Client` for event loops: the same operations, awaited. Making one blocks; see `Client` for the arguments."""
 
-    _driver: AwaitingDriver
-
-    def __init__(
-        self,
-        address: str | None = None,
-        *,
-        hub: str | None = None,
-        store: str | None = None,
-        settings: HubSettings | None = None,
-    ) -> None:
-        link, deployer = _connected(address, hub, store, settings)
-        super().__init__(link.hello, deployer, link.hello.partitions)
-        self._link = link
-        self._driver = AsyncRayDriver(link)
-
-    @classmethod
-    def _of(cls, hello: Hello, deployer: Deployer, partitions: int, driver: AwaitingDriver) -> Self:
-        client = cls.__new__(cls)
-        Operations.__init__(client, hello, deployer, partitions)
-        client._driver = driver
-        return client
+    def _driver_over(self, link: HubLink) -> AwaitingDriver:
+        return AsyncRayDriver(link)
 
     def _handle(self, instance_id: str, output_hint: Any = None) -> AsyncOrchestrationHandle:
         return AsyncOrchestrationHandle(self, instance_id, output_hint)
-
-
-def _connected(
-    address: str | None, hub: str | None, store: str | None, settings: HubSettings | None
-) -> tuple[Any, Deployer]:
-    asked = {"address": address, "hub": hub, "store": store}
-    wanted = ClientSettings(**{key: value for key, value in asked.items() if value is not None})
-    link = connect(wanted.address, wanted.hub, wanted.store, settings or HubSettings())
-    return link, Deployer(catalog, link.runtime_env())
