@@ -110,9 +110,10 @@ class RayPeers:
 class RayWorkerLink:
     """An activity worker, as a host reaches it: over the wire on its own machine, else (and when that breaks) through Ray."""
 
-    def __init__(self, name: str, handle: Any) -> None:
+    def __init__(self, name: str, handle: Any, *, wired: bool = True) -> None:
         self.name = name
         self._handle = handle
+        self._wired = wired
         self._lines: Lines | None = None
 
     async def run(
@@ -142,7 +143,7 @@ class RayWorkerLink:
     async def held(self, host: str) -> Sequence[Address]:
         """See `ActivityWorker.held`."""
         addresses: Sequence[Address] = await self._ask(self._handle.held.remote(host))
-        self._lines = await reached(await self._ask(self._handle.wire.remote()))
+        self._lines = await reached(await self._ask(self._handle.wire.remote())) if self._wired else None
         return addresses
 
     def forget(self, host: str, acks: Collection[Address]) -> None:
@@ -181,7 +182,7 @@ def find_solo(info: HubInfo, solo_class: Any, name: str, options: dict[str, Any]
         get_if_exists=True,
         max_restarts=0,
     ).remote(info.hub, 1, float("inf"))
-    return RaySolo(name, handle)
+    return RaySolo(name, handle, wired=info.settings.wire)
 
 
 class RayHosts:

@@ -123,7 +123,7 @@ class HostActor:
     async def wire(self) -> WireAddress | None:
         """Where clients on the same machine call `packed` without Ray; None if that cannot be had."""
         await self._opening
-        return await self._wire
+        return await self._wire if self._info.settings.wire else None
 
     async def nudge(self, instance_ids: Sequence[str]) -> bool:
         """There is something in the store for these. False: this host is leaving."""
@@ -163,7 +163,7 @@ def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library)
         links: list[WorkerLink] = []
         for name in names:
             try:
-                links.append(RayWorkerLink(name, find(info.hub, name)))
+                links.append(RayWorkerLink(name, find(info.hub, name), wired=info.settings.wire))
             except Gone:
                 continue
         return links

@@ -82,7 +82,7 @@ class RegistryActor:
     async def wire(self) -> WireAddress | None:
         """Where clients on the same machine call `packed` without Ray; None if that cannot be had."""
         await self._opening
-        return await self._wire
+        return await self._wire if self._info.settings.wire else None
 
     async def wake_many(self, targets: list[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance)."""

@@ -54,6 +54,8 @@ class HubSettings(BaseModel):
     max_running: dict[str, PositiveInt] = Field(default_factory=dict)
     #: Activity's name -> how many of its attempts run at a time, in place of what it declares; the others wait.
     max_running_activities: dict[str, PositiveInt] = Field(default_factory=dict)
+    #: Whether processes of one machine call each other over sockets of theirs; otherwise only through Ray.
+    wire: bool = True
     #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
     receipt_seconds: PositiveFloat = 900.0
 
