@@ -4,7 +4,9 @@ So one fsync serves hundreds of turns under load, and none waits for company whe
 
 A lone small transaction on a quick store takes less than waking that thread and being woken by it, so it may be made on the
 event loop itself (`inline`). What comes meanwhile waits on the loop instead of in the queue, and shares the next commit just
-the same; once commits are large or slow, they go to the thread.
+the same; once commits are large or slow, they go to the thread. While several instances take their turns one after the other,
+each alone, what nobody outside waits for is held back for a moment: a start or an event takes it along, and a dozen small
+transactions become a few.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from durable_ray.actors.store.contract import Committed, CommitUnknown, Store, StoreError
@@ -24,8 +27,12 @@ Done = Callable[[Sequence[Answer] | Exception], None]
 #: Writes in one transaction at most: bounds both memory and how long the other processes wait for the write lock.
 MAX_GROUP = 1000
 #: Writes at most, and seconds that a small commit has usually taken at most, for it to be made on the event loop.
-_SMALL = 8
+_SMALL = 16
 _QUICK = 0.005
+#: Seconds for which a turn is held back in traffic, unless somebody comes who is in a hurry.
+_COMPANY = 0.001
+#: Traffic: among so many submissions in a row, within so many seconds, are those of so many instances.
+_LAST, _WITHIN, _SEVERAL = 4, 0.004, 3
 #: How often an unknown outcome is asked for again before the caller hears of it.
 _UNKNOWNS = 5
 
@@ -50,6 +57,9 @@ class Committer:
         self.inline = False
         #: What was submitted in this step of the loop, if commits may be made on it.
         self._fresh: list[tuple[Sequence[Write], Done]] = []
+        #: The commit of these on the loop: soon, or (a timer) in a moment.
+        self._arranged: asyncio.Handle | None = None
+        self._traffic = _Traffic()
         self._with_thread = 0
         #: What a small commit usually takes, in seconds; unknown at first, so the thread makes the first ones.
         self._usual = 2 * _QUICK
@@ -64,17 +74,19 @@ class Committer:
         """Submissions whose outcome has not been told yet."""
         return self._waiting
 
-    def submit(self, writes: Sequence[Write], done: Done) -> None:
-        """Commit `writes` together, in order; `done` hears the answers, or the error after which none was made."""
+    def submit(self, writes: Sequence[Write], done: Done, *, whose: str = "", hurry: bool = True) -> None:
+        """Commit `writes` together, in order; `done` hears the answers, or the error after which none was made.
+
+        `whose` instance they are, and whether somebody outside waits for them.
+        """
         with self._gate:
             if self._closed:
                 self._loop.call_soon(done, StoreError("nothing was written: this host has closed"))
                 return
             self._waiting += 1
             if self.inline:
-                if not self._fresh:
-                    self._loop.call_soon(self._begin)
                 self._fresh.append((writes, done))
+                self._arrange(self._traffic.busy(whose) and not hurry)
             else:
                 self._hand_over([(writes, done)])
 
@@ -131,7 +143,15 @@ class Committer:
             if group:
                 self._commit(group)
 
+    def _arrange(self, may_wait: bool) -> None:
+        if self._arranged is not None and (may_wait or not isinstance(self._arranged, asyncio.TimerHandle)):
+            return
+        if self._arranged is not None:
+            self._arranged.cancel()
+        self._arranged = self._loop.call_later(_COMPANY, self._begin) if may_wait else self._loop.call_soon(self._begin)
+
     def _begin(self) -> None:
+        self._arranged = None
         with self._gate:
             group, self._fresh = self._fresh, []
             small = sum(len(writes) for writes, _ in group) <= _SMALL
@@ -175,3 +195,17 @@ class Committer:
             done(outcome.answers[at : at + len(writes)])
             at += len(writes)
         self._noticed(outcome.definitions_revision)
+
+
+class _Traffic:
+    """Whether several instances are committing in turns: one by itself gains nothing by waiting for others."""
+
+    def __init__(self) -> None:
+        self._last: deque[tuple[float, str]] = deque(maxlen=_LAST)
+
+    def busy(self, whose: str) -> bool:
+        """Note a submission."""
+        now = time.perf_counter()
+        self._last.append((now, whose))
+        close = now - self._last[0][0] < _WITHIN
+        return close and len({instance_id for _, instance_id in self._last}) >= _SEVERAL

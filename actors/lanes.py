@@ -137,7 +137,7 @@ class Lanes:
                 self._around.refused(live, [], None)
             started.set_result(outcome[0])
 
-        self._committer.submit([start, turn.write], done)
+        self._committer.submit([start, turn.write], done, whose=live.instance_id)
         return started
 
     def _run(self) -> None:
@@ -188,7 +188,8 @@ class Lanes:
                 for (live, turn), answer in zip(taken, outcome, strict=True):
                     self._settled(live, turn, answer)
 
-        self._committer.submit([turn.write for _, turn in taken], done)
+        hurry = any(letter.request_id is not None for _, turn in taken for letter in turn.letters)
+        self._committer.submit([turn.write for _, turn in taken], done, whose=taken[0][0].instance_id, hurry=hurry)
 
     def _settled(self, live: Live, turn: Turn, answer: Answer) -> None:
         try:

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
+from durable_ray.actors import committer as committer_file
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.store.contract import Committed, StoreError
 from durable_ray.actors.store.records import Fence
@@ -80,3 +83,74 @@ async def test_closing_finishes_what_was_submitted_in_the_same_step() -> None:
     last = committer.write(["last"])
     committer.close()
     assert await last == ("did last",)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traffic is traffic on a slow machine too."""
+    monkeypatch.setattr(committer_file, "_WITHIN", 60.0)
+    monkeypatch.setattr(committer_file, "_COMPANY", 0.2)
+
+
+async def several_in_turns(committer: Any, heard: list[str]) -> None:
+    """Traffic: three instances, each committing alone."""
+    for name in ("a", "b", "c", "a"):
+        committer.submit([name], lambda outcome, name=name: heard.append(name), whose=name)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_in_traffic_turns_that_nobody_waits_for_share_a_commit() -> None:
+    store, heard = Store(), []  # type: ignore[var-annotated]
+    committer = await warm(store)
+    await several_in_turns(committer, heard)
+    store.commits.clear()
+    for name in ("b", "c", "a"):
+        committer.submit([name], lambda outcome, name=name: heard.append(name), whose=name, hurry=False)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert store.commits == []
+    while len(heard) < 7:
+        await asyncio.sleep(0.001)
+    assert [writes for _, writes in store.commits] == [["b", "c", "a"]]
+    committer.close()
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_who_is_in_a_hurry_takes_along_what_was_held_back_and_in_order() -> None:
+    store, heard = Store(), []  # type: ignore[var-annotated]
+    committer = await warm(store)
+    await several_in_turns(committer, heard)
+    store.commits.clear()
+    committer.submit(["turn"], lambda outcome: heard.append("turn"), whose="b", hurry=False)
+    await asyncio.sleep(0)
+    committer.submit(["start"], lambda outcome: heard.append("start"), whose="d")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [writes for _, writes in store.commits] == [["turn", "start"]]
+    assert heard[-2:] == ["turn", "start"]
+    committer.close()
+
+
+async def test_an_instance_by_itself_waits_for_nobody() -> None:
+    store, heard = Store(), []  # type: ignore[var-annotated]
+    committer = await warm(store)
+    for number in range(10):
+        committer.submit([number], lambda outcome: heard.append("turn"), whose="alone", hurry=False)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(heard) == number + 1
+    committer.close()
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_closing_finishes_what_was_held_back() -> None:
+    store, heard = Store(), []  # type: ignore[var-annotated]
+    committer = await warm(store)
+    await several_in_turns(committer, heard)
+    committer.submit(["held"], lambda outcome: heard.append("held"), whose="b", hurry=False)
+    committer.close()
+    await asyncio.sleep(0.01)
+    assert heard[-1] == "held"
+    assert [writes for _, writes in store.commits].count(["held"]) == 1
