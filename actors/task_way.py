@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ from durable_ray.actors.ports import Address, OnResult
 
 #: Seconds between the polite and the forceful cancellation.
 _GRACE = 5.0
+_MOST_FUNCTIONS = 1_000
 
 
 class TaskWay:
@@ -30,7 +33,9 @@ class TaskWay:
         self._on_result = on_result
         self._crashed = crashed
         self._loop = asyncio.get_running_loop()
-        self._run = ray.remote(run_activity)
+        self._run = ray.remote(_run_packed)
+        #: The task with the options of an activity: to put those together takes as long as to call it.
+        self._functions: OrderedDict[tuple[str, str, str | None], Any] = OrderedDict()
         self._refs: dict[Address, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -59,6 +64,15 @@ class TaskWay:
         for task in tuple(self._tasks):
             task.cancel()
 
+    def _function(self, job: Job) -> Any:
+        key = (job.row.name, job.row.code_id, job.known.row.runtime_env)
+        function = self._functions.get(key)
+        if function is None:
+            function = self._functions[key] = self._run.options(**_options(job))
+            if len(self._functions) > _MOST_FUNCTIONS:
+                self._functions.popitem(last=False)
+        return function
+
     def _force(self, address: Address, ref: Any) -> None:
         if self._refs.get(address) is ref:
             ray.cancel(ref, force=True)
@@ -66,9 +80,9 @@ class TaskWay:
     async def _hear(self, job: Job) -> None:
         address = job.invocation.address
         try:
-            ref = self._run.options(**_options(job)).remote(job.row, job.invocation, self._hub)
+            ref = self._function(job).remote(pickle.dumps((job.row, job.invocation, self._hub), protocol=5))
             self._refs[address] = ref
-            result = await ref
+            result = pickle.loads(await ref)
         except RuntimeEnvSetupError as error:
             self._on_result(address, failed(job.invocation, "ray.exceptions.RuntimeEnvSetupError", str(error)))
         except TaskCancelledError:
@@ -79,6 +93,11 @@ class TaskWay:
             self._on_result(address, result)
         finally:
             self._refs.pop(address, None)
+
+
+def _run_packed(packed: bytes) -> bytes:
+    """Bytes for bytes, which Ray passes on as they are."""
+    return pickle.dumps(run_activity(*pickle.loads(packed)), protocol=5)
 
 
 def _options(job: Job) -> dict[str, Any]:
