@@ -119,12 +119,16 @@ class _View:
             case ev.ExecutionResumed():
                 self._add("ExecutionResumed", Reason=event.reason)
             case ev.ExecutionRewound():
-                self._add("ExecutionRewound", Reason=event.reason)
+                self._add("ExecutionRewound", Reason=event.reason, **self._moved(event))
             case ev.EventRaised():
                 self._add("EventRaised", Name=event.name, **self._input(event.payload))
             case ev.EventSent():
                 more = self._input(event.payload)
                 self._add("EventSent", Name=event.name, InstanceId=event.instance_id, **more)
+
+    @staticmethod
+    def _moved(event: ev.ExecutionRewound) -> dict[str, str]:
+        return {"Version": event.version, "CodeId": event.code_id} if event.code_id else {}
 
     def _add(self, kind: str, **more: Any) -> None:
         self.entries.append({"EventType": kind, **more, "Timestamp": timestamp(self._at)})

@@ -16,6 +16,7 @@ from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.actors.pending import pausing
+from durable_ray.actors.rehearsing import rehearse
 from durable_ray.actors.starting import Start, begin, conceive, start_writes, take_answers
 from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.records import InstanceRow
@@ -157,6 +158,10 @@ class Desk:
             return Reply("moved")
         if found is None:
             return Reply("absent")
+        if isinstance(event := delivery.message.event, ev.ExecutionRewound):
+            if isinstance(found, InstanceRow) and found.finished:
+                return await rehearse(self._host, found, event)
+            return Reply("refused", "it has not ended")
         if isinstance(found, InstanceRow):
             return Reply("finished", found.status) if found.finished else Reply("moved")
         no_turn = (found.held and found.waiting_reason) or (found.unstarted and not self._host.may_begin(found))

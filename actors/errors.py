@@ -51,6 +51,21 @@ class InvalidState(DurableRayError):
     """The instance is not in a state in which this can be done; the message says which and why."""
 
 
+class HistoryMismatch(InvalidState):
+    """The instance's history does not replay on the code to which it was to move; nothing was changed.
+
+    The message says whose history, at which event, and what the code asked for instead.
+    """
+
+    def __init__(self, instance_id: str, detail: str) -> None:
+        super().__init__(f"instance {instance_id!r} was not rewound, because a history does not replay: {detail}")
+        self.instance_id = instance_id
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[HistoryMismatch], tuple[str, str]]:
+        return type(self), (self.instance_id, self.detail)
+
+
 class UnknownDefinition(DurableRayError, LookupError):
     """No orchestrator (or activity) of this name was deployed to this hub."""
 
@@ -95,6 +110,10 @@ def raise_for(instance_id: str, code: str, detail: str) -> None:
         raise InstanceNotFound(instance_id)
     if code == "finished":
         raise InstanceFinished(instance_id, detail)
+    if code == "mismatch":
+        raise HistoryMismatch(instance_id, detail)
+    if code == "unknown":
+        raise UnknownDefinition(f"no orchestrator {detail} is deployed to this hub")
     if code == "refused":
         raise InvalidState(f"instance {instance_id!r}: {detail}")
 

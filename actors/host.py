@@ -76,7 +76,7 @@ class InstanceHost:
         self.peers = peers
         self.waiters = Waiters()
         self.moved = False
-        self._marker = marker
+        self.marker = marker
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="reader")
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -107,7 +107,7 @@ class InstanceHost:
     async def open(self) -> None:
         """Take up where the predecessor left off."""
         await until_answered(self.blocking, self.library.refresh, "learning what is deployed")
-        blamed = self._marker.take()
+        blamed = self.marker.take()
         if blamed is not None:
             await self._blame(blamed)
         await self.activities.adopt()

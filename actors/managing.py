@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from durable_ray.actors.delivering import Delivering
@@ -12,6 +12,7 @@ from durable_ray.actors.gateway_urls import GatewayAddress
 from durable_ray.actors.messages import PurgedPage, Reply, StartRequest, Wish
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.rewinder import Rewinder
+from durable_ray.actors.second_life import Move
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.actors.turns import receipt_reply
 
@@ -26,19 +27,31 @@ class Managing(Delivering):
 
     # --- second lives -----------------------------------------------------------------------------
 
-    async def rewind(self, request_id: str, instance_id: str, reason: str | None = None) -> Reply:
-        """Let a failed or terminated instance go on; what failed runs again."""
-        if self._rewinder is None:
-            self._rewinder = Rewinder(
-                self.store, self._committer, self._nursery, self.library, self.clock, self.settings, self.blocking
-            )
-        await self.blocking(self.library.refresh)
-        reply, woken = await self._rewinder.rewind(request_id, instance_id, reason)
+    async def rewind(
+        self, request_id: str, instance_id: str, reason: str | None = None, moves: Mapping[str, Move] | None = None
+    ) -> Reply:
+        """Let a failed or terminated instance go on; what failed runs again. With `moves`, on other code: see there."""
+        reply, woken = await (await self._rewinds()).rewind(request_id, instance_id, reason, moves)
         asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.holds(i)]
         if asleep:
             await self.blocking(lambda: self.store.mark_resident(asleep, False))
         await self.admission.wake(woken)
         return reply
+
+    async def moves(self, instance_id: str) -> Reply | list[Move]:
+        """The newest code of an instance and of what failed below it; or why none of it can be rewound.
+
+        Whether a history replays there, the instance's host can say.
+        """
+        return await (await self._rewinds()).moves(instance_id)
+
+    async def _rewinds(self) -> Rewinder:
+        if self._rewinder is None:
+            self._rewinder = Rewinder(
+                self.store, self._committer, self._nursery, self.library, self.clock, self.settings, self.blocking
+            )
+        await self.blocking(self.library.refresh)
+        return self._rewinder
 
     async def restart(self, request_id: str, instance_id: str, new_id: str, revision: int = 0) -> Reply:
         """Start `new_id` with the name, input and tags of `instance_id`, on the newest code."""

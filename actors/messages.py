@@ -21,6 +21,7 @@ ReplyCode = Literal[
     "refused",  # not in a state for this (`detail` says why)
     "moved",  # not here; ask the registry where
     "unknown",  # no such definition
+    "mismatch",  # its history does not replay on that code (`detail` says where)
 ]
 
 

@@ -14,7 +14,7 @@ Of every sub-orchestration that the rewound parent waits for again, one of these
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from durable_ray.actors.committer import Committer
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.nursery import Nursery
+from durable_ray.actors.second_life import Move, second_life
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow, Loaded
@@ -41,7 +42,7 @@ from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import decode_events, encode_event, encode_events
 from durable_ray.orchestrations.events import ParentAddress
-from durable_ray.orchestrations.snapshot import Snapshot, fold
+from durable_ray.orchestrations.snapshot import Snapshot
 from durable_ray.orchestrations.transition import ChildStart, child_conflict, tell_parent, unknown_child
 
 #: How often a tree that changes under our hands is looked at again.
@@ -69,6 +70,10 @@ class _Waited:
         )
 
 
+class _Unseen(Exception):
+    """An instance is not as it was when its history was tried on other code."""
+
+
 @dataclass(slots=True)
 class _Plan:
     """Writes in order (a parent before its children's answers), each with the child that it is about."""
@@ -76,6 +81,17 @@ class _Plan:
     writes: list[Write] = field(default_factory=list)
     about: list[_Waited | None] = field(default_factory=list)
     woken: list[tuple[str, str]] = field(default_factory=list)
+    #: The code to which each instance moves, by its ID; None: all stay on theirs.
+    moves: Mapping[str, Move] | None = None
+
+    def move(self, row: InstanceRow) -> Move | None:
+        """Where this instance goes on. Raises `_Unseen` if that was found out for another state of it."""
+        if self.moves is None:
+            return None
+        move = self.moves.get(row.instance_id)
+        if move is None or (move.execution_id, move.turn) != (row.execution_id, row.turn):
+            raise _Unseen(row.instance_id)
+        return move
 
     def add(self, write: Write, about: _Waited | None) -> None:
         self.writes.append(write)
@@ -105,9 +121,12 @@ class Rewinder:
         self._one = asyncio.Lock()
 
     async def rewind(
-        self, request_id: str, instance_id: str, reason: str | None
+        self, request_id: str, instance_id: str, reason: str | None, moves: Mapping[str, Move] | None = None
     ) -> tuple[Reply, list[tuple[str, str]]]:
-        """Rewind an instance and what failed below it; answers also who has to be woken, as (host, instance)."""
+        """Rewind an instance and what failed below it; answers also who has to be woken, as (host, instance).
+
+        With `moves` (see `moves`), whose histories were tried, all go on with other code; "moved" if one has changed.
+        """
         async with self._one:
             known = await self._blocking(lambda: self._store.receipts([request_id]))
             if request_id in known:
@@ -117,14 +136,46 @@ class Rewinder:
                 refusal = _refusal(loaded)
                 if loaded is None or refusal is not None:
                     return refusal or Reply("absent"), []
-                plan = _Plan()
+                plan = _Plan(moves=moves)
                 receipt = Receipt(request_id, receipt_text(Reply("ok")), self._clock.now() + self._keep)
-                await self._plan(plan, loaded, reason, (receipt,), None)
+                try:
+                    await self._plan(plan, loaded, reason, (receipt,), None)
+                except _Unseen:
+                    return Reply("moved"), []
                 answers = await self._committer.write(plan.writes)
                 if not isinstance(answers[0], Stale):
                     await self._again(plan, answers, reason)
                     return Reply("ok"), plan.woken
         return Reply("refused", "it changes while it is being rewound; try again"), []
+
+    async def moves(self, instance_id: str) -> Reply | list[Move]:
+        """The newest code of an instance and of what failed below it: all that a rewind would bring back."""
+        found: list[Move] = []
+        todo: list[tuple[str, ParentAddress | None]] = [(instance_id, None)]
+        while todo:
+            at, parent = todo.pop()
+            loaded = await self._load(at)
+            refusal = _refusal(loaded)
+            if parent is None and (refusal is not None or loaded is None):
+                return refusal or Reply("absent")
+            if loaded is None or refusal is not None or (parent is not None and loaded.row.parent != parent):
+                continue  # it runs, or answers, or begins anew
+            row = loaded.row
+            known = self._library.known_orchestrator(row.name)
+            if known is None:
+                return Reply("unknown", repr(row.name))
+            if self._library.environment(known.row) != row.environment:
+                return Reply(
+                    "refused", f"the newest code of {at!r} needs another runtime environment than its host has"
+                )
+            found.append(Move(at, row.execution_id, row.turn, row.host, row.name, known.row.version, known.row.code_id))
+            history = [event for chunk in loaded.history for event in decode_events(chunk)]
+            _, snapshot = second_life(at, history, self._clock.now(), None, self._newest)
+            for task in snapshot.children.values():
+                if task.retry_at is None and isinstance(task.scheduled, ev.ChildScheduled):
+                    child = _Waited(at, row.execution_id, task.scheduled, task.attempt)
+                    todo.append((task.scheduled.instance_id, child.address))
+        return found
 
     async def _again(self, plan: _Plan, answers: Sequence[Answer], reason: str | None) -> None:
         """Look again at children that were not as they had been seen."""
@@ -146,32 +197,17 @@ class Rewinder:
     ) -> None:
         row = loaded.row
         history = [event for chunk in loaded.history for event in decode_events(chunk)]
-        snapshot = fold(row.instance_id, history)
-        at = max(snapshot.at, self._clock.now())
-        events: list[ev.Event] = [ev.TurnStarted(at), ev.ExecutionRewound(reason, _to_blame(history))]
-        for event in events:
-            snapshot.apply(event)
-        more = [ev.ExecutionResumed("rewound")] if _was_suspended(history) else []
-        for event in (*more, *self._anew(snapshot, events[1])):
-            events.append(event)
-            snapshot.apply(event)
-        plan.add(_life(row, snapshot, at, events, receipts), about)
+        move = plan.move(row)
+        events, snapshot = second_life(row.instance_id, history, self._clock.now(), reason, self._newest, move)
+        plan.add(_life(row, snapshot, events, receipts, move), about)
         plan.woken.append((row.host, row.instance_id))
         for task in snapshot.children.values():
             if task.retry_at is None and isinstance(task.scheduled, ev.ChildScheduled):
                 child = _Waited(row.instance_id, row.execution_id, task.scheduled, task.attempt)
                 await self._child(plan, child, reason)
 
-    def _anew(self, snapshot: Snapshot, rewound: ev.Event) -> list[ev.Event]:
-        """The activities that run again, on the code that is deployed now."""
-        assert isinstance(rewound, ev.ExecutionRewound)
-        begun: list[ev.Event] = []
-        for task_id in rewound.task_ids:
-            task = snapshot.activities.get(task_id)
-            if task is not None:
-                code_id, _ = self._library.activity(task.scheduled.name)
-                begun.append(ev.AttemptStarted(task_id, task.attempt, code_id or task.code_id))
-        return begun
+    def _newest(self, activity: str) -> str:
+        return self._library.activity(activity)[0]
 
     async def _child(self, plan: _Plan, child: _Waited, reason: str | None) -> None:
         """See to it that this child answers."""
@@ -215,32 +251,19 @@ def _refusal(loaded: Loaded | None) -> Reply | None:
     return Reply("refused", f"it is {loaded.row.status}; only a failed or terminated instance can be rewound")
 
 
-def _was_suspended(history: Sequence[ev.Event]) -> bool:
-    """Whether it was suspended when it ended: nobody would think of resuming what lives again."""
-    for event in reversed(history):
-        if isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
-            return isinstance(event, ev.ExecutionSuspended)
-    return False
-
-
-def _to_blame(history: Sequence[ev.Event]) -> tuple[int, ...]:
-    """The tasks whose failures ended the execution."""
-    for event in reversed(history):
-        if isinstance(event, ev.ExecutionFailed):
-            return event.task_ids
-        if isinstance(event, ev.ExecutionTerminated):
-            return ()
-    return ()
-
-
 def _life(
-    row: InstanceRow, snapshot: Snapshot, at: int, events: Sequence[ev.Event], receipts: tuple[Receipt, ...]
+    row: InstanceRow,
+    snapshot: Snapshot,
+    events: Sequence[ev.Event],
+    receipts: tuple[Receipt, ...],
+    move: Move | None,
 ) -> CommitTurn:
     """The write that brings a finished instance back.
 
     It leaves a message for nobody in the mailbox: whoever takes that has loaded the instance, and until then the
     instance is found by its mail, should the word that it lives again be lost.
     """
+    at = snapshot.at
     call = OutMessage(row.instance_id, f"rewound/{row.turn}", encode_event(ev.TurnStarted(at)), "nobody")
     return CommitTurn(
         instance_id=row.instance_id,
@@ -259,5 +282,6 @@ def _life(
         custom_status=row.custom_status,
         messages=(call,),
         receipts=receipts,
+        recode=None if move is None else (move.version, move.code_id),
         outstanding=len(snapshot.activities),
     )

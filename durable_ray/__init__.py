@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from durable_ray.actors.activity_runner import ActivityContext
     from durable_ray.actors.errors import (
         DurableRayError,
+        HistoryMismatch,
         HubUnavailable,
         InstanceAlreadyExists,
         InstanceFinished,
@@ -56,6 +57,7 @@ __all__ = [
     "Client",
     "DurableRayError",
     "FailureDetails",
+    "HistoryMismatch",
     "HttpAnswer",
     "HubInUse",
     "HubSettings",
@@ -101,6 +103,7 @@ _HOME = {
     "Client": "durable_ray.client",
     "DurableRayError": "durable_ray.actors.errors",
     "FailureDetails": "durable_ray.orchestrations.failures",
+    "HistoryMismatch": "durable_ray.actors.errors",
     "HttpAnswer": "durable_ray.operations.gateway",
     "HubInUse": "durable_ray.actors.store.contract",
     "HubSettings": "durable_ray.actors.settings",

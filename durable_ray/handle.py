@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from durable_ray.actors.status import OrchestrationStatus
 from durable_ray.steps import Awaiting, Blocking, Steps, operation
@@ -74,9 +74,9 @@ class HandleOperations(_Living):
     """What can be asked of an instance by its handle, alive or not."""
 
     @operation
-    def rewind(self, reason: str | None = None) -> Steps[None]:
+    def rewind(self, reason: str | None = None, *, version: Literal["latest"] | None = None) -> Steps[None]:
         """Run again what failed; see `Client.rewind`."""
-        yield from self._client._rewind(self.instance_id, reason)
+        yield from self._client._rewind(self.instance_id, reason, version=version)
 
     @operation
     def restart(self, *, restart_with_new_instance_id: bool = True) -> Steps[Any]:

@@ -99,6 +99,20 @@ class Reach:
                 delivery = replace(delivery, retry=True)
             yield from self._moved(instance_id, host, reply.host, patience)
 
+    def ask_host(self, host: str, delivery: Delivery) -> Steps[Reply]:
+        """Bring a message to the host of that name, which is made if it is not there."""
+        patience = _Patience(PATIENCE)
+        while True:
+            error: Exception | None = None
+            try:
+                (reply,) = yield Call(host, "deliver_many", ([delivery],), seconds=patience.left)
+                if reply.code != "moved":
+                    return reply  # type: ignore[no-any-return]
+            except (TargetGone, TargetUnavailable) as raised:
+                error = raised
+            yield from self.registry("ensure", host)
+            yield patience.pause(error)
+
     def deliver_each(self, deliveries: Sequence[Delivery]) -> Steps[list[Reply]]:
         """Bring many messages to many instances: the registry sorts them, each shared host gets its own in one call."""
         deliveries = [replace(delivery, retry=True) for delivery in deliveries]  # the registry may be asked twice

@@ -96,10 +96,15 @@ class ExecutionResumed:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRewound:
-    """The failures of the tasks `task_ids` are void; they run again. What was rewound stays in history, visibly."""
+    """The failures of the tasks `task_ids` are void; they run again. What was rewound stays in history, visibly.
+
+    With a `code_id`, the orchestrator goes on with that code (of that version): the history before replays on it too.
+    """
 
     reason: str | None = None
     task_ids: tuple[int, ...] = ()
+    version: str = ""
+    code_id: str = ""
 
 
 # --- activities -----------------------------------------------------------------------------------

@@ -133,6 +133,8 @@ def _resumed(s: Snapshot, _: ev.ExecutionResumed) -> None:
 
 def _rewound(s: Snapshot, e: ev.ExecutionRewound) -> None:
     s.status, s.output, s.failure = "Running", None, None
+    if e.code_id:
+        s.version, s.code_id = e.version, e.code_id
     for task_id in e.task_ids:
         task = s.failed.pop(task_id, None)
         if task is None:

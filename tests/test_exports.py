@@ -23,6 +23,7 @@ PUBLIC = [
     "Client",
     "DurableRayError",
     "FailureDetails",
+    "HistoryMismatch",
     "HttpAnswer",
     "HubInUse",
     "HubSettings",

@@ -72,6 +72,7 @@ class Op(IntEnum):
     STEP = auto()
     MOVE = auto()
     SUCCEED = auto()
+    RECODE = auto()
     END_UNSTARTED = auto()
     SLEEP = auto()
     CHRONICLE = auto()
@@ -79,7 +80,7 @@ class Op(IntEnum):
 
 
 #: Operations that change exactly one row each; another number means that the world moved under us.
-EXACT = frozenset({Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.END_UNSTARTED, Op.SLEEP})
+EXACT = frozenset({Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.RECODE, Op.END_UNSTARTED, Op.SLEEP})
 
 
 def _birth() -> dict[str, Any]:
@@ -191,6 +192,11 @@ STATEMENTS: dict[Op, Statement] = {
             version=text("version"),
             code_id=text("code_id"),
         )
+    ),
+    Op.RECODE: Statement(
+        update(instances)
+        .where(_i.instance_id == text("instance_id"))
+        .values(version=text("version"), code_id=text("code_id"))
     ),
     Op.END_UNSTARTED: Statement(
         update(instances)

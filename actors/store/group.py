@@ -263,6 +263,11 @@ class Group:
             self._change(instance_id, Op.STEP if steady else Op.MOVE, write if steady else consistent(write, finished))
             if write.events:
                 self._change(instance_id, Op.CHRONICLE, write)
+            if write.recode is not None:
+                version, code_id = write.recode
+                self._change(
+                    instance_id, Op.RECODE, {"instance_id": instance_id, "version": version, "code_id": code_id}
+                )
         self._restatus(known, write.status)
         if finished:
             self._change(instance_id, Op.EMPTY_INBOX, write)

@@ -112,6 +112,8 @@ class CommitTurn:
     messages: tuple[OutMessage, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     successor: Successor | None = None
+    #: (version, code_id) with which the execution goes on, if a rewind moves it to other code.
+    recode: tuple[str, str] | None = None
     #: When the row may be purged by itself (µs), once finished.
     expires: int | None = None
     #: Number of activities under way after this turn.

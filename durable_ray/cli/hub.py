@@ -127,8 +127,16 @@ class Hub(Protocol):
     def raise_event(self, instance_id: str, name: str, data: Any) -> None:
         """Send an event."""
 
-    def tell(self, instance_id: str, verb: Verb, reason: str | None = None, *, recursive: bool = False) -> None:
-        """Terminate (`recursive`: with its sub-orchestrations), suspend, resume or rewind an instance."""
+    def tell(
+        self,
+        instance_id: str,
+        verb: Verb,
+        reason: str | None = None,
+        *,
+        recursive: bool = False,
+        version: Literal["latest"] | None = None,
+    ) -> None:
+        """Terminate (`recursive`: with its sub-orchestrations), suspend, resume or rewind (`version`) an instance."""
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
         """Start it again with its first input; the ID of the new execution's instance."""

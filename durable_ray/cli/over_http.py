@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -109,9 +109,18 @@ class HttpHub:
         """See `Hub.raise_event`."""
         self._ask("POST", _path(instance_id, "events", name), data, instance_id=instance_id)
 
-    def tell(self, instance_id: str, verb: Verb, reason: str | None = None, *, recursive: bool = False) -> None:
+    def tell(
+        self,
+        instance_id: str,
+        verb: Verb,
+        reason: str | None = None,
+        *,
+        recursive: bool = False,
+        version: Literal["latest"] | None = None,
+    ) -> None:
         """See `Hub.tell`."""
-        body = {"reason": reason} | ({"recursive": recursive} if verb == "terminate" else {})
+        more: dict[str, dict[str, Any]] = {"terminate": {"recursive": recursive}, "rewind": {"version": version}}
+        body = {"reason": reason} | more.get(verb, {})
         self._ask("POST", _path(instance_id, verb), body, instance_id=instance_id)
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
@@ -110,12 +110,22 @@ class RayHub:
         """See `Hub.raise_event`."""
         self.client.raise_event(instance_id, name, data)
 
-    def tell(self, instance_id: str, verb: Verb, reason: str | None = None, *, recursive: bool = False) -> None:
+    def tell(
+        self,
+        instance_id: str,
+        verb: Verb,
+        reason: str | None = None,
+        *,
+        recursive: bool = False,
+        version: Literal["latest"] | None = None,
+    ) -> None:
         """See `Hub.tell`."""
         if verb == "terminate":
             self.client.terminate(instance_id, reason, recursive=recursive)
-            return
-        getattr(self.client, verb)(instance_id, reason)
+        elif verb == "rewind":
+            self.client.rewind(instance_id, reason, version=version)
+        else:
+            getattr(self.client, verb)(instance_id, reason)
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
         """See `Hub.restart`."""

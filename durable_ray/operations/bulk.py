@@ -12,6 +12,7 @@ from durable_ray.actors.store.records import LIVE, Page
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.operations.filters import Filters, query_of
 from durable_ray.operations.messaging import raised, termination
+from durable_ray.operations.rewinding import check_version, rewinding
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.steps import Steps, operation
@@ -43,6 +44,7 @@ class Bulk(ClientCore[H]):
         event_data: object = None,
         recursive: bool = False,
         cancel_activities: bool = False,
+        version: Literal["latest"] | None = None,
         batch_size: int = 200,
         progress: Callable[[int], object] | None = None,
         **filters: Unpack[Filters],
@@ -56,11 +58,13 @@ class Bulk(ClientCore[H]):
             reason: of a termination, suspension, resumption or rewind.
             event_name, event_data: of "raise_event".
             recursive, cancel_activities: of "terminate".
+            version: of "rewind": see `rewind`.
             progress: told after each batch how many instances were seen so far.
 
         Example:
             >>> client.bulk("terminate", reason="maintenance", name="nightly").done  # doctest: +SKIP
         """
+        check_version(version)
         if "runtime_status" not in filters:
             filters["runtime_status"] = "Failed" if action == "rewind" else _ELIGIBLE.get(action, LIVE)
         query = query_of(filters)
@@ -71,7 +75,9 @@ class Bulk(ClientCore[H]):
         while True:
             page: Page = yield from self._reach.registry("query", query, batch_size, token)
             ids = [row.instance_id for row in page.rows]
-            replies = yield from (self._rewind_each(ids, reason) if make is None else self._deliver_each(ids, make))
+            replies = yield from (
+                self._rewind_each(ids, reason, version) if make is None else self._deliver_each(ids, make)
+            )
             for instance_id, reply in zip(ids, replies, strict=True):
                 if reply.code == "ok":
                     done.append(instance_id)
@@ -90,11 +96,10 @@ class Bulk(ClientCore[H]):
             deliveries.append(Delivery(message_id, instance_id, Message(message_id, make(message_id))))
         return (yield from self._reach.deliver_each(deliveries))
 
-    def _rewind_each(self, ids: Sequence[str], reason: str | None) -> Steps[list[Reply]]:
+    def _rewind_each(self, ids: Sequence[str], reason: str | None, version: str | None) -> Steps[list[Reply]]:
         replies = []
         for instance_id in ids:
-            reply: Reply = yield from self._reach.registry("rewind", uuid.uuid4().hex, instance_id, reason)
-            replies.append(reply)
+            replies.append((yield from rewinding(self._reach, instance_id, reason, version)))
         return replies
 
 

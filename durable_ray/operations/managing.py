@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Literal, Unpack
 
 from durable_ray.actors import errors
 from durable_ray.actors.messages import PurgedPage, Reply
 from durable_ray.actors.store.records import FINISHED
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.operations.filters import Filters, query_of
+from durable_ray.operations.rewinding import check_version, rewinding
 from durable_ray.orchestrations.ids import validate_instance_id
 from durable_ray.steps import Steps, operation
 
@@ -28,24 +29,39 @@ class Managing(ClientCore[H]):
     """Everything that concerns instances that have ended."""
 
     @operation
-    def rewind(self, instance_id: str, reason: str | None = None) -> Steps[None]:
+    def rewind(
+        self, instance_id: str, reason: str | None = None, *, version: Literal["latest"] | None = None
+    ) -> Steps[None]:
         """Let a failed (or terminated) instance go on: the activities and sub-orchestrations that failed run again.
 
         What completed is kept, timers and retries included; failed sub-orchestrations are rewound themselves. History
         keeps what was rewound, visibly. Activities run as deployed now: deploy the fix first, with `register`.
 
+        Args:
+            version: None: orchestrators go on with the code that they began with. "latest": the instance and every
+                failed sub-orchestration that is rewound with it go on with their newest code, if all their histories
+                replay on it. That is found out first; if one does not, nothing is changed.
+
         Raises:
             InstanceNotFound: there is none.
             InvalidState: it has not ended, or it completed.
+            HistoryMismatch: (an InvalidState) a history does not replay on the newest code.
+            ValueError: another `version`.
+
+        Example:
+            >>> client.rewind("nightly", "its last step is mended", version="latest")  # doctest: +SKIP
 
         Durable Functions' `rewind`, without its limits.
         """
-        yield from self._rewind(instance_id, reason)
+        yield from self._rewind(instance_id, reason, version=version)
 
-    def _rewind(self, instance_id: str, reason: str | None = None) -> Steps[None]:
+    def _rewind(
+        self, instance_id: str, reason: str | None = None, *, version: Literal["latest"] | None = None
+    ) -> Steps[None]:
         validate_instance_id(instance_id)
+        check_version(version)
         yield from self._deployer.deploy(self._reach, None)
-        reply: Reply = yield from self._reach.registry("rewind", uuid.uuid4().hex, instance_id, reason)
+        reply = yield from rewinding(self._reach, instance_id, reason, version)
         errors.raise_for(instance_id, reply.code, reply.detail)
 
     @operation

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+import durable_ray as dr
 from durable_ray.cli.over_http import HttpHub
+from durable_ray.orchestrations.definitions import Orchestrator
+from durable_ray.orchestrations.options import OrchestratorOptions
 from tests.cli.conftest import BANK, Cli
 
 
@@ -64,6 +68,31 @@ def test_rewind_runs_again_what_failed(either: Cli, monkeypatch: pytest.MonkeyPa
     assert either.ok("rewind", "p", "--reason", "it has opened") == "rewound p\n"
     assert either.ok("wait", "p") == '"paid 5"\n'
     assert [e["type"] for e in either.json("history", "p")].count("ActivityFailed") == 1
+
+
+def test_rewind_latest_goes_on_with_the_newest_code_or_says_why_not(either: Cli) -> None:
+    async def buggy(ctx: dr.OrchestrationContext) -> str:
+        raise ZeroDivisionError(f"a bug after {await ctx.wait_for_external_event('first')}")
+
+    async def mended(ctx: dr.OrchestrationContext) -> str:
+        return f"mended after {await ctx.wait_for_external_event('first')}"
+
+    async def another(ctx: dr.OrchestrationContext) -> str:
+        return "has no event to wait for"
+
+    def deploy(fn: Any) -> None:
+        either.hub.client.register(Orchestrator(fn, OrchestratorOptions(name="job")))
+
+    deploy(buggy)
+    either.ok("start", "job", "--id", "j")
+    either.hub.client.wait_for_start("j", 20)  # or all is in one turn, which is read again
+    either.ok("raise-event", "j", "first", "1")
+    either.fails(6, "wait", "j")
+    deploy(another)
+    assert "does not replay" in either.fails(4, "rewind", "j", "--latest")
+    deploy(mended)
+    assert either.ok("rewind", "j", "--latest") == "rewound j\n"
+    assert either.ok("wait", "j") == '"mended after 1"\n'
 
 
 def test_restart_starts_anew_under_a_new_or_the_same_id(either: Cli) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+import durable_ray as dr
 from durable_ray.http.settings import GatewaySettings
+from durable_ray.orchestrations.definitions import Orchestrator
+from durable_ray.orchestrations.options import OrchestratorOptions
 from durable_ray.testing import TestHub
 from tests.http import world
 from tests.http.listening import listening
@@ -134,6 +137,35 @@ async def test_the_life_of_one(http: httpx.AsyncClient) -> None:
     assert kinds[-1] == "ExecutionTerminated"
     assert (await http.delete(at)).json() == {"deleted": 1}
     problem(await http.get(at), 404)
+
+
+async def test_a_rewind_to_the_newest_code(http: httpx.AsyncClient, hub: TestHub) -> None:
+    async def buggy(ctx: dr.OrchestrationContext) -> str:
+        raise ZeroDivisionError(f"a bug after {await ctx.wait_for_external_event('first')}")
+
+    async def mended(ctx: dr.OrchestrationContext) -> str:
+        return f"mended after {await ctx.wait_for_external_event('first')}"
+
+    async def another(ctx: dr.OrchestrationContext) -> str:
+        return "has no event to wait for"
+
+    async def deploy(fn: Any) -> None:
+        await hub.async_client.register(Orchestrator(fn, OrchestratorOptions(name="http.job")))
+
+    await deploy(buggy)
+    at = f"{API}/instances/{await start(http, 'job', 'job')}"
+    await hub.async_client.wait_for_start("job", 20)  # or all is in one turn, which is read again
+    assert (await http.post(f"{at}/events/first", json=1)).status_code == 202
+    assert (await ended(http, "job"))["status"] == "Failed"
+    await deploy(another)
+    problem(await http.post(f"{at}/rewind", json={"version": "newest"}), 422)
+    assert "does not replay" in problem(await http.post(f"{at}/rewind", json={"version": "latest"}), 409)
+    chosen = {"select": {"instance_ids": ["job"]}, "version": "latest"}
+    (refused,) = (await http.post(f"{API}/bulk/rewind", json=chosen)).json()["refused"]
+    assert "event #" in refused["detail"]
+    await deploy(mended)
+    assert (await http.post(f"{at}/rewind", json={"version": "latest", "reason": "mended"})).status_code == 202
+    assert (await ended(http, "job"))["output"] == "mended after 1"
 
 
 async def test_nobody_is_404(http: httpx.AsyncClient) -> None:

@@ -69,9 +69,14 @@ def resume(session: Session, instance_ids: Ids, reason: Reason = None) -> None:
     _tell(session, "resume", instance_ids, reason, "resumed")
 
 
-def rewind(session: Session, instance_ids: Ids, reason: Reason = None) -> None:
+def rewind(
+    session: Session,
+    instance_ids: Ids,
+    reason: Reason = None,
+    latest: Annotated[bool, typer.Option("--latest", help="On their newest code, if their history fits it.")] = False,
+) -> None:
     """Let failed instances try again what failed; what succeeded is kept."""
-    _tell(session, "rewind", instance_ids, reason, "rewound")
+    _tell(session, "rewind", instance_ids, reason, "rewound", version="latest" if latest else None)
 
 
 def restart(
@@ -187,13 +192,11 @@ def _purge_matching(session: Session, wanted: Filter, recursive: bool, yes: bool
         return session.hub.purge_by(wanted, recursive=recursive, progress=told)
 
 
-def _tell(
-    session: Session, verb: Verb, instance_ids: list[str], reason: str | None, done: str, *, recursive: bool = False
-) -> None:
+def _tell(session: Session, verb: Verb, instance_ids: list[str], reason: str | None, done: str, **more: Any) -> None:
     told: list[str] = []
 
     def tell(instance_id: str) -> None:
-        session.hub.tell(instance_id, verb, reason, recursive=recursive)
+        session.hub.tell(instance_id, verb, reason, **more)
         told.append(instance_id)
 
     failed = _each(session, verb, instance_ids, tell)

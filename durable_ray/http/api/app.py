@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from durable_ray.actors.errors import (
+    HistoryMismatch,
     HubUnavailable,
     InstanceAlreadyExists,
     InstanceFinished,
@@ -40,6 +41,7 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     UnknownDefinition: (404, "No such orchestrator"),
     InstanceAlreadyExists: (409, "The instance ID is taken"),
     InstanceFinished: (409, "The instance has finished"),
+    HistoryMismatch: (409, "A history does not replay on the newest code"),
     InvalidState: (409, "Not in this state"),
     # Well-formed and yet of another query: nothing that the schema could have said.
     InvalidToken: (409, "The token does not continue this query"),

@@ -12,7 +12,7 @@ from pydantic import Field
 from durable_ray.actors.errors import DurableRayError
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import Filter
-from durable_ray.http.api.models import InstanceId, Name, Said, Started, StartManyBody, Text, Told
+from durable_ray.http.api.models import InstanceId, Name, RewindBody, Said, Started, StartManyBody, Text, Told
 from durable_ray.http.api.services import Given, problems
 
 router = APIRouter(prefix="/bulk", tags=["bulk"])
@@ -43,6 +43,12 @@ class BulkBody(Said):
 
     select: Selection
     reason: Text | None = None
+
+
+class BulkRewindBody(RewindBody):
+    """Which instances, why, and on which code."""
+
+    select: Selection
 
 
 class BulkEventBody(Said):
@@ -101,9 +107,9 @@ async def resume(body: BulkBody, given: Given) -> Response:
 
 
 @router.post("/rewind", response_model=BulkResult, responses=_ERRORS)
-async def rewind(body: BulkBody, given: Given) -> Response:
-    """Let failed ones run what failed again."""
-    return await _each(given, body.select, lambda i: given.door.client.rewind(i, body.reason))
+async def rewind(body: BulkRewindBody, given: Given) -> Response:
+    """Let failed ones run what failed again; with `version: latest` on their newest code."""
+    return await _each(given, body.select, lambda i: given.door.client.rewind(i, body.reason, version=body.version))
 
 
 @router.post("/events", response_model=BulkResult, responses=_ERRORS)

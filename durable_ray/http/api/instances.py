@@ -20,6 +20,7 @@ from durable_ray.http.api.models import (
     Name,
     ReasonBody,
     RestartBody,
+    RewindBody,
     StartBody,
     Started,
     TerminateBody,
@@ -126,7 +127,7 @@ async def terminate(instance_id: Id, given: Given, body: TerminateBody | None = 
 
 
 async def _with_reason(
-    verb: Literal["suspend", "resume", "rewind"], instance_id: str, given: Given, body: ReasonBody | None
+    verb: Literal["suspend", "resume"], instance_id: str, given: Given, body: ReasonBody | None
 ) -> Response:
     _existing(instance_id)
     await getattr(given.door.client, verb)(instance_id, body.reason if body else None)
@@ -146,9 +147,12 @@ async def resume(instance_id: Id, given: Given, body: ReasonBody | None = None) 
 
 
 @router.post("/{instance_id}/rewind", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
-async def rewind(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
-    """Let a failed one run what failed again."""
-    return await _with_reason("rewind", instance_id, given, body)
+async def rewind(instance_id: Id, given: Given, body: RewindBody | None = None) -> Response:
+    """Let a failed one run what failed again; with `version: latest` on its newest code, or not at all (409)."""
+    _existing(instance_id)
+    how = body or RewindBody()
+    await given.door.client.rewind(instance_id, how.reason, version=how.version)
+    return empty(202)
 
 
 @router.post("/{instance_id}/restart", status_code=201, response_model=Started, responses=problems(404, 409, *_BODY))

@@ -210,6 +210,14 @@ class ReasonBody(Said):
     reason: Text | None = None
 
 
+class RewindBody(ReasonBody):
+    """Why, and on which code."""
+
+    version: Literal["latest"] | None = Field(
+        default=None, description="latest: on the newest code, if its history replays there; else on its own."
+    )
+
+
 class TerminateBody(ReasonBody):
     """Why, and how far."""
 
