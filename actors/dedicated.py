@@ -16,12 +16,13 @@ import ray
 from durable_ray.actors import errors
 from durable_ray.actors.clock import SECOND, monotonic
 from durable_ray.actors.cluster import HubInfo, RayPeers
+from durable_ray.actors.handles import REGISTRY, find
 from durable_ray.actors.host_actor import HostActor
 from durable_ray.actors.leaving import may_leave
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
-from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.placing import dedicated_host
 from durable_ray.actors.status import OrchestrationStatus, result_of, status_of
+from durable_ray.actors.wishes import once_key, raised, termination
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.options import UNSET
@@ -47,15 +48,34 @@ class DedicatedActor(HostActor):
         loaded = found.get(self._instance_id)
         return None if loaded is None else status_of(loaded.row, loaded.history if show_history else None)
 
-    async def raise_event(self, event_name: str, data: object = None) -> None:
-        """Send it an event; durable when this returns. Raises InstanceFinished, InstanceNotFound."""
+    async def raise_event(
+        self,
+        event_name: str,
+        data: object = None,
+        *,
+        when_not_awaited: str = "buffer",
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Send it an event; durable when this returns. See `Client.raise_event` for the arguments.
+
+        Raises:
+            InstanceFinished, InstanceNotFound.
+            ValueError: it has no name.
+        """
         message_id = uuid.uuid4().hex
-        await self._send(message_id, ev.EventRaised(event_name, PYTHON_PAYLOADS.encode(data), message_id))
+        event = raised(event_name, data, message_id, when_not_awaited)
+        if idempotency_key is None:
+            await self._send(message_id, event)
+            return
+        delivery = Delivery(message_id, self._instance_id, Message(message_id, event))
+        key = once_key(event_name, idempotency_key)
+        # The registry remembers the keys of all instances, also of those without an actor.
+        reply: Reply = await find(self._info.hub, REGISTRY).ask.remote("deliver_once", (delivery, key), {})
+        errors.raise_for(self._instance_id, reply.code, reply.detail)
 
     async def terminate(self, reason: object = None, recursive: bool = False, cancel_activities: bool = False) -> None:
         """End it; `reason` becomes its output. Raises InstanceFinished, InstanceNotFound."""
-        payload = None if reason is None else PYTHON_PAYLOADS.encode(reason)
-        await self._send(uuid.uuid4().hex, ev.TerminateRequested(payload, recursive, cancel_activities))
+        await self._send(uuid.uuid4().hex, termination(reason, recursive, cancel_activities))
 
     async def suspend(self, reason: str | None = None) -> None:
         """Pause it. Raises InvalidState if it is suspended already."""

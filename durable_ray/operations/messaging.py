@@ -6,7 +6,7 @@ import uuid
 
 from durable_ray.actors import errors
 from durable_ray.actors.messages import Delivery, Reply
-from durable_ray.actors.packing import PYTHON_PAYLOADS
+from durable_ray.actors.wishes import once_key, raised, termination
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
@@ -60,7 +60,7 @@ class Messaging(ClientCore[H]):
             return
         validate_instance_id(instance_id)
         delivery = Delivery(message_id, instance_id, Message(message_id, event))
-        key = f"{event_name.casefold()}/{idempotency_key}"
+        key = once_key(event_name, idempotency_key)
         reply: Reply = yield from self._reach.registry("deliver_once", delivery, key)
         errors.raise_for(instance_id, reply.code, reply.detail)
 
@@ -109,20 +109,3 @@ class Messaging(ClientCore[H]):
 
     def _resume(self, instance_id: str, reason: str | None = None) -> Steps[None]:
         yield from self._send(instance_id, uuid.uuid4().hex, ev.ExecutionResumed(reason))
-
-
-def raised(event_name: str, data: object, message_id: str, when_not_awaited: str = "buffer") -> ev.EventRaised:
-    """An event as it travels. Raises ValueError for one without a name."""
-    name: object = event_name
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError("an event needs a name")
-    if when_not_awaited not in ("buffer", "discard"):
-        raise ValueError(f"when_not_awaited is 'buffer' or 'discard', not {when_not_awaited!r}")
-    payload = PYTHON_PAYLOADS.encode(data)
-    return ev.EventRaised(event_name, payload, message_id, discard=when_not_awaited == "discard")
-
-
-def termination(reason: object, recursive: bool, cancel_activities: bool) -> ev.TerminateRequested:
-    """The wish for an end, as it travels."""
-    payload = None if reason is None else PYTHON_PAYLOADS.encode(reason)
-    return ev.TerminateRequested(payload, recursive, cancel_activities)

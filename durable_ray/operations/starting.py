@@ -14,8 +14,8 @@ from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.placing import partition_host
 from durable_ray.actors.status import micros
 from durable_ray.actors.store.records import IfExists, Placement
+from durable_ray.actors.wishes import raised
 from durable_ray.operations.base import ClientCore, H
-from durable_ray.operations.messaging import raised
 from durable_ray.operations.start_objects import StartObject, read_start_objects
 from durable_ray.orchestrations.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.events import Message

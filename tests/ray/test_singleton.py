@@ -11,6 +11,7 @@ import pytest
 import ray
 
 import durable_ray as dr
+from durable_ray.orchestrations.events import EventRaised
 from tests.ray.orchestrators import hello_cities, wait_for_go
 from tests.ray_cluster import pid_of
 
@@ -80,8 +81,16 @@ def test_a_driver_can_do_without_the_client(ray_client: dr.Client) -> None:
     with pytest.raises(dr.InvalidState):
         ray.get(actor.suspend.remote("again"))
     ray.get(actor.resume.remote())
+    with pytest.raises(ValueError, match="needs a name"):
+        ray.get(actor.raise_event.remote(" "))
+    ray.get(actor.raise_event.remote("Aside", 1, when_not_awaited="discard"))
+    for _ in range(3):
+        ray.get(actor.raise_event.remote("Once", 1, idempotency_key="k"))
     ray.get(actor.raise_event.remote("Go", {"ok": True}))
     assert ray.get(actor.wait_for_completion.remote(10)) == {"ok": True}
+    history = ray.get(actor.get_status.remote(True)).history
+    names = [event.name for event in history if isinstance(event, EventRaised)]
+    assert names.count("Once") == 1, "sent before Go, so in history before the end"
 
 
 def test_a_finished_instance_is_started_again_in_the_same_actor(ray_client: dr.Client) -> None:

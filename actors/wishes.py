@@ -1,0 +1,28 @@
+"""What is wished of a live instance, as it travels: the same for a client and for whoever calls an instance's actor."""
+
+from __future__ import annotations
+
+from durable_ray.actors.packing import PYTHON_PAYLOADS
+from durable_ray.orchestrations import events as ev
+
+
+def raised(event_name: str, data: object, message_id: str, when_not_awaited: str = "buffer") -> ev.EventRaised:
+    """An event as it travels. Raises ValueError for one without a name."""
+    name: object = event_name
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError("an event needs a name")
+    if when_not_awaited not in ("buffer", "discard"):
+        raise ValueError(f"when_not_awaited is 'buffer' or 'discard', not {when_not_awaited!r}")
+    payload = PYTHON_PAYLOADS.encode(data)
+    return ev.EventRaised(event_name, payload, message_id, discard=when_not_awaited == "discard")
+
+
+def once_key(event_name: str, idempotency_key: str) -> str:
+    """Under what an event that arrives once is remembered: case does not matter in its name."""
+    return f"{event_name.casefold()}/{idempotency_key}"
+
+
+def termination(reason: object, recursive: bool, cancel_activities: bool) -> ev.TerminateRequested:
+    """The wish for an end, as it travels."""
+    payload = None if reason is None else PYTHON_PAYLOADS.encode(reason)
+    return ev.TerminateRequested(payload, recursive, cancel_activities)
