@@ -38,6 +38,8 @@ from durable_ray.orchestrations import events as ev
 SLICE = 10.0
 #: Seconds a wait for several gathers endings after the first; and more for each of many, up to that many.
 _GRACE, _GRACE_EACH, _GRACE_MANY = 0.002, 2e-5, 400
+#: Seconds for which deliveries wait for those that came with them, once one has its answer.
+_TOGETHER = 0.05
 #: Deliveries whose outcome is remembered here; older ones are found by their receipts in the store.
 _REMEMBERED = 4096
 
@@ -111,13 +113,23 @@ class Desk:
     # --- messages ---------------------------------------------------------------------------------
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
-        """Bring messages to instances of this host. Each is durable when this answers."""
+        """Bring messages to instances of this host. Each that is answered "ok" is durable when this answers.
+
+        Deliveries of different senders travel together. Those that take long (their instance's code is being loaded), or
+        fail, do not keep the others waiting: they are answered "moved", and their senders ask again and join the first try.
+        """
         if self._host.moved:
             return [Reply("moved")] * len(deliveries)
         known = await self._recorded(
             [d.request_id for d in deliveries if d.retry and not self._remembers(d.request_id)]
         )
         answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
+        if len(answers) > 1:
+            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+            if slow := [answer for answer in answers if not answer.done()]:
+                await asyncio.wait(slow, timeout=_TOGETHER)
+            if any(answer.done() and answer.exception() is None for answer in answers):
+                return [_reply_so_far(answer) for answer in answers]
         return list(await asyncio.gather(*answers))
 
     def _remembers(self, request_id: str) -> bool:
@@ -247,6 +259,14 @@ class Desk:
             return {}
         texts = await self._host.blocking(lambda: self._host.store.receipts(request_ids))
         return {request_id: receipt_reply(text) for request_id, text in texts.items()}
+
+
+def _reply_so_far(answer: asyncio.Future[Reply]) -> Reply:
+    """The answer, if there is one by now; else its sender is to ask again, by itself."""
+    if not answer.done():
+        answer.cancel()  # nobody listens to this one any more; what it waited for goes on
+        return Reply("moved")
+    return answer.result() if answer.exception() is None else Reply("moved")
 
 
 async def _answered(start: Start, done: asyncio.Future[Answer]) -> bool:

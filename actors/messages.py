@@ -19,7 +19,7 @@ ReplyCode = Literal[
     "absent",  # no such instance
     "finished",  # it has ended (`detail` is its status)
     "refused",  # not in a state for this (`detail` says why)
-    "moved",  # not here; ask the registry where
+    "moved",  # not here, or not yet; ask the registry where, and there again (`retry`)
     "unknown",  # no such definition
     "mismatch",  # its history does not replay on that code (`detail` says where)
 ]

@@ -1,7 +1,8 @@
 """Calls made in one step of the event loop, made as one: five hundred awaited starts cost one Ray call.
 
 Nothing waits for company: whatever is there when the loop has run its callbacks goes. Requests that come as lists are
-joined in the order in which they were made. Waits of one host share a call that answers as soon as some have ended;
+joined in the order in which they were made; those that are made again go apart, for what held them up the first time may
+hold them up still. Waits of one host share a call that answers as soon as some have ended;
 those that have not are asked for again, together with whoever came meanwhile.
 """
 
@@ -16,6 +17,8 @@ from durable_ray.actors.messages import Ending
 from durable_ray.steps import Call
 
 Send = Callable[[Call], Awaitable[Any]]
+#: What is joined: target, method, and whether it is asked again.
+_List = tuple[str, str, bool]
 
 #: Methods whose only argument is a list of requests, answered one for one.
 _LISTS = frozenset({"start_many", "deliver_many"})
@@ -53,7 +56,7 @@ class _Board:
     def __init__(self, loop: asyncio.AbstractEventLoop, send: Send) -> None:
         self._loop = loop
         self._send = send
-        self._lists: dict[tuple[str, str], list[tuple[Call, asyncio.Future[Any]]]] = {}
+        self._lists: dict[_List, list[tuple[Call, asyncio.Future[Any]]]] = {}
         self._watches: dict[tuple[str, bool], _Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: dict[int, asyncio.Future[Any]] = {}
@@ -69,7 +72,8 @@ class _Board:
 
     def add(self, call: Call) -> asyncio.Future[Any]:
         """A request of a list."""
-        key = (call.target, call.method)
+        again = any(getattr(request, "retry", False) for request in call.args[0])
+        key = (call.target, call.method, again)
         waiting = self._lists.get(key)
         if waiting is None:
             waiting = self._lists[key] = []
@@ -92,7 +96,7 @@ class _Board:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _flush(self, key: tuple[str, str]) -> None:
+    def _flush(self, key: _List) -> None:
         group: list[tuple[Call, asyncio.Future[Any]]] = []
         size = 0
         for call, answer in self._lists.pop(key):

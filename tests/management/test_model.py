@@ -118,7 +118,10 @@ class Lives(RuleBasedStateMachine):
     @rule(instance_id=IDS, item=ITEMS, key=st.sampled_from([None, None, "k"]))
     def raise_event(self, instance_id: str, item: Any, key: str | None) -> None:
         send = {"idempotency_key": key} if key else {}
-        if self.expect(self.missing(instance_id), self.client.raise_event, instance_id, "item", item, **send):
+        life = self.lives.get(instance_id)
+        # One that was sent before is answered as it was then, also when its instance has ended since.
+        error = None if life is not None and key in life.keys else self.missing(instance_id)
+        if self.expect(error, self.client.raise_event, instance_id, "item", item, **send):
             self.hears(instance_id, item, key)
 
     def hears(self, instance_id: str, item: Any, key: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -36,6 +37,17 @@ class Target:
         self.changed.set()
 
 
+@dataclass(frozen=True)
+class Retryable:
+    """A request; doubled, it is its number."""
+
+    number: int
+    retry: bool
+
+    def __mul__(self, times: int) -> str:
+        return str(self.number)
+
+
 def waiting(instance_id: str, seconds: float = 5.0) -> Call:
     return Call("host", "wait", ([instance_id], seconds), {"start": False})
 
@@ -55,6 +67,17 @@ async def test_hosts_and_methods_are_kept_apart() -> None:
     kinds = [("a", "start_many"), ("b", "start_many"), ("a", "deliver_many")]
     await asyncio.gather(*[coalescer.make(Call(host, method, ([1],))) for host, method in kinds])
     assert [(call.target, call.method) for call in target.calls] == kinds
+
+
+async def test_what_is_asked_again_holds_up_nobody_who_asks_for_the_first_time() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    first, again = Retryable(1, False), Retryable(2, True)
+    answers = await asyncio.gather(
+        *[coalescer.make(Call("host", "deliver_many", ([r],))) for r in (first, again, first)]
+    )
+    assert answers == [["1"], ["2"], ["1"]]
+    assert [call.args[0] for call in target.calls] == [[first, first], [again]]
 
 
 async def test_very_many_go_in_several_calls() -> None:
