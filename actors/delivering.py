@@ -9,7 +9,7 @@ from durable_ray.actors.clock import SECOND
 from durable_ray.actors.desk import delivery_reply, ending_of
 from durable_ray.actors.held import is_held
 from durable_ray.actors.messages import Delivery, Reply, StartRequest
-from durable_ray.actors.pending import finish_pending, pausing
+from durable_ray.actors.pending import finish_pending, pausing, status_by
 from durable_ray.actors.registry_core import RegistryCore
 from durable_ray.actors.starting import Start, begin, conceive
 from durable_ray.actors.store.records import InstanceRow
@@ -72,6 +72,10 @@ class Delivering(RegistryCore):
                 reply = replies[position] = delivery_reply(next(answers))
                 if reply.code == "ok":
                     woken.append((reply.host, delivery.instance_id))
+        resumed = {d.instance_id for d in waiting if isinstance(d.message.event, ev.ExecutionResumed)}
+        names = {rows[i].name for i in resumed if i in rows and is_held(rows[i].start_at)}
+        if names:
+            self.spawn(self.slots.look(names))
         # Acknowledged only after whoever holds the instance knows: an event sent straight to it afterwards comes later.
         await self.admission.wake(woken)
         return [reply for reply in replies if reply is not None]
@@ -132,4 +136,4 @@ class Delivering(RegistryCore):
 
 
 def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:
-    return PutMessage(out_message(delivery.instance_id, delivery.message), receipt)
+    return PutMessage(out_message(delivery.instance_id, delivery.message), receipt, status_by(delivery.message.event))

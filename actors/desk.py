@@ -12,10 +12,11 @@ from dataclasses import replace
 from functools import partial
 
 from durable_ray.actors.clock import SECOND
+from durable_ray.actors.held import is_held
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
-from durable_ray.actors.pending import pausing
+from durable_ray.actors.pending import pausing, status_by
 from durable_ray.actors.rehearsing import rehearse
 from durable_ray.actors.starting import Start, begin, conceive, start_writes, take_answers
 from durable_ray.actors.store.contract import Fenced, StoreError
@@ -193,9 +194,14 @@ class Desk:
         until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
         receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
         message = out_message(delivery.instance_id, delivery.message)
-        (answer,) = await self._host.committer.write_once([PutMessage(message, receipt)])
+        (answer,) = await host.committer.write_once([PutMessage(message, receipt, status_by(event))])
         if isinstance(answer, Delivered):
-            self._host.summon([delivery.instance_id])
+            live = host.residence.peek(delivery.instance_id)
+            if live is not None and live.unstarted and answer.turn == 0:
+                live.status = answer.status
+            host.summon([delivery.instance_id])
+            if is_held(row.start_at) and isinstance(event, ev.ExecutionResumed):
+                host.peers.finished([delivery.instance_id])  # whoever counts has to look
         return delivery_reply(answer)
 
     # --- waiting and asking -----------------------------------------------------------------------

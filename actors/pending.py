@@ -8,7 +8,7 @@ from typing import Any
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.retention import expiry
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import InboxRow, InstanceRow
+from durable_ray.actors.store.records import InboxRow, InstanceRow, Status
 from durable_ray.actors.store.writes import FinishUnstarted
 from durable_ray.actors.turns import out_message
 from durable_ray.orchestrations import events as ev
@@ -50,19 +50,24 @@ def finish_pending(
 
 
 async def pausing(store: Store, blocking: Blocking, row: InstanceRow, event: ev.Event) -> Reply | None:
-    """What is said against suspending (or resuming) an instance that is not in memory; None: put it into its mailbox.
-
-    One that has not begun stays Pending; why it does not begin is its `waiting_reason`.
-    """
+    """What is said against suspending (or resuming) an instance that is not in memory; None: put it into its mailbox."""
     if not isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
         return None
     wanted = isinstance(event, ev.ExecutionSuspended)
     mail = await blocking(lambda: store.inbox([row.instance_id]))
     if paused_by(mail, row.status == "Suspended") == wanted:
         return Reply("refused", "already suspended" if wanted else "not suspended")
-    if row.turn == 0:
-        await blocking(lambda: store.set_waiting_reason(row.instance_id, "suspended" if wanted else None))
     return None
+
+
+def status_by(event: ev.Event) -> Status | None:
+    """The status of an instance that never had a turn with this event in its mailbox; None: what it is.
+
+    Nobody looks into a mailbox before the first turn, so the row has to say that it is suspended.
+    """
+    if isinstance(event, ev.ExecutionSuspended):
+        return "Suspended"
+    return "Pending" if isinstance(event, ev.ExecutionResumed) else None
 
 
 def paused_by(mail: Iterable[InboxRow], paused: bool) -> bool:

@@ -73,6 +73,7 @@ class Op(IntEnum):
     MOVE = auto()
     SUCCEED = auto()
     RECODE = auto()
+    PAUSE = auto()
     END_UNSTARTED = auto()
     SLEEP = auto()
     CHRONICLE = auto()
@@ -80,7 +81,9 @@ class Op(IntEnum):
 
 
 #: Operations that change exactly one row each; another number means that the world moved under us.
-EXACT = frozenset({Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.RECODE, Op.END_UNSTARTED, Op.SLEEP})
+EXACT = frozenset(
+    {Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.RECODE, Op.PAUSE, Op.END_UNSTARTED, Op.SLEEP}
+)
 
 
 def _birth() -> dict[str, Any]:
@@ -197,6 +200,11 @@ STATEMENTS: dict[Op, Statement] = {
         update(instances)
         .where(_i.instance_id == text("instance_id"))
         .values(version=text("version"), code_id=text("code_id"))
+    ),
+    Op.PAUSE: Statement(
+        update(instances)
+        .where(_i.instance_id == text("instance_id"), _i.turn == literal_column("0"))
+        .values(status=text("status"))
     ),
     Op.END_UNSTARTED: Statement(
         update(instances)

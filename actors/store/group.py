@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from durable_ray.actors.store.commit_sql import COUNT, EXACT, HAS_MAIL, KNOWN, RECEIPTS, RECORD, STATEMENTS, Op
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.known import ENDED, Known, concerned, consistent
-from durable_ray.actors.store.records import NewInstance
+from durable_ray.actors.store.records import NewInstance, Status
 from durable_ray.actors.store.rowing import read_rows
 from durable_ray.actors.store.schema import LONG_INPUT
 from durable_ray.actors.store.sql import Session
@@ -99,7 +99,7 @@ class Group:
         if isinstance(write, StartInstance):
             answer = self._start(write)
         elif isinstance(write, PutMessage):
-            answer = self._put(write.message)
+            answer = self._put(write.message, write.unstarted)
         else:
             answer = self._finish_unstarted(write)
         if receipt is not None and isinstance(answer, Started | Delivered | Done):
@@ -328,12 +328,15 @@ class Group:
             woken[message.instance_id] = (answer.host, answer.resident)
 
     # --- messages, endings, sleep -----------------------------------------------------------------
-    def _put(self, message: OutMessage) -> Answer:
+    def _put(self, message: OutMessage, unstarted: Status | None = None) -> Answer:
         known = self._known.get(message.instance_id)
         if known is None:
             return Absent()
         if known.status in ENDED:
             return Finished(known.status)
+        if unstarted is not None and known.turn == 0 and known.status != unstarted:
+            self._change(known.instance_id, Op.PAUSE, {"instance_id": known.instance_id, "status": unstarted})
+            self._restatus(known, unstarted)
         source = {
             "placement": known.placement,
             "host": known.host,
@@ -351,7 +354,7 @@ class Group:
             return Absent()
         if known.status in ENDED:
             return Finished(known.status)
-        if known.status != "Pending" or known.turn != 0 or write.status not in ENDED:
+        if known.turn != 0 or write.status not in ENDED:
             return Stale()
         known.turn = 1
         self._change(write.instance_id, Op.END_UNSTARTED, write)

@@ -23,6 +23,12 @@ _RUNNING = Statement(
         counters.c.status.in_([literal_column("'Running'"), literal_column("'Suspended'")]),
     )
 )
+#: Suspended before they were let in: they are no more than those that wait, whatever the counters say.
+_HELD_BACK = Statement(
+    select(func.count())
+    .select_from(instances)
+    .where(_i.status == literal_column("'Suspended'"), _i.name == text("name"), _i.start_at >= _held)
+)
 _NEXT = Statement(
     select(_i.instance_id)
     .where(_pending, _i.start_at >= _held, _i.start_at <= number("until"))
@@ -52,6 +58,8 @@ class Releasing:
         def body(session: Session) -> tuple[tuple[str, str], ...]:
             busy = (session.one(_LET_IN, name=name), session.one(_RUNNING, name=name))
             free = limit - sum(int(row[0]) for row in busy if row is not None and row[0] is not None)
+            held_back = session.one(_HELD_BACK, name=name)
+            free += int(held_back[0]) if held_back else 0
             if free < 1:
                 return ()
             chosen = [row[0] for row in session.all(_NEXT, name=name, until=HELD + now, room=free)]

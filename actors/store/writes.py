@@ -138,6 +138,8 @@ class PutMessage:
 
     message: OutMessage
     receipt: Receipt | None = None
+    #: The status of the instance with this message, if it never had a turn: Suspended, or Pending again.
+    unstarted: Status | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class FinishUnstarted:
-    """End an instance that never had a turn (status Pending, turn 0), without any process. Tells its parent by
+    """End an instance that never had a turn (Pending, or Suspended so early), without any process. Tells its parent by
     `message`."""
 
     instance_id: str

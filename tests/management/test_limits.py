@@ -93,6 +93,25 @@ def test_a_held_instance_keeps_its_events_and_can_be_ended(hub: TestHub, client:
     assert by_status(client)["Terminated"] == [held[1]]
 
 
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_held_instance_that_is_suspended_takes_nobodys_place(hub: TestHub, client: dr.Client, placement: Any) -> None:
+    for n in range(5):
+        client.start_new(limited, instance_id=f"i{n}", placement=placement)
+        hub.advance(timedelta(seconds=1))
+    client.suspend("i2")
+    assert by_status(client) == {"Running": ["i0", "i1"], "Suspended": ["i2"], "Pending": ["i3", "i4"]}
+    client.raise_event("i0", "go")
+    hub.settle()
+    assert by_status(client)["Running"] == ["i1", "i3"]
+    client.terminate("i4")
+    client.raise_event("i3", "go")
+    hub.settle()
+    assert by_status(client)["Running"] == ["i1"]
+    client.resume("i2")  # there is room for it, so it begins at once
+    hub.settle()
+    assert by_status(client)["Running"] == ["i1", "i2"]
+
+
 def test_random_ids_sub_orchestrations_and_delays_count_too(hub: TestHub, client: dr.Client) -> None:
     handle = client.start_new(parent, 3)
     client.start_new(limited, instance_id="late", start_at=timedelta(hours=1))

@@ -172,6 +172,7 @@ def test_resume_of_a_running_or_finished_instance_is_an_error(client: dr.Client,
 def test_a_pending_instance_is_suspended_before_it_begins(client: dr.Client, hub: TestHub, placement: Any) -> None:
     handle = client.start_new(collector, 1, instance_id="p", start_at=timedelta(hours=1), placement=placement)
     handle.suspend("not yet")
+    assert status_of(client, "p") == "Suspended"
     with pytest.raises(dr.InvalidState):
         handle.suspend()
     handle.raise_event("item", "early")
@@ -192,6 +193,55 @@ def test_a_pending_instance_is_suspended_and_resumed_before_it_begins(
     handle.resume()
     hub.advance(timedelta(hours=2))
     assert handle.wait_for_completion(20) == 1
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_queries_and_counts_agree_about_a_pending_instance_that_is_suspended(
+    client: dr.Client, hub: TestHub, placement: Any
+) -> None:
+    def agree(status: str) -> None:
+        found = client.get_status("p")
+        assert found is not None
+        assert (found.runtime_status, found.started_time, found.waiting_reason) == (status, None, None)
+        assert client.counts() == {("echo", status): 1}
+        assert client.count(runtime_status=status) == 1
+        assert [one.instance_id for one in client.list_instances(runtime_status=status)] == ["p"]
+        other = {"Pending": "Suspended", "Suspended": "Pending"}[status]
+        assert (client.count(runtime_status=other), list(client.list_instances(runtime_status=other))) == (0, [])
+
+    handle = client.start_new(echo, 1, instance_id="p", start_at=timedelta(hours=1), placement=placement)
+    agree("Pending")
+    handle.suspend("not yet")
+    agree("Suspended")
+    with pytest.raises(dr.InstanceAlreadyExists):
+        client.start_new(echo, 2, instance_id="p")
+    with pytest.raises(TimeoutError):
+        handle.wait_for_start(0.1)
+    hub.crash()
+    agree("Suspended")
+    handle.resume()
+    agree("Pending")
+    assert client.bulk("suspend").done == ("p",)
+    agree("Suspended")
+    assert client.bulk("resume").done == ("p",)
+    agree("Pending")
+    hub.advance(timedelta(hours=2))
+    assert handle.wait_for_completion(20) == 1
+    kinds = [entry["EventType"] for entry in handle.get_history() or []]
+    assert kinds[:4] == ["ExecutionSuspended", "ExecutionResumed", "ExecutionSuspended", "ExecutionResumed"]
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_pending_instance_that_is_suspended_can_be_terminated_and_begun_anew(
+    client: dr.Client, hub: TestHub, placement: Any
+) -> None:
+    handle = client.start_new(echo, 1, instance_id="p", start_at=timedelta(hours=1), placement=placement)
+    handle.suspend()
+    handle.terminate("never")
+    with pytest.raises(dr.OrchestrationTerminated, match="never"):
+        handle.wait_for_completion(20)
+    assert client.counts() == {("echo", "Terminated"): 1}
+    assert client.start_new(echo, 2, instance_id="p", placement=placement).wait_for_completion(20) == 2
 
 
 def test_a_suspended_instance_can_be_terminated(client: dr.Client, hub: TestHub) -> None:

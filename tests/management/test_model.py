@@ -148,8 +148,7 @@ class Lives(RuleBasedStateMachine):
         if life is not None and error is None and (life.paused or life.status == "Suspended"):
             error = dr.InvalidState
         if self.expect(error, self.client.suspend, instance_id) and life is not None:
-            life.paused = True
-            life.status = "Suspended" if life.begun else "Pending"
+            life.paused, life.status = True, "Suspended"
 
     @rule(instance_id=IDS)
     def resume(self, instance_id: str) -> None:

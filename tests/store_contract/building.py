@@ -80,3 +80,8 @@ def row(store: Store, instance_id: str) -> InstanceRow:
 def advance(store: Store, instance_id: str, status: str = "Running", **more: Any) -> Any:
     """Commit the next turn of an instance, whatever its row says now."""
     return made(store, turn(row(store, instance_id), status, **more))
+
+
+def pause(instance_id: str, status: Any = "Suspended") -> PutMessage:
+    """A message by which an instance that never had a turn has this status."""
+    return PutMessage(message(instance_id, f"pause-{status}"), unstarted=status)

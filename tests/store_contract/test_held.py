@@ -8,7 +8,7 @@ from durable_ray.actors.held import HELD, hold
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery
 from durable_ray.actors.store.writes import StartInstance
-from tests.store_contract.building import HOST, advance, made, put, start
+from tests.store_contract.building import HOST, advance, made, pause, put, start
 
 NOW = 5_000
 
@@ -55,3 +55,12 @@ def test_an_emptied_hub_is_empty_and_its_hosts_are_fenced(store: Store) -> None:
         store.commit(host, [start("c")])
     store.commit(registry, [start("c"), start("d", host="d", placement="dedicated")])
     assert set(store.rows(["a", "c", "d"])) == {"c", "d"}
+
+
+def test_who_is_suspended_before_it_is_let_in_counts_as_waiting(store: Store) -> None:
+    made(store, held("a", 1), held("b", 2), held("c", 3), pause("b"))
+    assert store.counts() == {("hello", "Pending"): 2, ("hello", "Suspended"): 1}
+    assert store.release("hello", 2, NOW) == ((HOST, "a"), (HOST, "c"))
+    made(store, pause("b", "Pending"))
+    assert store.release("hello", 2, NOW) == ()
+    assert store.release("hello", 3, NOW) == ((HOST, "b"),)

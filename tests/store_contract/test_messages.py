@@ -19,7 +19,7 @@ from durable_ray.actors.store.writes import (
     Stale,
     StartInstance,
 )
-from tests.store_contract.building import advance, dedicated, made, message, put, row, start, turn
+from tests.store_contract.building import advance, dedicated, made, message, pause, put, row, start, turn
 
 
 def sleep(store: Store, instance_id: str, next_due: int | None = None) -> Hibernate:
@@ -154,3 +154,15 @@ def test_falling_asleep_and_getting_mail_meet_in_one_order(opening: Callable[[],
     for one, other in zip(slept, delivered, strict=True):
         assert isinstance(other, Delivered)
         assert (one == Stale()) == other.resident
+
+
+def test_a_message_may_suspend_who_never_had_a_turn_and_nobody_else(store: Store) -> None:
+    made(store, start("a"), start("b"))
+    advance(store, "b")
+    made(store, pause("a"), pause("b"))
+    assert {name: row(store, name).status for name in "ab"} == {"a": "Suspended", "b": "Running"}
+    assert store.counts() == {("hello", "Suspended"): 1, ("hello", "Running"): 1}
+    assert len(store.inbox(["a", "b"])) == 2
+    answer = made(store, replace(pause("a", "Pending"), message=message("a", "m2")))
+    assert answer == Delivered("partition-1", "shared", True, "Pending", 0)
+    assert store.counts() == {("hello", "Pending"): 1, ("hello", "Running"): 1}
