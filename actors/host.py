@@ -281,6 +281,8 @@ class InstanceHost:
         for instance_id, (host, resident) in answer.woken.items():
             if host != self.name:
                 self.peers.nudge(host, [instance_id], resident)
+                if instance_id in born and is_held(born[instance_id].start_at):
+                    self.peers.finished([instance_id])  # whoever counts has to look
             elif instance_id in born:
                 self.born(self.nursery.row(born[instance_id]))
                 if instance_id in addressed:

@@ -133,6 +133,12 @@ def test_random_ids_sub_orchestrations_and_delays_count_too(hub: TestHub, client
     )
 
 
+def test_children_with_hosts_of_their_own_begin_without_a_sweep(hub: TestHub, client: dr.Client) -> None:
+    client.start_new(parent, 3)
+    hub.settle()
+    assert {name for name in by_status(client)["Running"] if name.startswith("kid")} == {"kid-0", "kid-1"}
+
+
 def test_the_hub_may_set_the_limit_of_a_name(hub: TestHub, client: dr.Client) -> None:
     handles = client.start_many(limited_by_hub, range(3))
     for _ in handles:
