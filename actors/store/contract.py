@@ -170,8 +170,8 @@ class Finding(Protocol):
 
     def dedicated_waiting(self, now: int, limit: int) -> tuple[InstanceRow, ...]:
         """Dedicated live instances without a process that should have one: not resident, and Pending with start_at
-        reached, or with inbox rows, or next_due reached, or activities outstanding. Ordered by priority (higher
-        first), then age."""
+        reached, or begun and with inbox rows, or next_due reached, or activities outstanding. Ordered by priority
+        (higher first), then age."""
 
     def dedicated_next(self, after: int = -1) -> int | None:
         """When the next sleeping or delayed dedicated instance comes due later than `after` (µs), or None. Those due

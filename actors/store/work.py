@@ -82,7 +82,12 @@ _WOKEN = Statement(
         ),
         select(_i.instance_id, _i.priority, _i.created_at)
         .select_from(inbox.join(instances, _i.instance_id == inbox.c.instance_id))
-        .where(inbox.c.placement == literal_column("'dedicated'"), _i.resident.is_(False)),
+        # Before its time an instance takes no message: it would get a process for nothing.
+        .where(
+            inbox.c.placement == literal_column("'dedicated'"),
+            _i.resident.is_(False),
+            or_(_i.turn > literal_column("0"), _due),
+        ),
     )
 )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.writes import Done, Hibernate, StartInstance
-from tests.store_contract.building import HOST, advance, dedicated, made, put, row, start
+from tests.store_contract.building import HOST, advance, dedicated, made, pause, put, row, start
 
 
 def nap(store: Store, instance_id: str, next_due: int | None = None) -> None:
@@ -134,6 +134,13 @@ def test_a_suspended_sleeper_with_mail_is_woken(store: Store) -> None:
     nap(store, "d")
     made(store, put("d"))
     assert waiting(store, 9000) == ["d"]
+
+
+def test_mail_gives_nobody_a_process_before_its_time(store: Store) -> None:
+    made(store, StartInstance(dedicated("later", start_at=9_000)), StartInstance(dedicated("paused", start_at=9_000)))
+    made(store, put("later"), pause("paused"))
+    assert waiting(store, 8_999) == []
+    assert sorted(waiting(store, 9_000)) == ["later", "paused"]
 
 
 def test_finished_and_shared_instances_wait_for_no_process(store: Store) -> None:
