@@ -9,16 +9,18 @@ from durable_ray.actors.clock import SECOND
 from durable_ray.actors.desk import delivery_reply, ending_of
 from durable_ray.actors.held import is_held
 from durable_ray.actors.messages import Delivery, Reply, StartRequest
-from durable_ray.actors.pending import finish_pending, pausing, status_by
+from durable_ray.actors.pending import finish_pending, pause_refused, status_by
 from durable_ray.actors.registry_core import RegistryCore
 from durable_ray.actors.starting import Start, begin, conceive
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InboxRow, InstanceRow
 from durable_ray.actors.store.writes import Done, PutMessage, Receipt, Repeated, Write
 from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
 from durable_ray.orchestrations import events as ev
 
 #: How long the key of an event that must arrive once is remembered (µs).
 _KEYS_KEPT = 24 * 3600 * SECOND
+#: What of these can be done, and how, depends on the messages that wait already.
+_READ_MAIL_FIRST = (ev.TerminateRequested, ev.ExecutionSuspended, ev.ExecutionResumed)
 
 
 class Delivering(RegistryCore):
@@ -56,13 +58,11 @@ class Delivering(RegistryCore):
         known = await self._recorded([d.request_id for d in deliveries if d.retry])
         rows = await self.blocking(lambda: self.store.rows([d.instance_id for d in deliveries]))
         until = self.clock.now() + int(self.settings.receipt_seconds * SECOND)
-        replies: list[Reply | None] = []
-        for delivery in deliveries:
-            row = rows.get(delivery.instance_id)
-            reply = known.get(delivery.request_id) or self._refusal(delivery, row)
-            if reply is None and row is not None:
-                reply = await self._deliver_asleep(delivery, row, until)
-            replies.append(reply)
+        replies: list[Reply | None] = [
+            known.get(delivery.request_id) or self._refusal(delivery, rows.get(delivery.instance_id))
+            for delivery in deliveries
+        ]
+        await self._without_process(deliveries, replies, rows, until)
         waiting = [d for d, reply in zip(deliveries, replies, strict=True) if reply is None]
         writes: list[Write] = [_put(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting]
         answers = iter(await self._committer.write_once(writes)) if writes else iter(())
@@ -111,28 +111,53 @@ class Delivering(RegistryCore):
             return Reply("moved", host=row.host, placement=row.placement)
         return None
 
-    async def _deliver_asleep(self, delivery: Delivery, row: InstanceRow, until: int) -> Reply | None:
-        """What can be answered without giving the instance a process; None: put the message into its mailbox."""
-        event = delivery.message.event
-        receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
-        if isinstance(event, ev.TerminateRequested) and row.turn == 0:
-            mail = await self.blocking(lambda: self.store.inbox([row.instance_id]))
-            write = replace(finish_pending(row, mail, event, self.clock.now()), receipt=receipt)
-            (answer,) = await self._committer.write_once([write])
+    async def _without_process(
+        self,
+        deliveries: Sequence[Delivery],
+        replies: list[Reply | None],
+        rows: Mapping[str, InstanceRow],
+        until: int,
+    ) -> None:
+        """Answer what needs no process of the instance, all of it with one read and one commit; None: for its mailbox."""
+        asked = [
+            (position, delivery, rows[delivery.instance_id])
+            for position, delivery in enumerate(deliveries)
+            if replies[position] is None and isinstance(delivery.message.event, _READ_MAIL_FIRST)
+        ]
+        if not asked:
+            return
+        ids = [row.instance_id for _, _, row in asked]
+        mail: dict[str, list[InboxRow]] = {instance_id: [] for instance_id in ids}
+        for letter in await self.blocking(lambda: self.store.inbox(ids)):
+            mail[letter.instance_id].append(letter)
+        ends: list[tuple[int, InstanceRow, Write]] = []
+        for position, delivery, row in asked:
+            event, waiting = delivery.message.event, mail[row.instance_id]
+            if not isinstance(event, ev.TerminateRequested):
+                replies[position] = pause_refused(row, waiting, event)
+            elif row.turn == 0:
+                receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
+                write = replace(finish_pending(row, waiting, event, self.clock.now()), receipt=receipt)
+                ends.append((position, row, write))
+        answers = await self._committer.write_once([write for _, _, write in ends]) if ends else ()
+        ended = []
+        for (position, row, _), answer in zip(ends, answers, strict=True):
             if isinstance(answer, Done):
-                rows: Mapping[str, InstanceRow] = await self.blocking(lambda: self.store.rows([row.instance_id]))
-                if row.instance_id in rows:
-                    self.waiters.ended(ending_of(rows[row.instance_id]))
-                self.spawn(self.slots.look([row.name]))
-                if row.parent is not None:
-                    await self._wake_one(row.parent.instance_id)
-                return Reply("ok")
-        return await pausing(self.store, self.blocking, row, event)
+                replies[position] = Reply("ok")
+                ended.append(row)
+        await self._ended_without_process(ended)
 
-    async def _wake_one(self, instance_id: str) -> None:
-        row = (await self.blocking(lambda: self.store.rows([instance_id]))).get(instance_id)
-        if row is not None and not row.finished:
-            await self.admission.wake([(row.host, instance_id)])
+    async def _ended_without_process(self, ended: Sequence[InstanceRow]) -> None:
+        """These have ended, and no host says so: tell who waits for them, who may begin now, and their parents."""
+        if not ended:
+            return
+        for row in (await self._rows([row.instance_id for row in ended])).values():
+            self.waiters.ended(ending_of(row))
+        self.spawn(self.slots.look({row.name for row in ended}))
+        parents = [row.parent.instance_id for row in ended if row.parent is not None]
+        if parents:
+            found = (await self._rows(parents)).values()
+            await self.admission.wake([(row.host, row.instance_id) for row in found if not row.finished])
 
 
 def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:

@@ -53,8 +53,12 @@ async def pausing(store: Store, blocking: Blocking, row: InstanceRow, event: ev.
     """What is said against suspending (or resuming) an instance that is not in memory; None: put it into its mailbox."""
     if not isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
         return None
+    return pause_refused(row, await blocking(lambda: store.inbox([row.instance_id])), event)
+
+
+def pause_refused(row: InstanceRow, mail: Iterable[InboxRow], event: ev.Event) -> Reply | None:
+    """What is said against suspending (or resuming) an instance for which these messages wait, if anything."""
     wanted = isinstance(event, ev.ExecutionSuspended)
-    mail = await blocking(lambda: store.inbox([row.instance_id]))
     if paused_by(mail, row.status == "Suspended") == wanted:
         return Reply("refused", "already suspended" if wanted else "not suspended")
     return None

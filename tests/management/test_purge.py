@@ -11,11 +11,24 @@ import pytest
 import durable_ray as dr
 from durable_ray import HubSettings
 from durable_ray.actors.placing import dedicated_host
+from durable_ray.actors.store.writes import OutMessage, PutMessage
+from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.codec import encode_event
 from durable_ray.testing import TestHub
-from tests.management.conftest import assert_nobody_is_forgotten
+from tests.management.conftest import SWEEPS_NEVER, assert_nobody_is_forgotten
 from tests.management.shapes import BROKEN, collector, dynasty, echo, steps, waiter
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@dr.orchestrator
+async def catching_parent(ctx: dr.OrchestrationContext, names: list[str]) -> list[Any]:
+    """Starts waiters of these names; their outputs, or what their failures are called."""
+    children = [ctx.call_sub_orchestrator(waiter, "go", name) for name in names]
+    return [
+        got if isinstance(got, str) else type(got).__name__
+        for got in await asyncio.gather(*children, return_exceptions=True)
+    ]
 
 
 def left(client: dr.Client) -> list[str]:
@@ -199,6 +212,46 @@ def test_bulk_terminate(hub: TestHub, client: dr.Client, crowd: None) -> None:
     hub.settle()
     assert (len(report.done), report.refused, seen) == (7, {}, [3, 6, 7])
     assert client.counts() == {("echo", "Completed"): 1, ("waiter", "Terminated"): 7}
+
+
+def test_bulk_terminate_of_pending_ones_is_one_commit_a_batch(
+    hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        client.start_new(waiter, instance_id=f"p{n}", start_at=timedelta(days=1), placement="dedicated")
+    event = encode_event(ev.EventRaised("go", "7", "m"))
+    hub.hub.store.commit(None, [PutMessage(OutMessage("p7", "m", event))])
+    commits: list[int] = []
+    real = hub.hub.store.commit
+
+    def commit(fence: Any, writes: Any) -> Any:
+        commits.append(len(writes))
+        return real(fence, writes)
+
+    monkeypatch.setattr(hub.hub.store, "commit", commit)
+    report = client.bulk("terminate", reason="all", batch_size=10)
+    assert commits == [10, 10]
+    assert (len(report.done), report.refused) == (20, {})
+    assert client.counts() == {("waiter", "Terminated"): 20}
+    with pytest.raises(dr.OrchestrationTerminated, match="all"):
+        client.wait_for_completion("p3", 20)
+    monkeypatch.undo()
+    # Each is as if it had been terminated alone: what waited for it is there when it lives again.
+    client.rewind("p7")
+    assert client.wait_for_completion("p7", 20) == 7
+
+
+def test_bulk_terminate_of_pending_children_tells_their_parents(hub: TestHub, client: dr.Client) -> None:
+    settings = dr.HubSettings(partitions=2, sweep_interval=SWEEPS_NEVER, max_running={"waiter": 1})
+    with TestHub(auto_advance=False, settings=settings) as limited:
+        handle = limited.client.start_new(catching_parent, ["kid-0", "kid-1", "kid-2"])
+        limited.settle()
+        held = sorted(one.instance_id for one in limited.client.list_instances(runtime_status="Pending"))
+        assert len(held) == 2
+        assert sorted(limited.client.bulk("terminate", reason="no", runtime_status="Pending").done) == held
+        (running,) = (name for name in ("kid-0", "kid-1", "kid-2") if name not in held)
+        limited.client.raise_event(running, "go", "done")
+        assert sorted(handle.wait_for_completion(20)) == ["SubOrchestrationFailed", "SubOrchestrationFailed", "done"]
 
 
 def test_bulk_suspend_resume_and_raise(hub: TestHub, client: dr.Client, crowd: None) -> None:
