@@ -148,7 +148,11 @@ class DurableRay(Contender):
         row = percentile(latencies(lambda: store.rows([handle]), 100, 3.0), 0.5)
         pages = percentile(latencies(lambda: self.page(since, until), 50, 5.0), 0.5)
         gets = percentile(latencies(lambda: self.get(handle), 100, 5.0), 0.5)
+        counts = percentile(latencies(self._hub.client.counts, 100, 3.0), 0.5)
+        newest = percentile(latencies(self._newest_of_a_name, 50, 3.0), 0.5)
         return {
+            "counts p50 ms": counts,
+            "newest 100 of a name p50 ms": newest,
             "bare call ms": call,
             "page query ms": page,
             "page over call and query ms": pages - page - call,
@@ -170,6 +174,9 @@ class DurableRay(Contender):
             runtime_status="Completed",
         )
         return len(found.instances)
+
+    def _newest_of_a_name(self) -> None:
+        self._hub.client.query_instances(page_size=100, name="empty", descending=True)
 
     def get(self, handle: Any) -> Any:
         return self._hub.client.get_status(handle if isinstance(handle, str) else handle.instance_id)
