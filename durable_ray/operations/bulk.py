@@ -9,9 +9,9 @@ from typing import Any, Literal, Unpack
 
 from durable_ray.actors.messages import Delivery, Reply
 from durable_ray.actors.store.records import LIVE, Page
+from durable_ray.actors.wishes import raised, termination
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.operations.filters import Filters, query_of
-from durable_ray.operations.messaging import raised, termination
 from durable_ray.operations.rewinding import check_version, rewinding
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
