@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -18,6 +19,19 @@ _GROUPS = {"ctl": 16}
 _MANY = 10_000
 
 
+class _Classes(ActorClasses):
+    """Travels as a call of `classes`, in a few bytes.
+
+    Whole, Ray's classes come to some 100 KB; beyond that Ray puts them into its object store, from which they are gone when
+    the registry, long after whoever made it, is restarted with them.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Callable[[], ActorClasses], tuple[()]]:
+        return classes, ()
+
+
 @functools.cache
 def classes() -> ActorClasses:
     """The Ray actor classes. Bound late, so that importing this package does not start anything."""
@@ -26,7 +40,7 @@ def classes() -> ActorClasses:
         "max_concurrency": _MANY,
         "enable_task_events": False,
     }
-    return ActorClasses(
+    return _Classes(
         partition=ray.remote(**host_options)(HostActor),
         dedicated=ray.remote(**host_options)(DedicatedActor),
         worker=worker_class(),
