@@ -200,6 +200,8 @@ class Turnstile:
         self._exchanging = None
         if not task.cancelled() and task.exception() is not None:
             log.error("host %s: permits were not exchanged", self._fence.host, exc_info=task.exception())
+        elif self._asked or self._returned or self._look:
+            self._exchange_soon()  # it came after the task's last look and before this was called
 
     async def _exchange(self) -> None:
         while self._asked or self._returned or self._look:

@@ -130,6 +130,21 @@ async def test_one_goes_in_when_another_has_come_out() -> None:
     assert held(standing.store) == [(2, True)]
 
 
+async def test_what_comes_just_when_an_exchange_ends_is_asked_for() -> None:
+    standing = Standing(new_store(), limited)
+    first, second = invocation(limited, 1), invocation(limited, 2)
+    submit = standing.inner.submit
+
+    def another_comes(invocations: Any) -> None:
+        """Between the last look of the exchange, under way here, and the word that it has ended."""
+        submit(invocations)
+        asyncio.get_running_loop().call_soon(standing.turnstile.submit, [second])
+
+    standing.inner.submit = another_comes  # type: ignore[method-assign]
+    standing.turnstile.submit([first])
+    await until(lambda: held(standing.store) == [(1, True), (2, False)])
+
+
 async def test_what_has_answered_and_is_not_durable_yet_asks_for_nothing() -> None:
     standing = Standing(new_store(), limited)
     work = invocation(limited)
