@@ -207,10 +207,10 @@ class Admission:
                 short -= 1
 
     async def _bring(self, row: InstanceRow) -> None:
-        if row.instance_id in self._live:
-            while self._live.get(row.instance_id) is False:
-                await asyncio.sleep(0.05)
-            return
+        while (answers := self._live.get(row.instance_id)) is not None:
+            if answers:
+                return
+            await asyncio.sleep(0.05)  # it is being made; or it leaves, and is made when it is away
         await self._mark([row.instance_id])
         await self._create(row)
 

@@ -130,6 +130,31 @@ def test_a_nudge_while_an_actor_is_being_made_reaches_it(hub: TestHub) -> None:
     assert handle.wait_for_completion(timeout=10) == [1]
 
 
+def test_one_that_is_asked_for_while_it_leaves_comes_back(hub: TestHub) -> None:
+    hub.client.start_new(collect, 1, instance_id="i")
+    fall_asleep(hub, "i")
+    admission = hub.hub.registry.admission
+    away = asyncio.Event()
+
+    async def gone(instance_id: str) -> None:
+        await away.wait()
+
+    admission._hosts.gone = gone  # type: ignore[method-assign]
+    on(hub, hub.hub.registry.ensure(dedicated_host("i")))
+    on(hub, hub.hub.drop(dedicated_host("i")))
+    leaving = hub._on_loop(admission.left("i"))
+    asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
+
+    async def it_is_away() -> None:
+        await asyncio.sleep(0.1)
+        away.set()
+
+    on(hub, it_is_away())
+    leaving.result(10)
+    assert asked.result(10), "it was taken for one that cannot be had"
+    assert dedicated_host("i") in hosts(hub)
+
+
 def test_one_whose_process_vanished_is_brought_back(hub: TestHub) -> None:
     handle = hub.client.start_new(collect, 1, instance_id="i")
     hub.settle()
