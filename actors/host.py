@@ -401,7 +401,8 @@ class InstanceHost:
         """The predecessor died while this instance's code ran."""
         self._suspects.add(instance_id)
         count = await until_answered(self.blocking, lambda: self.store.note_recovery(instance_id), "noting a crash")
-        if count <= self.settings.max_recoveries:
+        rows = await until_answered(self.blocking, lambda: self.store.rows([instance_id]), "looking who crashed")
+        if instance_id not in rows or count <= self._most_recoveries(rows[instance_id]):
             return
         # Before it is loaded: not one more step of its code may be taken.
         self._condemned[instance_id] = FailureDetails(
@@ -409,6 +410,12 @@ class InstanceHost:
             f"its host died {count} times while this instance's code ran; it was set aside so that others go on. "
             "Look into the host's log for the cause (memory, a native crash, an endless loop), then rewind it.",
         )
+
+    def _most_recoveries(self, row: InstanceRow) -> int:
+        """What its orchestrator declares, as it is deployed now, else the hub's."""
+        known = self.library.known_orchestrator(row.name, row.version)
+        declared = known.options.max_recoveries if known else None
+        return self.settings.max_recoveries if declared is None else declared
 
     def _fail(self, live: Live, failure: FailureDetails) -> None:
         # Letters stay behind: in no history, they are answered "finished" once this is durable.

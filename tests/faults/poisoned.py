@@ -31,6 +31,11 @@ async def poison_at_once(ctx: dr.OrchestrationContext) -> None:
     os._exit(67)
 
 
+@dr.orchestrator(name="poison.no_more", max_recoveries=0)
+async def poison_once(ctx: dr.OrchestrationContext) -> None:
+    os._exit(68)
+
+
 @dr.orchestrator(name="harmless")
 async def harmless(ctx: dr.OrchestrationContext, number: int) -> int:
     for _ in range(2):
@@ -50,7 +55,7 @@ def main(folder: Path) -> None:
             if client.get_status(name) is None:
                 client.start_new(harmless, number, instance_id=name, placement="shared")
                 client.raise_event(name, "go", 1)
-        for name, code in (("p1", poison), ("p2", poison_at_once)):
+        for name, code in (("p1", poison), ("p2", poison_at_once), ("p3", poison_once)):
             if client.get_status(name) is None:
                 client.start_new(code, instance_id=name, placement="shared")
             if name == "p1":
