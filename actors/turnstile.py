@@ -217,6 +217,7 @@ class Turnstile:
                 if look:
                     self._find(await self._until_answered(partial(self._store.permits, self._fence.host)))
             except Fenced:
+                self._closed = True  # whoever waits here is its successor's
                 self._fenced()
                 return
 
