@@ -82,7 +82,7 @@ class OrchestrationStatus:
 
 def moment(at: int) -> datetime:
     """Microseconds since the epoch as an aware time."""
-    return _EPOCH + timedelta(microseconds=at)
+    return _EPOCH + timedelta(0, 0, at)
 
 
 def micros(when: datetime) -> int:

@@ -44,9 +44,13 @@ class NewInstance:
     settings: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InstanceRow:
-    """An instance as stored. Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle)."""
+    """An instance as stored. Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle).
+
+    A value like the others: `replace` makes another one. Not frozen only because pages of them are made, and making a frozen
+    one takes twelve times as long.
+    """
 
     instance_id: str
     execution_id: str

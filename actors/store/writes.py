@@ -77,11 +77,12 @@ class Successor:
     code_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommitTurn:
     """Everything one turn changes: its events, the row, what it sends, what it consumed.
 
-    Conditional on `host`, `execution_id` and `turn` (the number of turns committed before this one).
+    Conditional on `host`, `execution_id` and `turn` (the number of turns committed before this one). A value; like
+    `InstanceRow` it is not frozen because of what that costs with so many fields.
     """
 
     instance_id: str
