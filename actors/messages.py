@@ -12,6 +12,7 @@ from typing import Literal
 
 from durable_ray.actors.store.records import IfExists, InstanceRow, Placement
 from durable_ray.orchestrations.events import Message, Payload
+from durable_ray.orchestrations.travelling import travels
 
 ReplyCode = Literal[
     "ok",  # done, durably
@@ -25,6 +26,7 @@ ReplyCode = Literal[
 ]
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a starter asks for. `named`: it chose the ID. `start_at` is a time, `delay` counts from the start (µs)."""
@@ -42,6 +44,7 @@ class Wish:
     priority: int | None = None
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class StartRequest:
     """Begin an instance. Sent to the partition of a random ID, and to the registry for a chosen one."""
@@ -61,6 +64,7 @@ class StartRequest:
             raise ValueError(f'a start with a signal has if_exists="use_existing", not {self.if_exists!r}')
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A message for an instance."""
@@ -71,6 +75,7 @@ class Delivery:
     retry: bool = False
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What became of a request."""
@@ -82,6 +87,7 @@ class Reply:
     placement: Placement = "shared"
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How an instance ended. `status` may also be "absent" (there is none) or "moved" (another host has it)."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed, Payload
+from durable_ray.orchestrations.travelling import travels
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Address:
     """The full address of an activity's result. A result for another execution or attempt is nobody's."""
@@ -19,6 +21,7 @@ class Address:
     attempt: int
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """One attempt of an activity, to be run somewhere."""

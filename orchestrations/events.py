@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from durable_ray.orchestrations.failures import FailureDetails
 from durable_ray.orchestrations.retries import RetryPolicy
+from durable_ray.orchestrations.travelling import travels
 
 Payload = str
 
@@ -121,6 +122,7 @@ class ActivityScheduled:
     code_id: str = ""
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class ActivityCompleted:
     """`attempt` returned `result`; `began` is when its worker started it (µs, 0 if not known)."""
@@ -131,6 +133,7 @@ class ActivityCompleted:
     began: int = 0
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class ActivityFailed:
     """The last attempt failed; the orchestrator sees `failure`."""

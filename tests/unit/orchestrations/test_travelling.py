@@ -1,0 +1,37 @@
+"""Contract: what travels comes out of a pickle as it went in, whichever of its values are left at their defaults."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, Wish
+from durable_ray.actors.ports import Address, Invocation
+from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed, EventRaised, Message
+from durable_ray.orchestrations.failures import FailureDetails
+
+_WISH = Wish("hello", "i", "e", True, '"x"', tags={"a": "b"}, priority=3)
+_ADDRESS = Address("i", "e", 1, 2)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _WISH,
+        StartRequest("r", _WISH, "use_existing", retry=True, signal=Message("m", EventRaised("go"))),
+        Delivery("r", "i", Message("m", EventRaised("go", "1", "m"))),
+        Reply("ok", host="partition-0"),
+        Ending("i", "Completed", "1"),
+        _ADDRESS,
+        Invocation(_ADDRESS, "double", "c", None),
+        ActivityCompleted(1, "2", 3, 4),
+        ActivityFailed(1, FailureDetails("E", "m"), 3, 4),
+    ],
+)
+def test_it_comes_out_as_it_went_in(value: Any) -> None:
+    found = pickle.loads(pickle.dumps(value, protocol=5))
+    assert found == value
+    assert [getattr(found, one.name) for one in fields(value)] == [getattr(value, one.name) for one in fields(value)]
