@@ -352,6 +352,7 @@ class InstanceHost:
         self._send_away()
         if not self.moved:
             self.moved = True
+            self.waiters.moved(self.waiters.waited_for())
             log.error("host %s was fenced (epoch %d): this process ends", self.name, self.fence.epoch)
             self.peers.fenced(self.name)
 

@@ -76,6 +76,11 @@ class Library:
         known = self._orchestrators.get((name, version))
         return (known.row.version, known.row.code_id) if known else None
 
+    def pins(self, name: str, version: str) -> bool:
+        """Whether instances of this orchestrator keep to the code with which they first called an activity."""
+        known = self.known_orchestrator(name, version)
+        return known is not None and known.options.pin_activities
+
     def known_orchestrator(self, name: str, version: str | None = None) -> KnownOrchestrator | None:
         """The newest orchestrator of that name (and version)."""
         return self._orchestrators.get((name, version))

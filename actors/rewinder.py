@@ -198,7 +198,9 @@ class Rewinder:
         row = loaded.row
         history = [event for chunk in loaded.history for event in decode_events(chunk)]
         move = plan.move(row)
-        events, snapshot = second_life(row.instance_id, history, self._clock.now(), reason, self._newest, move)
+        pinned = move is None and self._library.pins(row.name, row.version)
+        code = (lambda activity: "") if pinned else self._newest
+        events, snapshot = second_life(row.instance_id, history, self._clock.now(), reason, code, move)
         plan.add(_life(row, snapshot, events, receipts, move), about)
         plan.woken.append((row.host, row.instance_id))
         for task in snapshot.children.values():

@@ -36,7 +36,7 @@ def second_life(
     """The events of a rewind at `now` (µs), and where the instance stands after them.
 
     Args:
-        activity_code: name -> code ID of the newest activity ("" if there is none): what runs again runs on that.
+        activity_code: name -> code ID of the newest activity: what runs again runs on that ("": on what it had).
         move: the orchestrator's code from here on; None: what it has.
     """
     snapshot = fold(instance_id, history)

@@ -152,7 +152,8 @@ class OrchestratorOptions:
         num_cpus, memory, resources: what a dedicated instance's actor reserves (`memory` in bytes).
         runtime_env: Ray's runtime environment of a dedicated instance's actor.
         max_recoveries: how often an instance may take its host down before it is set aside.
-        pin_activities: also keep the activities' code as it was when the instance began.
+        pin_activities: also keep to the code with which an execution first called an activity: for later calls, retries and
+            rewinds (but not `rewind(version="latest")`). Otherwise each attempt takes the newest.
         priority: of those waiting for a dedicated actor, the higher goes first.
         max_running: how many instances run at a time in the hub; the others wait. None: no limit.
 

@@ -51,6 +51,8 @@ class Snapshot:
     timers: dict[int, int] = field(default_factory=dict)
     #: Tasks whose failure the orchestrator has seen; what a rewind may run again.
     failed: dict[int, Outstanding] = field(default_factory=dict)
+    #: Activity's name -> the code with which this execution first called it.
+    codes: dict[str, str] = field(default_factory=dict)
     output: Payload | None = None
     failure: FailureDetails | None = None
 
@@ -135,6 +137,7 @@ def _rewound(s: Snapshot, e: ev.ExecutionRewound) -> None:
     s.status, s.output, s.failure = "Running", None, None
     if e.code_id:
         s.version, s.code_id = e.version, e.code_id
+        s.codes.clear()
     for task_id in e.task_ids:
         task = s.failed.pop(task_id, None)
         if task is None:
@@ -145,6 +148,8 @@ def _rewound(s: Snapshot, e: ev.ExecutionRewound) -> None:
 
 def _activity_scheduled(s: Snapshot, e: ev.ActivityScheduled) -> None:
     s.activities[e.task_id] = Outstanding(e, s.at, code_id=e.code_id)
+    if e.code_id:
+        s.codes.setdefault(e.name, e.code_id)
 
 
 def _child_scheduled(s: Snapshot, e: ev.ChildScheduled) -> None:

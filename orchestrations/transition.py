@@ -34,6 +34,9 @@ class Resolver(Protocol):
     def orchestrator(self, name: str, version: str | None) -> tuple[str, str] | None:
         """(version, code_id) of the newest orchestrator of that name (and version), or None if there is none."""
 
+    def pins(self, name: str, version: str) -> bool:
+        """Whether instances of this orchestrator keep to the code with which they first called an activity."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChildStart:
@@ -134,12 +137,18 @@ def _begin_attempt(snapshot: Snapshot, task_id: int, turn: Append, resolve: Reso
     assert task is not None
     scheduled = task.scheduled
     if isinstance(scheduled, ev.ActivityScheduled):
-        code_id, _ = resolve.activity(scheduled.name)
+        newest, _ = resolve.activity(scheduled.name)
+        code_id = _code(snapshot, scheduled.name, newest, resolve)
         _take(snapshot, turn, ev.AttemptStarted(task_id, task.attempt + 1, code_id))
         turn.dispatch.append(task_id)
     else:
         _take(snapshot, turn, ev.AttemptStarted(task_id, task.attempt + 1))
         turn.children.append(_child_start(snapshot, scheduled, task.attempt - 1))
+
+
+def _code(snapshot: Snapshot, activity: str, newest: str, resolve: Resolver) -> str:
+    first = snapshot.codes.get(activity)
+    return first if first and resolve.pins(snapshot.name, snapshot.version) else newest
 
 
 def _accept(snapshot: Snapshot, message: Message, turn: Append) -> None:
@@ -206,7 +215,8 @@ def _terminate(snapshot: Snapshot, request: ev.TerminateRequested, message_id: s
 def _record(snapshot: Snapshot, command: cmd.Command, turn: Append, resolve: Resolver) -> None:
     match command:
         case cmd.ScheduleActivity():
-            code_id, default = resolve.activity(command.name)
+            newest, default = resolve.activity(command.name)
+            code_id = _code(snapshot, command.name, newest, resolve)
             retry = command.retry or default
             event = ev.ActivityScheduled(command.task_id, command.name, command.input, retry, code_id)
             _append(snapshot, turn, event)

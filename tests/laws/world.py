@@ -44,6 +44,9 @@ class Anything:
     def orchestrator(self, name: str, version: str | None) -> tuple[str, str] | None:
         return version or "", ""
 
+    def pins(self, name: str, version: str) -> bool:
+        return False
+
 
 @dataclass(frozen=True, eq=False)
 class Shape:

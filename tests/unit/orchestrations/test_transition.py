@@ -26,6 +26,9 @@ class Known:
     def orchestrator(self, name: str, version: str | None) -> tuple[str, str] | None:
         return ("v2", "c2") if name in ("c", "me") else None
 
+    def pins(self, name: str, version: str) -> bool:
+        return version == "pinned"
+
 
 def running(*events: Event, parent: ParentAddress | None = None) -> Snapshot:
     started = ev.ExecutionStarted("me", "e1", parent=parent)
