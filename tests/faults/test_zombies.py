@@ -31,10 +31,12 @@ def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
         hub._on_loop(hub.hub.ensure(name)).result(10)
         assert hub.hub.hosts[name].fence.epoch == zombie.fence.epoch + 1
 
+        polling = hub._on_loop(desk.wait([handle.instance_id], 8.0))
         message = Message("m", ev.EventRaised("e", "666", "m"))
         (reply,) = hub._on_loop(desk.deliver_many([Delivery("m", handle.instance_id, message)])).result(10)
         assert reply.code == "moved"
         assert zombie.moved
+        assert [ending.status for ending in polling.result(4)] == ["moved"], "who waits is sent away at once"
         wish = Wish("faults.collector", "new", "e1", named=False, input="1")
         (reply,) = hub._on_loop(desk.start_many([StartRequest("s", wish)])).result(10)
         assert reply.code == "moved"
