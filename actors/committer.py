@@ -57,8 +57,9 @@ class Committer:
         self.inline = False
         #: What was submitted in this step of the loop, if commits may be made on it.
         self._fresh: list[tuple[Sequence[Write], Done]] = []
-        #: The commit of these on the loop: soon, or (a timer) in a moment.
+        #: The commit of these on the loop, and whether that is soon, or in a moment.
         self._arranged: asyncio.Handle | None = None
+        self._soon = False
         self._traffic = _Traffic()
         self._with_thread = 0
         #: What a small commit usually takes, in seconds; unknown at first, so the thread makes the first ones.
@@ -144,10 +145,11 @@ class Committer:
                 self._commit(group)
 
     def _arrange(self, may_wait: bool) -> None:
-        if self._arranged is not None and (may_wait or not isinstance(self._arranged, asyncio.TimerHandle)):
-            return
         if self._arranged is not None:
+            if may_wait or self._soon:
+                return
             self._arranged.cancel()
+        self._soon = not may_wait
         self._arranged = self._loop.call_later(_COMPANY, self._begin) if may_wait else self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:

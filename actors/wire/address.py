@@ -36,13 +36,20 @@ class WireAddress:
 
 
 def listening() -> tuple[socket.socket, WireAddress] | None:
-    """A new listening socket and its address; None where such sockets do not exist."""
+    """A new listening socket and its address; None where such sockets do not exist, or cannot be had."""
     if sys.platform != "linux":
         return None
     address = WireAddress(f"durable-ray-{secrets.token_hex(16)}", secrets.token_bytes(KEY), secrets.token_bytes(KEY))
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind("\0" + address.name)
-    listener.listen(_BACKLOG)
+    try:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    try:
+        listener.bind("\0" + address.name)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        return None
     return listener, address
 
 
@@ -74,5 +81,5 @@ def dialled(address: WireAddress, seconds: float) -> socket.socket:
 
 def same_user(line: socket.socket) -> bool:
     """Whether the process at the other end runs as this one's user."""
-    _, user, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return bool(user == os.getuid())
+    _, user, _ = struct.unpack("3I", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3I")))
+    return bool(user == os.geteuid())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import socket
 import time
 from collections import deque
@@ -26,6 +27,7 @@ class BlockingCaller:
         self._address = address
         self._idle: deque[socket.socket] = deque()
         self._closed = False
+        self._process = os.getpid()
 
     @classmethod
     def reaching(cls, address: WireAddress) -> Self | None:
@@ -40,6 +42,9 @@ class BlockingCaller:
     def call(self, body: bytes, seconds: float) -> bytes:
         """The answer to `body`. Raises WireBroken, or what the other end raised."""
         until = time.monotonic() + seconds
+        if self._process != os.getpid():
+            # A fork's lines are its parent's: each would hear what the other asked.
+            self._idle, self._process = deque(), os.getpid()
         try:
             line = self._idle.pop()
         except IndexError:
@@ -92,6 +97,7 @@ class LoopCaller:
         self._unsent = bytearray()
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self.broken = False
+        self._leaving = False
         loop.add_reader(line, self._read)
 
     @classmethod
@@ -110,18 +116,25 @@ class LoopCaller:
     def call(self, body: bytes) -> asyncio.Future[bytes]:
         """The answer to `body`, in time. Raises (in the future) WireBroken, or what the other end raised."""
         answer: asyncio.Future[bytes] = self._loop.create_future()
-        if self.broken:
+        if self.broken or self._leaving:
             answer.set_exception(WireBroken("hung up"))
             return answer
         number = next(self._numbers) & 0xFFFFFFFF
         self._waiting[number] = answer
-        answer.add_done_callback(lambda _: self._waiting.pop(number, None))
+        answer.add_done_callback(lambda _: self._heard(number))
         self._send(frame(number, ASK, body))
         return answer
 
     def close(self) -> None:
-        """Hang up: calls under way break."""
-        self._break("hung up")
+        """Hang up as soon as the calls under way have come to their end."""
+        self._leaving = True
+        if not self._waiting:
+            self._break("hung up")
+
+    def _heard(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        if self._leaving and not self._waiting:
+            self._break("hung up")
 
     def _send(self, data: bytes) -> None:
         if not self._unsent:

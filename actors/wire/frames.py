@@ -27,8 +27,13 @@ def error_frame(number: int, error: BaseException) -> bytes:
 
 
 def error_of(body: bytes) -> Exception:
-    """The error that `error_frame` packed."""
-    error: Exception = pickle.loads(body)
+    """The error that `error_frame` packed; one whose class is not to be had here as a sentence that says so."""
+    try:
+        error: Exception = pickle.loads(body)
+    except Exception as unknown:
+        return RuntimeError(
+            f"the other end raised an error that cannot be read here: {type(unknown).__name__}: {unknown}"
+        )
     return error
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from durable_ray.actors.wire.address import KEY, WireAddress, listening, same_user
 from durable_ray.actors.wire.frames import ANSWER, Frames, error_frame, frame
@@ -56,12 +58,16 @@ class _Line(asyncio.Protocol):
         self._congested = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        line = transport.get_extra_info("socket")
-        if not same_user(line):
+        # Not every event loop's transports are a subclass, or show a socket that can be asked who is at its other end.
+        self._transport = cast(asyncio.Transport, transport)
+        try:
+            with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as line:
+                ours = same_user(line)
+        except OSError:
+            ours = False  # there are no more file descriptors: it can call through Ray
+        if not ours:
             log.warning("a process of another user tried to call this one")
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._shown is not None:

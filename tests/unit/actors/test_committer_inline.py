@@ -154,3 +154,27 @@ async def test_closing_finishes_what_was_held_back() -> None:
     await asyncio.sleep(0.01)
     assert heard[-1] == "held"
     assert [writes for _, writes in store.commits].count(["held"]) == 1
+
+
+class _Timer:
+    """A timer of an event loop that has its own kind, as uvloop's."""
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self.cancel = timer.cancel
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_who_is_in_a_hurry_is_so_on_any_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+    store, heard = Store(), []  # type: ignore[var-annotated]
+    committer = await warm(store)
+    await several_in_turns(committer, heard)
+    store.commits.clear()
+    monkeypatch.setattr(loop, "call_later", lambda *args: _Timer(later(*args)))
+    committer.submit(["turn"], lambda outcome: heard.append("turn"), whose="b", hurry=False)
+    committer.submit(["start"], lambda outcome: heard.append("start"), whose="d")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [writes for _, writes in store.commits] == [["turn", "start"]]
+    committer.close()

@@ -27,7 +27,7 @@ from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.wire.address import KEY, WireAddress, WireBroken, dialled, listening
 from durable_ray.actors.wire.callers import BlockingCaller, LoopCaller, reached
 from durable_ray.actors.wire.frames import ANSWER, ASK, Frames, error_frame, error_of, frame
-from durable_ray.actors.wire.listeners import LoopListener, ThreadListener
+from durable_ray.actors.wire.listeners import LoopListener, ThreadListener, _Line
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 
@@ -289,3 +289,86 @@ def test_a_line_of_a_loop_that_ended_makes_no_noise(recwarn: pytest.WarningsReco
     gc.collect()
     # What the test's own listener left open has the address as its own, not as the other end's.
     assert [w for w in map(str, recwarn) if "unclosed <socket" in w and "raddr" in w] == []
+
+
+def test_a_line_that_is_closed_lets_its_calls_come_to_their_end() -> None:
+    """A client closes the line to whom it calls least: somebody may still be waiting there."""
+
+    async def ask(address: WireAddress) -> tuple[bytes, bool]:
+        line = await LoopCaller.dial(address)
+        under_way = line.call(b"a")
+        line.close()
+        with pytest.raises(WireBroken):
+            await line.call(b"b")
+        return await under_way, line.broken
+
+    with on_loop(twice_in_time) as address:
+        assert asyncio.run(ask(address)) == (b"aa", True)
+
+
+def _call_in_fork(caller: BlockingCaller, told: Any) -> None:
+    told.put([caller.call(b"child", 10) for _ in range(200)])
+
+
+def test_a_fork_does_not_hear_what_its_parent_asked() -> None:
+    context = multiprocessing.get_context("fork")
+    told = context.SimpleQueue()
+    with on_loop(twice_in_time) as address:
+        caller = BlockingCaller(address)
+        caller.call(b"before", 10)
+        process = context.Process(target=_call_in_fork, args=(caller, told))
+        process.start()
+        assert [caller.call(b"parent", 10) for _ in range(200)] == [b"parentparent"] * 200
+        process.join(20)
+        assert process.exitcode == 0
+        assert told.get() == [b"childchild"] * 200
+
+
+def test_an_error_whose_class_is_not_known_here_is_told_all_the_same() -> None:
+    body = b"cnowhere_to_be_found\nError\n."
+    assert "nowhere_to_be_found" in str(error_of(body))
+
+
+def test_where_no_socket_can_be_had_there_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(socket, "socket", full)
+    assert listening() is None
+
+
+async def test_an_event_loop_with_transports_of_its_own_kind_listens_too() -> None:
+    """As uvloop's, which Ray takes where it is installed: they are no `asyncio.Transport`, nor is the socket they show one."""
+
+    class Shown:
+        def __init__(self, line: socket.socket) -> None:
+            self.fileno = line.fileno
+
+    class Transport:
+        def __init__(self, line: socket.socket) -> None:
+            self._line = line
+            self.written = b""
+
+        def get_extra_info(self, name: str) -> Any:
+            return Shown(self._line)
+
+        def write(self, data: bytes) -> None:
+            self.written += data
+
+        def is_closing(self) -> bool:
+            return False
+
+        def resume_reading(self) -> None:
+            pass
+
+    address = WireAddress("a", bytes(KEY), b"p" * KEY)
+    here, there = socket.socketpair()
+    with here, there:
+        transport: Any = Transport(here)
+        line = _Line(asyncio.get_running_loop(), address, twice_in_time)
+        line.connection_made(transport)
+        line.data_received(address.key + frame(0, ASK, b"a"))
+        while len(transport.written) == KEY:
+            await asyncio.sleep(0)
+        assert transport.written == address.proof + frame(0, ANSWER, b"aa")
+        assert here.fileno() != -1
