@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from durable_ray.actors.connecting import HubLink
@@ -24,6 +26,8 @@ W = TypeVar("W", bound="_Wire")
 
 #: Targets that are called over a wire of their own; of more, those not called for long go without.
 _MOST_WIRES = 64
+#: Targets that were asked where their wire is and have not been called since.
+_MOST_ASKED = 1_000
 
 
 class _Wire(Protocol):
@@ -50,7 +54,8 @@ class _Targets(Generic[W]):
         """The wire to this target, if it has one."""
         wire = self._wires.get(target)
         if wire is not None:
-            self._wires.move_to_end(target)
+            with suppress(KeyError):  # another thread has just found it broken, as this one will
+                self._wires.move_to_end(target)
         return wire
 
     def unknown(self, target: str) -> bool:
@@ -63,9 +68,11 @@ class _Targets(Generic[W]):
         if len(self._wires) > _MOST_WIRES:
             _hang_up(self._wires.popitem(last=False)[1])
 
-    def broken(self, target: str) -> None:
-        """The wire is of no use any more; the process may have been replaced by one with another."""
-        _hang_up(self._wires.pop(target, None))
+    def broken(self, target: str, wire: W | None = None) -> None:
+        """The wire (this one, if it is still in use) serves no more: the process may have been replaced by one with another."""
+        if wire is None or self._wires.get(target) is wire:
+            wire = self._wires.pop(target, None)
+        _hang_up(wire)
 
     def failed(self, call: Call, error: Exception) -> Exception:
         """What an error of a Ray call means to the steps."""
@@ -97,7 +104,7 @@ class RayDriver:
         self._link = link
         self._targets: _Targets[BlockingCaller] = _Targets(link)
         #: Answers to come: where the wires of targets are.
-        self._asked: dict[str, Any] = {}
+        self._asked: OrderedDict[str, Any] = OrderedDict()
 
     def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
@@ -110,17 +117,23 @@ class RayDriver:
             try:
                 return pickle.loads(wire.call(_packed(call), call.seconds))
             except WireBroken as broken:
-                self._targets.broken(call.target)
+                self._targets.broken(call.target, wire)
                 raise TargetUnavailable(str(broken)) from broken
         try:
             handle = self._targets.handle(call.target)
             answer = pickle.loads(self._link.get(handle.packed.remote(_packed(call)), call.seconds))
             if call.target not in self._asked and self._targets.unknown(call.target):
-                self._asked[call.target] = handle.wire.remote()
+                self._ask_for_wire(call.target, handle)
             return answer
         except Exception as error:
             meaning = self._targets.failed(call, error)
             raise meaning from (None if meaning is error else error)
+
+    def _ask_for_wire(self, target: str, handle: Any) -> None:
+        self._asked[target] = handle.wire.remote()
+        if len(self._asked) > _MOST_ASKED:
+            # Most targets of a client that starts many dedicated instances are called once.
+            self._asked.popitem(last=False)
 
     def _look_for_wire(self, target: str) -> None:
         ref = self._asked.get(target)
@@ -141,6 +154,7 @@ class AsyncRayDriver:
         self._link = link
         self._coalescer = Coalescer(self._make)
         self._lines: dict[asyncio.AbstractEventLoop, _Lines] = {}
+        self._gate = threading.Lock()
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
@@ -150,9 +164,13 @@ class AsyncRayDriver:
         loop = asyncio.get_running_loop()
         lines = self._lines.get(loop)
         if lines is None:
-            # Wires belong to their loop, and end with it.
-            self._lines = {loop: lines for loop, lines in self._lines.items() if not loop.is_closed()}
-            lines = self._lines[loop] = _Lines(self._link)
+            # Wires belong to their loop, and end with it. Loops in several threads may meet here.
+            with self._gate:
+                lines = _Lines(self._link)
+                self._lines = {
+                    **{known: old for known, old in self._lines.items() if not known.is_closed()},
+                    loop: lines,
+                }
         return await lines.make(call)
 
 
@@ -174,9 +192,12 @@ class _Lines:
                 return pickle.loads(await asyncio.wait_for(wire.call(_packed(call)), call.seconds))
             return await self._through_ray(call)
         except WireBroken as broken:
-            self._targets.broken(target)
+            self._targets.broken(target, wire)
             raise TargetUnavailable(str(broken)) from broken
         except TimeoutError as late:
+            # Busy, or gone though a child it forked keeps its end of the line open: Ray knows.
+            if wire is not None:
+                self._targets.broken(target, wire)
             raise TargetUnavailable(f"{target} did not answer {call.method}") from late
 
     async def _through_ray(self, call: Call) -> Any:
