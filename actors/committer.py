@@ -12,6 +12,7 @@ transactions become a few.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -21,6 +22,8 @@ from collections.abc import Callable, Sequence
 from durable_ray.actors.store.contract import Committed, CommitUnknown, Store, StoreError
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.writes import Answer, Write
+
+log = logging.getLogger("durable_ray.host")
 
 Done = Callable[[Sequence[Answer] | Exception], None]
 
@@ -190,13 +193,21 @@ class Committer:
         self._waiting -= len(group)
         if isinstance(outcome, Exception):
             for _, done in group:
-                done(outcome)
+                self._say(done, outcome)
             return
         at = 0
         for writes, done in group:
-            done(outcome.answers[at : at + len(writes)])
+            self._say(done, outcome.answers[at : at + len(writes)])
             at += len(writes)
         self._noticed(outcome.definitions_revision)
+
+    @staticmethod
+    def _say(done: Done, outcome: Sequence[Answer] | Exception) -> None:
+        try:
+            done(outcome)
+        except Exception:
+            # Those that shared the transaction must hear of it all the same.
+            log.exception("what was to follow a commit failed")
 
 
 class _Traffic:

@@ -127,7 +127,8 @@ class Lanes:
                     self._around.fenced()
                 else:
                     self._around.refused(live, [], outcome)  # if it was made after all, its effects are made up for
-                started.set_exception(outcome)
+                if not started.done():
+                    started.set_exception(outcome)
                 return
             if isinstance(outcome[0], Started):
                 self._around.entered(live)
@@ -135,7 +136,8 @@ class Lanes:
             else:
                 # An earlier try of the same start may have left a Pending instance, whose first turn this was.
                 self._around.refused(live, [], None)
-            started.set_result(outcome[0])
+            if not started.done():  # nobody may be waiting any more
+                started.set_result(outcome[0])
 
         self._committer.submit([start, turn.write], done, whose=live.instance_id)
         return started

@@ -178,3 +178,20 @@ async def test_who_is_in_a_hurry_is_so_on_any_event_loop(monkeypatch: pytest.Mon
     await asyncio.sleep(0)
     assert [writes for _, writes in store.commits] == [["turn", "start"]]
     committer.close()
+
+
+async def test_who_fails_on_hearing_of_a_commit_keeps_no_neighbour_from_hearing_of_it() -> None:
+    store, heard = Store(), []  # type: ignore[var-annotated]
+    committer = await warm(store)
+
+    def fail(outcome: Any) -> None:
+        raise ValueError("what follows")
+
+    for store.fails in (False, True):
+        committer.submit(["a"], fail)
+        committer.submit(["b"], heard.append)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert [type(outcome) for outcome in heard] == [tuple, StoreError]
+    assert committer.waiting == 0
+    committer.close()
