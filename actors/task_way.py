@@ -65,7 +65,8 @@ class TaskWay:
             task.cancel()
 
     def _function(self, job: Job) -> Any:
-        key = (job.row.name, job.row.code_id, job.known.row.runtime_env)
+        # The newest definition says how it is run, also for what is to run the code it was scheduled with.
+        key = (job.known.row.name, job.known.row.code_id, job.known.row.runtime_env)
         function = self._functions.get(key)
         if function is None:
             function = self._functions[key] = self._run.options(**_options(job))
