@@ -246,13 +246,20 @@ class Turnstile:
             self._peers.nudge(host, [PERMITS], True)
 
     def _find(self, rows: Iterable[tuple[Permit, bool]]) -> None:
-        """Begin what was granted, and give back what an earlier life of this host, or of an instance, left behind."""
+        """Begin what was granted, give back what an earlier life of this host, or of an instance, left behind, and ask anew
+        for what is not there: the registry forgets a host that it believes to be gone for good, and may be late with it."""
+        found: set[Address] = set()
         for permit, granted in rows:
             address = address_of(permit)
+            found.add(address)
             if granted:
                 self._enter([permit])
             elif address not in self._waiting:
                 self._returned[address] = permit
+        for address, invocation in self._waiting.items():
+            limited = activity_limit(invocation.name, self._library, self._settings) is not None
+            if limited and address not in found and address not in self._asked:
+                self._ask(invocation)
 
     def _keep(self, work: Any) -> None:
         task = self._loop.create_task(work)

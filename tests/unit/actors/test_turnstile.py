@@ -227,3 +227,24 @@ async def test_a_successor_keeps_what_is_asked_for_again_and_gives_back_the_rest
     after.turnstile.look()
     await after.rest()
     assert held(store) == [(0, True)]
+
+
+async def test_who_waits_and_was_forgotten_asks_again() -> None:
+    """A host that came back just when the registry gave it up for good."""
+    store = new_store()
+    standing, other = Standing(store, limited), Standing(store, limited, host="other")
+    runs = invocation(limited, 0)
+    other.turnstile.submit([runs])
+    await other.rest()
+    waits = invocation(limited, 1)
+    standing.turnstile.submit([waits])
+    await standing.rest()
+    store.forget_permits(["h"])
+    standing.turnstile.look()
+    await standing.rest()
+    assert held(store) == [(1, False)]
+    other.answer(runs.address)
+    await other.rest()
+    standing.turnstile.look()
+    await standing.rest()
+    assert standing.inner.submitted == [waits]
