@@ -20,7 +20,7 @@ from pathlib import Path
 
 import ray
 
-from benchmarks import plot, results
+from benchmarks import plot, results, summary
 from benchmarks.contender import Contender, Skip
 from benchmarks.driver import Outcome, run
 from benchmarks.floor import RayFloor
@@ -42,7 +42,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="workloads, by comma")
     parser.add_argument("--ways", default="workers,local,tasks", help="kinds of activities to measure")
     parser.add_argument("--rounds", type=int, default=0, help="other than the mode's")
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/latest.json and the plot")
+    parser.add_argument(
+        "--keep", action="store_true", help="write benchmarks/results/latest.json, the plot, the README's table"
+    )
     return parser.parse_args()
 
 
@@ -98,6 +100,7 @@ def main() -> int:
     if asked.keep:
         results.keep(outcomes, durability, scale)
         plot.draw(outcomes)
+        summary.write()
     broken = [f"{o.workload.key} {name}: {why}" for o in outcomes for name, why in o.skipped.items() if "failed" in why]
     return 1 if broken else 0
 

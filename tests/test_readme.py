@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from benchmarks import summary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,3 +73,8 @@ def test_links_and_named_files_exist(page: str) -> None:
     missing = [link for link in links if not (file.parent / link).exists()]
     missing += [name for name in named if not (ROOT / name).exists()]
     assert not missing, f"{page} names what is not there: {missing}"
+
+
+def test_the_figures_are_those_that_were_kept() -> None:
+    kept = json.loads((ROOT / "benchmarks" / "results" / "latest.json").read_text(encoding="utf-8"))
+    assert summary.tables(kept) in README, "run `python -m benchmarks.summary`"

@@ -1,0 +1,87 @@
+"""The tables of the README, written from the results that were kept: figures there are never typed by hand.
+
+python -m benchmarks.summary        # after a run with --keep, which does it by itself
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import Any
+
+from benchmarks.results import ROOT
+
+_BEGIN, _END = "<!-- figures: python -m benchmarks.summary -->", "<!-- end of figures -->"
+
+#: Workload, its metric, its unit, whether more is better, and what a reader would call it.
+_ROWS = (
+    ("W1a", "p50 ms", "ms", False, "hello of 3 activities, start to result"),
+    ("W1b", "per s", "/s", True, "hellos started at once"),
+    ("W1c", "per s", "/s", True, "hellos started one by one, blocking"),
+    ("W2", "ms", "ms", False, "fan-out to 200 and back"),
+    ("W3a", "p50 ms", "ms", False, "event raised to orchestration completed"),
+    ("W3b", "per s", "/s", True, "1,000 events to one instance"),
+    ("W4", "s", "s", False, "1,000 that sleep a durable second"),
+    ("W5", "s", "s", False, "kill -9 with 200 waiting: all done after"),
+    ("W6", "page p50 ms", "ms", False, "page of 100 by time and status"),
+    ("W6", "get p50 ms", "ms", False, "one instance by ID"),
+    ("W7", "ms a step", "ms", False, "thousands of activities in sequence, each"),
+    ("W7", "replay of 2000 ms", "ms", False, "replay of 2,000 steps"),
+    ("dedicated", "p50 ms", "ms", False, "start of an instance with a process of its own"),
+)
+_COLUMNS = ("durable_ray", "durable_ray local", "Ray actors", "DBOS SQLite", "DBOS PostgreSQL", "Restate")
+
+
+def write() -> None:
+    """Put the tables between the marks of the README."""
+    found = json.loads((ROOT / "benchmarks" / "results" / "latest.json").read_text())
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    readme.write_text(f"{before}{_BEGIN}\n\n{tables(found)}\n\n{_END}{after}")
+
+
+def tables(found: dict[str, Any]) -> str:
+    """What was measured, then each target with what came of it."""
+    here, scale = found["machine"], found["scale"]
+    lines = [
+        f"{here['date']}; {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}, Python {here['python']}, Ray "
+        f"{here['ray']}; medians of {scale['rounds']} rounds, W6 over {scale['stored']:,} instances. In brackets: how many "
+        "times as fast as durable_ray with default activities.",
+        "",
+        f"| | {' | '.join(_COLUMNS)} |",
+        f"|---|{'---|' * len(_COLUMNS)}",
+    ]
+    for key, metric, unit, more, title in _ROWS:
+        figures = found["workloads"].get(key, {}).get("figures", {})
+        cells = [_cell(figures, name, metric, unit, more) for name in _COLUMNS]
+        if any(cells):
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    lines += ["", "What is on disk when a call returns:", ""]
+    lines += [f"- {name}: {found['durability'][name]}" for name in _COLUMNS if name in found["durability"]]
+    judged = [(key, *target.split(" - ")) for key, one in found["workloads"].items() for target in one["targets"]]
+    missed = [one for one in judged if one[-1] == "NOT MET"]
+    met = sum(one[-1] == "met" for one in judged)
+    lines += [
+        "",
+        f"{met} of {met + len(missed)} targets were met in this run. Those that were not (ratio in this run):",
+        "",
+    ]
+    lines += [f"- {key}: {wanted} - {ratio}" for key, wanted, ratio, _ in missed]
+    return "\n".join(lines)
+
+
+def _cell(figures: dict[str, Any], name: str, metric: str, unit: str, more: bool) -> str:
+    values, base = figures.get(name, {}).get(metric), figures.get("durable_ray", {}).get(metric)
+    if not values:
+        return ""
+    value = statistics.median(values)
+    shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    if name == "durable_ray" or not base:
+        return f"{shown} {unit}"
+    ours = statistics.median(base)
+    return f"{shown} {unit} ({value / ours if more else ours / value:.2g}x)"
+
+
+if __name__ == "__main__":
+    write()
