@@ -15,6 +15,9 @@ from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
 from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
 from durable_ray.orchestrations.transition import ChildStart
 
+#: The end of the year 9999 (µs): a start that is meant for later is meant for never, and a column would not hold it.
+_LATEST = 253_402_300_799_999_999
+
 
 class Nursery:
     """Makes rows of new instances by what the hub's definitions and settings say."""
@@ -33,6 +36,8 @@ class Nursery:
         placement = choose(options.placement, wish.placement, default, named=wish.named)
         environment = self._library.environment(known.row)
         start_at = wish.start_at if wish.delay is None else now + wish.delay
+        if start_at is not None:
+            start_at = min(max(0, start_at), _LATEST)
         return NewInstance(
             instance_id=wish.instance_id,
             execution_id=wish.execution_id,

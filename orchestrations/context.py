@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from durable_ray.orchestrations.ids import child_instance_id
+from durable_ray.orchestrations.ids import child_instance_id, validate_instance_id
 from durable_ray.orchestrations.retries import RetryPolicy
 from durable_ray.orchestrations.surroundings import Surroundings, to_micros
 from durable_ray.orchestrations.tasks import AllTask, AnyTask, InertTask
@@ -90,7 +90,12 @@ class OrchestrationContext(Surroundings):
         Returns:
             A task. It raises `SubOrchestrationFailed` if the child failed, was terminated or could not be
             started. Cancelling it stops the waiting, not the child.
+
+        Raises:
+            InvalidInstanceId: no instance can have this ID.
         """
+        if instance_id is not None:
+            validate_instance_id(instance_id)
         name, policy, hint = _called(orchestrator, "orchestrator", retry_policy, result_type)
         return self._given(self._work.call_child(name, input_, instance_id, version, policy, hint))
 
@@ -114,7 +119,13 @@ class OrchestrationContext(Surroundings):
         *,
         version: str | None = None,
     ) -> str:
-        """Start another orchestrator and go on (.NET's `StartNewOrchestration`); answers its ID."""
+        """Start another orchestrator and go on (.NET's `StartNewOrchestration`); answers its ID.
+
+        Raises:
+            InvalidInstanceId: no instance can have this ID.
+        """
+        if instance_id is not None:
+            validate_instance_id(instance_id)
         name, _, _ = _called(orchestrator, "orchestrator", None, None)
         number = self._work.start_detached(name, input_, instance_id, version)
         return instance_id or child_instance_id(self.instance_id, self.execution_id, number)
@@ -152,7 +163,16 @@ class OrchestrationContext(Surroundings):
         return self._given(self._work.wait_for_event(name, limit, default, data_type))
 
     def send_event(self, instance_id: str, name: str, data: object = None) -> None:
-        """Raise an event for another instance, exactly once; dropped if that one is absent or finished."""
+        """Raise an event for another instance, exactly once; dropped if that one is absent or finished.
+
+        Raises:
+            InvalidInstanceId: no instance can have this ID.
+            ValueError: the event has no name.
+        """
+        validate_instance_id(instance_id)
+        said: object = name
+        if not isinstance(said, str) or not said.strip():
+            raise ValueError("an event needs a name")
         self._work.send_event(instance_id, name, data)
 
     def task_all(self, tasks: Iterable[Any]) -> asyncio.Future[Any]:

@@ -179,6 +179,6 @@ def _filters(
     return {
         "created_time_from": created_from,
         "created_time_to": created_to,
-        "runtime_status": [status.value for status in statuses or ()],
+        "runtime_status": [status.value for status in statuses] if statuses else None,
         "instance_id_prefix": prefix,
     }

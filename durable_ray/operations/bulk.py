@@ -65,7 +65,7 @@ class Bulk(ClientCore[H]):
             >>> client.bulk("terminate", reason="maintenance", name="nightly").done  # doctest: +SKIP
         """
         check_version(version)
-        if "runtime_status" not in filters:
+        if filters.get("runtime_status") is None:
             filters["runtime_status"] = "Failed" if action == "rewind" else _ELIGIBLE.get(action, LIVE)
         query = query_of(filters)
         make = _maker(action, reason, event_name, event_data, recursive, cancel_activities)

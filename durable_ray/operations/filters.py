@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from durable_ray.actors.status import RuntimeStatus, micros
 from durable_ray.actors.store.records import InstanceQuery
@@ -40,8 +40,8 @@ def query_of(filters: Filters) -> InstanceQuery:
     """A filter as the registry understands it.
 
     Raises:
-        TypeError: there is no such part.
-        ValueError: a status that does not exist.
+        TypeError: there is no such part, or its value is of another type.
+        ValueError: a status that does not exist, or none of several.
 
     Example:
         >>> query_of({"runtime_status": "Running", "name": ["a", "b"]}).names
@@ -51,26 +51,58 @@ def query_of(filters: Filters) -> InstanceQuery:
     if unknown:
         known = ", ".join(sorted(Filters.__annotations__))
         raise TypeError(f"no filter is called {', '.join(sorted(unknown))}; there are {known}")
-    statuses, names = filters.get("runtime_status"), filters.get("name")
+    statuses = [_status(status) for status in _several("runtime_status", filters.get("runtime_status"))]
     return InstanceQuery(
-        created_from=_micros(filters.get("created_time_from")),
-        created_to=_micros(filters.get("created_time_to")),
-        updated_from=_micros(filters.get("last_updated_from")),
-        updated_to=_micros(filters.get("last_updated_to")),
-        statuses=tuple(str(RuntimeStatus(status)) for status in _several(statuses)),
-        names=tuple(_several(names)),
-        id_prefix=filters.get("instance_id_prefix") or "",
-        tags=dict(filters.get("tags") or {}),
-        parent_id=filters.get("parent_instance_id"),
+        created_from=_micros("created_time_from", filters.get("created_time_from")),
+        created_to=_micros("created_time_to", filters.get("created_time_to")),
+        updated_from=_micros("last_updated_from", filters.get("last_updated_from")),
+        updated_to=_micros("last_updated_to", filters.get("last_updated_to")),
+        statuses=tuple(statuses),
+        names=tuple(_several("name", filters.get("name"))),
+        id_prefix=_text("instance_id_prefix", filters.get("instance_id_prefix")) or "",
+        tags=tags_of(filters.get("tags")),
+        parent_id=_text("parent_instance_id", filters.get("parent_instance_id")),
         descending=bool(filters.get("descending")),
     )
 
 
-def _several(value: Iterable[str] | str | None) -> list[str]:
+def tags_of(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Labels as they are kept. Raises TypeError for what is not a mapping of texts to texts."""
+    said: object = tags
+    if said is not None and not isinstance(said, Mapping):
+        raise TypeError(f"tags are a mapping of texts to texts, not {tags!r}")
+    found: dict[Any, Any] = dict(said or {})
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"tags are texts: {key!r} -> {value!r} is not; write str({value!r})")
+    return found
+
+
+def _several(part: str, value: object) -> list[str]:
     if value is None:
         return []
-    return [value] if isinstance(value, str) else list(value)
+    found = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not found:
+        # Whoever computed an empty list hardly means all: a purge or a termination of everything would follow.
+        raise ValueError(f"{part} names none of several; leave it out to choose all")
+    return [_text(part, one) or "" for one in found]
 
 
-def _micros(when: datetime | None) -> int | None:
-    return None if when is None else micros(when)
+def _text(part: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{part} is a text, not {value!r}")
+
+
+def _status(word: str) -> str:
+    if word not in tuple(RuntimeStatus):
+        raise ValueError(f"no runtime status is called {word!r}; there are {', '.join(RuntimeStatus)}")
+    return str(RuntimeStatus(word))
+
+
+def _micros(part: str, when: object) -> int | None:
+    if when is None:
+        return None
+    if not isinstance(when, datetime):
+        raise TypeError(f"{part} is a datetime, not {when!r}")
+    return micros(when)

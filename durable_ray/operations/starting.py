@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from durable_ray.actors import errors
 from durable_ray.actors.messages import Reply, StartRequest, Wish
@@ -16,6 +16,7 @@ from durable_ray.actors.status import micros
 from durable_ray.actors.store.records import IfExists, Placement
 from durable_ray.actors.wishes import raised
 from durable_ray.operations.base import ClientCore, H
+from durable_ray.operations.filters import tags_of
 from durable_ray.operations.start_objects import StartObject, read_start_objects
 from durable_ray.orchestrations.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.events import Message
@@ -37,6 +38,26 @@ class _Manner:
     priority: int | None = None
     signal: Message | None = None
     ids: Sequence[str | None] = field(default=(None,))
+
+    def __post_init__(self) -> None:
+        # What travels is believed: a word that nobody knows would be taken for another one, or fail in the store.
+        if self.if_exists not in _IF_EXISTS:
+            raise ValueError(f"if_exists is one of {', '.join(_IF_EXISTS)}, not {self.if_exists!r}")
+        if self.placement is not None and self.placement not in _PLACEMENTS:
+            raise ValueError(f"placement is one of {', '.join(_PLACEMENTS)}, not {self.placement!r}")
+        if self.start_at is not None and not isinstance(self.start_at, (datetime, timedelta)):
+            raise TypeError(f"start_at is a datetime or a timedelta, not {self.start_at!r}")
+        if self.version is not None and not isinstance(self.version, str):
+            raise TypeError(f"version is a text, not {self.version!r}")
+        if self.priority is not None:
+            if not isinstance(self.priority, int):
+                raise TypeError(f"priority is a whole number, not {self.priority!r}")
+            if abs(self.priority) >= 1 << 31:
+                raise ValueError(f"priority is a number of 32 bits; {self.priority} is too large")
+
+
+_IF_EXISTS: tuple[str, ...] = get_args(IfExists)
+_PLACEMENTS: tuple[str, ...] = get_args(Placement)
 
 
 class Starting(ClientCore[H]):
@@ -135,6 +156,7 @@ class Starting(ClientCore[H]):
 
         Raises:
             StartObjectInvalid: not a start object (a field is missing or unknown); nothing was started.
+            InvalidInstanceId: an ID cannot be used; nothing was started.
             Whatever `start_new` raises; those before it in the list were started.
 
         Example:
@@ -143,7 +165,11 @@ class Starting(ClientCore[H]):
         The objects that Durable Functions' `orchestrationClient` output binding takes.
         """
         handles: list[H] = []
-        for wanted in read_start_objects(start):
+        all_wanted = read_start_objects(start)
+        for wanted in all_wanted:
+            if wanted.instance_id is not None:
+                validate_instance_id(wanted.instance_id)
+        for wanted in all_wanted:
             manner = _Manner(if_exists, ids=[wanted.instance_id])
             handles += yield from self._start(wanted.function_name, [wanted.input], manner)
         return handles
@@ -197,7 +223,7 @@ class Starting(ClientCore[H]):
                 manner.version or own_version,
                 at,
                 delay,
-                _tags(manner.tags),
+                tags_of(manner.tags),
                 manner.placement,
                 manner.priority,
             )
@@ -223,17 +249,11 @@ class Starting(ClientCore[H]):
             )
         if reply.code == "exists" and request.if_exists != "use_existing":
             raise errors.InstanceAlreadyExists(instance_id, reply.detail)
+        if reply.code != "exists":
+            errors.raise_for(instance_id, reply.code, reply.detail)
         if reply.host:
             self._reach.remember(instance_id, reply.host)
         return self._handle(instance_id, hint)
-
-
-def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:
-    found: dict[Any, Any] = dict(tags or {})
-    for key, value in found.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"tags are texts: {key!r} -> {value!r} is not; write str({value!r})")
-    return found
 
 
 def _named(orchestrator: AnyOrchestrator) -> tuple[str, Any]:

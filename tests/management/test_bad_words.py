@@ -1,0 +1,150 @@
+"""What cannot be meant is refused where it is said, with its own error, and nothing is written: neither half, nor wrongly.
+
+What travels is believed by hosts and store. So a bad word that came through would be taken for another one (a start "at"
+a text would be a start at once), or fail a commit in which others have their share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import durable_ray as dr
+from durable_ray.actors.nursery import Nursery
+from durable_ray.testing import TestHub
+from tests.management.shapes import echo, waiter
+
+
+@dr.orchestrator
+async def mistaken(ctx: dr.OrchestrationContext, said: list[Any]) -> str:
+    """Does with `said[1]` as an ID what `said[0]` says."""
+    match said[0]:
+        case "send":
+            ctx.send_event(said[1], said[2])
+        case "start":
+            ctx.start_orchestration(echo, 1, said[1])
+        case _:
+            await ctx.call_sub_orchestrator(echo, 1, said[1])
+    return "done"
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"if_exists": "use_exisiting"}, ValueError),
+        ({"placement": "somewhere"}, ValueError),
+        ({"start_at": "2031-01-01"}, TypeError),
+        ({"start_at": 60}, TypeError),
+        ({"priority": "high"}, TypeError),
+        ({"priority": 1 << 40}, ValueError),
+        ({"version": 2}, TypeError),
+        ({"tags": ["red"]}, TypeError),
+        ({"tags": {"colour": 1}}, TypeError),
+    ],
+)
+def test_a_start_that_cannot_be_meant(client: dr.Client, said: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(said))):
+        client.start_new(echo, 1, **said)
+    assert client.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("never", "shown"),
+    [
+        (timedelta.max, datetime.max.replace(tzinfo=UTC)),
+        (datetime.min, datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_start_beyond_all_time_neither_is_lost_nor_spoils_a_list(
+    hub: TestHub, client: dr.Client, never: Any, shown: datetime
+) -> None:
+    client.start_new(waiter, instance_id="far", start_at=never)
+    hub.settle()
+    (status,) = client.list_instances()
+    assert status.scheduled_start == shown
+    client.terminate("far")
+
+
+def test_a_start_that_the_store_refuses_is_an_error(client: dr.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    conceive: Any = Nursery.conceive
+    monkeypatch.setattr(Nursery, "conceive", lambda *wish: replace(conceive(*wish), priority=1 << 80))
+    with pytest.raises(dr.InvalidState, match="cannot store"):
+        client.start_new(echo, 1, instance_id="e")
+    assert client.get_status("e") is None
+
+
+def test_one_bad_id_in_a_list_of_start_objects_and_none_is_started(client: dr.Client) -> None:
+    good = {"FunctionName": "echo", "InstanceId": "good"}
+    with pytest.raises(dr.InvalidInstanceId):
+        client.start_from([good, {"FunctionName": "echo", "InstanceId": "a/b"}])
+    assert client.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "error"),
+    [
+        ("runtime_status", "running", ValueError),
+        ("runtime_status", 5, TypeError),
+        ("runtime_status", [], ValueError),
+        ("name", [], ValueError),
+        ("name", echo, TypeError),
+        ("tags", {"colour": 1}, TypeError),
+        ("tags", "red", TypeError),
+        ("instance_id_prefix", 5, TypeError),
+        ("parent_instance_id", 5, TypeError),
+        ("created_time_from", "2030-01-01", TypeError),
+        ("last_updated_to", 5, TypeError),
+    ],
+)
+def test_a_filter_that_cannot_be_meant_chooses_nobody(
+    hub: TestHub, client: dr.Client, part: str, value: Any, error: type[Exception]
+) -> None:
+    """Above all not everybody: who computed an empty list of names would purge or end all that there is."""
+    client.start_new(echo, 1)
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    chosen: dict[str, Any] = {part: value}
+    for action in (
+        client.list_instances,
+        client.query_instances,
+        client.iterate_instances,
+        client.count,
+        client.purge_by,
+        lambda **filters: client.bulk("terminate", **filters),
+    ):
+        with pytest.raises(error):
+            action(**chosen)
+    assert client.counts() == {("echo", "Completed"): 1, ("waiter", "Running"): 1}
+
+
+def test_a_bulk_action_with_no_status_said_is_for_those_that_live(hub: TestHub, client: dr.Client) -> None:
+    client.start_new(echo, 1, instance_id="e")
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    report = client.bulk("terminate", runtime_status=None)
+    assert (report.done, report.refused) == (("w",), {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(["send", bad, "go"] for bad in (5, None, "", "a/b", "@x")),
+        *(["send", "w", bad] for bad in (5, None, " ")),
+        *(["start", bad, None] for bad in (5, "", "a/b", "@x")),
+        *(["call", bad, None] for bad in (5, "", "a/b", "@x")),
+    ],
+)
+def test_an_orchestrator_that_names_nobody_fails_alone(hub: TestHub, client: dr.Client, said: list[Any]) -> None:
+    """An instance that nobody could manage is not made; a message to nobody does not spoil the commit of others."""
+    client.start_new(mistaken, said, instance_id="m", placement="shared")
+    client.start_new(echo, 1, instance_id="e", placement="shared")
+    hub.settle()
+    status = client.get_status("m")
+    assert status is not None
+    assert status.failure is not None
+    assert status.failure.is_caused_by(ValueError)
+    assert {found.instance_id for found in client.list_instances()} == {"m", "e"}
+    assert client.wait_for_completion("e", 5) == 1
