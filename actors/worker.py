@@ -35,6 +35,10 @@ _SLICE, _SHORT_SLICE, _MANY = 10.0, 0.2, 32
 _KEEP = 3600.0
 
 
+class CodeMissing(LookupError):
+    """Whoever asks knew this worker's process before it was replaced: it has to send the code again."""
+
+
 @dataclass(slots=True)
 class _Shelf:
     """What a worker holds for one host."""
@@ -87,13 +91,17 @@ class ActivityWorker:
         """Run these for `host` and answer what has finished.
 
         An invocation that is already known is not run again. What is not in the answer comes with a later one, or by
-        `collect`.
+        `collect`. Raises CodeMissing, and runs none, if the code of one was not sent to this process.
         """
         with self._news:
             shelf = self._shelf(host, acknowledged)
             life = shelf.life
             for row in code:
                 self._code[row.name, row.code_id] = row
+            for invocation in invocations:
+                if (invocation.name, invocation.code_id) not in self._code:
+                    # Before any is noted as running here: who asks again is told that it is.
+                    raise CodeMissing(invocation.name)
             jobs: deque[tuple[Invocation, threading.Event]] = deque()
             for invocation in invocations:
                 address = invocation.address

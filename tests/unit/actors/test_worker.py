@@ -12,7 +12,7 @@ import pytest
 from durable_ray.actors import worker as module
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.worker import ActivityWorker
+from durable_ray.actors.worker import ActivityWorker, CodeMissing
 from durable_ray.orchestrations.events import ActivityCompleted
 
 ROW = DefinitionRow("activity", "act", "", "c", "value", b"")
@@ -118,3 +118,13 @@ def test_what_a_dead_host_asked_for_is_handed_to_its_successor(acts: Acts, aside
     assert numbers(heard.result(5)) == [1]
     assert orphan.result(5) == []
     assert acts.runs == [1]
+
+
+def test_what_comes_without_its_code_is_not_held_to_be_running(acts: Acts) -> None:
+    """The worker's process was replaced while it had nothing to do, and its host has not heard of it."""
+    worker = ActivityWorker("hub", 4, 100)
+    with pytest.raises(CodeMissing):
+        worker.run("h", [invocation(1), invocation(2)], [])
+    assert (worker.held("h"), worker.busy()) == ([], 0)
+    assert numbers(worker.run("h", [invocation(1), invocation(2)], [ROW])) == [1, 2]
+    assert sorted(acts.runs) == [1, 2]

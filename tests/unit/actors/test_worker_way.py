@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.actors.worker import ActivityWorker
 from durable_ray.actors.worker_way import WorkerGone, WorkerWay
 from durable_ray.orchestrations.events import ActivityCompleted
 from tests.unit.actors.hosting import double, invocation, new_library, until
@@ -175,3 +177,46 @@ async def test_a_cancellation_and_an_acknowledgement_find_their_worker() -> None
     made.way.acknowledge([address])
     made.way.submit([job(2)])
     await until(lambda: link.acks == [address])
+
+
+class Process:
+    """A worker that really runs, and can be replaced by another under its name."""
+
+    name = "a"
+
+    def __init__(self) -> None:
+        self.replace()
+
+    def replace(self) -> None:
+        self._worker = ActivityWorker("hub", 2, 100)
+
+    def run(self, *args: Any) -> Any:
+        return asyncio.to_thread(self._worker.run, *args)
+
+    def collect(self, *args: Any) -> Any:
+        return asyncio.to_thread(self._worker.collect, *args)
+
+    async def held(self, host: str) -> Sequence[Address]:
+        return self._worker.held(host)
+
+    def forget(self, host: str, acks: Collection[Address]) -> None:
+        self._worker.forget(host, acks)
+
+    def cancel(self, host: str, address: Address) -> None: ...
+
+
+async def test_a_worker_that_was_replaced_while_it_was_idle_is_sent_the_code_again() -> None:
+    process, results = Process(), []  # type: ignore[var-annotated]
+
+    async def find(create: bool) -> list[Process]:
+        return [process]
+
+    way = WorkerWay(
+        "host", find, lambda address, event: results.append(address.task_id), lambda job, why: way.submit([job])
+    )
+    for number in (1, 2):
+        way.submit([job(number)])
+        await until(lambda number=number: number in results)
+        process.replace()
+    assert results == [1, 2]
+    await way.close()
