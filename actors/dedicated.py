@@ -22,7 +22,7 @@ from durable_ray.actors.leaving import may_leave
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.actors.placing import dedicated_host
 from durable_ray.actors.status import OrchestrationStatus, result_of, status_of
-from durable_ray.actors.wishes import once_key, raised, termination
+from durable_ray.actors.wishes import once_key, raised, termination, why
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.options import UNSET
@@ -79,11 +79,11 @@ class DedicatedActor(HostActor):
 
     async def suspend(self, reason: str | None = None) -> None:
         """Pause it. Raises InvalidState if it is suspended already."""
-        await self._send(uuid.uuid4().hex, ev.ExecutionSuspended(reason))
+        await self._send(uuid.uuid4().hex, ev.ExecutionSuspended(why(reason)))
 
     async def resume(self, reason: str | None = None) -> None:
         """Let it go on. Raises InvalidState if it is not suspended."""
-        await self._send(uuid.uuid4().hex, ev.ExecutionResumed(reason))
+        await self._send(uuid.uuid4().hex, ev.ExecutionResumed(why(reason)))
 
     async def wait_for_completion(self, timeout: float | None = None) -> Any:
         """Its output. Raises OrchestrationFailed, OrchestrationTerminated, TimeoutError."""

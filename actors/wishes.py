@@ -22,6 +22,13 @@ def once_key(event_name: str, idempotency_key: str) -> str:
     return f"{event_name.casefold()}/{idempotency_key}"
 
 
+def why(reason: object) -> str | None:
+    """The reason of a suspension, a resumption or a rewind. Raises TypeError for what is no text: history could not keep it."""
+    if reason is None or isinstance(reason, str):
+        return reason
+    raise TypeError(f"a reason is a text, not {reason!r}; write str({reason!r})")
+
+
 def termination(reason: object, recursive: bool, cancel_activities: bool) -> ev.TerminateRequested:
     """The wish for an end, as it travels."""
     payload = None if reason is None else PYTHON_PAYLOADS.encode(reason)

@@ -24,6 +24,8 @@ PATIENCE = 60.0
 #: Seconds of one long poll; a bit less than the host's own slice.
 _SLICE = 9.0
 _KNOWN_HOSTS = 100_000
+#: How often an instance is looked for, however little time there is: who has none wants to know how it stands.
+_LOOKS = 3
 
 
 class Reach:
@@ -137,11 +139,12 @@ class Reach:
     def wait(self, instance_id: str, seconds: float | None, *, start: bool = False) -> Steps[Ending | None]:
         """How the instance ended (or, with `start`, that it began); None when `seconds` have passed."""
         until = None if seconds is None else time.monotonic() + seconds
-        patience = _Patience(PATIENCE)
+        patience, looks = _Patience(PATIENCE), _LOOKS
         while True:
-            left = _SLICE if until is None else until - time.monotonic()
-            if left <= 0:
+            left = _SLICE if until is None else max(0.0, until - time.monotonic())
+            if not left and not looks:
                 return None
+            looks = max(0, looks - 1)
             host = self._hosts.get(instance_id)
             slice_ = min(left, _SLICE)
             call = Call(host or REGISTRY, "wait", ([instance_id], slice_), {"start": start}, slice_ + 20)
@@ -157,6 +160,8 @@ class Reach:
                 return endings[0]
             if endings:
                 yield from self._moved(instance_id, host, "", patience)
+            else:
+                looks = 0
 
     def wait_all(self, instance_ids: Sequence[str], seconds: float | None) -> Steps[dict[str, Ending]]:
         """How all of these ended; whoever has not after `seconds` is missing."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 
 from durable_ray.actors.messages import Delivery, Reply
 from durable_ray.actors.store.records import LIVE, Page
-from durable_ray.actors.wishes import raised, termination
+from durable_ray.actors.wishes import raised, termination, why
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.operations.filters import Filters, query_of
 from durable_ray.operations.rewinding import check_version, rewinding
@@ -112,11 +112,14 @@ def _maker(
 ) -> Callable[[str], ev.Event] | None:
     match action:
         case "terminate":
-            return lambda _: termination(reason, recursive, cancel_activities)
+            ended = termination(reason, recursive, cancel_activities)
+            return lambda _: ended
         case "suspend":
-            return lambda _: ev.ExecutionSuspended(reason)
+            suspended = ev.ExecutionSuspended(why(reason))
+            return lambda _: suspended
         case "resume":
-            return lambda _: ev.ExecutionResumed(reason)
+            resumed = ev.ExecutionResumed(why(reason))
+            return lambda _: resumed
         case "raise_event":
             raised(event_name, event_data, "")
             return lambda message_id: raised(event_name, event_data, message_id)

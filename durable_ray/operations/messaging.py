@@ -6,7 +6,7 @@ import uuid
 
 from durable_ray.actors import errors
 from durable_ray.actors.messages import Delivery, Reply
-from durable_ray.actors.wishes import once_key, raised, termination
+from durable_ray.actors.wishes import once_key, raised, termination, why
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
@@ -95,7 +95,7 @@ class Messaging(ClientCore[H]):
         yield from self._suspend(instance_id, reason)
 
     def _suspend(self, instance_id: str, reason: str | None = None) -> Steps[None]:
-        yield from self._send(instance_id, uuid.uuid4().hex, ev.ExecutionSuspended(reason))
+        yield from self._send(instance_id, uuid.uuid4().hex, ev.ExecutionSuspended(why(reason)))
 
     @operation
     def resume(self, instance_id: str, reason: str | None = None) -> Steps[None]:
@@ -108,4 +108,4 @@ class Messaging(ClientCore[H]):
         yield from self._resume(instance_id, reason)
 
     def _resume(self, instance_id: str, reason: str | None = None) -> Steps[None]:
-        yield from self._send(instance_id, uuid.uuid4().hex, ev.ExecutionResumed(reason))
+        yield from self._send(instance_id, uuid.uuid4().hex, ev.ExecutionResumed(why(reason)))

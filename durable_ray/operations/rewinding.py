@@ -10,6 +10,7 @@ import uuid
 
 from durable_ray.actors.messages import Delivery, Reply
 from durable_ray.actors.second_life import Move
+from durable_ray.actors.wishes import why
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.reach import Reach
@@ -30,7 +31,7 @@ def check_version(version: str | None) -> None:
 
 def rewinding(reach: Reach, instance_id: str, reason: str | None, version: str | None) -> Steps[Reply]:
     """Rewind an instance; what became of it."""
-    request_id = uuid.uuid4().hex
+    reason, request_id = why(reason), uuid.uuid4().hex
     if version is None:
         plain: Reply = yield from reach.registry("rewind", request_id, instance_id, reason)
         return plain

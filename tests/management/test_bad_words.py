@@ -148,3 +148,32 @@ def test_an_orchestrator_that_names_nobody_fails_alone(hub: TestHub, client: dr.
     assert status.failure.is_caused_by(ValueError)
     assert {found.instance_id for found in client.list_instances()} == {"m", "e"}
     assert client.wait_for_completion("e", 5) == 1
+
+
+@pytest.mark.parametrize("action", ["suspend", "resume", "rewind"])
+def test_a_reason_that_history_cannot_keep_does_not_reach_the_instance(
+    hub: TestHub, client: dr.Client, action: Any
+) -> None:
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    reason: Any = ValueError("an error is not a text")
+    with pytest.raises(TypeError, match="a reason is a text"):
+        getattr(client, action)("w", reason)
+    with pytest.raises(TypeError, match="a reason is a text"):
+        client.bulk(action, reason=reason, runtime_status="Running")
+    hub.settle()
+    assert client.counts() == {("waiter", "Running"): 1}
+
+
+def test_without_time_to_wait_one_still_hears_how_it_stands(hub: TestHub, client: dr.Client) -> None:
+    client.start_new(echo, 1, instance_id="e")
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    assert client.wait_for_completion("e", 0) == 1
+    assert client.wait_for_completion_or_create_check_status("e", 0, 0).body == 1
+    client.wait_for_start("w", 0)
+    for seconds in (0, -1):
+        with pytest.raises(TimeoutError):
+            client.wait_for_completion("w", seconds)
+        with pytest.raises(dr.InstanceNotFound):
+            client.wait_for_completion("nobody", seconds)
