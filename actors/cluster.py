@@ -160,6 +160,10 @@ class RayWorkerLink:
         except Exception as error:
             meaning = translated(error)
             if isinstance(meaning, (Gone, Unavailable)):
+                # Its host gives it up, also when it lives: each line left open would cost it a thread.
+                if self._lines is not None:
+                    self._lines.close()
+                    self._lines = None
                 raise WorkerGone(str(meaning)) from error
             raise meaning from error
 

@@ -215,6 +215,12 @@ class Lines:
         self._lines = [*(line for line in self._lines if not line.broken), line]
         return line
 
+    def close(self) -> None:
+        """Hang up what is idle; calls under way come to their end."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.close()
+
 
 async def reached(address: WireAddress | None) -> Lines | None:
     """Lines to `address`, if it is one and on this machine."""
