@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import Self
 
-from durable_ray.actors.wire.address import WireAddress, WireBroken, dialled
+from durable_ray.actors.wire.address import WireAddress, WireBroken, dialled, dialled_in_time
 from durable_ray.actors.wire.frames import ASK, ERROR, Frames, error_of, frame
 
 _CHUNK = 256 * 1024
@@ -103,10 +103,7 @@ class LoopCaller:
     @classmethod
     async def dial(cls, address: WireAddress) -> Self:
         """A new line. Raises WireBroken."""
-        loop = asyncio.get_running_loop()
-        line = await loop.run_in_executor(None, dialled, address, _DIAL)
-        line.setblocking(False)
-        return cls(loop, line)
+        return cls(asyncio.get_running_loop(), await dialled_in_time(address, _DIAL))
 
     @property
     def calls(self) -> int:

@@ -372,3 +372,33 @@ async def test_an_event_loop_with_transports_of_its_own_kind_listens_too() -> No
             await asyncio.sleep(0)
         assert transport.written == address.proof + frame(0, ANSWER, b"aa")
         assert here.fileno() != -1
+
+
+def test_a_loop_that_ends_does_not_wait_for_a_listener_that_is_busy() -> None:
+    made = listening()
+    assert made is not None
+
+    async def ask() -> None:
+        asyncio.ensure_future(LoopCaller.dial(made[1]))
+        await asyncio.sleep(0.01)
+
+    began = time.monotonic()
+    asyncio.run(ask())
+    made[0].close()
+    assert time.monotonic() - began < 5
+
+
+def test_who_cannot_prove_to_be_the_listener_is_not_believed_by_a_loop_either() -> None:
+    made = listening()
+    assert made is not None
+    listener, address = made
+
+    def impostor() -> None:
+        line, _ = listener.accept()
+        line.recv(KEY)
+        line.sendall(bytes(KEY) + frame(0, ANSWER, pickle.dumps("evil")))
+
+    threading.Thread(target=impostor, daemon=True).start()
+    with pytest.raises(WireBroken, match="somebody else"):
+        asyncio.run(LoopCaller.dial(address))
+    listener.close()
