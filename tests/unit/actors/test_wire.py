@@ -379,8 +379,9 @@ def test_a_loop_that_ends_does_not_wait_for_a_listener_that_is_busy() -> None:
     assert made is not None
 
     async def ask() -> None:
-        asyncio.ensure_future(LoopCaller.dial(made[1]))
+        dialling = asyncio.ensure_future(LoopCaller.dial(made[1]))
         await asyncio.sleep(0.01)
+        assert not dialling.done()
 
     began = time.monotonic()
     asyncio.run(ask())
