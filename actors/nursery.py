@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from durable_ray.actors.clock import LATEST
 from durable_ray.actors.held import hold
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Wish
@@ -14,9 +15,6 @@ from durable_ray.actors.slots import limit_of
 from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
 from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
 from durable_ray.orchestrations.transition import ChildStart
-
-#: The end of the year 9999 (µs): a start that is meant for later is meant for never, and a column would not hold it.
-_LATEST = 253_402_300_799_999_999
 
 
 class Nursery:
@@ -37,7 +35,7 @@ class Nursery:
         environment = self._library.environment(known.row)
         start_at = wish.start_at if wish.delay is None else now + wish.delay
         if start_at is not None:
-            start_at = min(max(0, start_at), _LATEST)
+            start_at = min(max(0, start_at), LATEST)
         return NewInstance(
             instance_id=wish.instance_id,
             execution_id=wish.execution_id,

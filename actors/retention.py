@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from durable_ray.actors.clock import SECOND
+from durable_ray.actors.clock import LATEST, SECOND
 from durable_ray.actors.settings import HubSettings
 from durable_ray.orchestrations.options import OrchestratorOptions, Unset
 
@@ -18,11 +18,11 @@ def own_settings(options: OrchestratorOptions, hub: HubSettings) -> str:
     """
     kept = options.retain_for
     if isinstance(kept, Unset):
-        kept = None if hub.retain_for is None else int(hub.retain_for * SECOND)
+        kept = None if hub.retain_for is None else int(min(hub.retain_for * SECOND, LATEST))
     return "{}" if kept is None else json.dumps({"retain_for": kept})
 
 
 def expiry(settings: str, ended_at: int) -> int | None:
     """When an instance of these settings that ended at `ended_at` may be purged by itself (µs); None: never."""
     kept = None if settings == "{}" else json.loads(settings).get("retain_for")
-    return None if kept is None else ended_at + int(kept)
+    return None if kept is None else min(ended_at + int(kept), LATEST)

@@ -123,10 +123,29 @@ class GeneratorAny(GeneratorTask):
         return next((task for task in self._given if getattr(task, "future", task) is value), value)
 
 
+#: What Azure's context has and this one has not -> what takes its place.
+_INSTEAD = {
+    "call_http": "call an activity that sends the request",
+    "call_entity": "there are no entities; an orchestrator that waits for events in a loop keeps state",
+    "signal_entity": "there are no entities; send_event reaches an orchestrator that waits for events in a loop",
+    "histories": "a client's get_history(instance_id) has it",
+    "function_context": "there is no Functions host; the context itself has instance_id and parent_instance_id",
+}
+
+
 class GeneratorContext(OrchestrationContext):
     """The context as generator code gets it: the same in all but what tasks look like."""
 
     __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """Nothing; says what takes the place of what Azure's context has besides."""
+        instead = _INSTEAD.get(name)
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}" + (f": {instead}" if instead else ""),
+            name=name,
+            obj=self,
+        )
 
     def task_any(self, tasks: Any) -> Any:
         """As `OrchestrationContext.task_any`: yields the winning task, the same object that was passed in."""

@@ -189,6 +189,8 @@ class OrchestratorOptions:
             )
         if self.max_recoveries is not None and self.max_recoveries < 0:
             raise ValueError("max_recoveries must not be negative")
+        if type(self.priority) is not int or abs(self.priority) >= 1 << 31:
+            raise ValueError(f"priority is a whole number of 32 bits, not {self.priority!r}")
         _check_limit(self.max_running)
 
     def to_json_dict(self) -> dict[str, Any]:

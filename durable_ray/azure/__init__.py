@@ -7,7 +7,13 @@ when it is called, and what to do instead.
 
 from __future__ import annotations
 
-from durable_ray.azure.absent import DurableEntityContext, Entity, EntityId, EntityStateResponse
+from durable_ray.azure.absent import (
+    DurableEntityContext,
+    Entity,
+    EntityId,
+    EntityStateResponse,
+    ManagedIdentityTokenSource,
+)
 from durable_ray.azure.app import Blueprint, DFApp, Orchestrator
 from durable_ray.azure.client import DurableOrchestrationClient, DurableOrchestrationStatus
 from durable_ray.azure.statuses import OrchestrationRuntimeStatus
@@ -24,6 +30,7 @@ __all__ = [
     "Entity",
     "EntityId",
     "EntityStateResponse",
+    "ManagedIdentityTokenSource",
     "OrchestrationRuntimeStatus",
     "Orchestrator",
     "RetryOptions",

@@ -49,6 +49,13 @@ class EntityStateResponse(_NoEntity):
     """Not here."""
 
 
+class ManagedIdentityTokenSource:
+    """Not here."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        refuse("ManagedIdentityTokenSource", "durable_ray has no call_http; call an activity that sends the request")
+
+
 def entity_trigger(*_: Any, **__: Any) -> NoReturn:
     """There are no entities.
 

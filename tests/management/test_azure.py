@@ -137,5 +137,24 @@ def test_s37_what_cannot_be_had_says_so() -> None:
     ):
         with pytest.raises(NotImplementedError, match="signal_with_start"):
             call()
+    with pytest.raises(NotImplementedError, match="call an activity"):
+        df.ManagedIdentityTokenSource("https://management.core.windows.net")
     with pytest.raises(NotImplementedError, match="gateway"):
         my_app.route(route="orchestrators/{functionName}")
+
+
+@pytest.mark.parametrize(
+    ("missing", "instead"),
+    [
+        ("call_http", "call an activity"),
+        ("call_entity", "no entities"),
+        ("signal_entity", "no entities"),
+        ("histories", "get_history"),
+        ("function_context", "instance_id"),
+    ],
+)
+def test_s37_a_context_says_what_takes_the_place_of_what_it_has_not(missing: str, instead: str) -> None:
+    context = object.__new__(df.DurableOrchestrationContext)
+    assert not hasattr(context, missing)
+    with pytest.raises(AttributeError, match=instead):
+        getattr(context, missing)

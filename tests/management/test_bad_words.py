@@ -177,3 +177,23 @@ def test_without_time_to_wait_one_still_hears_how_it_stands(hub: TestHub, client
             client.wait_for_completion("w", seconds)
         with pytest.raises(dr.InstanceNotFound):
             client.wait_for_completion("nobody", seconds)
+
+
+@dr.orchestrator(retain_for=timedelta.max)
+async def kept_for_ever(ctx: dr.OrchestrationContext) -> str:
+    """Ends at once, and is never purged by itself."""
+    return "kept"
+
+
+def test_a_time_beyond_all_time_keeps_an_instance_for_ever(hub: TestHub, client: dr.Client) -> None:
+    handle = client.start_new(kept_for_ever)
+    hub.settle()
+    assert handle.wait_for_completion(5) == "kept"
+    hub.advance(timedelta(days=2))
+    assert client.count() == 1
+
+
+@pytest.mark.parametrize("priority", ["high", 1.5, True, 1 << 31])
+def test_a_priority_is_a_number(priority: Any) -> None:
+    with pytest.raises(ValueError, match="priority"):
+        dr.orchestrator(name="unranked", priority=priority)(lambda ctx: None)
