@@ -70,6 +70,10 @@ class OverRay(Operations[H], Generic[H, D]):
             >>> ray.get(actor.get_status.remote()).runtime_status  # doctest: +SKIP
         """
         host = dedicated_host(validate_instance_id(instance_id))
+        if not hasattr(self, "_link"):
+            raise InvalidState(
+                "this hub runs in one process, without Ray: its instances have no actors; use the client"
+            )
         while True:
             if not (yield from self._reach.registry("ensure", host)):
                 if not (yield from self._reach.registry("resolve", [instance_id])):

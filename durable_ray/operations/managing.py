@@ -178,6 +178,7 @@ class Managing(ClientCore[H]):
         if confirm != self.hub:
             raise ValueError(f"this client's hub is {self.hub!r}, not {confirm!r}; nothing was deleted")
         reply: Reply = yield from self._reach.registry("erase", force, seconds=600.0)
-        errors.raise_for(self.hub, reply.code, reply.detail)
+        if reply.code != "ok":
+            raise errors.InvalidState(f"hub {self.hub!r}: {reply.detail}")
         self._deployer.forget()
         return int(reply.detail)

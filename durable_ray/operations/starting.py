@@ -69,6 +69,12 @@ class Starting(ClientCore[H]):
 
         A start does this by itself for whatever was decorated since the last one.
         """
+        for one in definitions:
+            said: object = one
+            if not isinstance(said, Activity | Orchestrator):
+                raise TypeError(
+                    f"{one!r} is no definition: decorate it with @durable_ray.orchestrator or @durable_ray.activity"
+                )
         yield from self._deployer.deploy(self._reach, definitions or None)
 
     @operation

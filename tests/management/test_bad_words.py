@@ -197,3 +197,16 @@ def test_a_time_beyond_all_time_keeps_an_instance_for_ever(hub: TestHub, client:
 def test_a_priority_is_a_number(priority: Any) -> None:
     with pytest.raises(ValueError, match="priority"):
         dr.orchestrator(name="unranked", priority=priority)(lambda ctx: None)
+
+
+def test_what_is_said_of_a_hub_names_the_hub(hub: TestHub, client: dr.Client) -> None:
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    with pytest.raises(dr.InvalidState, match=r"^hub 'testing': 1 of its instances"):
+        client.delete_task_hub("testing")
+    assert client.count() == 1
+    with pytest.raises(dr.InvalidState, match="without Ray"):
+        client.get_actor("w")
+    undecorated: Any = len
+    with pytest.raises(TypeError, match="decorate"):
+        client.register(undecorated)
