@@ -168,6 +168,12 @@ class Reach:
         until = None if seconds is None else time.monotonic() + seconds
         found: dict[str, Ending] = {}
         missing = list(dict.fromkeys(instance_ids))
+        if seconds is not None and seconds <= 0:
+            for instance_id in missing:
+                ending = yield from self.wait(instance_id, 0.0)
+                if ending is not None:
+                    found[instance_id] = ending
+            return found
         while missing:
             left = _SLICE if until is None else until - time.monotonic()
             if left <= 0:

@@ -171,6 +171,9 @@ def test_without_time_to_wait_one_still_hears_how_it_stands(hub: TestHub, client
     hub.settle()
     assert client.wait_for_completion("e", 0) == 1
     assert client.wait_for_completion_or_create_check_status("e", 0, 0).body == 1
+    assert client.wait_many(["e", "e"], 0) == [1, 1]
+    with pytest.raises(TimeoutError, match="1 of 2"):
+        client.wait_many(["e", "w"], 0)
     client.wait_for_start("w", 0)
     for seconds in (0, -1):
         with pytest.raises(TimeoutError):
