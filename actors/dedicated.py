@@ -35,6 +35,7 @@ class DedicatedActor(HostActor):
         super().__init__(info, dedicated_host(instance_id))
         self._instance_id = instance_id
         self._touched = monotonic()
+        self._asking = 0
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     # --- what a driver calls ----------------------------------------------------------------------
@@ -68,9 +69,14 @@ class DedicatedActor(HostActor):
             await self._send(message_id, event)
             return
         delivery = Delivery(message_id, self._instance_id, Message(message_id, event))
-        key = once_key(event_name, idempotency_key)
-        # The registry remembers the keys of all instances, also of those without an actor.
-        reply: Reply = await find(self._info.hub, REGISTRY).ask.remote("deliver_once", (delivery, key), {})
+        # The registry remembers the keys of all instances, also of those without an actor. It will nudge this one, so this
+        # one must not be leaving then.
+        self._asking += 1
+        try:
+            call = find(self._info.hub, REGISTRY).ask.remote
+            reply: Reply = await call("deliver_once", (delivery, once_key(event_name, idempotency_key)), {})
+        finally:
+            self._asking -= 1
         errors.raise_for(self._instance_id, reply.code, reply.detail)
 
     async def terminate(self, reason: object = None, recursive: bool = False, cancel_activities: bool = False) -> None:
@@ -130,7 +136,7 @@ class DedicatedActor(HostActor):
     async def leave(self) -> bool:
         """Leave memory if the instance merely waits or has finished; whether it does."""
         await self._opening
-        if self._host.moved or not await may_leave(self._host, self._instance_id):
+        if self._host.moved or self._asking or not await may_leave(self._host, self._instance_id):
             return False
         self._host.waiters.moved(self._host.waiters.waited_for())
         RayPeers(self._info).left(self._instance_id)

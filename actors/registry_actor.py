@@ -84,13 +84,17 @@ class RegistryActor:
         await self._opening
         return await self._wire if self._info.settings.wire else None
 
+    # Words of hosts are answered before anything follows from them. A process that leaves does not end before the calls that
+    # it has made are answered, and while it is ending it answers none: to ask it something first would be to wait for ever.
+
     async def wake_many(self, targets: list[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance)."""
-        await (await self._opening).admission.wake(targets)
+        (await self._opening).wake(targets)
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
         """These dedicated instances have ended."""
-        await (await self._opening).finished(instance_ids)
+        registry = await self._opening
+        registry.spawn(registry.finished(instance_ids))
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory."""

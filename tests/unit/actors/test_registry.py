@@ -14,6 +14,7 @@ import durable_ray as dr
 from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.placing import dedicated_host, is_dedicated
+from durable_ray.actors.registry_actor import RegistryActor
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.writes import OutMessage, PutMessage
@@ -234,3 +235,28 @@ def test_one_that_could_not_be_marked_is_not_counted_for_ever(hub: TestHub, monk
     assert hub.hub.registry.admission._live == {}
     sweep(hub)
     assert handle.wait_for_completion(timeout=10) in ([1], [2])
+
+
+def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: TestHub, monkeypatch: Any) -> None:
+    """A leaving process ends after its calls are answered, and answers none itself: to ask it first is to wait for ever."""
+    registry = hub.hub.registry
+
+    async def for_ever(*_: Any) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(registry, "finished", for_ever)
+    monkeypatch.setattr(registry.admission, "wake", for_ever)
+    monkeypatch.setattr(registry.admission, "left", for_ever)
+    monkeypatch.setattr(registry.admission, "ensure", for_ever)
+
+    async def tell() -> None:
+        actor: Any = RegistryActor.__new__(RegistryActor)
+        actor._opening = asyncio.get_running_loop().create_future()
+        actor._opening.set_result(registry)
+        await actor.finished(["a"])
+        await actor.wake_many([("instance:a", "a")])
+        await actor.left("a")
+        await actor.ask("fenced", ("instance:a",), {})
+        await actor.ask("fenced", ("partition-0",), {})
+
+    on(hub, asyncio.wait_for(tell(), 5))
