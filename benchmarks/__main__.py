@@ -5,6 +5,7 @@ python -m benchmarks                    # under 10 min, three rounds
 python -m benchmarks --peers            # with DBOS and Restate, installed into environments of their own
 python -m benchmarks --only W1a,W7      # some workloads
 python -m benchmarks --full             # five rounds, and a million stored instances for W6
+python -m benchmarks --full --only W6 --ways workers --keep million     # the README's figures for a million
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ways", default="workers,local,tasks", help="kinds of activities to measure")
     parser.add_argument("--rounds", type=int, default=0, help="other than the mode's")
     parser.add_argument(
-        "--keep", action="store_true", help="write benchmarks/results/latest.json, the plot, the README's table"
+        "--keep",
+        nargs="?",
+        const="latest",
+        metavar="NAME",
+        help="write benchmarks/results/NAME.json (latest: also the plot) and the README's tables",
     )
     return parser.parse_args()
 
@@ -98,8 +103,9 @@ def main() -> int:
         print(f"{name} is not in this run: {why}\n")
     print(table(outcomes, durability))
     if asked.keep:
-        results.keep(outcomes, durability, scale)
-        plot.draw(outcomes)
+        results.keep(outcomes, durability, scale, asked.keep)
+        if asked.keep == "latest":
+            plot.draw(outcomes)
         summary.write()
     broken = [f"{o.workload.key} {name}: {why}" for o in outcomes for name, why in o.skipped.items() if "failed" in why]
     return 1 if broken else 0

@@ -44,8 +44,8 @@ def heading(scale: Scale) -> str:
     return ", ".join(f"{key} {value}" for key, value in machine().items()) + f"; {scale.rounds} rounds of {scale}\n"
 
 
-def keep(outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale) -> None:
-    """Write benchmarks/results/latest.json."""
+def keep(outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale, name: str) -> None:
+    """Write benchmarks/results/<name>.json."""
     found = {
         "machine": machine(),
         "scale": asdict(scale),
@@ -61,6 +61,6 @@ def keep(outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale) 
             for outcome in outcomes
         },
     }
-    path = ROOT / "benchmarks" / "results" / "latest.json"
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")

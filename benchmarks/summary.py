@@ -29,20 +29,21 @@ _ROWS = (
     ("W7", "replay of 2000 ms", "ms", False, "replay of 2,000 steps"),
     ("dedicated", "p50 ms", "ms", False, "start of an instance with a process of its own"),
 )
+_RESULTS = ROOT / "benchmarks" / "results"
 _COLUMNS = ("durable_ray", "durable_ray local", "Ray actors", "DBOS SQLite", "DBOS PostgreSQL", "Restate")
 
 
 def write() -> None:
     """Put the tables between the marks of the README."""
-    found = json.loads((ROOT / "benchmarks" / "results" / "latest.json").read_text())
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    readme.write_text(f"{before}{_BEGIN}\n\n{tables(found)}\n\n{_END}{after}")
+    readme.write_text(f"{before}{_BEGIN}\n\n{tables()}\n\n{_END}{after}")
 
 
-def tables(found: dict[str, Any]) -> str:
-    """What was measured, then each target with what came of it."""
+def tables() -> str:
+    """What was measured, then each target with what came of it, then the queries over a million instances."""
+    found = json.loads((_RESULTS / "latest.json").read_text())
     here, scale = found["machine"], found["scale"]
     lines = [
         f"{here['date']}; {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}, Python {here['python']}, Ray "
@@ -68,7 +69,19 @@ def tables(found: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"- {key}: {wanted} - {ratio}" for key, wanted, ratio, _ in missed]
+    lines += _many(json.loads((_RESULTS / "million.json").read_text()))
     return "\n".join(lines)
+
+
+def _many(found: dict[str, Any]) -> list[str]:
+    figures = found["workloads"]["W6"]["figures"]["durable_ray"]
+    said = {metric.removesuffix(" p50 ms"): statistics.median(values) for metric, values in figures.items()}
+    wanted = ("page", "newest 100 of a name", "get", "counts", "page query ms", "bare call ms")
+    shown = ", ".join(f"{metric.removesuffix(' ms')} {said[metric]:.2g} ms" for metric in wanted if metric in said)
+    return [
+        "",
+        f"With {said['stored']:,.0f} stored instances ({found['machine']['date']}), medians at the client: {shown}.",
+    ]
 
 
 def _cell(figures: dict[str, Any], name: str, metric: str, unit: str, more: bool) -> str:
