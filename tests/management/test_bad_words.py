@@ -183,13 +183,13 @@ def test_without_time_to_wait_one_still_hears_how_it_stands(hub: TestHub, client
 
 
 @dr.orchestrator(retain_for=timedelta.max)
-async def kept_for_ever(ctx: dr.OrchestrationContext) -> str:
+async def kept_beyond_all_time(ctx: dr.OrchestrationContext) -> str:
     """Ends at once, and is never purged by itself."""
     return "kept"
 
 
 def test_a_time_beyond_all_time_keeps_an_instance_for_ever(hub: TestHub, client: dr.Client) -> None:
-    handle = client.start_new(kept_for_ever)
+    handle = client.start_new(kept_beyond_all_time)
     hub.settle()
     assert handle.wait_for_completion(5) == "kept"
     hub.advance(timedelta(days=2))
