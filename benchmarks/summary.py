@@ -69,7 +69,8 @@ def tables() -> str:
         "",
     ]
     lines += [f"- {key}: {wanted} - {ratio}" for key, wanted, ratio, _ in missed]
-    lines += _many(json.loads((_RESULTS / "million.json").read_text()))
+    if (_RESULTS / "million.json").exists():
+        lines += _many(json.loads((_RESULTS / "million.json").read_text()))
     return "\n".join(lines)
 
 

@@ -174,13 +174,22 @@ class AsyncRayDriver:
         return await lines.make(call)
 
 
+class _Queue:
+    """Calls to one target that wait for their turn."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.length = 0
+
+
 class _Lines:
     """The calls made on one event loop."""
 
     def __init__(self, link: HubLink) -> None:
         self._targets: _Targets[LoopCaller] = _Targets(link)
-        #: Calls through Ray under way whose order matters: none may be overtaken over a wire.
-        self._under_way: dict[str, int] = {}
+        #: Where calls whose order matters go through Ray, one after the other: an async actor begins calls in any order,
+        #: and none may be overtaken over a wire that is found meanwhile.
+        self._queues: dict[str, _Queue] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
 
     async def make(self, call: Call) -> Any:
@@ -188,9 +197,11 @@ class _Lines:
         target = call.target
         wire = self._targets.wire(target)
         try:
-            if wire is not None and not self._under_way.get(target):
+            if wire is not None and (call.method == "wait" or target not in self._queues):
                 return pickle.loads(await asyncio.wait_for(wire.call(_packed(call)), call.seconds))
-            return await self._through_ray(call)
+            if call.method == "wait":
+                return await self._through_ray(call)
+            return await self._in_turn(call)
         except WireBroken as broken:
             self._targets.broken(target, wire)
             raise TargetUnavailable(str(broken)) from broken
@@ -200,9 +211,23 @@ class _Lines:
                 self._targets.broken(target, wire)
             raise TargetUnavailable(f"{target} did not answer {call.method}") from late
 
+    async def _in_turn(self, call: Call) -> Any:
+        queue = self._queues.setdefault(call.target, _Queue())
+        queue.length += 1
+        try:
+            async with queue.turn:
+                wire = self._targets.wire(call.target)
+                if wire is None:
+                    return await self._through_ray(call)
+                answer = wire.call(_packed(call))  # sent: what comes next comes after it
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                self._queues.pop(call.target, None)
+        return pickle.loads(await asyncio.wait_for(answer, call.seconds))
+
     async def _through_ray(self, call: Call) -> Any:
-        target, ordered = call.target, call.method != "wait"
-        self._under_way[target] = self._under_way.get(target, 0) + ordered
+        target = call.target
         try:
             handle = self._targets.handle(target)
             answer = pickle.loads(await asyncio.wait_for(handle.packed.remote(_packed(call)), call.seconds))
@@ -211,10 +236,6 @@ class _Lines:
         except Exception as error:
             meaning = self._targets.failed(call, error)
             raise meaning from (None if meaning is error else error)
-        finally:
-            self._under_way[target] -= ordered
-            if not self._under_way[target]:
-                del self._under_way[target]
         if target not in self._dialling and self._targets.unknown(target):
             self._dialling[target] = asyncio.get_running_loop().create_task(self._dial(target, handle))
         return answer
