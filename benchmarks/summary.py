@@ -47,7 +47,7 @@ def tables() -> str:
     here, scale = found["machine"], found["scale"]
     lines = [
         f"{here['date']}; {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}, Python {here['python']}, Ray "
-        f"{here['ray']}; medians of {scale['rounds']} rounds, W6 over {scale['stored']:,} instances. In brackets: how many "
+        f"{here['ray']}; {_rounds(scale['rounds'])}, W6 over {scale['stored']:,} instances. In brackets: how many "
         "times as fast as durable_ray with default activities.",
         "",
         f"| | {' | '.join(_COLUMNS)} |",
@@ -72,6 +72,10 @@ def tables() -> str:
     if (_RESULTS / "million.json").exists():
         lines += _many(json.loads((_RESULTS / "million.json").read_text()))
     return "\n".join(lines)
+
+
+def _rounds(many: int) -> str:
+    return "one round" if many == 1 else f"medians of {many} rounds"
 
 
 def _many(found: dict[str, Any]) -> list[str]:
