@@ -196,7 +196,9 @@ def test_who_has_no_key_is_not_answered(of_a_loop: bool) -> None:
     assert called == []
 
 
-def test_who_cannot_prove_to_be_the_listener_is_not_believed() -> None:
+@contextmanager
+def impersonated() -> Iterator[WireAddress]:
+    """An address at which somebody listens who has no proof."""
     made = listening()
     assert made is not None
     listener, address = made
@@ -207,9 +209,13 @@ def test_who_cannot_prove_to_be_the_listener_is_not_believed() -> None:
         line.sendall(bytes(KEY) + frame(0, ANSWER, pickle.dumps("evil")))
 
     threading.Thread(target=impostor, daemon=True).start()
-    with pytest.raises(WireBroken, match="somebody else"):
-        BlockingCaller(address).call(b"?", 5)
+    yield address
     listener.close()
+
+
+def test_who_cannot_prove_to_be_the_listener_is_not_believed() -> None:
+    with impersonated() as address, pytest.raises(WireBroken, match="somebody else"):
+        BlockingCaller(address).call(b"?", 5)
 
 
 def _as_nobody(address: WireAddress, told: Any) -> None:
@@ -390,16 +396,5 @@ def test_a_loop_that_ends_does_not_wait_for_a_listener_that_is_busy() -> None:
 
 
 def test_who_cannot_prove_to_be_the_listener_is_not_believed_by_a_loop_either() -> None:
-    made = listening()
-    assert made is not None
-    listener, address = made
-
-    def impostor() -> None:
-        line, _ = listener.accept()
-        line.recv(KEY)
-        line.sendall(bytes(KEY) + frame(0, ANSWER, pickle.dumps("evil")))
-
-    threading.Thread(target=impostor, daemon=True).start()
-    with pytest.raises(WireBroken, match="somebody else"):
+    with impersonated() as address, pytest.raises(WireBroken, match="somebody else"):
         asyncio.run(LoopCaller.dial(address))
-    listener.close()
