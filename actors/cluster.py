@@ -29,6 +29,7 @@ from durable_ray.actors.placing import dedicated_host, environment_of
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
+from durable_ray.actors.warming import Reserve
 from durable_ray.actors.wire.address import WireBroken
 from durable_ray.actors.wire.callers import Lines, reached
 from durable_ray.actors.worker_way import WorkerGone
@@ -196,6 +197,7 @@ class RayHosts:
         self._info = info
         self._classes = classes
         self._hiring = asyncio.Lock()
+        self._reserve = Reserve(info.settings.warm_processes)
 
     async def alive(self) -> Collection[str]:
         """IDs of the dedicated instances that have an actor now."""
@@ -219,9 +221,10 @@ class RayHosts:
             wanted["resources"] = {**self._info.pin, **(options.resources or {})}
         if runtime_env:
             wanted["runtime_env"] = json.loads(runtime_env)
-        await self._until_it_answers(
-            lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
-        )
+        with self._reserve.taken():
+            await self._until_it_answers(
+                lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
+            )
 
     async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
         """Tell a host to look into the store; False if it is not there or is leaving."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 #: Spoken between clients, hosts and registry; raised when a message changes its meaning.
 PROTOCOL = 2
@@ -28,6 +28,8 @@ class HubSettings(BaseModel):
     partitions: PositiveInt = Field(default_factory=_default_partitions)
     #: Most dedicated actors alive at once; None: from the node's memory (one per 256 MiB available, 4 to 200).
     max_dedicated: PositiveInt | None = None
+    #: Idle processes kept ready for dedicated instances once there was one, where Ray can be asked for them.
+    warm_processes: NonNegativeInt = 1
     #: Seconds a dedicated instance may only wait before its process leaves memory; None: never.
     idle_timeout: PositiveFloat | None = 300.0
     #: Seconds a finished dedicated instance's actor stays to answer questions.

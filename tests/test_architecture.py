@@ -25,6 +25,7 @@ RAY_DOORS = {
     "actors/cluster.py": "keeps the ports of hosts and registry by Ray",
     "actors/host_actor.py": "a host as an actor",
     "actors/dedicated.py": "the actor of one instance",
+    "actors/warming.py": "has Ray keep a process ready for the next one",
     "actors/registry_actor.py": "the registry as an actor",
     "actors/worker_actor.py": "an activity worker as an actor",
     "durable_ray/http/actor.py": "the gateway as an actor",

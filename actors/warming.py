@@ -1,0 +1,80 @@
+"""A process in reserve for the next dedicated instance: most of its start is Ray starting a Python process.
+
+Ray keeps idle processes for tasks, but none of those may become an actor that was made by another: a fresh one is what a
+detached actor needs. Each node's raylet can be asked to start one ahead; it gives it to whoever next needs a process of the
+same runtime environment. That question is Ray's own, between its processes, so whatever goes wrong with it (another release
+of Ray, no gRPC for Python) is noted once, and starts take what they take without it.
+
+Asked only when no actor is being made: a burst of starts would otherwise have as many processes started for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import ray
+
+log = logging.getLogger("durable_ray.registry")
+
+#: Seconds of quiet after which the reserve is filled again: what is under way goes first.
+_QUIET = 0.1
+#: Seconds for which the raylet keeps the process, if nobody takes it, even where it holds more idle ones than it wants.
+_KEPT = 600
+_ANSWER_SECONDS = 10.0
+
+
+class Reserve:
+    """Keeps processes waiting on this node, from the first dedicated instance on: a hub without any needs none."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        #: Not there, or taken since they were asked for.
+        self._missing = size
+        self._making = 0
+        self._soon: asyncio.TimerHandle | None = None
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """While an actor is being made, which takes a process out of the reserve; it is filled again afterwards."""
+        self._making += 1
+        self._missing = min(self._missing + 1, self._size)
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        try:
+            yield
+        finally:
+            self._making -= 1
+            if self._missing and not self._making:
+                self._soon = asyncio.get_running_loop().call_later(_QUIET, self._fill)
+
+    def _fill(self) -> None:
+        self._soon = None
+        missing, self._missing = self._missing, 0
+        asked = asyncio.get_running_loop().run_in_executor(None, _prestart, missing)
+        asked.add_done_callback(self._answered)
+
+    def _answered(self, asked: asyncio.Future[None]) -> None:
+        error = None if asked.cancelled() else asked.exception()
+        if error is not None:
+            self._size = self._missing = 0
+            log.info("no process is kept in reserve, dedicated instances start without: %s", error)
+
+
+def _prestart(number: int) -> None:
+    # Imported here, on this thread: gRPC for Python takes a while to load, and may not be there.
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated.common_pb2 import Language
+    from ray.core.generated.node_manager_pb2 import PrestartWorkersRequest
+    from ray.core.generated.node_manager_pb2_grpc import NodeManagerServiceStub
+
+    context = ray.get_runtime_context()
+    here = context.get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == here)
+    request = PrestartWorkersRequest(language=Language.PYTHON, keep_alive_duration_secs=_KEPT, num_workers=number)
+    request.runtime_env_info.serialized_runtime_env = context.get_runtime_env_string()
+    with init_grpc_channel(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}") as channel:
+        NodeManagerServiceStub(channel).PrestartWorkers(request, timeout=_ANSWER_SECONDS)
