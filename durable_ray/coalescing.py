@@ -2,13 +2,15 @@
 
 Nothing waits for company: whatever is there when the loop has run its callbacks goes. Requests that come as lists are
 joined in the order in which they were made; those that are made again go apart, for what held them up the first time may
-hold them up still. Waits of one host share a call that answers as soon as some have ended;
-those that have not are asked for again, together with whoever came meanwhile.
+hold them up still. Where calls are made one after the other, those that come during one share the next. Waits of one host
+share a call that answers as soon as some have ended; those that have not are asked for again, together with whoever came
+meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -28,11 +30,16 @@ _MOST = 500
 _SLICE, _SLACK = 9.0, 20.0
 
 
-class Coalescer:
-    """Joins calls, for each event loop by itself. `send` makes one."""
+def _at_any_time(target: str) -> bool:
+    return False
 
-    def __init__(self, send: Send) -> None:
+
+class Coalescer:
+    """Joins calls, for each event loop by itself. `send` makes one; `in_turn` says whose are made one after the other."""
+
+    def __init__(self, send: Send, in_turn: Callable[[str], bool] = _at_any_time) -> None:
         self._send = send
+        self._in_turn = in_turn
         self._boards: WeakKeyDictionary[asyncio.AbstractEventLoop, _Board] = WeakKeyDictionary()
 
     async def make(self, call: Call) -> Any:
@@ -40,7 +47,7 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         board = self._boards.get(loop)
         if board is None:
-            board = self._boards[loop] = _Board(loop, self._send)
+            board = self._boards[loop] = _Board(loop, self._send, self._in_turn)
         if call.method in _LISTS:
             return await board.add(call)
         if call.method == "wait" and len(call.args[0]) == 1 and not call.kwargs.get("all_of_them"):
@@ -53,9 +60,12 @@ class Coalescer:
 class _Board:
     """What is joined on one loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, send: Send) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, send: Send, in_turn: Callable[[str], bool]) -> None:
         self._loop = loop
         self._send = send
+        self._in_turn = in_turn
+        #: Joined calls that are not answered yet.
+        self._under_way: Counter[_List] = Counter()
         self._lists: dict[_List, list[tuple[Call, asyncio.Future[Any]]]] = {}
         self._watches: dict[tuple[str, bool], _Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,17 +107,30 @@ class _Board:
         task.add_done_callback(self._tasks.discard)
 
     def _flush(self, key: _List) -> None:
+        if self._under_way[key] and self._in_turn(key[0]):
+            return  # they go when it is answered
         group: list[tuple[Call, asyncio.Future[Any]]] = []
         size = 0
         for call, answer in self._lists.pop(key):
             if group and size + len(call.args[0]) > _MOST:
-                self.keep(self._send_joined(group))
+                self.keep(self._send_joined(key, group))
                 group, size = [], 0
             group.append((call, answer))
             size += len(call.args[0])
-        self.keep(self._send_joined(group))
+        self.keep(self._send_joined(key, group))
 
-    async def _send_joined(self, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
+    async def _send_joined(self, key: _List, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
+        self._under_way[key] += 1
+        try:
+            await self._ask(group)
+        finally:
+            self._under_way[key] -= 1
+            if not self._under_way[key]:
+                del self._under_way[key]
+                if key in self._lists:
+                    self._flush(key)
+
+    async def _ask(self, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
         first = group[0][0]
         requests = [request for call, _ in group for request in call.args[0]]
         seconds = max(call.seconds for call, _ in group)

@@ -26,7 +26,7 @@ W = TypeVar("W", bound="_Wire")
 
 #: Targets that are called over a wire of their own; of more, those not called for long go without.
 _MOST_WIRES = 64
-#: Targets that were asked where their wire is and have not been called since.
+#: Targets whose handle is kept; and those that were asked where their wire is and have not been called since.
 _MOST_ASKED = 1_000
 
 
@@ -40,7 +40,7 @@ class _Targets(Generic[W]):
 
     def __init__(self, link: HubLink) -> None:
         self._link = link
-        self._handles: dict[str, Any] = {}
+        self._handles: OrderedDict[str, Any] = OrderedDict()
         self._wires: OrderedDict[str, W | None] = OrderedDict()
 
     def handle(self, target: str) -> Any:
@@ -48,6 +48,8 @@ class _Targets(Generic[W]):
         handle = self._handles.get(target)
         if handle is None:
             handle = self._handles[target] = self._link.find(target)
+            if len(self._handles) > _MOST_ASKED:
+                self._handles.popitem(last=False)
         return handle
 
     def wire(self, target: str) -> W | None:
@@ -152,13 +154,17 @@ class AsyncRayDriver:
 
     def __init__(self, link: HubLink) -> None:
         self._link = link
-        self._coalescer = Coalescer(self._make)
+        self._coalescer = Coalescer(self._make, self._in_turn)
         self._lines: dict[asyncio.AbstractEventLoop, _Lines] = {}
         self._gate = threading.Lock()
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
         return await drive_async(steps, self._coalescer.make)
+
+    def _in_turn(self, target: str) -> bool:
+        lines = self._lines.get(asyncio.get_running_loop())
+        return lines is None or not lines.wired(target)
 
     async def _make(self, call: Call) -> Any:
         loop = asyncio.get_running_loop()
@@ -191,6 +197,10 @@ class _Lines:
         #: and none may be overtaken over a wire that is found meanwhile.
         self._queues: dict[str, _Queue] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
+
+    def wired(self, target: str) -> bool:
+        """Whether calls of this target may follow each other unanswered."""
+        return self._targets.wire(target) is not None
 
     async def make(self, call: Call) -> Any:
         """Make a call."""

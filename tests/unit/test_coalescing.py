@@ -88,6 +88,48 @@ async def test_very_many_go_in_several_calls() -> None:
     assert [len(call.args[0]) for call in target.calls] == [500, 500, 200]
 
 
+async def test_where_calls_go_one_after_the_other_those_that_come_meanwhile_share_the_next() -> None:
+    target, gate = Target(), asyncio.Event()
+
+    async def send(call: Call) -> Any:
+        answer = await target.send(call)
+        await gate.wait()
+        return answer
+
+    coalescer = Coalescer(send, lambda target: target == "far")
+    for host in ("far", "near"):
+        gate.clear()
+        target.calls.clear()
+        made = []
+        for number in range(4):
+            made.append(asyncio.create_task(coalescer.make(Call(host, "deliver_many", ([number],)))))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        gate.set()
+        assert await asyncio.gather(*made) == [[0], [2], [4], [6]]
+        assert [call.args[0] for call in target.calls] == ([[0], [1, 2, 3]] if host == "far" else [[0], [1], [2], [3]])
+
+
+async def test_after_an_error_those_that_waited_for_their_turn_are_asked() -> None:
+    calls: list[Call] = []
+
+    async def send(call: Call) -> Any:
+        calls.append(call)
+        await asyncio.sleep(0)
+        if len(calls) == 1:
+            raise TargetGone("gone")
+        return call.args[0]
+
+    coalescer = Coalescer(send, lambda target: True)
+    first = asyncio.create_task(coalescer.make(Call("far", "deliver_many", (["a"],))))
+    while not calls:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(coalescer.make(Call("far", "deliver_many", (["b"],))))
+    with pytest.raises(TargetGone):
+        await first
+    assert await second == ["b"]
+
+
 async def test_an_error_reaches_everybody_who_was_in_the_call() -> None:
     coalescer = Coalescer(Target().send)
     calls = [coalescer.make(Call("gone", "start_many", ([n],))) for n in range(3)]
