@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Generic, Self, TypeVar
 
 from durable_ray.actors.connecting import HubLink, connect
@@ -22,7 +23,7 @@ from durable_ray.steps import Awaiting, AwaitingDriver, Blocking, BlockingDriver
 D = TypeVar("D")
 
 
-class OverRay(Operations[H], Generic[H, D]):
+class OverRay(Operations[H], ABC, Generic[H, D]):
     """What both clients are over Ray: how they connect, and what only a client over Ray can do."""
 
     _driver: D
@@ -51,8 +52,9 @@ class OverRay(Operations[H], Generic[H, D]):
         client._driver = driver
         return client
 
+    @abstractmethod
     def _driver_over(self, link: HubLink) -> D:
-        raise NotImplementedError
+        """What drives this client's steps."""
 
     @operation
     def get_actor(self, instance_id: str) -> Steps[Any]:

@@ -6,6 +6,7 @@ ID and is repeated with it, so asking twice is never doing twice.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -138,6 +139,7 @@ class Reach:
 
     def wait(self, instance_id: str, seconds: float | None, *, start: bool = False) -> Steps[Ending | None]:
         """How the instance ended (or, with `start`, that it began); None when `seconds` have passed."""
+        _check_seconds(seconds)
         until = None if seconds is None else time.monotonic() + seconds
         patience, looks = _Patience(PATIENCE), _LOOKS
         while True:
@@ -165,6 +167,7 @@ class Reach:
 
     def wait_all(self, instance_ids: Sequence[str], seconds: float | None) -> Steps[dict[str, Ending]]:
         """How all of these ended; whoever has not after `seconds` is missing."""
+        _check_seconds(seconds)
         until = None if seconds is None else time.monotonic() + seconds
         found: dict[str, Ending] = {}
         missing = list(dict.fromkeys(instance_ids))
@@ -218,6 +221,13 @@ class Reach:
             where = found[instance_id][0] if instance_id in found else ""
         if where:
             self.remember(instance_id, where)
+
+
+def _check_seconds(seconds: object) -> None:
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float))):
+        raise TypeError(f"a timeout is a number of seconds, or None to wait for ever, not {seconds!r}")
+    if seconds is not None and math.isnan(seconds):
+        raise ValueError("a timeout is a number of seconds, or None to wait for ever, not NaN")
 
 
 class _Patience:

@@ -116,11 +116,15 @@ class Asking(ClientCore[H]):
 
         Raises:
             InvalidToken: the token is none, or belongs to other filters.
+            TypeError, ValueError: a page size that is no whole number, or less than 1.
 
         Example:
             >>> page = client.query_instances(runtime_status="Running", page_size=10)  # doctest: +SKIP
         """
-        page: Page = yield from self._reach.registry("query", query_of(filters), page_size, continuation_token)
+        if continuation_token is not None and not isinstance(continuation_token, str):
+            raise TypeError(f"continuation_token is the text that a page gave, not {continuation_token!r}")
+        query, size = query_of(filters), _at_least(1, "page_size", page_size)
+        page: Page = yield from self._reach.registry("query", query, size, continuation_token)
         return InstancePage(tuple(status_of(row, show_input=show_input) for row in page.rows), page.token)
 
     @operation
@@ -142,6 +146,8 @@ class Asking(ClientCore[H]):
             concurrent.futures.CancelledError: `cancel` was set.
         """
         query = query_of(filters)
+        if limit is not None:
+            _at_least(0, "limit", limit)
         found: list[OrchestrationStatus] = []
         token: str | None = None
         while limit is None or len(found) < limit:
@@ -165,7 +171,7 @@ class Asking(ClientCore[H]):
         Example:
             >>> for status in client.iterate_instances(name="nightly"): ...  # doctest: +SKIP
         """
-        return Instances(self, query_of(filters), page_size, show_input)
+        return Instances(self, query_of(filters), _at_least(1, "page_size", page_size), show_input)
 
     @operation
     def count(self, **filters: Unpack[Filters]) -> Steps[int]:
@@ -182,6 +188,14 @@ class Asking(ClientCore[H]):
     def _page(self, query: InstanceQuery, size: int, token: str | None) -> Steps[Page]:
         page: Page = yield from self._reach.registry("query", query, size, token)
         return page
+
+
+def _at_least(least: int, what: str, number: object) -> int:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{what} is a whole number, not {number!r}")
+    if number < least:
+        raise ValueError(f"{what} is at least {least}, not {number}")
+    return number
 
 
 class Instances:

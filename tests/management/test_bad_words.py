@@ -52,6 +52,34 @@ def test_a_start_that_cannot_be_meant(client: dr.Client, said: dict[str, Any], e
 
 
 @pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"page_size": "10"}, TypeError),
+        ({"page_size": 2.5}, TypeError),
+        ({"page_size": 0}, ValueError),
+        ({"continuation_token": 7}, TypeError),
+    ],
+)
+def test_a_page_that_cannot_be_meant(client: dr.Client, asked: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(asked))):
+        client.query_instances(**asked)
+    if "page_size" in asked:
+        with pytest.raises(error, match="page_size"):
+            client.iterate_instances(**asked)
+        with pytest.raises(error, match="limit"):
+            client.list_instances(limit=asked["page_size"] or -1)
+    assert client.list_instances(limit=0) == []
+
+
+@pytest.mark.parametrize(("timeout", "error"), [("10", TypeError), (True, TypeError), (float("nan"), ValueError)])
+def test_a_timeout_that_cannot_be_meant(client: dr.Client, timeout: Any, error: type[Exception]) -> None:
+    handle = client.start_new(waiter)
+    for wait in (handle.wait_for_completion, handle.wait_for_start, lambda t: client.wait_many([handle], t)):
+        with pytest.raises(error, match="timeout"):
+            wait(timeout)
+
+
+@pytest.mark.parametrize(
     ("never", "shown"),
     [
         (timedelta.max, datetime.max.replace(tzinfo=UTC)),
