@@ -54,7 +54,8 @@ class HostActor:
         #: The same host for the `ctl` thread, which has another event loop.
         self._opened: concurrent.futures.Future[InstanceHost] = concurrent.futures.Future()
         self._opening = asyncio.get_running_loop().create_task(self._open_or_end())
-        self._wire = asyncio.get_running_loop().create_task(LoopListener(self.packed).open())
+        self._listener = LoopListener(self.packed)
+        self._wire = asyncio.get_running_loop().create_task(self._listener.open())
 
     async def _open_or_end(self) -> Desk:
         """An actor that cannot open must not live on as a shell that answers with yesterday's error."""

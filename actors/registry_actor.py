@@ -34,7 +34,8 @@ class RegistryActor:
         self._address = address
         self._cluster = cluster
         self._opening = asyncio.get_running_loop().create_task(self._open())
-        self._wire = asyncio.get_running_loop().create_task(LoopListener(self.packed).open())
+        self._listener = LoopListener(self.packed)
+        self._wire = asyncio.get_running_loop().create_task(self._listener.open())
         self._hosts: RayHosts
 
     async def _open(self) -> Registry:

@@ -24,7 +24,7 @@ _CHUNK = 256 * 1024
 
 
 class LoopListener:
-    """Answers on the running event loop, any number of calls of a line at a time."""
+    """Answers on the running event loop, any number of calls of a line at a time, for as long as this object lives."""
 
     def __init__(self, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         self._answer = answer

@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,21 +39,30 @@ def threaded(answer: Callable[[bytes], bytes]) -> WireAddress:
     return address
 
 
-@contextmanager
-def on_loop(answer: Callable[[bytes], Any]) -> Iterator[WireAddress]:
-    """A listener on an event loop in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    address = asyncio.run_coroutine_threadsafe(LoopListener(answer).open(), loop).result(10)
-    assert address is not None
-    try:
-        yield address
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        if not thread.is_alive():
-            loop.close()
+OnLoop = Callable[[Callable[[bytes], Any]], AbstractContextManager[WireAddress]]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def on_loop(request: pytest.FixtureRequest) -> OnLoop:
+    """A listener on an event loop in a thread of its own: Python's loop, and the one on which actors run."""
+
+    @contextmanager
+    def running(answer: Callable[[bytes], Any]) -> Iterator[WireAddress]:
+        loop = request.param()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        listener = LoopListener(answer)
+        address = asyncio.run_coroutine_threadsafe(listener.open(), loop).result(10)
+        assert address is not None
+        try:
+            yield address
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(10)
+            if not thread.is_alive():
+                loop.close()
+
+    return running
 
 
 def twice(body: bytes) -> bytes:
@@ -82,7 +92,7 @@ def test_an_error_arrives_as_itself_and_one_that_cannot_as_its_text() -> None:
     assert str(error_of(body)) == "Local: what"
 
 
-def test_threads_that_call_at_once_hear_each_its_own_answer() -> None:
+def test_threads_that_call_at_once_hear_each_its_own_answer(on_loop: OnLoop) -> None:
     with on_loop(twice_in_time) as address:
         caller = BlockingCaller(address)
         with ThreadPoolExecutor(16) as threads:
@@ -91,7 +101,7 @@ def test_threads_that_call_at_once_hear_each_its_own_answer() -> None:
         caller.close()
 
 
-def test_big_answers_and_questions_come_whole() -> None:
+def test_big_answers_and_questions_come_whole(on_loop: OnLoop) -> None:
     big = os.urandom(5_000_000)
     assert BlockingCaller(threaded(twice)).call(big, 30) == big + big
     with on_loop(twice_in_time) as address:
@@ -129,7 +139,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one() -> None:
     assert caller.call(b"quick", 10) == b"quick"
 
 
-def test_calls_of_one_line_are_heard_in_the_order_they_were_made() -> None:
+def test_calls_of_one_line_are_heard_in_the_order_they_were_made(on_loop: OnLoop) -> None:
     heard: list[int] = []
 
     async def answer(body: bytes) -> bytes:
@@ -146,7 +156,7 @@ def test_calls_of_one_line_are_heard_in_the_order_they_were_made() -> None:
     assert heard == list(range(3_000))
 
 
-def test_who_asks_without_listening_is_not_heard_for_ever() -> None:
+def test_who_asks_without_listening_is_not_heard_for_ever(on_loop: OnLoop) -> None:
     """Neither the calls under way nor the answers that nobody fetches grow without bound."""
     under_way = 0
     most = 0
@@ -170,7 +180,7 @@ def test_who_asks_without_listening_is_not_heard_for_ever() -> None:
 
 
 @pytest.mark.parametrize("of_a_loop", [True, False])
-def test_who_has_no_key_is_not_answered(of_a_loop: bool) -> None:
+def test_who_has_no_key_is_not_answered(of_a_loop: bool, on_loop: OnLoop) -> None:
     called: list[bytes] = []
 
     def note(body: bytes) -> bytes:
@@ -232,7 +242,7 @@ def _as_nobody(address: WireAddress, told: Any) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("of_a_loop", [True, False])
-def test_another_user_is_not_answered_even_with_the_key(of_a_loop: bool) -> None:
+def test_another_user_is_not_answered_even_with_the_key(of_a_loop: bool, on_loop: OnLoop) -> None:
     context = multiprocessing.get_context("fork")
     told = context.Queue()
     with on_loop(twice_in_time) as looped:
@@ -285,7 +295,7 @@ def test_an_address_does_not_show_its_keys() -> None:
     assert repr(made[1]) == f"WireAddress(name={made[1].name!r})"
 
 
-def test_a_line_of_a_loop_that_ended_makes_no_noise(recwarn: pytest.WarningsRecorder) -> None:
+def test_a_line_of_a_loop_that_ended_makes_no_noise(recwarn: pytest.WarningsRecorder, on_loop: OnLoop) -> None:
     async def ask(address: WireAddress) -> bytes:
         return await (await LoopCaller.dial(address)).call(b"a")
 
@@ -297,7 +307,7 @@ def test_a_line_of_a_loop_that_ended_makes_no_noise(recwarn: pytest.WarningsReco
     assert [w for w in map(str, recwarn) if "unclosed <socket" in w and "raddr" in w] == []
 
 
-def test_a_line_that_is_closed_lets_its_calls_come_to_their_end() -> None:
+def test_a_line_that_is_closed_lets_its_calls_come_to_their_end(on_loop: OnLoop) -> None:
     """A client closes the line to whom it calls least: somebody may still be waiting there."""
 
     async def ask(address: WireAddress) -> tuple[bytes, bool]:
@@ -316,7 +326,7 @@ def _call_in_fork(caller: BlockingCaller, told: Any) -> None:
     told.put([caller.call(b"child", 10) for _ in range(200)])
 
 
-def test_a_fork_does_not_hear_what_its_parent_asked() -> None:
+def test_a_fork_does_not_hear_what_its_parent_asked(on_loop: OnLoop) -> None:
     context = multiprocessing.get_context("fork")
     told = context.SimpleQueue()
     with on_loop(twice_in_time) as address:
