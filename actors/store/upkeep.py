@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from durable_ray.actors.settings import PROTOCOL
+from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, HubInUse, StoreError, StoreUnusable
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import Fence, HubRow
