@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import literal, select
 
+from durable_ray.actors.cluster import HubInfo
+from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store import texts
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.schema import leases
@@ -18,17 +21,20 @@ from durable_ray.actors.store.statements.printing import printed
 
 FOLDER = Path(texts.__path__[0])
 
-#: What making a store needs and running one does not, with what validates settings.
-LEFT_OUT = ("sqlalchemy", "alembic", "pydantic_settings")
+#: What making a store, checking settings and building values by type hints needs, and running does not.
+LEFT_OUT = ("sqlalchemy", "alembic", "pydantic", "pydantic_settings")
 
 LIFE = """
+import pickle
 import sys
 import durable_ray.actors.dedicated
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import NewInstance
 from durable_ray.actors.store.writes import StartInstance
 
-store = open_store(sys.argv[1], create=False)
+info = pickle.loads(bytes.fromhex(sys.argv[1]))
+assert info.settings.linger == 1.5
+store = open_store(info.store, create=False)
 fence = store.acquire_lease("h")
 store.commit(fence, [StartInstance(NewInstance("a", "x", "n", "h", "shared", 1))])
 assert store.load(["a"])["a"].row.name == "n"
@@ -60,8 +66,9 @@ def test_a_statement_may_be_for_one_database() -> None:
     assert (made.sqlite, made.postgresql) == ("SELECT leases.epoch FROM leases WHERE leases.host = ?", "")
 
 
-def test_a_host_lives_without_what_made_its_store(tmp_path: Path) -> None:
+def test_a_host_lives_without_what_made_its_store_and_settings(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     open_store(url).close()
-    done = subprocess.run([sys.executable, "-c", LIFE, url, *LEFT_OUT], capture_output=True, text=True, check=True)
+    info = pickle.dumps(HubInfo("hub", url, HubSettings(linger=1.5).settled())).hex()
+    done = subprocess.run([sys.executable, "-c", LIFE, info, *LEFT_OUT], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
