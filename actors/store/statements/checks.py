@@ -12,7 +12,6 @@ from durable_ray.actors.store.schema import counters, history, inbox, inputs, in
 _i = instances.c
 _finished = _i.status.in_([literal_column(f"'{status}'") for status in FINISHED])
 
-
 TRUTH = select(_i.name, _i.status, func.count()).group_by(_i.name, _i.status)
 COUNTED = select(counters.c.name, counters.c.status, func.sum(counters.c.n)).group_by(
     counters.c.name, counters.c.status

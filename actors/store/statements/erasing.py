@@ -21,7 +21,7 @@ from durable_ray.actors.store.statements.core import text
 
 HOW_MANY = select(func.count()).select_from(instances)
 EMPTY = tuple(
-    (delete(table)) for table in (inbox, history, tags, inputs, receipts, counters, definitions, permits, instances)
+    delete(table) for table in (inbox, history, tags, inputs, receipts, counters, definitions, permits, instances)
 )
 #: Every lease but the one of whoever asks is somebody else's now.
 FENCE_OTHERS = update(leases).where(leases.c.host != text("keep")).values(epoch=leases.c.epoch + literal_column("1"))

@@ -31,7 +31,6 @@ KNOWN = (
 )
 HAS_MAIL = select(exists().where(inbox.c.instance_id == text("instance_id")))
 
-
 RECORD = (
     insert(receipts)
     .values(request_id=text("request_id"), outcome=text("outcome"), expires=number("expires"))

@@ -72,7 +72,7 @@ FINISHED = (
     .with_for_update()
 )
 OWNED = tuple(
-    (delete(table).where(among(table.c.instance_id, "ids"))) for table in (inbox, history, tags, inputs, instances)
+    delete(table).where(among(table.c.instance_id, "ids")) for table in (inbox, history, tags, inputs, instances)
 )
 #: An epoch that was given out must not be given out again, or a zombie could pass for the owner.
 RAISE_FLOOR = (
