@@ -17,7 +17,7 @@ from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.held import is_held
 from durable_ray.actors.library import Library
 from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.waiters import Waiters
@@ -62,7 +62,7 @@ class Admission:
         store: Store,
         clock: Clock,
         library: Library,
-        settings: HubSettings,
+        settings: Settled,
         hosts: Hosts,
         waiters: Waiters,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],

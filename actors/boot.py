@@ -9,14 +9,14 @@ import sys
 
 from durable_ray.actors.cluster import HubInfo
 from durable_ray.actors.connecting import ensure_registry, join_ray
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 
 
 def main(arguments: list[str]) -> None:
     """Join the cluster at ADDRESS and make the registry."""
     address, hub, store, settings = arguments
     join_ray(address)
-    ensure_registry(HubInfo(hub, store, HubSettings.model_validate_json(settings)))
+    ensure_registry(HubInfo(hub, store, Settled.from_json(settings)))
 
 
 if __name__ == "__main__":

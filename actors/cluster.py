@@ -27,7 +27,7 @@ from durable_ray.actors.handles import (
 )
 from durable_ray.actors.placing import dedicated_host, environment_of
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.warming import Reserve
 from durable_ray.actors.wire.address import WireBroken
@@ -47,7 +47,7 @@ class HubInfo:
 
     hub: str
     store: str
-    settings: HubSettings
+    settings: Settled
     #: Boot of the hub in which this process was made; a process of an earlier one is refused its lease.
     boot_epoch: int | None = None
 

@@ -39,8 +39,6 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from typing_extensions import is_typeddict
 
 from durable_ray.actors.bytecode import all_names, global_names, instructions
@@ -304,12 +302,17 @@ class _Digest:
             self.text(repr(value))
         elif dataclasses.is_dataclass(value):
             self._each("fields", [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)])
-        elif isinstance(value, FieldInfo):
+        elif _is_pydantic(value, "FieldInfo"):
             self._each("field", [getattr(value, fact, None) for fact in _FIELD_FACTS])
-        elif isinstance(value, BaseModel):
+        elif _is_pydantic(value, "BaseModel"):
             self.value(vars(value))
         else:  # functools.cache and its kind; functools.cached_property
             self.value(getattr(value, "__wrapped__", None) or getattr(value, "func", None))
+
+
+def _is_pydantic(value: object, name: str) -> bool:
+    """Whether it is of this class of pydantic's, recognised by name: whoever has one has imported pydantic, others need not."""
+    return any(base.__name__ == name and base.__module__.startswith("pydantic.") for base in type(value).__mro__)
 
 
 def _is_parametrized(kind: type) -> bool:

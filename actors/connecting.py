@@ -23,7 +23,8 @@ from durable_ray.actors.bindings import classes, registry_class
 from durable_ray.actors.cluster import HubInfo
 from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, find, system_namespace, translated
 from durable_ray.actors.messages import Hello
-from durable_ray.actors.settings import PROTOCOL, HubSettings
+from durable_ray.actors.protocol import PROTOCOL
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.urls import for_a_hub
 
 log = logging.getLogger("durable_ray")
@@ -67,7 +68,7 @@ def default_store(hub: str) -> str:
     return f"sqlite:///{base / 'durable_ray' / hub}.db"
 
 
-def connect(address: str | None, hub: str, store: str | None, settings: HubSettings) -> HubLink:
+def connect(address: str | None, hub: str, store: str | None, settings: Settled) -> HubLink:
     """Join (or begin) the hub.
 
     Raises:
@@ -191,7 +192,7 @@ def _make_registry_apart(info: HubInfo) -> None:
     ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_JOB_")}
     done = subprocess.run(
-        [*command, info.settings.model_dump_json()],
+        [*command, info.settings.to_json()],
         env=environment,
         capture_output=True,
         text=True,

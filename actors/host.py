@@ -30,7 +30,7 @@ from durable_ray.actors.ports import Activities, Marker, OnResult, Peers
 from durable_ray.actors.redelivery import Redelivery
 from durable_ray.actors.replaying import Replaying
 from durable_ray.actors.residence import Residence
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.slots import limit_of
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Fence, InstanceRow
@@ -62,7 +62,7 @@ class InstanceHost:
         fence: Fence,
         clock: Clock,
         library: Library,
-        settings: HubSettings,
+        settings: Settled,
         peers: Peers,
         marker: Marker,
         activities: Callable[[OnResult, Library], Activities],

@@ -28,7 +28,7 @@ from durable_ray.actors.local_way import LocalWay
 from durable_ray.actors.marker import FileMarker
 from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
 from durable_ray.actors.ports import OnResult
-from durable_ray.actors.settings import PROTOCOL
+from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.task_way import TaskWay

@@ -23,7 +23,7 @@ from durable_ray.actors.marker import NoMarker
 from durable_ray.actors.placing import dedicated_host, instance_of, is_dedicated
 from durable_ray.actors.ports import OnResult
 from durable_ray.actors.registry import Registry
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.options import OrchestratorOptions
@@ -34,7 +34,7 @@ log = logging.getLogger("durable_ray.in_process")
 class InProcessHub:
     """A hub on the running event loop. `open` first; `close` last."""
 
-    def __init__(self, store: Store, clock: Clock, settings: HubSettings, name: str = "testing") -> None:
+    def __init__(self, store: Store, clock: Clock, settings: Settled, name: str = "testing") -> None:
         self.name = name
         self.store = store
         self.clock = clock
@@ -48,7 +48,7 @@ class InProcessHub:
     async def open(self) -> None:
         """Own the store and revive what is in it."""
         loop = asyncio.get_running_loop()
-        settings = self.settings.model_dump_json()
+        settings = self.settings.to_json()
         partitions, now = self.settings.partitions, self.clock.now()
         await loop.run_in_executor(
             None,

@@ -10,7 +10,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Wish
 from durable_ray.actors.placing import choose, host_of
 from durable_ray.actors.retention import own_settings
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.slots import limit_of
 from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
 from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
@@ -20,7 +20,7 @@ from durable_ray.orchestrations.transition import ChildStart
 class Nursery:
     """Makes rows of new instances by what the hub's definitions and settings say."""
 
-    def __init__(self, library: Library, settings: HubSettings) -> None:
+    def __init__(self, library: Library, settings: Settled) -> None:
         self._library = library
         self._settings = settings
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from durable_ray.actors.library import Library
 from durable_ray.actors.placing import instance_of, is_dedicated
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 
 #: In a nudge, where an instance would be named: there is something for the host's turnstile. No instance has an empty ID.
@@ -22,7 +22,7 @@ PERMITS = ""
 _NO_LIMIT = 2**31 - 1
 
 
-def activity_limit(name: str, library: Library, settings: HubSettings) -> int | None:
+def activity_limit(name: str, library: Library, settings: Settled) -> int | None:
     """Most attempts of this activity that may run: what the hub says, else what the newest activity declares.
 
     None if there is no limit, or no such activity is known.
@@ -33,7 +33,7 @@ def activity_limit(name: str, library: Library, settings: HubSettings) -> int | 
     return settings.max_running_activities.get(name, known.options.max_running)
 
 
-def activity_limits(library: Library, settings: HubSettings, names: Collection[str] | None = None) -> dict[str, int]:
+def activity_limits(library: Library, settings: Settled, names: Collection[str] | None = None) -> dict[str, int]:
     """Name -> limit of all activities that have one; or of just these, whether they have one or not."""
     asked = library.activity_names() if names is None else names
     found = {name: activity_limit(name, library, settings) for name in asked}
@@ -49,7 +49,7 @@ class Permits:
         self,
         store: Store,
         library: Library,
-        settings: HubSettings,
+        settings: Settled,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         wake: Callable[[Iterable[tuple[str, str]]], Awaitable[None]],
         has_process: Callable[[str], bool],

@@ -15,8 +15,8 @@ from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.handles import REGISTRY
 from durable_ray.actors.messages import Hello
+from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.registry import Registry
-from durable_ray.actors.settings import PROTOCOL
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.wire.address import WireAddress
@@ -46,13 +46,13 @@ class RegistryActor:
 
         def own() -> Any:
             row = store.acquire_hub(
-                info.hub, self._cluster, self._address, clock.now(), settings.partitions, settings.model_dump_json()
+                info.hub, self._cluster, self._address, clock.now(), settings.partitions, settings.to_json()
             )
             return row, store.acquire_lease(REGISTRY)
 
         row, fence = await loop.run_in_executor(None, own)
         # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
-        settings = settings.model_copy(update={"partitions": row.partitions})
+        settings = settings._replace(partitions=row.partitions)
         self._info = HubInfo(info.hub, info.store, settings, row.boot_epoch)
         self._hosts = RayHosts(self._info, self._classes)
         registry = Registry(store, fence, clock, settings, self._hosts)

@@ -15,7 +15,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.permits import Permits
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.slots import Slots
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Fence
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class RegistryCore:
     """The registry without what it can be asked."""
 
-    def __init__(self, store: Store, fence: Fence, clock: Clock, settings: HubSettings, hosts: Hosts) -> None:
+    def __init__(self, store: Store, fence: Fence, clock: Clock, settings: Settled, hosts: Hosts) -> None:
         self.store = store
         self.clock = clock
         self.settings = settings

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 
 from durable_ray.actors.clock import LATEST, SECOND
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.orchestrations.options import OrchestratorOptions, Unset
 
 
-def own_settings(options: OrchestratorOptions, hub: HubSettings) -> str:
+def own_settings(options: OrchestratorOptions, hub: Settled) -> str:
     """What an instance keeps of the settings it begins with, as JSON: what its orchestrator declares, else the hub's.
 
     Example:
-        >>> own_settings(OrchestratorOptions("a"), HubSettings(retain_for=1.5))
+        >>> from durable_ray.actors.settings import HubSettings
+        >>> own_settings(OrchestratorOptions("a"), HubSettings(retain_for=1.5).settled())
         '{"retain_for": 1500000}'
     """
     kept = options.retain_for

@@ -24,7 +24,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.second_life import Move, second_life
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow, Loaded
 from durable_ray.actors.store.writes import (
@@ -108,7 +108,7 @@ class Rewinder:
         nursery: Nursery,
         library: Library,
         clock: Clock,
-        settings: HubSettings,
+        settings: Settled,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
     ) -> None:
         self._store = store

@@ -6,8 +6,7 @@ import os
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-#: Spoken between clients, hosts and registry; raised when a message changes its meaning.
-PROTOCOL = 2
+from durable_ray.actors.settled import Settled
 
 
 def _default_partitions() -> int:
@@ -61,12 +60,10 @@ class HubSettings(BaseModel):
     #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
     receipt_seconds: PositiveFloat = 900.0
 
+    def settled(self) -> Settled:
+        """The same as the hub's processes read them."""
+        return Settled(**self.model_dump())
+
     def dedicated_limit(self) -> int:
         """`max_dedicated`, or what this node's memory suggests."""
-        if self.max_dedicated is not None:
-            return self.max_dedicated
-        try:
-            available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (ValueError, OSError):
-            return 16
-        return max(4, min(200, available // (256 * 1024 * 1024)))
+        return self.settled().dedicated_limit()

@@ -12,11 +12,11 @@ from typing import Any
 
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.library import Library
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 
 
-def limit_of(name: str, library: Library, settings: HubSettings) -> int | None:
+def limit_of(name: str, library: Library, settings: Settled) -> int | None:
     """Most instances of this name that may run: what the hub says, else what the newest orchestrator declares."""
     if name in settings.max_running:
         return settings.max_running[name]
@@ -32,7 +32,7 @@ class Slots:
         store: Store,
         clock: Clock,
         library: Library,
-        settings: HubSettings,
+        settings: Settled,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         wake: Callable[[Iterable[tuple[str, str]]], Awaitable[None]],
     ) -> None:

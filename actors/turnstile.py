@@ -21,7 +21,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.patience import until_answered
 from durable_ray.actors.permits import PERMITS, activity_limit, activity_limits
 from durable_ray.actors.ports import Activities, ActivityResult, Address, Invocation, OnResult, Peers
-from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.records import Fence, Permit
 
@@ -40,7 +40,7 @@ class Turnstile:
         store: Store,
         fence: Fence,
         library: Library,
-        settings: HubSettings,
+        settings: Settled,
         peers: Peers,
         tell: OnResult,
         priority_of: Callable[[str], int],

@@ -39,7 +39,7 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
     ) -> None:
         asked = {"address": address, "hub": hub, "store": store}
         wanted = ClientSettings(**{key: value for key, value in asked.items() if value is not None})
-        link = connect(wanted.address, wanted.hub, wanted.store, settings or HubSettings())
+        link = connect(wanted.address, wanted.hub, wanted.store, (settings or HubSettings()).settled())
         super().__init__(link.hello, Deployer(catalog, link.runtime_env()), link.hello.partitions)
         self._link = link
         self._driver = self._driver_over(link)

@@ -33,7 +33,8 @@ from durable_ray.actors.clock import Alarm, Clock, SystemClock
 from durable_ray.actors.in_process import InProcessHub, call
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.placing import is_dedicated
-from durable_ray.actors.settings import PROTOCOL, HubSettings
+from durable_ray.actors.protocol import PROTOCOL
+from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.status import micros, moment
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
@@ -118,7 +119,8 @@ class TestHub:
         self._thread = threading.Thread(target=self._loop.run_forever, name="test-hub", daemon=True)
         self._thread.start()
         self._auto = auto_advance
-        self.hub = InProcessHub(self._store, clock, settings or HubSettings(partitions=1, sweep_interval=0.5))
+        settled = (settings or HubSettings(partitions=1, sweep_interval=0.5)).settled()
+        self.hub = InProcessHub(self._store, clock, settled)
         self._on_loop(self.hub.open()).result(30)
         self._pump: Future[None] | None = None
         if self._virtual is not None and auto_advance:

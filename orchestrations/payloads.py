@@ -21,13 +21,9 @@ import base64
 import binascii
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json, to_json
-from typing_extensions import TypeAliasType
 
 Payload = str
 
@@ -45,7 +41,8 @@ MAX_PAYLOAD_DEPTH = 200
 _MAX_OFFENDERS = 20
 
 _ATOMS = frozenset({type(None), bool, int, float, str})
-_CONFIG = ConfigDict(val_json_bytes="base64", arbitrary_types_allowed=True)
+#: Hints that say no more than JSON does: what they want is what the parser gives.
+_PLAIN = (None, str, int, bool, float, dict, list, Any)
 
 
 class PayloadError(Exception):
@@ -124,19 +121,15 @@ def decode(payload: Payload, hint: Any = None, *, unpickler: Callable[[bytes], o
     """
     if payload.startswith(PICKLED):
         return _decode_pickled(payload, unpickler)
-    if hint is None or hint is str or hint is int or hint is bool or hint is float:
+    if hint in _PLAIN:
         # Building and calling a validator costs more than all the rest for the values that are most common.
         try:
             value = from_json(payload)
         except ValueError as error:
             raise PayloadTypeError(f"the payload is not JSON ({error}): {_shown(payload)}") from error
-        if hint is None or type(value) is hint:
+        if hint is None or hint is Any or type(value) is hint:
             return value
-    adapter = _adapter(hint)
-    try:
-        return adapter.validate_json(payload)
-    except ValidationError as error:
-        raise PayloadTypeError(f"{_shown(payload)} does not fit {_name(hint)}: {_reasons(error)}") from error
+    return _decode_by_hint(payload, hint)
 
 
 def is_pickled(payload: Payload) -> bool:
@@ -210,6 +203,23 @@ def _encode_pickled(value: object, pickler: Callable[[object], bytes] | None) ->
             f"the value can be written neither as JSON ({where}) nor pickled ({error})"
         ) from error
     return PICKLED + base64.b64encode(_within_limit(len(raw) * 4 // 3 + len(PICKLED), raw)).decode()
+
+
+def _decode_by_hint(payload: Payload, hint: Any) -> Any:
+    # Few processes meet a hint that needs it, and pydantic would be a tenth of what the start of a host costs.
+    from durable_ray.orchestrations.hints import UNBUILDABLE, Unfit, adapter, reasons
+
+    try:
+        reads = adapter(hint)
+    except UNBUILDABLE as error:
+        raise PayloadTypeError(
+            f"no value can be built from the type hint {_name(hint)} ({_first_line(error)}); "
+            "annotate with a type that pydantic knows, or with typing.Any"
+        ) from error
+    try:
+        return reads.validate_json(payload)
+    except Unfit as error:
+        raise PayloadTypeError(f"{_shown(payload)} does not fit {_name(hint)}: {reasons(error)}") from error
 
 
 def _decode_pickled(payload: Payload, unpickler: Callable[[bytes], object] | None) -> object:
@@ -293,40 +303,6 @@ def object_ref_refusal(path: str = "an ObjectRef") -> PayloadNotSerializable:
     return PayloadNotSerializable(f"{path} cannot be stored: {_OBJECT_REF}")
 
 
-@lru_cache(maxsize=1024)
-def _cached_adapter(hint: Any) -> TypeAdapter[Any]:
-    return _new_adapter(hint)
-
-
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    try:
-        hash(hint)
-    except TypeError:  # Annotated with something unhashable
-        return _new_adapter(hint)
-    return _cached_adapter(hint)
-
-
-def _new_adapter(hint: Any) -> TypeAdapter[Any]:
-    try:
-        if hasattr(hint, "__pydantic_config__") or hasattr(hint, "model_config"):
-            return _complete(TypeAdapter(hint))
-        # pydantic refuses a config beside a bare dataclass or TypedDict but hands it down to one inside
-        # something else; under an alias, bytes are read as base64 at every depth, as they are written.
-        nested: Any = TypeAliasType("Hint", hint)
-        return _complete(TypeAdapter(nested, config=_CONFIG))
-    except (PydanticUserError, NameError, TypeError) as error:
-        raise PayloadTypeError(
-            f"no value can be built from the type hint {_name(hint)} ({_first_line(error)}); "
-            "annotate with a type that pydantic knows, or with typing.Any"
-        ) from error
-
-
-def _complete(adapter: TypeAdapter[Any]) -> TypeAdapter[Any]:
-    if not adapter.pydantic_complete:
-        adapter.rebuild()  # raises what the constructor put off: a name in the hint that nothing defines
-    return adapter
-
-
 def _within_limit(size: int, raw: bytes) -> bytes:
     if size > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(
@@ -334,13 +310,6 @@ def _within_limit(size: int, raw: bytes) -> bytes:
             "write it to a file or an object store and pass its address"
         )
     return raw
-
-
-def _reasons(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    places = ("".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in e["loc"]) for e in found[:3])
-    texts = [f"at ${place}: {e['msg']}" for place, e in zip(places, found, strict=False)]
-    return "; ".join(texts) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def _first_line(error: BaseException) -> str:

@@ -35,6 +35,14 @@ RAY_DOORS = {
     "actors/stopping.py": "ends a hub's actors",
 }
 
+#: Where `sqlalchemy` may be said: hosts import none of it, for to import it takes longer than much of what they do.
+CORE_DOORS = (
+    "actors/store/statements/",
+    "actors/store/schema.py",
+    "actors/store/making.py",
+    "actors/store/migrations/",
+)
+
 #: All that orchestrations/ may import: nothing that reads the world, so that replay answers alike everywhere.
 PURE = frozenset(
     """
@@ -79,6 +87,17 @@ def test_only_the_doors_import_ray() -> None:
             for file in files(*PACKAGE)
             for line, name in imports(file)
             if name.split(".")[0] == "ray" and short(file) not in RAY_DOORS
+        ]
+    )
+
+
+def test_only_what_makes_statements_and_tables_imports_sqlalchemy() -> None:
+    assert_none(
+        [
+            f"{short(file)}:{line} imports {name}: say the statement in actors/store/statements, and run its text."
+            for file in files(*PACKAGE)
+            for line, name in imports(file)
+            if name.split(".")[0] in {"sqlalchemy", "alembic"} and not short(file).startswith(CORE_DOORS)
         ]
     )
 

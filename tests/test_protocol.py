@@ -15,7 +15,7 @@ from durable_ray.actors import connecting, desk, in_process, lanes
 from durable_ray.actors.in_process import call
 from durable_ray.actors.marker import NoMarker
 from durable_ray.actors.messages import Delivery, Hello, StartRequest, Wish
-from durable_ray.actors.settings import PROTOCOL
+from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.testing import TestHub

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from durable_ray.actors.store.commit_sql import FENCE, REVISION
 from durable_ray.actors.store.contract import Committed, Fenced
 from durable_ray.actors.store.database import Database, Unholdable
 from durable_ray.actors.store.group import Group, Raced, RequestKnown
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql import Session
+from durable_ray.actors.store.texts.group import FENCE, REVISION
 from durable_ray.actors.store.writes import Answer, Refused, Write
 
 #: A race for a new ID is lost once to each rival; more than this many in a row is a fault.

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
-
-from sqlalchemy import Connection, Dialect
+from typing import Any, Protocol, TypeVar
 
 from durable_ray.actors.store.contract import StoreError
-from durable_ray.actors.store.sql import Session
+from durable_ray.actors.store.sql import Dialect, Session
 
 T = TypeVar("T")
 
@@ -25,7 +23,9 @@ class Unholdable(StoreError):
 class Database(Protocol):
     """A database that may be used from several threads at once."""
 
-    dialect: Dialect
+    @property
+    def dialect(self) -> Dialect:
+        """In which words statements are run."""
 
     def read(self) -> AbstractContextManager[Session]:
         """A session for queries; all of them see the same moment."""
@@ -37,8 +37,8 @@ class Database(Protocol):
         `CommitUnknown` if the outcome of COMMIT is unknown, another StoreError after which nothing was written.
         """
 
-    def migrate(self, run: Callable[[Connection], None]) -> None:
-        """Call `run` with a connection inside a transaction that nobody else writes beside."""
+    def apart(self, run: Callable[[Any], None]) -> None:
+        """Call `run` with a connection of the driver's for it alone, to begin, end and close; writers of a file wait."""
 
     def own(self, describe: str) -> bool:
         """Take the hub's lock for as long as this object lives; False if another process has it."""

@@ -10,59 +10,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert
-
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.store.schema import definitions, hub
-from durable_ray.actors.store.sql import Row, Session, Statement, number, text
+from durable_ray.actors.store.sql import Row, Session
+from durable_ray.actors.store.texts import definitions as texts
 
-_d = definitions.c
-_DESCRIBED = (_d.kind, _d.name, _d.version, _d.code_id, _d.how)
-_REST = (_d.options, _d.runtime_env, _d.revision)
-
-_TAKE_REVISION = Statement(
-    update(hub)
-    .values(definitions_revision=hub.c.definitions_revision + number("by"))
-    .returning(hub.c.definitions_revision)
-)
-_OF_NAME = Statement(
-    select(*_DESCRIBED, *_REST)
-    .where(_d.kind == text("kind"), _d.name == text("name"))
-    .order_by(_d.revision.desc())
-    .limit(number("limit"))
-)
-_new = insert(definitions).values(
-    kind=text("kind"),
-    name=text("name"),
-    version=text("version"),
-    code_id=text("code_id"),
-    revision=number("revision"),
-    how=text("how"),
-    options=text("options"),
-    runtime_env=text("runtime_env"),
-    body=bindparam("body", type_=LargeBinary()),
-)
-_PUT = Statement(
-    _new.on_conflict_do_update(
-        index_elements=["kind", "name", "version", "code_id"],
-        set_={column: _new.excluded[column] for column in ("revision", "how", "options", "runtime_env", "body")},
-    )
-)
-_SINCE = Statement(select(*_DESCRIBED, *_REST).where(_d.revision > number("since")).order_by(_d.revision))
-
-
-def _one(version: bool, code_id: bool) -> Statement:
-    statement = select(*_DESCRIBED, _d.body, *_REST).where(_d.kind == text("kind"), _d.name == text("name"))
-    if version:
-        statement = statement.where(_d.version == text("version"))
-    if code_id:
-        statement = statement.where(_d.code_id == text("code_id"))
-    return Statement(statement.order_by(_d.revision.desc()).limit(number("limit")))
-
-
-_ONE = {(version, code_id): _one(version, code_id) for version in (False, True) for code_id in (False, True)}
+#: By whether a version is asked for, and a code.
+_NEWEST = {
+    (False, False): texts.NEWEST,
+    (True, False): texts.NEWEST_OF_VERSION,
+    (False, True): texts.NEWEST_OF_CODE,
+    (True, True): texts.NEWEST_OF_BOTH,
+}
 
 
 class Deploying:
@@ -84,14 +43,14 @@ class Deploying:
         def body(session: Session) -> int:
             # The hub's row is changed first, also by 0: until the end of the transaction nobody else registers
             # anything.
-            taken = session.one(_TAKE_REVISION, by=0)
+            taken = session.one(texts.TAKE_REVISION, by=0)
             before = int(taken[0]) if taken else 0
             news = [row for rows in by_name.values() for row in _news(session, rows)]
             if not news:
                 return before
-            session.one(_TAKE_REVISION, by=len(news))
+            session.one(texts.TAKE_REVISION, by=len(news))
             session.each(
-                _PUT,
+                texts.PUT,
                 [
                     {name: getattr(row, name) for name in row.__slots__} | {"revision": at}
                     for at, row in enumerate(news, before + 1)
@@ -105,7 +64,7 @@ class Deploying:
         self, kind: str, name: str, version: str | None = None, code_id: str | None = None
     ) -> DefinitionRow | None:
         """The newest definition of that name (and version); or exactly that code."""
-        statement = _ONE[version is not None, code_id is not None]
+        statement = _NEWEST[version is not None, code_id is not None]
         with self._database.read() as session:
             row = session.one(statement, kind=kind, name=name, version=version, code_id=code_id, limit=1)
         return None if row is None else _to_row(row[:5], bytes(row[5]), row[6:])
@@ -113,7 +72,7 @@ class Deploying:
     def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
         """Every definition registered after revision `since`, oldest first, without bodies."""
         with self._database.read() as session:
-            return tuple(_without_body(row) for row in session.all(_SINCE, since=since))
+            return tuple(_without_body(row) for row in session.all(texts.SINCE, since=since))
 
 
 def _without_body(row: Row) -> DefinitionRow:
@@ -128,7 +87,7 @@ def _to_row(described: Row, body: bytes, rest: Row) -> DefinitionRow:
 def _news(session: Session, rows: list[DefinitionRow]) -> list[DefinitionRow]:
     """Those of one name that have to be written: none, if they are what the store has as the newest, in this order."""
     wanted = list({(row.version, row.code_id): row for row in reversed(rows)}.values())[::-1]
-    found = session.all(_OF_NAME, kind=wanted[0].kind, name=wanted[0].name, limit=len(wanted))
+    found = session.all(texts.OF_NAME, kind=wanted[0].kind, name=wanted[0].name, limit=len(wanted))
     newest = [_without_body(row) for row in reversed(found)]
     if [replace(row, body=b"", revision=0) for row in wanted] == [replace(row, revision=0) for row in newest]:
         return []

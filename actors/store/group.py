@@ -16,13 +16,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from durable_ray.actors.store.commit_sql import COUNT, EXACT, HAS_MAIL, KNOWN, RECEIPTS, RECORD, STATEMENTS, Op
+from durable_ray.actors.store.changes import EXACT, STATEMENTS, Op
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.known import ENDED, Known, concerned, consistent
 from durable_ray.actors.store.records import NewInstance, Status
 from durable_ray.actors.store.rowing import read_rows
-from durable_ray.actors.store.schema import LONG_INPUT
 from durable_ray.actors.store.sql import Session
+from durable_ray.actors.store.texts.group import COUNT, HAS_MAIL, KNOWN, RECORD
+from durable_ray.actors.store.texts.reads import RECEIPTS
 from durable_ray.actors.store.writes import (
     Absent,
     Answer,
@@ -43,6 +44,9 @@ from durable_ray.actors.store.writes import (
     TurnCommitted,
     Write,
 )
+
+#: Inputs longer than this (characters) are kept beside the row.
+LONG_INPUT = 1000
 
 _WAVE = len(Op)
 

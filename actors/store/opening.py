@@ -14,10 +14,11 @@ from durable_ray.actors.store.queries import Querying
 from durable_ray.actors.store.reads import Reading
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.releasing import Releasing
+from durable_ray.actors.store.revision import REVISION
 from durable_ray.actors.store.sqlite import SqliteDatabase
 from durable_ray.actors.store.upkeep import Keeping
 from durable_ray.actors.store.urls import is_sqlite, sqlite_path
-from durable_ray.actors.store.versions import bring_up_to_date
+from durable_ray.actors.store.versions import found_version
 from durable_ray.actors.store.work import Finding
 from durable_ray.actors.store.writes import Write
 
@@ -59,7 +60,7 @@ def open_store(url: str, *, create: bool = True) -> Store:
     """
     database = _database(url, create)
     try:
-        bring_up_to_date(database, create)
+        _bring_up_to_date(database, create)
     except BaseException:
         database.close()
         raise
@@ -74,3 +75,20 @@ def _database(url: str, create: bool) -> Database:
 
         return PostgresDatabase(url)
     raise StoreUnusable(f"{url.partition('://')[0]!r} is no kind of store; use sqlite:///path or postgresql://…")
+
+
+def _bring_up_to_date(database: Database, create: bool) -> None:
+    """A fresh store gets the newest schema at once, an older one is migrated, a newer one is refused."""
+    with database.read() as session:
+        found = found_version(session)
+    if found == REVISION:
+        return
+    if found is None and not create:
+        raise StoreUnusable("there is no store in this database; start a hub on it first, or check the URL")
+    # Most of those who open a store find it as it should be, and need neither the tables nor what changes them.
+    from durable_ray.actors.store.making import make, upgrade
+
+    if found is None:
+        found = make(database)
+    if found != REVISION:
+        upgrade(database, found)

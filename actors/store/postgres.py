@@ -22,12 +22,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, NullPool, create_engine
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-
 from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
 from durable_ray.actors.store.database import Unholdable
-from durable_ray.actors.store.sql import Session
+from durable_ray.actors.store.sql import Dialect, Session
 
 try:
     import psycopg
@@ -52,7 +49,6 @@ _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
 #: The schema is part of the key, so that hubs may share a database. The number is this project's.
 _TRY_LOCK = "SELECT pg_try_advisory_lock(1146181964, hashtext(current_schema()))"
-_MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(7241903325)"
 
 #: Deadlock, serialization failure, lock timeout: somebody else went first.
 _LOST_RACE = (
@@ -66,10 +62,11 @@ _UNHOLDABLE = (UnicodeEncodeError, OverflowError, psycopg.DataError, psycopg.err
 class PostgresDatabase:
     """A `Database` on a PostgreSQL server; `url` as libpq takes it."""
 
+    dialect: Dialect = "postgresql"
+
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition("://")
         self._url = f"postgresql://{rest}" if scheme.startswith("postgres") else url
-        self.dialect: Dialect = PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
         self._process = os.getpid()
         self._pool = threading.Lock()
         self._idle: list[Any] = []
@@ -186,14 +183,9 @@ class PostgresDatabase:
     def _session(self, connection: Any) -> Session:
         return Session(connection.cursor(), self.dialect, _cannot_hold)
 
-    def migrate(self, run: Callable[[Connection], None]) -> None:
-        """Run a migration; of several processes that want to, one does."""
-        engine = create_engine(
-            "postgresql+psycopg://", creator=lambda: self._connect(autocommit=False), poolclass=NullPool
-        )
-        with engine.begin() as connection:
-            connection.exec_driver_sql(_MIGRATION_LOCK)
-            run(connection)
+    def apart(self, run: Callable[[Any], None]) -> None:
+        """A connection for a migration, in a transaction from its first statement."""
+        run(self._connect(autocommit=False))
 
     # --- the hub's lock ---------------------------------------------------------------------------
     def own(self, describe: str) -> bool:

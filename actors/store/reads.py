@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
-
-from durable_ray.actors.store.commit_sql import RECEIPTS
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
 from durable_ray.actors.store.rowing import read_inbox, read_rows
-from durable_ray.actors.store.schema import history
-from durable_ray.actors.store.sql import Statement, among
-
-_HISTORIES = Statement(
-    select(history.c.instance_id, history.c.execution_id, history.c.body)
-    .where(among(history.c.instance_id, "ids"))
-    .order_by(history.c.instance_id, history.c.execution_id, history.c.first_event)
-)
+from durable_ray.actors.store.texts.reads import HISTORIES, RECEIPTS
 
 
 class Reading:
@@ -32,7 +22,7 @@ class Reading:
             rows = read_rows(session, instance_ids)
             chunks: dict[str, list[str]] = {name: [] for name in rows}
             mail: dict[str, list[InboxRow]] = {name: [] for name in rows}
-            for instance_id, _, body in session.all(_HISTORIES, ids=session.list(rows)):
+            for instance_id, _, body in session.all(HISTORIES, ids=session.list(rows)):
                 chunks[instance_id].append(body)
             for message in read_inbox(session, rows):
                 mail[message.instance_id].append(message)
@@ -46,7 +36,7 @@ class Reading:
     def history(self, instance_id: str) -> tuple[str, ...]:
         """The encoded chunks of the current execution's history, oldest first."""
         with self._database.read() as session:
-            return tuple(row[2] for row in session.all(_HISTORIES, ids=session.list([instance_id])))
+            return tuple(row[2] for row in session.all(HISTORIES, ids=session.list([instance_id])))
 
     def inbox(self, instance_ids: Sequence[str]) -> tuple[InboxRow, ...]:
         """The waiting messages of these instances, oldest first."""

@@ -33,6 +33,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    String,
     Table,
     Text,
     and_,
@@ -40,13 +41,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-#: The migration that makes this schema; `migrations/versions` ends with it.
-REVISION = "0002"
-
-#: Inputs longer than this (characters) are kept beside the row.
-LONG_INPUT = 1000
+from durable_ray.actors.store.revision import VERSION_TABLE
 
 metadata = MetaData()
+
+#: Which migration a store is at. As Alembic makes it, and apart, for it is no part of what migrations change.
+version = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 
 #: PostgreSQL compares by the rules of a language unless told otherwise.
 _text: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")

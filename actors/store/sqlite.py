@@ -14,13 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, NullPool, create_engine, event
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
-from sqlalchemy.sql.selectable import FromClause
-
 from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
 from durable_ray.actors.store.database import Unholdable
-from durable_ray.actors.store.sql import Session
+from durable_ray.actors.store.sql import Dialect, Session
 from durable_ray.actors.store.sqlite_file import FileLock, driver, prepare
 
 T = TypeVar("T")
@@ -42,26 +38,12 @@ _READERS = 4
 _UNHOLDABLE = (UnicodeEncodeError, OverflowError)
 
 
-class _Compiler(SQLiteCompiler):
-    """Core's SQLite, with hints: without statistics SQLite prefers an equality to a partial index in the right
-    order."""
-
-    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
-        return text
-
-
-class SqliteDialect(SQLiteDialect):
-    """The dialect in which the store's statements are compiled for SQLite."""
-
-    statement_compiler = _Compiler
-    supports_statement_cache = False  # its statements are kept by the store
-
-
 class SqliteDatabase:
     """A `Database` in one file, or in memory if `path` is None."""
 
+    dialect: Dialect = "sqlite"
+
     def __init__(self, path: Path | None, create: bool = True) -> None:
-        self.dialect: Dialect = SqliteDialect(paramstyle="qmark")
         self._driver: Any = driver()
         self._path = path
         self._process = os.getpid()
@@ -209,17 +191,13 @@ class SqliteDatabase:
             case _:
                 return StoreError(f"{self._path}: {error}; nothing was written")
 
-    def migrate(self, run: Callable[[Connection], None]) -> None:
-        """Run a migration on a connection of its own, in turn with all writers."""
-        engine = create_engine("sqlite://", module=self._driver, creator=self._connect, poolclass=NullPool)
-        # The driver begins no transactions by itself; SQLite's own make a migration all or nothing.
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        with self._writing, engine.connect() as connection:
+    def apart(self, run: Callable[[Any], None]) -> None:
+        """A connection for a migration, in turn with all writers."""
+        with self._writing:
             if self._turn is not None:
                 self._turn.acquire()
             try:
-                with connection.begin():
-                    run(connection)
+                run(self._connect())
             finally:
                 if self._turn is not None:
                     self._turn.release()

@@ -5,107 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import ColumnElement, delete, false, func, literal_column, select, true, update
-from sqlalchemy.dialects.postgresql import insert
-
-from durable_ray.actors.settings import PROTOCOL
-from durable_ray.actors.store.commit_sql import COUNT, due_without_process
+from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, HubInUse, StoreError, StoreUnusable
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import Fence, HubRow
-from durable_ray.actors.store.schema import history, hub, inbox, inputs, instances, leases, receipts, tags
-from durable_ray.actors.store.sql import Row, Session, Statement, among, number, text
-
-_i = instances.c
-_one: ColumnElement[int] = literal_column("1")
-
-_HUB = Statement(
-    select(
-        hub.c.name,
-        hub.c.boot_epoch,
-        hub.c.cluster,
-        hub.c.address,
-        hub.c.heartbeat,
-        hub.c.protocol,
-        hub.c.partitions,
-        hub.c.settings,
-    )
-)
-_FOUND = Statement(
-    update(hub).values(
-        name=text("name"), partitions=number("partitions"), settings=text("settings"), boot_epoch=literal_column("0")
-    )
-)
-_NEW_BOOT = Statement(update(hub).values(boot_epoch=hub.c.boot_epoch + _one, cluster=text("cluster")))
-#: A new boot fences by this too: an old host's next commit finds another epoch, whatever it read of the hub's row.
-_FENCE_ALL = Statement(update(leases).values(epoch=leases.c.epoch + _one))
-_ADDRESS = Statement(update(hub).values(address=text("address"), heartbeat=number("now"), protocol=number("protocol")))
-_HEARTBEAT = Statement(
-    update(hub)
-    .where(hub.c.cluster == text("cluster"), hub.c.boot_epoch == number("boot_epoch"))
-    .values(heartbeat=number("now"))
-)
-
-_first_epoch = select(hub.c.lease_floor + _one).scalar_subquery()
-_LEASE = Statement(
-    insert(leases)
-    .values(host=text("host"), epoch=_first_epoch)
-    .on_conflict_do_update(index_elements=["host"], set_={"epoch": leases.c.epoch + _one})
-    .returning(leases.c.epoch)
-)
-#: Shared, so that no new boot comes between reading the boot epoch and taking the lease.
-_BOOT = Statement(select(hub.c.boot_epoch).with_for_update(read=True))
-
-_of_these = (among(_i.instance_id, "ids"), _i.placement == literal_column("'dedicated'"))
-_WITH_PROCESS = Statement(update(instances).where(*_of_these, _i.resident.is_(False)).values(resident=true()))
-_WITHOUT_PROCESS = Statement(
-    update(instances)
-    .where(*_of_these, _i.resident.is_(True))
-    .values(resident=false(), next_due=due_without_process(_i.next_due))
-)
-_RECOVERY = Statement(
-    update(instances)
-    .where(_i.instance_id == text("instance_id"))
-    .values(recoveries=_i.recoveries + _one)
-    .returning(_i.recoveries)
-)
-
-_WHY = Statement(
-    update(instances)
-    .where(_i.instance_id == text("instance_id"), _i.completed_at.is_(None))
-    .values(waiting_reason=text("reason"))
-)
-
-_FINISHED = Statement(
-    select(_i.instance_id, _i.placement, _i.host, _i.name, _i.status)
-    .where(among(_i.instance_id, "ids"), _i.completed_at.is_not(None))
-    .order_by(_i.instance_id)
-    .with_for_update()
-)
-_OWNED = tuple(
-    Statement(delete(table).where(among(table.c.instance_id, "ids")))
-    for table in (inbox, history, tags, inputs, instances)
-)
-#: An epoch that was given out must not be given out again, or a zombie could pass for the owner.
-_RAISE_FLOOR = Statement(
-    update(hub)
-    .values(lease_floor=select(func.max(leases.c.epoch)).where(among(leases.c.host, "hosts")).scalar_subquery())
-    .where(hub.c.lease_floor < select(func.max(leases.c.epoch)).where(among(leases.c.host, "hosts")).scalar_subquery())
-)
-_DROP_LEASES = Statement(delete(leases).where(among(leases.c.host, "hosts")))
-_FORGET = Statement(
-    delete(receipts).where(
-        receipts.c.request_id.in_(
-            select(receipts.c.request_id)
-            .where(receipts.c.expires < number("before"))
-            .order_by(receipts.c.expires)
-            .limit(number("limit"))
-        )
-    )
-)
-_EXPIRED = Statement(
-    select(_i.instance_id).where(_i.expires <= number("now")).order_by(_i.expires).limit(number("limit"))
-)
+from durable_ray.actors.store.sql import Row, Session
+from durable_ray.actors.store.texts import upkeep as texts
+from durable_ray.actors.store.texts.group import COUNT
 
 #: Purged in transactions of this many, so that turns do not wait for a large purge.
 _PURGE_BATCH = 200
@@ -134,18 +40,18 @@ class Keeping:
             raise HubInUse(owner.address if owner else "unknown", owner.heartbeat if owner else 0)
 
         def body(session: Session) -> HubRow:
-            found = _hub_row(session.one(_HUB))
+            found = _hub_row(session.one(texts.HUB))
             if found is None:
-                session.run(_FOUND, name=name, partitions=partitions, settings=settings)
+                session.run(texts.FOUND, name=name, partitions=partitions, settings=settings)
             elif found.name != name:
                 raise StoreUnusable(
                     f"this store belongs to the hub {found.name!r}, not to {name!r}; each hub has a store of its own"
                 )
             if found is None or found.cluster != cluster:
-                session.run(_NEW_BOOT, cluster=cluster)
-                session.run(_FENCE_ALL)
-            session.run(_ADDRESS, address=address, now=now, protocol=PROTOCOL)
-            row = _hub_row(session.one(_HUB))
+                session.run(texts.NEW_BOOT, cluster=cluster)
+                session.run(texts.FENCE_ALL)
+            session.run(texts.ADDRESS, address=address, now=now, protocol=PROTOCOL)
+            row = _hub_row(session.one(texts.HUB))
             assert row is not None
             return row
 
@@ -156,7 +62,7 @@ class Keeping:
     def hub(self) -> HubRow | None:
         """The hub's row, if the hub was ever booted."""
         with self._database.read() as session:
-            return _hub_row(session.one(_HUB))
+            return _hub_row(session.one(texts.HUB))
 
     def heartbeat(self, now: int) -> None:
         """Say that the owner is alive. Raises Fenced if it is the owner no longer."""
@@ -166,7 +72,7 @@ class Keeping:
         if not self._database.owns():
             raise Fenced("the hub's lock was lost and taken by another process; this one must exit")
         changed = self._database.write(
-            lambda session: session.run(_HEARTBEAT, cluster=cluster, boot_epoch=boot_epoch, now=now)
+            lambda session: session.run(texts.HEARTBEAT, cluster=cluster, boot_epoch=boot_epoch, now=now)
         )
         if not changed:
             raise Fenced("the hub was booted by another cluster; this process must exit")
@@ -176,11 +82,11 @@ class Keeping:
         is Fenced."""
 
         def body(session: Session) -> Fence:
-            boot = session.one(_BOOT)
+            boot = session.one(texts.BOOT)
             booted = int(boot[0]) if boot else 0
             if boot_epoch is not None and boot_epoch != booted:
                 raise Fenced(f"the hub was booted anew (boot {booted}, not {boot_epoch}); this process must exit")
-            lease = session.one(_LEASE, host=host)
+            lease = session.one(texts.LEASE, host=host)
             assert lease is not None
             return Fence(host, int(lease[0]), booted)
 
@@ -189,18 +95,18 @@ class Keeping:
     # --- processes --------------------------------------------------------------------------------
     def mark_resident(self, instance_ids: Sequence[str], resident: bool = True) -> None:
         """These dedicated instances are (being) given a process, or have lost it."""
-        statement = _WITH_PROCESS if resident else _WITHOUT_PROCESS
+        statement = texts.WITH_PROCESS if resident else texts.WITHOUT_PROCESS
         if instance_ids:
             self._database.write(lambda session: session.run(statement, ids=session.list(instance_ids)))
 
     def note_recovery(self, instance_id: str) -> int:
         """Count one more crash while this instance had a turn; 0 if there is no such instance."""
-        row = self._database.write(lambda session: session.one(_RECOVERY, instance_id=instance_id))
+        row = self._database.write(lambda session: session.one(texts.RECOVERY, instance_id=instance_id))
         return 0 if row is None else int(row[0])
 
     def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
         """Say why a live instance makes no progress although it could; a committed turn clears it."""
-        self._database.write(lambda session: session.run(_WHY, instance_id=instance_id, reason=reason))
+        self._database.write(lambda session: session.run(texts.WHY, instance_id=instance_id, reason=reason))
 
     # --- letting go -------------------------------------------------------------------------------
     def purge(self, instance_ids: Sequence[str]) -> int:
@@ -212,11 +118,11 @@ class Keeping:
     def expired(self, now: int, limit: int) -> tuple[str, ...]:
         """Finished instances whose time to be kept is over, longest over first."""
         with self._database.read() as session:
-            return tuple(row[0] for row in session.all(_EXPIRED, now=now, limit=limit))
+            return tuple(row[0] for row in session.all(texts.EXPIRED, now=now, limit=limit))
 
     def forget_receipts(self, before: int, limit: int) -> int:
         """Drop receipts that expired before `before`, at most `limit`; returns how many."""
-        return self._database.write(lambda session: session.run(_FORGET, before=before, limit=limit))
+        return self._database.write(lambda session: session.run(texts.FORGET, before=before, limit=limit))
 
 
 def _hub_row(row: Row | None) -> HubRow | None:
@@ -224,16 +130,16 @@ def _hub_row(row: Row | None) -> HubRow | None:
 
 
 def _purge(session: Session, instance_ids: Sequence[str]) -> int:
-    found = session.all(_FINISHED, ids=session.list(instance_ids))
+    found = session.all(texts.FINISHED, ids=session.list(instance_ids))
     if not found:
         return 0
     gone = session.list(row[0] for row in found)
-    for statement in _OWNED:
+    for statement in texts.OWNED:
         session.run(statement, ids=gone)
     hosts = [host for _, placement, host, _, _ in found if placement == "dedicated"]
     if hosts:
-        session.run(_RAISE_FLOOR, hosts=session.list(hosts))
-        session.run(_DROP_LEASES, hosts=session.list(hosts))
+        session.run(texts.RAISE_FLOOR, hosts=session.list(hosts))
+        session.run(texts.DROP_LEASES, hosts=session.list(hosts))
     counts: dict[tuple[str, str, str], int] = {}
     for _, placement, host, name, status in found:
         key = (host if placement == "shared" else "", name, status)

@@ -13,7 +13,7 @@ from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import CommitUnknown, StoreError
 from durable_ray.actors.store.records import Fence, Permit
 from durable_ray.actors.store.schema import permits
-from durable_ray.actors.store.sql import Statement
+from durable_ray.actors.store.statements.compiling import compiled
 from durable_ray.testing import TestHub
 from tests.faults.armed import ArmedStore, armed_hub
 from tests.faults.shapes import step
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.fault
 
 LIMIT = 2
 COUNT = 6
-GRANTED = Statement(select(func.count()).select_from(permits).where(permits.c.granted))
+GRANTED = compiled(select(func.count()).select_from(permits).where(permits.c.granted))
 
 
 @dr.activity(name="faults.limited", max_running=LIMIT)

@@ -13,9 +13,9 @@ from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.records import Permit
 from durable_ray.actors.store.schema import permits
-from durable_ray.actors.store.sql import Statement
+from durable_ray.actors.store.statements.compiling import compiled
 
-GRANTED = Statement(select(func.count()).select_from(permits).where(permits.c.granted))
+GRANTED = compiled(select(func.count()).select_from(permits).where(permits.c.granted))
 
 
 def permit(task_id: int, host: str = "h", name: str = "crawl", priority: int = 0) -> Permit:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.schema import LONG_INPUT
+from durable_ray.actors.store.group import LONG_INPUT
 from durable_ray.actors.store.writes import (
     PutMessage,
     Receipt,

@@ -1,11 +1,11 @@
-"""Alembic's entry: migrates the database whose connection (and transaction) `versions.py` passes in."""
+"""Alembic's entry: migrates the database whose connection (and transaction) `making.py` passes in."""
 
 from __future__ import annotations
 
 from alembic import context
 
+from durable_ray.actors.store.revision import VERSION_TABLE
 from durable_ray.actors.store.schema import metadata
-from durable_ray.actors.store.versions import VERSION_TABLE
 
 connection = context.config.attributes.get("connection")
 if connection is None:

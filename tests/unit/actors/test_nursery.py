@@ -26,7 +26,7 @@ async def own(ctx: dr.OrchestrationContext) -> None: ...
 
 STORE = new_store()
 LIBRARY = new_library(plain, own, store=STORE)
-NURSERY = Nursery(LIBRARY, HubSettings(partitions=3))
+NURSERY = Nursery(LIBRARY, HubSettings(partitions=3).settled())
 
 
 def conceived(name: str = "unit.plain", **more: Any) -> NewInstance:

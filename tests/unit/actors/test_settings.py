@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.settled import Settled
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,14 @@ def test_what_is_wrong_is_named(wrong: dict[str, object]) -> None:
 
 
 def test_they_survive_the_store() -> None:
-    settings = HubSettings(partitions=3, idle_timeout=None, max_dedicated=7)
-    assert HubSettings.model_validate_json(settings.model_dump_json()) == settings
+    settings = HubSettings(partitions=3, idle_timeout=None, max_dedicated=7, max_running={"a": 1})
+    assert Settled.from_json(settings.settled().to_json()) == settings.settled()
+    assert HubSettings.model_validate_json(settings.settled().to_json()) == settings
+
+
+def test_processes_read_what_was_set() -> None:
+    settings = HubSettings(partitions=3, linger=1.5, max_running_activities={"a": 1})
+    assert settings.settled()._asdict() == settings.model_dump()
 
 
 def test_the_limit_of_processes_is_what_was_set_or_within_reason() -> None:

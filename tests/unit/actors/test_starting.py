@@ -30,7 +30,7 @@ class Place:
 
     def __init__(self) -> None:
         self.store = new_store()
-        self.nursery = Nursery(new_library(start, store=self.store), HubSettings(partitions=1))
+        self.nursery = Nursery(new_library(start, store=self.store), HubSettings(partitions=1).settled())
         self.commits = 0
 
     async def commit(self, writes: Sequence[Write]) -> Sequence[Answer]:

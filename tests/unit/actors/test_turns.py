@@ -31,7 +31,7 @@ async def body(ctx: dr.OrchestrationContext, times: int) -> int:
 
 
 LIBRARY = new_library(body, double)
-NURSERY = Nursery(LIBRARY, HubSettings(partitions=1))
+NURSERY = Nursery(LIBRARY, HubSettings(partitions=1).settled())
 
 
 def live(times: int = 1, parent: ParentAddress | None = None) -> Live:

@@ -79,7 +79,7 @@ class Standing:
             store,
             store.acquire_lease(host),
             self.library,
-            HubSettings(),
+            HubSettings().settled(),
             self.peers,
             tell,
             lambda instance_id: 0,

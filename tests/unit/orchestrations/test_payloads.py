@@ -24,6 +24,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from durable_ray.orchestrations import payloads
+from durable_ray.orchestrations.hints import Unfit, adapter
 from durable_ray.orchestrations.payloads import (
     MAX_PAYLOAD_BYTES,
     MAX_PAYLOAD_DEPTH,
@@ -153,6 +154,19 @@ def test_json_values_come_back_without_a_hint(value: Any) -> None:
     assert not is_pickled(payload)
     assert decode(payload) == value
     assert json.loads(payload) == value
+
+
+@given(json_values, st.sampled_from([str, int, bool, float, dict, list, Any]))
+def test_plain_hints_mean_what_pydantic_means(value: Any, hint: Any) -> None:
+    payload = encode(value)
+    try:
+        wanted = adapter(hint).validate_json(payload)
+    except Unfit:
+        with pytest.raises(PayloadTypeError):
+            decode(payload, hint)
+    else:
+        back = decode(payload, hint)
+        assert (type(back), repr(back)) == (type(wanted), repr(wanted))
 
 
 @given(st.dictionaries(st.integers() | st.booleans() | st.text() | st.none(), st.integers(), max_size=4))

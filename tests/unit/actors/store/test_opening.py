@@ -12,12 +12,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from durable_ray.actors.store import migrations, versions
+from durable_ray.actors.store import making, migrations
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.postgres import PostgresDatabase
-from durable_ray.actors.store.schema import REVISION, metadata
+from durable_ray.actors.store.revision import REVISION, VERSION_TABLE
+from durable_ray.actors.store.schema import metadata
 from durable_ray.actors.store.sqlite import SqliteDatabase
 from durable_ray.actors.store.writes import Started
 from tests.store_contract.building import made, row, start
@@ -79,11 +80,11 @@ def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
 
 def migrated(database: Database) -> None:
     """Make the schema by the migrations alone, from nothing."""
-    if database.dialect.name == "sqlite":
+    if database.dialect == "sqlite":
         database.write(
             lambda session: session.plain("CREATE TABLE durable_ray_version (version_num VARCHAR(32) NOT NULL)")
         )
-    versions._upgrade(database, next(iter(_revisions())))
+    making.upgrade(database, next(iter(_revisions())))
 
 
 def _revisions() -> list[str]:
@@ -93,7 +94,7 @@ def _revisions() -> list[str]:
 
 def shape(database: Any) -> list[tuple[str, str]]:
     """Every table and index in the database's own words, less white space."""
-    if database.dialect.name == "sqlite":
+    if database.dialect == "sqlite":
         rows = database._writer.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     else:
         columns = (
@@ -112,10 +113,10 @@ def differences(database: Database) -> list[Any]:
     found: list[Any] = []
 
     def compare(connection: Connection) -> None:
-        options = {"version_table": versions.VERSION_TABLE, "compare_type": True}
+        options = {"version_table": VERSION_TABLE, "compare_type": True}
         found.extend(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
-    database.migrate(compare)
+    making.migrate(database, compare)
     return found
 
 

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Dialect
 
-from durable_ray.actors.store.commit_sql import STATEMENTS, Op
+from durable_ray.actors.store.changes import STATEMENTS, Op
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance, Permit
-from durable_ray.actors.store.sql import Prepared, Statement
+from durable_ray.actors.store.sql import Session
 from durable_ray.actors.store.tokens import make_token
 from durable_ray.actors.store.writes import (
     CommitTurn,
@@ -102,19 +101,35 @@ def store() -> Iterator[SqlStore]:
     opened.close()
 
 
+class Noting:
+    """A cursor that notes what it runs."""
+
+    def __init__(self, cursor: Any, ran: set[str]) -> None:
+        self._cursor = cursor
+        self._ran = ran
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def execute(self, sql: str, *params: Any) -> Any:
+        self._ran.add(sql)
+        return self._cursor.execute(sql, *params)
+
+    def executemany(self, sql: str, params: Any) -> Any:
+        self._ran.add(sql)
+        return self._cursor.executemany(sql, params)
+
+
 def plans(store: SqlStore, ask: Ask) -> list[str]:
     """The plan of every statement that `ask` runs, as it is prepared: the planner must not see the values."""
     database: Any = store.database
     ran: set[str] = set()
-    prepare = Statement.on
 
-    def noted(statement: Statement, dialect: Dialect) -> Prepared:
-        prepared = prepare(statement, dialect)
-        ran.add(prepared.sql)
-        return prepared
+    def noted(connection: Any) -> Session:
+        return Session(Noting(connection.cursor(), ran), "sqlite", database._cannot_hold)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Statement, "on", noted)
+        patch.setattr(database, "_session", noted)
         ask(store)
     lines = []
     for sql in sorted(ran):
@@ -164,8 +179,8 @@ def test_each_query_walks_along_its_index(store: SqlStore, asked: str, way: str)
 def test_a_turn_that_only_goes_on_touches_no_index_but_those_of_its_next_due_time(store: SqlStore) -> None:
     """And these two are partial: where `next_due` is and stays NULL, nothing is written to them either."""
     database: Any = store.database
-    prepared = STATEMENTS[Op.STEP].on(database.dialect)
-    program = list(database._writer.execute(f"EXPLAIN {prepared.sql}", prepared.from_object(TURN)))
+    step = STATEMENTS[Op.STEP]
+    program = list(database._writer.execute(f"EXPLAIN {step.sqlite}", step.from_object(TURN)))
     touched = {row[5] for row in program if row[1] == "IdxDelete"}
     assert touched == {"ix_instances_due", "ix_instances_dedicated_due"}
     assert len([row for row in program if row[1] == "IdxInsert"]) == len(touched)

@@ -87,9 +87,9 @@ def postgres_hub() -> Any:
     from sqlalchemy import select
 
     from durable_ray.actors.store.schema import hub
-    from durable_ray.actors.store.sql import Statement
+    from durable_ray.actors.store.statements.compiling import compiled
 
-    return Statement(select(hub.c.id))
+    return compiled(select(hub.c.id))
 
 
 def test_a_restarted_server_is_waited_for(opening: Callable[[], Store], postgres_server: PostgresServer) -> None:

@@ -1,0 +1,60 @@
+"""The settings of a hub as its processes read them: checked where they were given, and from then on plain values.
+
+Every process of a hub is handed these when it starts, and what checks them (`settings.HubSettings`) would be a tenth of what
+the start of a host costs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import NamedTuple
+
+
+class Settled(NamedTuple):
+    """What `HubSettings` said; see there what each means.
+
+    Example:
+        >>> from durable_ray.actors.settings import HubSettings
+        >>> Settled.from_json(HubSettings(max_dedicated=4).settled().to_json()).max_dedicated
+        4
+    """
+
+    partitions: int
+    max_dedicated: int | None
+    idle_timeout: float | None
+    linger: float
+    default_placement: str
+    turn_limit: float
+    max_recoveries: int
+    max_in_memory: int
+    sweep_interval: float
+    workers: int | None
+    worker_slots: int
+    worker_idle: float
+    retain_for: float | None
+    max_running: dict[str, int]
+    max_running_activities: dict[str, int]
+    wire: bool
+    receipt_seconds: float
+    # Whatever is added has a default here: an older release wrote the row of an older hub.
+    warm_processes: int = 1
+
+    def to_json(self) -> str:
+        """As it stands in the hub's row."""
+        return json.dumps(self._asdict(), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Settled:
+        """What `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def dedicated_limit(self) -> int:
+        """`max_dedicated`, or what this node's memory suggests."""
+        if self.max_dedicated is not None:
+            return self.max_dedicated
+        try:
+            available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError):
+            return 16
+        return max(4, min(200, available // (256 * 1024 * 1024)))
