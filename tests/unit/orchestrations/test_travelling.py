@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -34,4 +33,5 @@ _ADDRESS = Address("i", "e", 1, 2)
 def test_it_comes_out_as_it_went_in(value: Any) -> None:
     found = pickle.loads(pickle.dumps(value, protocol=5))
     assert found == value
-    assert [getattr(found, one.name) for one in fields(value)] == [getattr(value, one.name) for one in fields(value)]
+    names = type(value).__match_args__
+    assert [getattr(found, name) for name in names] == [getattr(value, name) for name in names]
