@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest

@@ -47,6 +47,7 @@ class _Version(msgspec.Struct):
     v: int
 
 
+_REFUSED = (msgspec.MsgspecError, UnicodeError)
 _encode = msgspec.json.Encoder().encode
 _decode_document = msgspec.json.Decoder(_Document).decode
 _decode_version = msgspec.json.Decoder(_Version).decode
@@ -72,7 +73,7 @@ def decode_events(text: str | bytes) -> list[Event]:
     """
     try:
         document = _decode_document(text)
-    except ValueError:
+    except _REFUSED:
         events = _parsed(text).get("e")
         if not isinstance(events, list):
             raise UnreadableHistory("the history is damaged: a document without its list of events") from None
@@ -94,7 +95,7 @@ def decode_event(text: str | bytes) -> Event:
     """
     try:
         version, event = _decode_version(text).v, _decode_event(text)
-    except ValueError:
+    except _REFUSED:
         return _event(_parsed(text))
     _check_version(version)
     return event
