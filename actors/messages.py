@@ -7,6 +7,7 @@ earlier try, so the receiver looks for its recorded outcome first.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct, field
@@ -88,8 +89,9 @@ class Ending(Struct, frozen=True):
     failure: str | None = None
 
 
-class Hello(Struct, frozen=True):
-    """Who answers, for whom, and which protocol it speaks."""
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who answers, for whom, and which protocol it speaks. A dataclass as ever, so that other releases can read it."""
 
     host: str
     hub: str

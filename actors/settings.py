@@ -7,7 +7,7 @@ import os
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 #: Spoken between clients, hosts and registry; raised when a message changes its meaning.
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 def _default_partitions() -> int:

@@ -5,7 +5,7 @@ runtime makes little else. But only dataclasses are known to pydantic, in whose 
 returns one or a web framework answers one. So it is shown a dataclass with the same fields (`_twin`), made when it asks.
 
 Options, signatures and retry policies are dataclasses all the same: they rest in the store, in pickles of users' code,
-and an older release's pickle of a dataclass does not load as a Struct.
+and no Struct can be loaded from what an older release pickled as a dataclass.
 """
 
 from __future__ import annotations

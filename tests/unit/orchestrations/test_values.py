@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from durable_ray.actors.messages import Hello
 from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.failures import FailureDetails
+from durable_ray.orchestrations.generators import RetryOptions
+from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
 from durable_ray.orchestrations.payloads import decode, encode, is_pickled
 from durable_ray.orchestrations.retries import RetryPolicy
+from durable_ray.orchestrations.signatures import Hints, Shape
 from durable_ray.orchestrations.values import as_dict
 
 INNER = FailureDetails("builtins.KeyError", "'x'", bases=("builtins.KeyError",))
@@ -87,6 +91,51 @@ def test_it_is_pickled_as_what_it_is(value: Any) -> None:
     found = pickle.loads(pickle.dumps(value, protocol=5))
     assert found == value
     assert repr(found) == repr(value)
+
+
+OLD_PICKLES: list[tuple[Any, bytes]] = [
+    (
+        Hello("r", "h", 2, 1, 7, "s", partitions=3),
+        b"\x80\x05\x95I\x00\x00\x00\x00\x00\x00\x00\x8c\x1bdurable_ray.actors.messages\x94\x8c\x05Hello\x94\x93\x94)\x81\x94]\x94"
+        b"(\x8c\x01r\x94\x8c\x01h\x94K\x02K\x01K\x07\x8c\x01s\x94\x8c\x00\x94K\x03\x89eb.",
+    ),
+    (
+        Shape(True, "x", True),
+        b"\x80\x05\x95A\x00\x00\x00\x00\x00\x00\x00\x8c%durable_ray.orchestrations.signatures\x94\x8c\x05Shape\x94\x93\x94)\x81"
+        b"\x94]\x94(\x88\x8c\x01x\x94\x88eb.",
+    ),
+    (
+        Hints(int),
+        b"\x80\x05\x95O\x00\x00\x00\x00\x00\x00\x00\x8c%durable_ray.orchestrations.signatures\x94\x8c\x05Hints\x94\x93\x94)\x81"
+        b"\x94]\x94(\x8c\x08builtins\x94\x8c\x03int\x94\x93\x94Neb.",
+    ),
+    (
+        RetryPolicy(2, 5),
+        b'\x80\x05\x95R\x00\x00\x00\x00\x00\x00\x00\x8c"durable_ray.orchestrations.retries\x94\x8c\x0bRetryPolicy\x94\x93\x94)'
+        b"\x81\x94]\x94(J\x80\x84\x1e\x00K\x05G?\xf0\x00\x00\x00\x00\x00\x00NNN)eb.",
+    ),
+    (
+        ActivityOptions("a"),
+        b'\x80\x05\x95U\x00\x00\x00\x00\x00\x00\x00\x8c"durable_ray.orchestrations.options\x94\x8c\x0fActivityOptions\x94\x93\x94'
+        b")\x81\x94]\x94(\x8c\x01a\x94NN\x89\x89NNNNNNNNNNNeb.",
+    ),
+    (
+        OrchestratorOptions("o"),
+        b'\x80\x05\x95q\x00\x00\x00\x00\x00\x00\x00\x8c"durable_ray.orchestrations.options\x94\x8c\x13OrchestratorOptions\x94\x93'
+        b"\x94)\x81\x94]\x94(\x8c\x01o\x94\x8c\x00\x94Nh\x00\x8c\x05Unset\x94\x93\x94\x8c\x05unset\x94\x85\x94R\x94h\x0bNNNNN\x89K\x00Neb.",
+    ),
+    (
+        RetryOptions(5, 3),
+        b"\x80\x05\x95F\x00\x00\x00\x00\x00\x00\x00\x8c%durable_ray.orchestrations.generators\x94\x8c\x0cRetryOptions\x94\x93\x94"
+        b")\x81\x94]\x94(K\x05K\x03eb.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "pickled"), OLD_PICKLES, ids=[type(value).__name__ for value, _ in OLD_PICKLES])
+def test_what_a_stored_pickle_of_a_definition_holds_is_read_as_ever(value: Any, pickled: bytes) -> None:
+    """And a hello, or two releases that meet could not say so."""
+    assert pickle.loads(pickled) == value
 
 
 def test_it_cannot_be_written_to() -> None:
