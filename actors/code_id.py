@@ -39,7 +39,6 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typing_extensions import is_typeddict
@@ -305,8 +304,6 @@ class _Digest:
             self.text(repr(value))
         elif dataclasses.is_dataclass(value):
             self._each("fields", [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)])
-        elif isinstance(value, Struct):
-            self._each("fields", [(name, getattr(value, name, None)) for name in value.__struct_fields__])
         elif isinstance(value, FieldInfo):
             self._each("field", [getattr(value, fact, None) for fact in _FIELD_FACTS])
         elif isinstance(value, BaseModel):

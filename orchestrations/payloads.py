@@ -24,13 +24,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from msgspec.structs import asdict
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 from typing_extensions import TypeAliasType
-
-from durable_ray.orchestrations.values import Value
 
 Payload = str
 
@@ -99,7 +96,7 @@ def encode(value: object, *, pickler: Callable[[object], bytes] | None = None) -
         return "true" if value else "false"
     if _keeps_its_keys(value):
         try:
-            raw = to_json(value, bytes_mode="base64", inf_nan_mode="constants", fallback=_told)
+            raw = to_json(value, bytes_mode="base64", inf_nan_mode="constants")
         except (PydanticSerializationError, ValueError, RecursionError):
             raw = None
         if raw is not None:
@@ -194,16 +191,6 @@ def _keeps_its_keys(value: object, depth: int = 0) -> bool:
     return depth < MAX_PAYLOAD_DEPTH and all(_keeps_its_keys(item, depth + 1) for item in inner)
 
 
-def _told(value: object) -> dict[str, Any]:
-    """What to write for a value that pydantic does not know: one of the runtime's own, an instance's status, say.
-
-    Only those: a Struct of a user's own has a pickle that brings it back as what it was.
-    """
-    if isinstance(value, Value):
-        return asdict(value)
-    raise TypeError(f"unable to serialize unknown type: {type(value)}")
-
-
 def _encode_pickled(value: object, pickler: Callable[[object], bytes] | None) -> Payload:
     offenders = list(_offenders(value))
     for path, reason in offenders:
@@ -259,7 +246,7 @@ def _offenders(root: object) -> Iterator[tuple[str, str]]:
             reason = _refusal(value)
         else:
             reason = None if typed else _odd_key(value)
-            typed = typed or dataclasses.is_dataclass(value) or isinstance(value, Value)
+            typed = typed or dataclasses.is_dataclass(value)
             stack.extend((path + step, part, (*above, id(value)), typed) for step, part in reversed(parts))
         if reason is not None:
             found += 1
@@ -274,8 +261,6 @@ def _parts(value: object) -> list[tuple[str, object]] | None:
         return [(f"[{index}]", item) for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(f".{field.name}", getattr(value, field.name, None)) for field in dataclasses.fields(value)]
-    if isinstance(value, Value):
-        return [(f".{name}", inner) for name, inner in asdict(value).items()]
     return None
 
 

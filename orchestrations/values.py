@@ -2,7 +2,8 @@
 
 A process defines a Struct fifteen times as fast as a dataclass, makes and pickles one several times as fast, and the
 runtime makes little else. But only dataclasses are known to pydantic, in whose hands a value comes whenever an activity
-returns one or a web framework answers one. So it is shown a dataclass with the same fields (`_twin`), made when it asks.
+returns one or a web framework answers one, and to whom else users may give it. Who asks for one is shown one, with the same
+fields and made when it is asked for (`_twin`).
 
 Options, signatures and retry policies are dataclasses all the same: they rest in the store, in pickles of users' code,
 and no Struct can be loaded from what an older release pickled as a dataclass.
@@ -10,16 +11,24 @@ and no Struct can be loaded from what an older release pickled as a dataclass.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import typing
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
 from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticSerializationUnexpectedValue, core_schema
+
+
+class _Fields:
+    """What makes a class a dataclass to `dataclasses` and to all who ask like it."""
+
+    def __get__(self, value: Value | None, kind: type[Value]) -> Any:
+        return _fields(kind)
 
 
 class Value(Struct, frozen=True):
@@ -29,9 +38,11 @@ class Value(Struct, frozen=True):
         >>> class Point(Value, frozen=True):
         ...     x: int
         ...     y: int = 0
-        >>> as_dict(Point(1))
+        >>> dataclasses.asdict(Point(1))
         {'x': 1, 'y': 0}
     """
+
+    __dataclass_fields__: ClassVar[Any] = _Fields()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -41,7 +52,10 @@ class Value(Struct, frozen=True):
         def validated(value: Any, validate: core_schema.ValidatorFunctionWrapHandler) -> Any:
             return value if isinstance(value, cls) else cls(**_shallow(validate(value)))
 
-        def written(value: Value) -> Any:
+        def written(value: Any) -> Any:
+            if not isinstance(value, cls):
+                # One of a union, perhaps: the next may fit.
+                raise PydanticSerializationUnexpectedValue(f"{value!r} is no {cls.__name__}")
             return twin(**asdict(value))
 
         return core_schema.no_info_wrap_validator_function(
@@ -51,31 +65,17 @@ class Value(Struct, frozen=True):
         )
 
 
-def as_dict(value: Value) -> dict[str, Any]:
-    """The fields of `value` by name and in order; values inside of it become dicts too.
-
-    Example:
-        >>> class Line(Value, frozen=True):
-        ...     ends: tuple[Value, ...]
-        >>> as_dict(Line((Line(()),)))
-        {'ends': ({'ends': ()},)}
-    """
-    return {name: opened_value(inner) for name, inner in asdict(value).items()}
-
-
-def opened_value(value: Any) -> Any:
-    """`value`, or a dict of its fields if it is one of ours or a dataclass; the same for what a list or tuple holds."""
-    if isinstance(value, Value):
-        return as_dict(value)
-    if type(value) in (list, tuple):
-        return type(value)(map(opened_value, value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value
-
-
 def _shallow(twin: Any) -> dict[str, Any]:
     return {field.name: getattr(twin, field.name) for field in dataclasses.fields(twin)}
+
+
+@cache
+def _fields(kind: type[Value]) -> dict[str, dataclasses.Field[Any]]:
+    """The twin's fields, with the types as they stand in the source, as `dataclasses` tells them."""
+    fields = {field.name: copy.copy(field) for field in dataclasses.fields(_twin(kind))}
+    for name, field in fields.items():
+        field.type = kind.__annotations__[name]
+    return fields
 
 
 @cache

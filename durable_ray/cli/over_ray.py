@@ -6,6 +6,7 @@ it takes to ask for a status, and end with it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -26,7 +27,6 @@ from durable_ray.config import ClientSettings
 from durable_ray.orchestrations.codec import decode_events
 from durable_ray.orchestrations.events import Event, Payload, TurnStarted
 from durable_ray.orchestrations.payloads import is_pickled
-from durable_ray.orchestrations.values import as_dict, opened_value
 from durable_ray.steps import Blocking, Steps, operation
 
 
@@ -255,7 +255,7 @@ def instance_of(row: InstanceRow, history: tuple[Happening, ...] | None = None) 
         next_due=None if row.next_due is None else moment(row.next_due),
         outstanding=row.outstanding,
         waiting_reason=row.waiting_reason,
-        failure=as_dict(failure) if failure else None,
+        failure=dataclasses.asdict(failure) if failure else None,
         history=history,
     )
 
@@ -279,16 +279,18 @@ def _dated(events: Iterable[Event]) -> Iterator[tuple[datetime | None, str, dict
     for event in events:
         if isinstance(event, TurnStarted):
             at = moment(event.at)
-        hints = type(event).__annotations__
-        yield at, type(event).__name__, {name: _shown(name, getattr(event, name), hints[name]) for name in hints}
+        yield at, type(event).__name__, {field.name: _shown(event, field) for field in dataclasses.fields(event)}
 
 
-def _shown(name: str, value: Any, hint: str) -> Any:
-    if hint.startswith("Payload"):
+def _shown(event: Event, field: dataclasses.Field[Any]) -> Any:
+    value = getattr(event, field.name)
+    if str(field.type).startswith("Payload"):
         return opened(value)
-    if name in _TIMES:
+    if field.name in _TIMES:
         return moment(value) if value else None
-    return opened_value(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
 
 
 _TIMES = frozenset({"at", "began", "fire_at", "retry_at"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,6 @@ from durable_ray.http.answers import opened
 from durable_ray.http.api.models import Failure, History, HistoryEntry, Instance
 from durable_ray.orchestrations.events import Event, TurnStarted
 from durable_ray.orchestrations.failures import FailureDetails
-from durable_ray.orchestrations.values import opened_value
 
 
 def instance_of(row: InstanceRow, *, payloads: bool = True) -> Instance:
@@ -62,16 +62,18 @@ def entries_of(events: Iterable[Event]) -> list[HistoryEntry]:
 
 def _fields(event: Event) -> dict[str, Any]:
     shown: dict[str, Any] = {}
-    for name, hint in type(event).__annotations__.items():
-        value = getattr(event, name)
+    for field in dataclasses.fields(event):
+        value = getattr(event, field.name)
         if isinstance(value, FailureDetails):
-            shown[name] = _failure(value).model_dump()
-        elif hint == "Payload | None":
-            shown[name] = opened(value)
-        elif name == "at" or name.endswith("_at") or name == "began":
-            shown[name] = moment(value) if value else None
+            shown[field.name] = _failure(value).model_dump()
+        elif field.type == "Payload | None":
+            shown[field.name] = opened(value)
+        elif field.name == "at" or field.name.endswith("_at") or field.name == "began":
+            shown[field.name] = moment(value) if value else None
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            shown[field.name] = dataclasses.asdict(value)
         else:
-            shown[name] = opened_value(value)
+            shown[field.name] = value
     shown.pop("at", None)
     return shown
 

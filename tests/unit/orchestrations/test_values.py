@@ -19,7 +19,6 @@ from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOpti
 from durable_ray.orchestrations.payloads import decode, encode, is_pickled
 from durable_ray.orchestrations.retries import RetryPolicy
 from durable_ray.orchestrations.signatures import Hints, Shape
-from durable_ray.orchestrations.values import as_dict
 
 INNER = FailureDetails("builtins.KeyError", "'x'", bases=("builtins.KeyError",))
 FAILURE = FailureDetails("builtins.ValueError", "no", cause=INNER)
@@ -146,8 +145,20 @@ def test_it_cannot_be_written_to() -> None:
 
 
 def test_its_fields_as_a_dict() -> None:
-    told = as_dict(FAILURE)
+    told = dataclasses.asdict(FAILURE)
     assert told["cause"] == {**told, "error_type": "builtins.KeyError", "message": "'x'", "cause": None} | {
         "bases": ("builtins.KeyError",)
     }
-    assert as_dict(HISTORY[2])["retry"] == dataclasses.asdict(RetryPolicy(5))
+    assert dataclasses.asdict(HISTORY[2])["retry"] == dataclasses.asdict(RetryPolicy(5))
+
+
+@pytest.mark.parametrize("value", [FAILURE, STATUS, *HISTORY], ids=lambda one: type(one).__name__)
+def test_it_is_a_dataclass_to_whoever_asks(value: Any) -> None:
+    assert dataclasses.is_dataclass(value)
+    assert dataclasses.is_dataclass(type(value))
+    fields = dataclasses.fields(value)
+    assert {field.name: field.type for field in fields} == type(value).__annotations__
+    assert type(value)(**{field.name: getattr(value, field.name) for field in fields}) == value
+    again = dataclasses.replace(value)
+    assert type(again) is type(value)
+    assert again == value
