@@ -19,14 +19,12 @@ _GROUPS = {"ctl": 16}
 _MANY = 10_000
 
 
-class _Classes(ActorClasses):
+class _Classes(ActorClasses, frozen=True):
     """Travels as a call of `classes`, in a few bytes.
 
     Whole, Ray's classes come to some 100 KB; beyond that Ray puts them into its object store, from which they are gone when
     the registry, long after whoever made it, is restarted with them.
     """
-
-    __slots__ = ()
 
     def __reduce__(self) -> tuple[Callable[[], ActorClasses], tuple[()]]:
         return classes, ()

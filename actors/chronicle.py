@@ -7,9 +7,10 @@ when it was scheduled, results are there only on request. A pure function of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Event, Payload

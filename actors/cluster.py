@@ -8,11 +8,11 @@ import logging
 import os
 import pickle
 from collections.abc import Awaitable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from msgspec import Struct
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from durable_ray.actors.handles import (
@@ -41,8 +41,7 @@ _CREATE_SECONDS = 120.0
 _LEAVE_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class HubInfo:
+class HubInfo(Struct, frozen=True):
     """What every process of a hub is told when it starts."""
 
     hub: str
@@ -309,8 +308,7 @@ class RayHosts:
             pause = min(pause * 2, 0.5)
 
 
-@dataclass(frozen=True, slots=True)
-class ActorClasses:
+class ActorClasses(Struct, frozen=True):
     """The Ray actor classes, handed in by `bindings` so that imports run one way."""
 
     partition: Any

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.desk import delivery_reply, ending_of

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.held import is_held

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from durable_ray.actors.activity_runner import failed
 from durable_ray.actors.clock import SECOND, Alarm, Clock
@@ -21,8 +23,7 @@ log = logging.getLogger("durable_ray.activities")
 MAX_CRASHES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """An invocation with the code it runs and how it wants to be run."""
 
     invocation: Invocation

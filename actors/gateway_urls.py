@@ -6,21 +6,25 @@ once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from urllib.parse import quote
+
+from msgspec import Struct
 
 #: Where the management API is mounted.
 PREFIX = "/runtime/webhooks/durabletask"
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayAddress:
+class GatewayAddress(Struct, frozen=True):
     """Where a hub's gateway listens: `base_url` as `http://host:port`, and the key that it asks for ("" for none)."""
 
     base_url: str
-    key: str = field(default="", repr=False)
+    key: str = ""
     hub: str = ""
     connection: str = "Storage"
+
+    def __repr__(self) -> str:
+        # Without the key: what is shown ends in logs.
+        return f"GatewayAddress(base_url={self.base_url!r}, hub={self.hub!r}, connection={self.connection!r})"
 
 
 #: Name in the payload -> path below the instance, and what the caller fills in.

@@ -10,8 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from durable_ray.actors.packing import unpack
 from durable_ray.actors.store.contract import Store
@@ -28,16 +29,14 @@ class DefinitionMissing(LookupError):
     """The store has no such code (any more)."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownActivity:
+class KnownActivity(Struct, frozen=True):
     """An activity as far as scheduling it needs to know it."""
 
     row: DefinitionRow
     options: ActivityOptions
 
 
-@dataclass(frozen=True, slots=True)
-class KnownOrchestrator:
+class KnownOrchestrator(Struct, frozen=True):
     """An orchestrator as far as starting it needs to know it."""
 
     row: DefinitionRow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.records import InstanceRow
@@ -13,8 +14,7 @@ from durable_ray.orchestrations.replay import Execution
 from durable_ray.orchestrations.snapshot import Snapshot
 
 
-@dataclass(slots=True)
-class Letter:
+class Letter(Struct):
     """A message in the mailbox, with what is owed for it once it is committed."""
 
     message: Message

@@ -7,12 +7,13 @@ earlier try, so the receiver looks for its recorded outcome first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct, field
 
 from durable_ray.actors.store.records import IfExists, InstanceRow, Placement
 from durable_ray.orchestrations.events import Message, Payload
-from durable_ray.orchestrations.travelling import travels
 
 ReplyCode = Literal[
     "ok",  # done, durably
@@ -26,9 +27,7 @@ ReplyCode = Literal[
 ]
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What a starter asks for. `named`: it chose the ID. `start_at` is a time, `delay` counts from the start (µs)."""
 
     name: str
@@ -44,9 +43,7 @@ class Wish:
     priority: int | None = None
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class StartRequest:
+class StartRequest(Struct, frozen=True):
     """Begin an instance. Sent to the partition of a random ID, and to the registry for a chosen one."""
 
     request_id: str
@@ -64,9 +61,7 @@ class StartRequest:
             raise ValueError(f'a start with a signal has if_exists="use_existing", not {self.if_exists!r}')
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """A message for an instance."""
 
     request_id: str
@@ -75,9 +70,7 @@ class Delivery:
     retry: bool = False
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What became of a request."""
 
     code: ReplyCode
@@ -87,9 +80,7 @@ class Reply:
     placement: Placement = "shared"
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How an instance ended. `status` may also be "absent" (there is none) or "moved" (another host has it)."""
 
     instance_id: str
@@ -100,7 +91,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who answers, for whom, and which protocol it speaks."""
+    """Who answers, for whom, and which protocol it speaks. A dataclass as ever, so that other releases can read it."""
 
     host: str
     hub: str
@@ -114,8 +105,7 @@ class Hello:
     leaving: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PurgedPage:
+class PurgedPage(Struct, frozen=True):
     """What one step of a purge did, and the token that continues it; None if it has come to its end."""
 
     deleted: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from durable_ray.actors.clock import LATEST
 from durable_ray.actors.held import hold

@@ -15,8 +15,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from durable_ray.actors.code_id import code_id
 from durable_ray.actors.pickling import dumps, import_path, importable_path, loads
@@ -49,8 +50,7 @@ class DefinitionCannotLoad(Exception):
         return f"definition {self.name!r} cannot be loaded: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class PackedDefinition:
+class PackedDefinition(Struct, frozen=True):
     """A definition as bytes and text; whoever holds it need not be able to load it.
 
     `body` is `module:qualname` if `how` is "reference"; else the Python version it needs, a line feed and a

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
+
 from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed, Payload
-from durable_ray.orchestrations.travelling import travels
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """The full address of an activity's result. A result for another execution or attempt is nobody's."""
 
     instance_id: str
@@ -21,9 +19,7 @@ class Address:
     attempt: int
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(Struct, frozen=True):
     """One attempt of an activity, to be run somewhere."""
 
     address: Address

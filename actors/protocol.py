@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 #: Raised when a message between them changes its meaning.
-PROTOCOL = 2
+PROTOCOL = 3

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.committer import Committer
@@ -49,8 +50,7 @@ from durable_ray.orchestrations.transition import ChildStart, child_conflict, te
 _ROUNDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class _Waited:
+class _Waited(Struct, frozen=True):
     """A sub-orchestration that a rewound parent waits for."""
 
     parent_id: str
@@ -74,8 +74,7 @@ class _Unseen(Exception):
     """An instance is not as it was when its history was tried on other code."""
 
 
-@dataclass(slots=True)
-class _Plan:
+class _Plan(Struct):
     """Writes in order (a parent before its children's answers), each with the child that it is about."""
 
     writes: list[Write] = field(default_factory=list)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.snapshot import Snapshot, fold
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """Where the orchestrator of one instance of a tree is to go on: on that code, if its history replays there.
 
     Holds for the instance as it was seen (`execution_id`, `turn`).

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.messages import Reply, StartRequest
@@ -28,8 +29,7 @@ from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.transition import tell_parent
 
 
-@dataclass(slots=True)
-class Start:
+class Start(Struct):
     """One request on its way: its row (None if nobody deployed such an orchestrator) and what became of it."""
 
     request: StartRequest

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import field
 
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.held import is_held, scheduled
@@ -16,6 +17,7 @@ from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.codec import decode_event, decode_events
 from durable_ray.orchestrations.events import Event, ExecutionFailed
 from durable_ray.orchestrations.failures import FailureDetails
+from durable_ray.orchestrations.values import Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,8 +40,7 @@ class RuntimeStatus(enum.StrEnum):
         return self in (RuntimeStatus.COMPLETED, RuntimeStatus.FAILED, RuntimeStatus.TERMINATED, RuntimeStatus.CANCELED)
 
 
-@dataclass(frozen=True)
-class OrchestrationStatus:
+class OrchestrationStatus(Value, frozen=True):
     """An instance as it stands.
 
     Attributes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
@@ -30,8 +31,7 @@ log = logging.getLogger("durable_ray.host")
 Birth = Callable[[ChildStart, int], NewInstance]
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(Struct):
     """A turn that was computed and waits for its commit."""
 
     write: CommitTurn

@@ -16,7 +16,8 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from durable_ray.actors.activity_runner import run_activity
 from durable_ray.actors.clock import SystemClock, monotonic
@@ -39,8 +40,7 @@ class CodeMissing(LookupError):
     """Whoever asks knew this worker's process before it was replaced: it has to send the code again."""
 
 
-@dataclass(slots=True)
-class _Shelf:
+class _Shelf(Struct):
     """What a worker holds for one host."""
 
     running: dict[Address, threading.Event] = field(default_factory=dict)
@@ -52,8 +52,7 @@ class _Shelf:
     life: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class _Batch:
+class _Batch(Struct, eq=False):
     """What a call has still to run: taken from the left by its own thread, all at once by the steward."""
 
     host: str

@@ -10,8 +10,9 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest

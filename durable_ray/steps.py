@@ -7,17 +7,17 @@ A blocking client and an awaitable one drive the same steps; so there is one imp
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass, field
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from msgspec import Struct, field
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """Call a method of the registry or of a host. `seconds`: how long an answer is worth waiting for."""
 
     target: str
@@ -27,8 +27,7 @@ class Call:
     seconds: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Wait this long."""
 
     seconds: float

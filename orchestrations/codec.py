@@ -10,21 +10,23 @@ What may be read, in years to come:
 - an event or a document version this release does not know: refused, naming the upgrade. To skip an event
   would be to replay something that did not happen.
 
-The table of fields is read off the dataclasses once, at import; a test pins the text of every kind of event.
+What is strict goes through msgspec, which knows the events by their types. What it refuses is read once more, by the
+letter (`_read`): text that only Python's parser takes, as histories have it from of old, and errors that say what to do.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import types
+import math
 import typing
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
-from pydantic_core import from_json, to_json
+import msgspec
 
-from durable_ray.orchestrations.events import Event
+from durable_ray.orchestrations.events import Event, ParentAddress
 from durable_ray.orchestrations.failures import FailureDetails, OrchestrationError
 from durable_ray.orchestrations.retries import RetryPolicy
 
@@ -36,6 +38,22 @@ class UnreadableHistory(OrchestrationError):
     """The text is no history, or that of a newer release; the message says which."""
 
 
+class _Document(msgspec.Struct):
+    v: int
+    e: list[Event]
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+_REFUSED = (msgspec.MsgspecError, UnicodeError)
+_encode = msgspec.json.Encoder().encode
+_decode_document = msgspec.json.Decoder(_Document).decode
+_decode_version = msgspec.json.Decoder(_Version).decode
+_decode_event: Callable[[str | bytes], Event] = msgspec.json.Decoder(Event).decode
+
+
 def encode_events(events: Iterable[Event]) -> str:
     """The text of one turn's events.
 
@@ -44,7 +62,7 @@ def encode_events(events: Iterable[Event]) -> str:
         >>> encode_events([TimerFired(2)])
         '{"v":1,"e":[{"t":"TimerFired","task_id":2}]}'
     """
-    return _text({"v": VERSION, "e": [_said(event) for event in events]})
+    return _text(_Document(VERSION, list(events)))
 
 
 def decode_events(text: str | bytes) -> list[Event]:
@@ -53,16 +71,20 @@ def decode_events(text: str | bytes) -> list[Event]:
     Raises:
         UnreadableHistory: it is damaged, or a newer release wrote something that this one cannot know.
     """
-    document = _document(text)
-    events = document.get("e")
-    if not isinstance(events, list):
-        raise UnreadableHistory("the history is damaged: a document without its list of events")
-    return [_event(said) for said in events]
+    try:
+        document = _decode_document(text)
+    except _REFUSED:
+        events = _parsed(text).get("e")
+        if not isinstance(events, list):
+            raise UnreadableHistory("the history is damaged: a document without its list of events") from None
+        return [_event(said) for said in events]
+    _check_version(document.v)
+    return document.e
 
 
 def encode_event(event: Event) -> str:
     """The text of a single event, as it travels in a message."""
-    return _text({"v": VERSION, **_said(event)})
+    return f'{{"v":{VERSION},{_text(event)[1:]}'
 
 
 def decode_event(text: str | bytes) -> Event:
@@ -71,149 +93,93 @@ def decode_event(text: str | bytes) -> Event:
     Raises:
         UnreadableHistory: as `decode_events`.
     """
-    return _event(_document(text))
-
-
-# --- documents ---
-
-
-def _text(document: dict[str, Any]) -> str:
     try:
-        return to_json(document).decode()
-    except ValueError:
+        version, event = _decode_version(text).v, _decode_event(text)
+    except _REFUSED:
+        return _event(_parsed(text))
+    _check_version(version)
+    return event
+
+
+def _text(value: _Document | Event) -> str:
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:
         # A lone surrogate (in a message that quotes a file name, say) is no UTF-8, but JSON can escape it.
-        return json.dumps(document, separators=(",", ":"))
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 
-def _document(text: str | bytes) -> dict[str, Any]:
-    try:
-        # Never cached: a history says few things twice, and the cache is process-wide.
-        document = from_json(text, cache_strings="keys")
-    except ValueError:
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise UnreadableHistory(f"the history is damaged: it is no JSON ({error})") from None
-    if not isinstance(document, dict) or not isinstance(document.get("v"), int):
-        raise UnreadableHistory("the history is damaged: a document without a version")
-    if document["v"] > VERSION:
+def _check_version(version: int) -> None:
+    if version > VERSION:
         raise UnreadableHistory(
-            f"the history has the format {document['v']}, this release of durable_ray reads up to {VERSION}: "
+            f"the history has the format {version}, this release of durable_ray reads up to {VERSION}: "
             "a newer release wrote it. Upgrade durable_ray in this process to at least that release"
         )
+
+
+# --- by the letter ---
+
+
+def _parsed(text: str | bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise UnreadableHistory(f"the history is damaged: it is no JSON ({error})") from None
+    if not isinstance(document, dict) or not isinstance(document.get("v"), int):
+        raise UnreadableHistory("the history is damaged: a document without a version")
+    _check_version(document["v"])
     return document
 
 
 def _event(said: Any) -> Event:
-    kind = said.get("t") if isinstance(said, dict) else None
-    form = _EVENTS.get(kind) if isinstance(kind, str) else None
-    if form is None:
+    name = said.get("t") if isinstance(said, dict) else None
+    kind = _EVENTS.get(name) if isinstance(name, str) else None
+    if kind is None:
         raise UnreadableHistory(
-            f"the history has an event of the kind {kind!r}, which this durable_ray does not know: "
+            f"the history has an event of the kind {name!r}, which this durable_ray does not know: "
             "a newer release wrote it. Upgrade durable_ray in this process to at least that release"
         )
-    del said["t"]
-    said.pop("v", None)
-    return form.read(said)  # type: ignore[no-any-return]
+    said = {name: value for name, value in said.items() if name not in ("t", "v")}
+    return _read(kind, said)  # type: ignore[no-any-return]
 
 
-def _said(event: Event) -> dict[str, Any]:
-    form = _EVENTS[type(event).__name__]
-    return form.write(event, {"t": form.name})
+def _read(kind: Any, said: Any) -> Any:
+    """The value of which `said` gives the fields; those that this release does not know are left out."""
+    try:
+        known = {
+            name: said[name] if convert is None or said[name] is None else convert(said[name])
+            for name, convert in _readers(kind).items()
+            if name in said
+        }
+        return _policy(known) if kind is RetryPolicy else kind(**known)
+    except TypeError as error:
+        raise UnreadableHistory(f"the history is damaged: no {kind.__name__} can be read from {said!r}") from error
 
 
-# --- the table of fields ---
-
-_Convert = Callable[[Any], Any]
-_MISSING: Any = dataclasses.MISSING
-
-
-class _Form:
-    """How one dataclass is written and read."""
-
-    __slots__ = ("_fields", "_nested", "_readers", "kind", "name")
-
-    def __init__(self, kind: type[Any]) -> None:
-        self.kind = kind
-        self.name = kind.__name__
-        hints = typing.get_type_hints(kind)
-        fields = dataclasses.fields(kind)
-        taken = {"t", "v"} & {field.name for field in fields}
-        assert not taken, f"{self.name} has a field whose name the format needs: {taken}"
-        #: name, default; in the order of the dataclass.
-        self._fields: tuple[tuple[str, Any], ...] = tuple((field.name, field.default) for field in fields)
-        self._nested: dict[str, _Convert] = {}
-        self._readers: dict[str, _Convert] = {}
-        for field in fields:
-            inner = _inner(hints[field.name])
-            if isinstance(inner, type) and dataclasses.is_dataclass(inner):
-                form = self if inner is kind else _form(inner)
-                self._nested[field.name] = form.written
-                self._readers[field.name] = form.read
-            elif inner is tuple:
-                self._readers[field.name] = tuple
-
-    def write(self, value: Any, into: dict[str, Any]) -> dict[str, Any]:
-        """The fields of `value` that do not have their defaults, added to `into`."""
-        nested = self._nested
-        for name, default in self._fields:
-            field = getattr(value, name)
-            if field is default or field == default:
-                continue
-            into[name] = nested[name](field) if name in nested and field is not None else field
-        return into
-
-    def written(self, value: Any) -> dict[str, Any]:
-        return self.write(value, {})
-
-    def read(self, said: dict[str, Any]) -> Any:
-        """The value of which `said` gives the fields. Uses `said` up."""
-        try:
-            for name, convert in self._readers.items():
-                value = said.get(name)
-                if value is not None:
-                    said[name] = convert(value)
-            try:
-                return self._build(said)
-            except TypeError:
-                # A field of a newer release, most likely; if one is missing instead, this fails too.
-                known = {name: said[name] for name, _ in self._fields if name in said}
-                return self._build(known)
-        except (TypeError, AttributeError) as error:
-            raise UnreadableHistory(f"the history is damaged: no {self.name} can be read from {said!r}") from error
-
-    def _build(self, known: dict[str, Any]) -> Any:
-        return self.kind(**known)
+@cache
+def _readers(kind: Any) -> dict[str, Callable[[Any], Any] | None]:
+    return {name: _reader(hint) for name, hint in typing.get_type_hints(kind).items()}
 
 
-class _PolicyForm(_Form):
-    """A retry policy: its constructor takes seconds, its fields are µs."""
-
-    __slots__ = ()
-
-    def _build(self, known: dict[str, Any]) -> RetryPolicy:
-        policy = object.__new__(RetryPolicy)
-        for name, default in _DEFAULT_POLICY.items():
-            object.__setattr__(policy, name, known.get(name, default))
-        return policy
+def _reader(hint: Any) -> Callable[[Any], Any] | None:
+    """How a field of this type is made of what JSON has: ``FailureDetails | None``, ``tuple[int, ...]``."""
+    for part in (hint, *typing.get_args(hint)):
+        if part in (FailureDetails, ParentAddress, RetryPolicy):
+            return lambda said: _read(part, said)
+        if typing.get_origin(part) is tuple:
+            return tuple
+    return None
 
 
-_DEFAULT_POLICY = {field.name: getattr(RetryPolicy(), field.name) for field in dataclasses.fields(RetryPolicy)}
-_FORMS: dict[type, _Form] = {}
+def _policy(known: dict[str, Any]) -> RetryPolicy:
+    # Past the constructor, which takes seconds where the fields are µs.
+    policy = object.__new__(RetryPolicy)
+    for field in dataclasses.fields(RetryPolicy):
+        object.__setattr__(policy, field.name, known.get(field.name, field.default))
+    if policy.backoff_coefficient is None:
+        # JSON has no infinity, and msgspec writes null for it.
+        object.__setattr__(policy, "backoff_coefficient", math.inf)
+    return policy
 
 
-def _form(kind: type[Any]) -> _Form:
-    if kind not in _FORMS:
-        _FORMS[kind] = (_PolicyForm if kind is RetryPolicy else _Form)(kind)
-    return _FORMS[kind]
-
-
-def _inner(hint: Any) -> Any:
-    """What matters of a hint: ``FailureDetails | None`` -> FailureDetails, ``tuple[int, ...]`` -> tuple."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    return typing.get_origin(hint) or hint
-
-
-_EVENTS: dict[str, _Form] = {kind.__name__: _form(kind) for kind in typing.get_args(Event)}
-assert _form(FailureDetails).kind is FailureDetails
+_EVENTS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Event)}

@@ -1,16 +1,15 @@
-"""What orchestrator code wants: one frozen dataclass per wish. Numbered like the events that will record them."""
+"""What orchestrator code wants: one frozen value per wish. Numbered like the events that will record them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from durable_ray.orchestrations.events import Payload
 from durable_ray.orchestrations.failures import FailureDetails
 from durable_ray.orchestrations.retries import RetryPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleActivity:
+class ScheduleActivity(Struct, frozen=True):
     """Run an activity. `retry` None means: whatever the activity's own definition says."""
 
     task_id: int
@@ -19,15 +18,13 @@ class ScheduleActivity:
     retry: RetryPolicy | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CancelActivity:
+class CancelActivity(Struct, frozen=True):
     """The result of this activity is no longer wanted."""
 
     task_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleChild:
+class ScheduleChild(Struct, frozen=True):
     """Run a sub-orchestration; `instance_id` None means: derive one. `detached`: do not wait for it."""
 
     task_id: int
@@ -39,23 +36,20 @@ class ScheduleChild:
     detached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CreateTimer:
+class CreateTimer(Struct, frozen=True):
     """Wake me at `fire_at` (µs)."""
 
     task_id: int
     fire_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
+class CancelTimer(Struct, frozen=True):
     """That timer is no longer wanted."""
 
     task_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class SendEvent:
+class SendEvent(Struct, frozen=True):
     """Send an event to another instance, exactly once."""
 
     task_id: int
@@ -67,23 +61,20 @@ class SendEvent:
 Command = ScheduleActivity | CancelActivity | ScheduleChild | CreateTimer | CancelTimer | SendEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True):
     """The orchestrator is done."""
 
     result: Payload | None
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(Struct, frozen=True):
     """The orchestrator failed. `task_ids`: the tasks whose failures it did not handle (what a rewind runs again)."""
 
     failure: FailureDetails
     task_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Continued:
+class Continued(Struct, frozen=True):
     """The orchestrator wants to begin anew with `input`, taking along the events it has not consumed."""
 
     input: Payload | None
@@ -94,8 +85,7 @@ class Continued:
 Outcome = Returned | Raised | Continued
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The answer of a turn: what is wanted now, in order; and how the execution ended, if it did.
 
     `custom_status` is the JSON last set, or None if it was never set in this execution.

@@ -1,4 +1,4 @@
-"""The facts of which a history is made: one frozen dataclass each, nothing that could be computed from the others.
+"""The facts of which a history is made: one frozen value each, nothing that could be computed from the others.
 
 Rules for this file:
 - An event says what *happened*; what user code *wants* is a command (`commands.py`).
@@ -9,17 +9,18 @@ Rules for this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from durable_ray.orchestrations.failures import FailureDetails
 from durable_ray.orchestrations.retries import RetryPolicy
-from durable_ray.orchestrations.travelling import travels
+from durable_ray.orchestrations.values import Value
 
 Payload = str
 
 
-@dataclass(frozen=True, slots=True)
-class ParentAddress:
+class Fact(Value, frozen=True, tag_field="t", omit_defaults=True):
+    """Base of the events: how `codec.py` writes each of them. "t" is the name of its class."""
+
+
+class ParentAddress(Value, frozen=True):
     """Who waits for this execution: the full address of a completion."""
 
     instance_id: str
@@ -30,8 +31,7 @@ class ParentAddress:
 # --- the life of an execution ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionStarted:
+class ExecutionStarted(Fact, frozen=True):
     """The first event of every execution."""
 
     name: str
@@ -44,22 +44,19 @@ class ExecutionStarted:
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TurnStarted:
+class TurnStarted(Fact, frozen=True):
     """A turn began: the orchestrator's clock stands at `at` until the next one."""
 
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionCompleted:
+class ExecutionCompleted(Fact, frozen=True):
     """The orchestrator returned."""
 
     result: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionFailed:
+class ExecutionFailed(Fact, frozen=True):
     """The orchestrator raised, or the runtime set the instance aside."""
 
     failure: FailureDetails
@@ -67,36 +64,31 @@ class ExecutionFailed:
     task_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionTerminated:
+class ExecutionTerminated(Fact, frozen=True):
     """Somebody ended the instance; `reason` becomes its output."""
 
     reason: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ContinuedAsNew:
+class ContinuedAsNew(Fact, frozen=True):
     """The execution ended and the next one took its place."""
 
     input: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionSuspended:
+class ExecutionSuspended(Fact, frozen=True):
     """From here on events are kept but no turn runs."""
 
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionResumed:
+class ExecutionResumed(Fact, frozen=True):
     """Turns run again; what arrived meanwhile is delivered now, in the order it arrived."""
 
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionRewound:
+class ExecutionRewound(Fact, frozen=True):
     """The failures of the tasks `task_ids` are void; they run again. What was rewound stays in history, visibly.
 
     With a `code_id`, the orchestrator goes on with that code (of that version): the history before replays on it too.
@@ -111,8 +103,7 @@ class ExecutionRewound:
 # --- activities -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityScheduled:
+class ActivityScheduled(Fact, frozen=True):
     """The orchestrator called an activity; `code_id` is the definition it was resolved to at that moment."""
 
     task_id: int
@@ -122,9 +113,7 @@ class ActivityScheduled:
     code_id: str = ""
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class ActivityCompleted:
+class ActivityCompleted(Fact, frozen=True):
     """`attempt` returned `result`; `began` is when its worker started it (µs, 0 if not known)."""
 
     task_id: int
@@ -133,9 +122,7 @@ class ActivityCompleted:
     began: int = 0
 
 
-@travels
-@dataclass(frozen=True, slots=True)
-class ActivityFailed:
+class ActivityFailed(Fact, frozen=True):
     """The last attempt failed; the orchestrator sees `failure`."""
 
     task_id: int
@@ -144,15 +131,13 @@ class ActivityFailed:
     began: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityCanceled:
+class ActivityCanceled(Fact, frozen=True):
     """The orchestrator gave up on a running activity (its awaiting task was cancelled)."""
 
     task_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(Fact, frozen=True):
     """An attempt (activity or sub-orchestration) failed and another begins at `retry_at`; the orchestrator sees nothing."""
 
     task_id: int
@@ -161,8 +146,7 @@ class AttemptFailed:
     retry_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptStarted:
+class AttemptStarted(Fact, frozen=True):
     """Attempt number `attempt` of the task began."""
 
     task_id: int
@@ -173,8 +157,7 @@ class AttemptStarted:
 # --- sub-orchestrations ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ChildScheduled:
+class ChildScheduled(Fact, frozen=True):
     """The orchestrator called a sub-orchestration. A detached one (fire and forget) never reports back."""
 
     task_id: int
@@ -186,8 +169,7 @@ class ChildScheduled:
     detached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChildCompleted:
+class ChildCompleted(Fact, frozen=True):
     """The sub-orchestration returned."""
 
     task_id: int
@@ -195,8 +177,7 @@ class ChildCompleted:
     instance_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildFailed:
+class ChildFailed(Fact, frozen=True):
     """The sub-orchestration failed, was terminated, or its ID was taken."""
 
     task_id: int
@@ -207,30 +188,26 @@ class ChildFailed:
 # --- timers and events ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TimerCreated:
+class TimerCreated(Fact, frozen=True):
     """A durable timer was armed."""
 
     task_id: int
     fire_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(Fact, frozen=True):
     """A durable timer came due."""
 
     task_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimerCanceled:
+class TimerCanceled(Fact, frozen=True):
     """A durable timer is no longer wanted."""
 
     task_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class EventRaised:
+class EventRaised(Fact, frozen=True):
     """An external event arrived. `name` keeps its spelling; matching ignores case."""
 
     name: str
@@ -240,8 +217,7 @@ class EventRaised:
     discard: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EventSent:
+class EventSent(Fact, frozen=True):
     """The orchestrator sent an event to another instance."""
 
     task_id: int
@@ -250,8 +226,7 @@ class EventSent:
     payload: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TerminateRequested:
+class TerminateRequested(Fact, frozen=True):
     """Somebody asked for the end. Never stored in a history: it becomes `ExecutionTerminated` (or is too late)."""
 
     reason: Payload | None = None
@@ -287,8 +262,7 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Value, frozen=True):
     """An event on its way to an instance.
 
     `execution_id` and `attempt` complete the address where the event answers something an execution asked for; a message

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from durable_ray.orchestrations.values import Value
 
 #: A traceback longer than this is cut in the middle: the two ends are what a reader needs.
 MAX_TRACEBACK_CHARS = 16_000
@@ -12,8 +13,7 @@ MAX_MESSAGE_CHARS = 8_000
 _MAX_CHAIN = 16
 
 
-@dataclass(frozen=True, slots=True)
-class FailureDetails:
+class FailureDetails(Value, frozen=True, omit_defaults=True):
     """An error as recorded in history: type, message, traceback text and the errors that caused it.
 
     `bases` are the qualified names of the error's class and all its bases, so that a failure can be recognised by type

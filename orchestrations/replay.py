@@ -15,8 +15,9 @@ import contextlib
 import contextvars
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.body import evict, main, outcome_of

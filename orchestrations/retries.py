@@ -44,13 +44,14 @@ class RetryPolicy:
     The fields are durabletask-python's `RetryPolicy`; the filters are Temporal's non-retryable types.
     """
 
-    first_retry_interval: int
-    max_number_of_attempts: int
-    backoff_coefficient: float
-    max_retry_interval: int | None
-    retry_timeout: int | None
-    retry_on: tuple[str, ...] | None
-    do_not_retry_on: tuple[str, ...]
+    # What an older history does not say; the constructor sets every one.
+    first_retry_interval: int = 1_000_000
+    max_number_of_attempts: int = 3
+    backoff_coefficient: float = 1.0
+    max_retry_interval: int | None = None
+    retry_timeout: int | None = None
+    retry_on: tuple[str, ...] | None = None
+    do_not_retry_on: tuple[str, ...] = ()
 
     def __init__(
         self,

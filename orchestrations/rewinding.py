@@ -19,7 +19,8 @@ Which events a region covers depends on history alone, so every later replay rea
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from durable_ray.orchestrations import commands as cmd
 from durable_ray.orchestrations import events as ev
@@ -31,8 +32,7 @@ _FAILURES = (ev.ActivityFailed, ev.ChildFailed)
 _ENDINGS = (ev.ExecutionFailed, ev.ExecutionTerminated, ev.ExecutionCompleted, ev.ContinuedAsNew)
 
 
-@dataclass(slots=True)
-class Region:
+class Region(Struct):
     """A stretch of history, by position: from the first event made void to the last rewind that made one so.
 
     It is also who numbers commands meanwhile (`journal.Adopter`).

@@ -7,8 +7,10 @@ refused throws it away and folds anew from the store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Event, ParentAddress, Payload
@@ -17,8 +19,7 @@ from durable_ray.orchestrations.failures import FailureDetails
 Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
 
 
-@dataclass(slots=True)
-class Outstanding:
+class Outstanding(Struct):
     """A task (activity or sub-orchestration) that was asked for and has no result yet."""
 
     scheduled: ev.ActivityScheduled | ev.ChildScheduled
@@ -29,8 +30,7 @@ class Outstanding:
     retry_at: int | None = None
 
 
-@dataclass(slots=True)
-class Snapshot:
+class Snapshot(Struct):
     """The state of one execution, folded from its events."""
 
     instance_id: str

@@ -13,8 +13,9 @@ What is here and nowhere else:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from durable_ray.orchestrations import commands as cmd
 from durable_ray.orchestrations import events as ev
@@ -38,8 +39,7 @@ class Resolver(Protocol):
         """Whether instances of this orchestrator keep to the code with which they first called an activity."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildStart:
+class ChildStart(Struct, frozen=True):
     """A sub-orchestration to be created in the turn's transaction."""
 
     task_id: int
@@ -52,8 +52,7 @@ class ChildStart:
     attempt: int = 1
 
 
-@dataclass(slots=True)
-class Append:
+class Append(Struct):
     """What a turn at time `at` adds: events for history, and what follows from them."""
 
     at: int

@@ -50,7 +50,7 @@ PURE = frozenset(
     dataclasses datetime decimal difflib dis enum fractions functools graphlib hashlib heapq hmac inspect
     itertools json keyword logging marshal math numbers operator pickle random re reprlib string struct
     sys textwrap traceback types typing unicodedata uuid warnings weakref zlib
-    pydantic pydantic_core typing_extensions durable_ray
+    msgspec pydantic pydantic_core typing_extensions durable_ray
     """.split()
 )
 

@@ -7,8 +7,9 @@ safe to call from several threads. Nothing here opens a payload or a definition'
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from durable_ray.actors.errors import DurableRayError
 from durable_ray.actors.store.records import (
@@ -61,8 +62,7 @@ class CommitUnknown(StoreError):
     """The connection broke during COMMIT: the transaction may or may not have happened. Reload before acting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """The answers to a group of writes, in order, and the definitions' revision at that moment (to notice deploys)."""
 
     answers: tuple[Answer, ...]

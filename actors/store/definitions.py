@@ -7,8 +7,9 @@ revision, and a process that has seen revision n asks for what came after n.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import asdict, replace
 
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import DefinitionRow
@@ -51,10 +52,7 @@ class Deploying:
             session.one(texts.TAKE_REVISION, by=len(news))
             session.each(
                 texts.PUT,
-                [
-                    {name: getattr(row, name) for name in row.__slots__} | {"revision": at}
-                    for at, row in enumerate(news, before + 1)
-                ],
+                [asdict(row) | {"revision": at} for at, row in enumerate(news, before + 1)],
             )
             return before + len(news)
 

@@ -16,6 +16,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import asdict
+
 from durable_ray.actors.store.changes import EXACT, STATEMENTS, Op
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.known import ENDED, Known, concerned, consistent
@@ -291,7 +293,7 @@ class Group:
         self._change(instance_id, Op.DROP_INPUT, write)
         if long_input:
             self._change(instance_id, Op.LONG_INPUT, {"instance_id": instance_id, "body": following.input})
-        changed = {name: getattr(write, name) for name in write.__slots__}
+        changed = asdict(write)
         changed |= {
             "first_event": 0,
             "events": following.events,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from durable_ray.actors.store.records import FINISHED
 from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, PutMessage, StartInstance, Write

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct, field
+
 from durable_ray.orchestrations.events import ParentAddress, Payload
-from durable_ray.orchestrations.travelling import travels
 
 #: The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` are accepted in filters, never
 #: stored.
@@ -19,8 +19,7 @@ Placement = Literal["dedicated", "shared"]
 IfExists = Literal["reject", "use_existing", "terminate_existing", "reject_finished"]
 
 
-@dataclass(frozen=True, slots=True)
-class NewInstance:
+class NewInstance(Struct, frozen=True):
     """Everything that is known of an instance before its first turn."""
 
     instance_id: str
@@ -44,14 +43,8 @@ class NewInstance:
     settings: str = "{}"
 
 
-@travels
-@dataclass(slots=True)
-class InstanceRow:
-    """An instance as stored. Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle).
-
-    A value like the others: `replace` makes another one. Not frozen only because pages of them are made, and making a frozen
-    one takes twelve times as long.
-    """
+class InstanceRow(Struct, frozen=True):
+    """An instance as stored. Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle)."""
 
     instance_id: str
     execution_id: str
@@ -95,8 +88,7 @@ class InstanceRow:
         return self.status in FINISHED
 
 
-@dataclass(frozen=True, slots=True)
-class InboxRow:
+class InboxRow(Struct, frozen=True):
     """A message that waits in the store; `row` orders them and is how they are consumed."""
 
     row: int
@@ -106,8 +98,7 @@ class InboxRow:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """An instance with all that is needed to go on: its row, its history (encoded chunks, oldest first), its inbox."""
 
     row: InstanceRow
@@ -115,8 +106,7 @@ class Loaded:
     inbox: tuple[InboxRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DefinitionRow:
+class DefinitionRow(Struct, frozen=True):
     """A definition as stored; `body` is opaque here (only hosts and workers open it)."""
 
     kind: Literal["orchestrator", "activity"]
@@ -132,8 +122,7 @@ class DefinitionRow:
     revision: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class HubRow:
+class HubRow(Struct, frozen=True):
     """What a store knows of the hub that owns it."""
 
     name: str
@@ -146,8 +135,7 @@ class HubRow:
     settings: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(Struct, frozen=True):
     """Proof of being the one owner of a host name in this boot of the hub; asserted by every commit."""
 
     host: str
@@ -155,8 +143,7 @@ class Fence:
     boot_epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(Struct, frozen=True):
     """One attempt of a limited activity (by its full address), the host that runs it, and its instance's priority."""
 
     name: str
@@ -168,8 +155,7 @@ class Permit:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceQuery:
+class InstanceQuery(Struct, frozen=True):
     """A filter over instances. All parts are ANDed; several statuses or names are ORed; bounds are inclusive (µs)."""
 
     created_from: int | None = None
@@ -184,8 +170,7 @@ class InstanceQuery:
     descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Some instances in created-time order and, where there are more, the opaque token that continues after them."""
 
     rows: tuple[InstanceRow, ...]

@@ -7,7 +7,8 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.records import InstanceQuery

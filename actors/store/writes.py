@@ -6,14 +6,13 @@ and its neighbours in the same transaction are committed. Only a failed fence re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement, Status
 from durable_ray.orchestrations.events import Payload
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """The recorded outcome of a client's request, so that its retry is answered alike. `expires` in µs."""
 
     request_id: str
@@ -21,8 +20,7 @@ class Receipt:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class OutMessage:
+class OutMessage(Struct, frozen=True):
     """A message into another instance's inbox. Dropped if that instance does not exist or has finished."""
 
     instance_id: str
@@ -31,8 +29,7 @@ class OutMessage:
     execution_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StartInstance:
+class StartInstance(Struct, frozen=True):
     """Begin an instance, atomically: of N racing starts of one ID exactly one is `Started`.
 
     A finished instance of the same ID is replaced (its history, inbox and tags go) unless `if_exists` is
@@ -49,22 +46,19 @@ class StartInstance:
     replaces: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """The instance was created. `replaced` is the row whose place it took, if there was one."""
 
     replaced: InstanceRow | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Exists:
+class Exists(Struct, frozen=True):
     """The ID is taken by this instance ("use_existing" answers this too: the caller decides what it means)."""
 
     row: InstanceRow
 
 
-@dataclass(frozen=True, slots=True)
-class Successor:
+class Successor(Struct, frozen=True):
     """The execution that follows by continue-as-new: new ID, new input, its own first history chunk; old history
     goes."""
 
@@ -77,12 +71,10 @@ class Successor:
     code_id: str
 
 
-@dataclass(slots=True)
-class CommitTurn:
+class CommitTurn(Struct, frozen=True):
     """Everything one turn changes: its events, the row, what it sends, what it consumed.
 
-    Conditional on `host`, `execution_id` and `turn` (the number of turns committed before this one). A value; like
-    `InstanceRow` it is not frozen because of what that costs with so many fields.
+    Conditional on `host`, `execution_id` and `turn` (the number of turns committed before this one).
     """
 
     instance_id: str
@@ -121,8 +113,7 @@ class CommitTurn:
     outstanding: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TurnCommitted:
+class TurnCommitted(Struct, frozen=True):
     """The turn is durable. `conflicts`: IDs of children that could not begin. `woken`: hosts of the targets of
     children and messages.
 
@@ -133,8 +124,7 @@ class TurnCommitted:
     woken: dict[str, tuple[str, bool]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class PutMessage:
+class PutMessage(Struct, frozen=True):
     """Put a message into an instance's inbox, if the instance exists and has not finished."""
 
     message: OutMessage
@@ -143,8 +133,7 @@ class PutMessage:
     unstarted: Status | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The message is durable; this is where its receiver lives."""
 
     host: str
@@ -154,25 +143,21 @@ class Delivered:
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(Struct, frozen=True):
     """There is no such instance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The instance has ended; nothing was written."""
 
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(Struct, frozen=True):
     """The instance is not as the write assumed (other host, execution or turn): drop it from memory and reload."""
 
 
-@dataclass(frozen=True, slots=True)
-class FinishUnstarted:
+class FinishUnstarted(Struct, frozen=True):
     """End an instance that never had a turn (Pending, or Suspended so early), without any process. Tells its parent by
     `message`."""
 
@@ -188,8 +173,7 @@ class FinishUnstarted:
     expires: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hibernate:
+class Hibernate(Struct, frozen=True):
     """Leave memory: `resident` becomes false, if the turn still fits and the inbox is empty; else `Stale`."""
 
     instance_id: str
@@ -199,21 +183,18 @@ class Hibernate:
     next_due: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The write was made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(Struct, frozen=True):
     """The request (of a turn: one of those it takes) was carried out before, for its receipt is in the store; nothing
     was written, the outcome is what was recorded."""
 
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The database cannot hold this write (a lone surrogate, a NUL character, a number beyond 64 bits); the others
     were made."""
 

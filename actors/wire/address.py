@@ -14,7 +14,8 @@ import secrets
 import socket
 import struct
 import sys
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 #: Bytes of a key.
 KEY = 32
@@ -25,15 +26,18 @@ class WireBroken(Exception):
     """The connection could not be made, or ended (or lasted too long) under a call, which may or may not have been done."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireAddress:
+class WireAddress(Struct, frozen=True):
     """A socket and the keys of both ends. Secret: whoever has it may call."""
 
     name: str
     #: What a caller shows.
-    key: bytes = field(repr=False)
+    key: bytes
     #: What the listener answers to that.
-    proof: bytes = field(repr=False)
+    proof: bytes
+
+    def __repr__(self) -> str:
+        # Without the keys: what is shown ends in logs.
+        return f"WireAddress(name={self.name!r})"
 
 
 def listening() -> tuple[socket.socket, WireAddress] | None:

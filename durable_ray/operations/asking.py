@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
+
+from msgspec.structs import replace
 
 from durable_ray.actors.chronicle import merged_history, without_results
 from durable_ray.actors.packing import PYTHON_PAYLOADS

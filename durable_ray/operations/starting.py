@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, get_args
+
+from msgspec import Struct, field
 
 from durable_ray.actors import errors
 from durable_ray.actors.messages import Reply, StartRequest, Wish
@@ -26,8 +27,7 @@ from durable_ray.steps import Steps, operation
 AnyOrchestrator = Orchestrator[..., Any] | str
 
 
-@dataclass(frozen=True)
-class _Manner:
+class _Manner(Struct, frozen=True):
     """How to start: all that is said besides what and with which input."""
 
     if_exists: IfExists = "reject"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from durable_ray.actors.in_process import call
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, Wish

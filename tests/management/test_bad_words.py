@@ -6,11 +6,11 @@ a text would be a start at once), or fail a commit in which others have their sh
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import durable_ray as dr
 from durable_ray.actors.nursery import Nursery

@@ -6,11 +6,12 @@ everything in the store must agree. Some writes cannot be stored at all, which m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from durable_ray.actors.store.checks import check
 from durable_ray.actors.store.contract import Store

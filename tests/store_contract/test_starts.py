@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.group import LONG_INPUT
@@ -45,7 +44,7 @@ def test_all_that_is_said_of_an_instance_is_kept(store: Store) -> None:
     )
     assert made(store, StartInstance(said)) == Started()
     kept = row(store, "a/ü")
-    for name in said.__slots__:
+    for name in said.__struct_fields__:
         assert getattr(kept, name) == getattr(said, name), name
     assert (kept.status, kept.turn, kept.events, kept.generation) == ("Pending", 0, 0, 0)
     assert (kept.created_at, kept.updated_at, kept.next_due) == (1000, 1000, 5000)

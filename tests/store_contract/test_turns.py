@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.group import LONG_INPUT

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 import durable_ray as dr
 from durable_ray.actors.library import DefinitionMissing, Library

@@ -82,6 +82,6 @@ def test_the_row_in_memory_is_the_row_in_the_store() -> None:
         STORE.commit(None, [written])
         stored = STORE.rows(["i"])["i"]
         made = Nursery.row(new)
-        differ = {name for name in stored.__slots__ if getattr(stored, name) != getattr(made, name)}
+        differ = {name for name in stored.__struct_fields__ if getattr(stored, name) != getattr(made, name)}
         # The store's own marks of when and whether to look at it.
         assert differ <= {"next_due", "updated_at"}, (number, differ)

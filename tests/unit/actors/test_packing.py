@@ -17,6 +17,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from msgspec.structs import replace
 
 from durable_ray.actors.code_id import code_id
 from durable_ray.actors.packing import (
@@ -231,8 +232,8 @@ def reference_to(path: str, kind: Any = "activity", name: str = "x") -> PackedDe
             reference_to("durable_ray.some_installed_module:work", "orchestrator", "work"),
             "not orchestrator 'work'",
         ),
-        (dataclasses.replace(reference_to(""), how="value", body=b"2.7\n..."), "packed by Python 2.7"),
-        (dataclasses.replace(pack(Activity(work, ActivityOptions("x"))), body=b"torn"), "packed by Python torn"),
+        (replace(reference_to(""), how="value", body=b"2.7\n..."), "packed by Python 2.7"),
+        (replace(pack(Activity(work, ActivityOptions("x"))), body=b"torn"), "packed by Python torn"),
     ],
 )
 @pytest.mark.usefixtures("installed")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from msgspec.structs import replace
 
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.messages import Ending

@@ -7,7 +7,9 @@ unknown events and versions are refused with the upgrade; damage is told from bo
 from __future__ import annotations
 
 import json
+import math
 import typing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,28 @@ def test_an_older_policy_has_the_defaults_of_what_it_does_not_say() -> None:
     scheduled = decode_event(older)
     assert isinstance(scheduled, ev.ActivityScheduled)
     assert scheduled.retry == RetryPolicy(max_number_of_attempts=9)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.ActivityScheduled(1, "a", retry=RetryPolicy(backoff_coefficient=math.inf)),
+        ev.ActivityScheduled(1, "a", retry=RetryPolicy(timedelta.max, retry_timeout=timedelta.max)),
+        ev.ActivityFailed(1, FailureDetails("E", "\ud800", cause=FAILURE)),
+        ev.ExecutionStarted("\ud800", "e1", parent=PARENT),
+        ev.ExecutionRewound("\ud800", (3, 5)),
+        ev.ExecutionSuspended(5),  # type: ignore[arg-type]
+        ev.TimerCreated(1, 10**30),
+    ],
+)
+def test_what_msgspec_refuses_is_read_all_the_same(event: ev.Event) -> None:
+    assert decode_event(encode_event(event)) == event
+    assert decode_events(encode_events([event, ev.TimerFired(1)])) == [event, ev.TimerFired(1)]
+
+
+def test_an_infinity_of_an_older_release_is_one() -> None:
+    text = '{"v":1,"t":"ActivityScheduled","task_id":1,"name":"a","retry":{"backoff_coefficient":Infinity}}'
+    assert decode_event(text) == ev.ActivityScheduled(1, "a", retry=RetryPolicy(backoff_coefficient=math.inf))
 
 
 @pytest.mark.parametrize(
