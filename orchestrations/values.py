@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
-from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticSerializationUnexpectedValue, core_schema
 
 
@@ -45,9 +44,9 @@ class Value(Struct, frozen=True):
     __dataclass_fields__: ClassVar[Any] = _Fields()
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         twin = _twin(cls)
-        fields = handler.generate_schema(twin)
+        fields: CoreSchema = handler.generate_schema(twin)
 
         def validated(value: Any, validate: core_schema.ValidatorFunctionWrapHandler) -> Any:
             return value if isinstance(value, cls) else cls(**_shallow(validate(value)))

@@ -107,7 +107,8 @@ class Blueprint:
 
             @functools.wraps(fn)
             async def with_client(*args: Any, **kwargs: Any) -> Any:
-                kwargs.setdefault(client_name, DurableOrchestrationClient(task_hub))
+                if client_name not in kwargs:
+                    kwargs[client_name] = DurableOrchestrationClient(task_hub)
                 result = fn(*args, **kwargs)
                 return await result if inspect.isawaitable(result) else result
 
