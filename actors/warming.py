@@ -4,8 +4,6 @@ Ray keeps idle processes for tasks, but none of those may become an actor that w
 detached actor needs. Each node's raylet can be asked to start one ahead; it gives it to whoever next needs a process of the
 same runtime environment. That question is Ray's own, between its processes, so whatever goes wrong with it (another release
 of Ray, no gRPC for Python) is noted once, and starts take what they take without it.
-
-Asked only when no actor is being made: a burst of starts would otherwise have as many processes started for nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +17,6 @@ import ray
 
 log = logging.getLogger("durable_ray.registry")
 
-#: Seconds of quiet after which the reserve is filled again: what is under way goes first.
-_QUIET = 0.1
 #: Seconds for which the raylet keeps the process, if nobody takes it, even where it holds more idle ones than it wants.
 _KEPT = 600
 _ANSWER_SECONDS = 10.0
@@ -34,28 +30,31 @@ class Reserve:
         #: Not there, or taken since they were asked for.
         self._missing = size
         self._making = 0
-        self._soon: asyncio.TimerHandle | None = None
+        self._in_use = False
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """While an actor is being made, which takes a process out of the reserve; it is filled again afterwards."""
+        """While an actor is being made, which takes a process out of the reserve.
+
+        The next one's is started beside it, unless this is the first or one of many: those go first.
+        """
         self._making += 1
         self._missing = min(self._missing + 1, self._size)
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
+        if self._in_use and self._making == 1:
+            self._fill()
+        self._in_use = True
         try:
             yield
         finally:
             self._making -= 1
-            if self._missing and not self._making:
-                self._soon = asyncio.get_running_loop().call_later(_QUIET, self._fill)
+            if not self._making:
+                self._fill()
 
     def _fill(self) -> None:
-        self._soon = None
-        missing, self._missing = self._missing, 0
-        asked = asyncio.get_running_loop().run_in_executor(None, _prestart, missing)
-        asked.add_done_callback(self._answered)
+        if self._missing:
+            missing, self._missing = self._missing, 0
+            asked = asyncio.get_running_loop().run_in_executor(None, _prestart, missing)
+            asked.add_done_callback(self._answered)
 
     def _answered(self, asked: asyncio.Future[None]) -> None:
         error = None if asked.cancelled() else asked.exception()
