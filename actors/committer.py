@@ -32,10 +32,10 @@ MAX_GROUP = 1000
 #: Writes at most, and seconds that a small commit has usually taken at most, for it to be made on the event loop.
 _SMALL = 16
 _QUICK = 0.005
-#: Seconds for which a turn is held back in traffic, unless somebody comes who is in a hurry.
-_COMPANY = 0.001
+#: Seconds for which a turn is held back in traffic, at least and at most, unless somebody comes who is in a hurry.
+_COMPANY, _PATIENCE = 0.001, 0.004
 #: Traffic: among so many submissions in a row, within so many seconds, are those of so many instances.
-_LAST, _WITHIN, _SEVERAL = 4, 0.004, 3
+_LAST, _WITHIN, _SEVERAL = 4, 0.02, 3
 #: How often an unknown outcome is asked for again before the caller hears of it.
 _UNKNOWNS = 5
 
@@ -90,7 +90,7 @@ class Committer:
             self._waiting += 1
             if self.inline:
                 self._fresh.append((writes, done))
-                self._arrange(self._traffic.busy(whose) and not hurry)
+                self._arrange(self._traffic.patience(whose, hurry))
             else:
                 self._hand_over([(writes, done)])
 
@@ -147,13 +147,13 @@ class Committer:
             if group:
                 self._commit(group)
 
-    def _arrange(self, may_wait: bool) -> None:
+    def _arrange(self, patience: float) -> None:
         if self._arranged is not None:
-            if may_wait or self._soon:
+            if patience or self._soon:
                 return
             self._arranged.cancel()
-        self._soon = not may_wait
-        self._arranged = self._loop.call_later(_COMPANY, self._begin) if may_wait else self._loop.call_soon(self._begin)
+        self._soon = not patience
+        self._arranged = self._loop.call_later(patience, self._begin) if patience else self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         self._arranged = None
@@ -211,14 +211,25 @@ class Committer:
 
 
 class _Traffic:
-    """Whether several instances are committing in turns: one by itself gains nothing by waiting for others."""
+    """Whether several instances are committing in turns (one by itself gains nothing by waiting for others), and how soon
+    somebody in a hurry may be expected."""
 
     def __init__(self) -> None:
         self._last: deque[tuple[float, str]] = deque(maxlen=_LAST)
+        #: When somebody was last in a hurry, and the usual seconds from one to the next.
+        self._hurried = 0.0
+        self._gap = 1.0
 
-    def busy(self, whose: str) -> bool:
-        """Note a submission."""
+    def patience(self, whose: str, hurry: bool) -> float:
+        """Note a submission; for how many seconds it may be held back."""
         now = time.perf_counter()
         self._last.append((now, whose))
-        close = now - self._last[0][0] < _WITHIN
-        return close and len({instance_id for _, instance_id in self._last}) >= _SEVERAL
+        if hurry:
+            self._gap += (min(now - self._hurried, 1.0) - self._gap) / 4
+            self._hurried = now
+            return 0.0
+        if now - self._last[0][0] > _WITHIN or len({instance_id for _, instance_id in self._last}) < _SEVERAL:
+            return 0.0
+        if self._gap > _PATIENCE:
+            return _COMPANY
+        return min(max(self._hurried + 2 * self._gap - now, _COMPANY), _PATIENCE)

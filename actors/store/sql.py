@@ -8,7 +8,7 @@ Core is used for what it is best at (one text for each database) before anything
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Literal, Protocol
 
@@ -88,9 +88,9 @@ class Session:
         return self._cursor.rowcount
 
     def each(self, statement: Statement, sources: Sequence[Any]) -> int:
-        """Make a change once for each source (a mapping, or an object with attributes of the bind names), in order."""
+        """Make a change once for each source (a dict, or an object with attributes of the bind names), in order."""
         sql = getattr(statement, self.dialect)
-        pick = statement.from_items if isinstance(sources[0], Mapping) else statement.from_object
+        pick = statement.from_items if isinstance(sources[0], dict) else statement.from_object
         if len(sources) == 1:
             self._cursor.execute(sql, pick(sources[0]))
         else:

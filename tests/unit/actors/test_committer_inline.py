@@ -195,3 +195,48 @@ async def test_who_fails_on_hearing_of_a_commit_keeps_no_neighbour_from_hearing_
     assert [type(outcome) for outcome in heard] == [tuple, StoreError]
     assert committer.waiting == 0
     committer.close()
+
+
+class Clock:
+    now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(committer_file, "time", clock)
+    return clock
+
+
+def starts(traffic: Any, clock: Clock, gap: float, times: int = 60) -> None:
+    """One start after another, each of another instance."""
+    for number in range(times):
+        clock.now += gap
+        traffic.patience(f"start-{number}", True)
+
+
+def test_a_turn_among_frequent_starts_waits_for_the_next_one(clock: Clock) -> None:
+    traffic = committer_file._Traffic()
+    starts(traffic, clock, 0.0015)
+    clock.now += 0.0005
+    assert traffic.patience("turn", False) == pytest.approx(0.0025, abs=1e-4)
+    clock.now += 0.0025
+    assert traffic.patience("other", False) == committer_file._COMPANY  # the next start is late: it may not come
+
+
+def test_a_turn_among_rare_starts_waits_no_longer_than_for_other_turns(clock: Clock) -> None:
+    traffic = committer_file._Traffic()
+    starts(traffic, clock, 0.005)
+    assert traffic.patience("turn", False) == committer_file._COMPANY
+
+
+def test_no_turn_waits_where_one_instance_commits_by_itself(clock: Clock) -> None:
+    traffic = committer_file._Traffic()
+    starts(traffic, clock, 0.001)
+    for _ in range(3):
+        clock.now += 0.0005
+        waits = traffic.patience("alone", False)
+    assert waits == 0.0
