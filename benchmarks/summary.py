@@ -17,6 +17,7 @@ _BEGIN, _END = "<!-- figures: python -m benchmarks.summary -->", "<!-- end of fi
 _ROWS = (
     ("W1a", "p50 ms", "ms", False, "hello of 3 activities, start to result"),
     ("W1b", "per s", "/s", True, "hellos started at once"),
+    ("W1b", "async per s", "/s", True, "the same, awaited"),
     ("W1c", "per s", "/s", True, "hellos started one by one, blocking"),
     ("W2", "ms", "ms", False, "fan-out to 200 and back"),
     ("W3a", "p50 ms", "ms", False, "event raised to orchestration completed"),
@@ -28,6 +29,7 @@ _ROWS = (
     ("W7", "ms a step", "ms", False, "thousands of activities in sequence, each"),
     ("W7", "replay of 2000 ms", "ms", False, "replay of 2,000 steps"),
     ("dedicated", "p50 ms", "ms", False, "start of an instance with a process of its own"),
+    ("dedicated", "in a row p50 ms", "ms", False, "such starts, one straight after the other"),
 )
 _RESULTS = ROOT / "benchmarks" / "results"
 _COLUMNS = ("durable_ray", "durable_ray local", "Ray actors", "DBOS SQLite", "DBOS PostgreSQL", "Restate")
