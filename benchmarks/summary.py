@@ -49,7 +49,8 @@ def tables() -> str:
     here, scale = found["machine"], found["scale"]
     lines = [
         f"{here['date']}; {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}, Python {here['python']}, Ray "
-        f"{here['ray']}; {_rounds(scale['rounds'])}, W6 over {scale['stored']:,} instances (the peers hold what they could start in the same time: fewer). In brackets: how many "
+        f"{here['ray']}; {_rounds(scale['rounds'])}, W6 over {scale['stored']:,} instances "
+        "(the peers hold what they could start in the same time: fewer). In brackets: how many "
         "times as fast as durable_ray with default activities.",
         "",
         f"| | {' | '.join(_COLUMNS)} |",
