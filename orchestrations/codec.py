@@ -47,8 +47,17 @@ class _Version(msgspec.Struct):
     v: int
 
 
+def _exact(value: Any) -> str | int:
+    """A text or number of a class derived from those (`numpy.str_`, what a template library calls safe) as what it is."""
+    if isinstance(value, str):
+        return str.__str__(value)  # `str(value)` may answer itself
+    if isinstance(value, int):
+        return int.__int__(value)
+    raise NotImplementedError(type(value))
+
+
 _REFUSED = (msgspec.MsgspecError, UnicodeError)
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=_exact).encode
 _decode_document = msgspec.json.Decoder(_Document).decode
 _decode_version = msgspec.json.Decoder(_Version).decode
 _decode_event: Callable[[str | bytes], Event] = msgspec.json.Decoder(Event).decode
@@ -106,7 +115,7 @@ def _text(value: _Document | Event) -> str:
         return _encode(value).decode()
     except UnicodeEncodeError:
         # A lone surrogate (in a message that quotes a file name, say) is no UTF-8, but JSON can escape it.
-        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+        return json.dumps(msgspec.to_builtins(value, enc_hook=_exact), separators=(",", ":"))
 
 
 def _check_version(version: int) -> None:

@@ -121,7 +121,7 @@ def decode(payload: Payload, hint: Any = None, *, unpickler: Callable[[bytes], o
     """
     if payload.startswith(PICKLED):
         return _decode_pickled(payload, unpickler)
-    if hint in _PLAIN:
+    if any(hint is plain for plain in _PLAIN):
         # Building and calling a validator costs more than all the rest for the values that are most common.
         try:
             value = from_json(payload)

@@ -241,3 +241,17 @@ def test_what_is_said_of_a_hub_names_the_hub(hub: TestHub, client: dr.Client) ->
     undecorated: Any = len
     with pytest.raises(TypeError, match="decorate"):
         client.register(undecorated)
+
+
+class Stubborn(str):
+    """As `numpy.str_`, or what a template library calls safe."""
+
+    def __str__(self) -> str:
+        return self
+
+
+def test_an_event_name_of_a_class_derived_from_text_is_a_text(client: dr.Client) -> None:
+    handle = client.start_new(waiter)
+    handle.raise_event(Stubborn("go"), 5)
+    handle.wait_for_completion(10)
+    assert handle.get_status().runtime_status is dr.RuntimeStatus.COMPLETED

@@ -173,3 +173,23 @@ def test_bytes_that_are_no_text_are_damage() -> None:
 def write_golden() -> Any:  # pragma: no cover - run by hand when an event or a field is added
     """Write the golden file anew; the difference to the old one may only be added lines."""
     GOLDEN.write_text("".join(encode_event(event) + "\n" for event in EXAMPLES), "utf-8")
+
+
+class Stubborn(str):
+    """As texts that a template library calls safe: it is its own `str`."""
+
+    def __str__(self) -> str:
+        return self
+
+
+class Count(int):
+    pass
+
+
+@pytest.mark.parametrize("text", ["plain", "lone \ud800"])
+def test_a_text_or_number_of_a_derived_class_is_written_as_what_it_is(text: str) -> None:
+    said = ev.ActivityFailed(Count(3), FailureDetails("ValueError", Stubborn(text)))
+    (read,) = decode_events(encode_events([said]))
+    assert isinstance(read, ev.ActivityFailed)
+    assert (read.task_id, read.failure.message) == (3, text)
+    assert (type(read.task_id), type(read.failure.message)) == (int, str)
