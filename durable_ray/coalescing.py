@@ -107,20 +107,25 @@ class _Board:
         task.add_done_callback(self._tasks.discard)
 
     def _flush(self, key: _List) -> None:
+        if key not in self._lists:
+            return  # they have gone with the answer to those before them
         if self._under_way[key] and self._in_turn(key[0]):
             return  # they go when it is answered
         group: list[tuple[Call, asyncio.Future[Any]]] = []
         size = 0
         for call, answer in self._lists.pop(key):
             if group and size + len(call.args[0]) > _MOST:
-                self.keep(self._send_joined(key, group))
+                self._send_soon(key, group)
                 group, size = [], 0
             group.append((call, answer))
             size += len(call.args[0])
+        self._send_soon(key, group)
+
+    def _send_soon(self, key: _List, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
+        self._under_way[key] += 1
         self.keep(self._send_joined(key, group))
 
     async def _send_joined(self, key: _List, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
-        self._under_way[key] += 1
         try:
             await self._ask(group)
         finally:

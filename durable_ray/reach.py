@@ -7,6 +7,7 @@ ID and is repeated with it, so asking twice is never doing twice.
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -225,7 +226,7 @@ class Reach:
 
 
 def _check_seconds(seconds: object) -> None:
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float))):
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, numbers.Real)):
         raise TypeError(f"a timeout is a number of seconds, or None to wait for ever, not {seconds!r}")
     if seconds is not None and math.isnan(seconds):
         raise ValueError("a timeout is a number of seconds, or None to wait for ever, not NaN")

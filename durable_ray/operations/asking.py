@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -193,11 +194,11 @@ class Asking(ClientCore[H]):
 
 
 def _at_least(least: int, what: str, number: object) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
+    if isinstance(number, bool) or not isinstance(number, numbers.Integral):
         raise TypeError(f"{what} is a whole number, not {number!r}")
     if number < least:
         raise ValueError(f"{what} is at least {least}, not {number}")
-    return number
+    return int(number)
 
 
 class Instances:

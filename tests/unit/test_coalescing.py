@@ -110,6 +110,30 @@ async def test_where_calls_go_one_after_the_other_those_that_come_meanwhile_shar
         assert [call.args[0] for call in target.calls] == ([[0], [1, 2, 3]] if host == "far" else [[0], [1], [2], [3]])
 
 
+@pytest.mark.parametrize("in_turn", [True, False])
+async def test_a_call_made_while_another_is_answered_goes_once_and_quietly(in_turn: bool) -> None:
+    """Its list is sent by whoever ends the call before it: the step that was to send it finds nothing, and says nothing."""
+    noise: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: noise.append(context))
+    answers: list[asyncio.Future[Any]] = []
+
+    async def send(call: Call) -> Any:
+        answers.append(asyncio.get_running_loop().create_future())
+        return await answers[-1]
+
+    coalescer = Coalescer(send, lambda target: in_turn)
+    first = asyncio.create_task(coalescer.make(Call("host", "deliver_many", (["a"],))))
+    while not answers:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(coalescer.make(Call("host", "deliver_many", (["b"],))))
+    answers[0].set_result(["A"])
+    while len(answers) < 2:
+        await asyncio.sleep(0)
+    answers[1].set_result(["B"])
+    assert await asyncio.gather(first, second) == [["A"], ["B"]]
+    assert (len(answers), noise) == (2, [])
+
+
 async def test_after_an_error_those_that_waited_for_their_turn_are_asked() -> None:
     calls: list[Call] = []
 
