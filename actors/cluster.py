@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -196,7 +197,8 @@ class RayHosts:
         self._info = info
         self._classes = classes
         self._hiring = asyncio.Lock()
-        self._reserve = Reserve(info.settings.warm_processes)
+        # Without a pin they may be placed on any node, and processes here would wait in vain.
+        self._reserve = Reserve(info.settings.warm_processes if info.pin else 0)
 
     async def alive(self) -> Collection[str]:
         """IDs of the dedicated instances that have an actor now."""
@@ -220,7 +222,8 @@ class RayHosts:
             wanted["resources"] = {**self._info.pin, **(options.resources or {})}
         if runtime_env:
             wanted["runtime_env"] = json.loads(runtime_env)
-        with self._reserve.taken():
+        # A process of another environment cannot be had ahead.
+        with contextlib.nullcontext() if runtime_env else self._reserve.taken():
             await self._until_it_answers(
                 lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
             )

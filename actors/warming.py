@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Iterator
 
 import ray
@@ -27,39 +28,43 @@ class Reserve:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        #: Not there, or taken since they were asked for.
-        self._missing = size
+        #: When those were asked for that nobody has taken yet, as far as the node still keeps them.
+        self._waiting: deque[float] = deque()
         self._making = 0
         self._in_use = False
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """While an actor is being made, which takes a process out of the reserve.
+        """While an actor is being made on this node, which takes a process out of the reserve unless that fails.
 
         The next one's is started beside it, unless this is the first or one of many: those go first.
         """
         self._making += 1
-        self._missing = min(self._missing + 1, self._size)
         if self._in_use and self._making == 1:
-            self._fill()
+            self._fill(self._size + 1)
         self._in_use = True
         try:
             yield
+            if self._waiting:
+                self._waiting.popleft()
         finally:
             self._making -= 1
             if not self._making:
-                self._fill()
+                self._fill(self._size)
 
-    def _fill(self) -> None:
-        if self._missing:
-            missing, self._missing = self._missing, 0
-            asked = asyncio.get_running_loop().run_in_executor(None, _prestart, missing)
-            asked.add_done_callback(self._answered)
+    def _fill(self, wanted: int) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._waiting[0] < loop.time() - _KEPT:
+            self._waiting.popleft()
+        missing = wanted - len(self._waiting)
+        if self._size and missing > 0:
+            self._waiting.extend([loop.time()] * missing)
+            loop.run_in_executor(None, _prestart, missing).add_done_callback(self._answered)
 
     def _answered(self, asked: asyncio.Future[None]) -> None:
         error = None if asked.cancelled() else asked.exception()
         if error is not None:
-            self._size = self._missing = 0
+            self._size = 0
             log.info("no process is kept in reserve, dedicated instances start without: %s", error)
 
 

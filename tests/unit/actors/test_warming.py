@@ -1,0 +1,69 @@
+"""Contract of the reserve: one process is asked for each that was taken, and none for starts that took none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from durable_ray.actors import warming
+from durable_ray.actors.warming import Reserve
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    asked: list[int] = []
+    monkeypatch.setattr(warming, "_prestart", asked.append)
+    return asked
+
+
+async def settled() -> None:
+    for _ in range(3):
+        await asyncio.to_thread(lambda: None)
+
+
+async def test_each_that_is_taken_is_replaced(asked: list[int]) -> None:
+    reserve = Reserve(1)
+    for _ in range(10):
+        with reserve.taken():
+            pass
+        await settled()
+    # After the first one, and beside each of the others.
+    assert sum(asked) == 10
+
+
+async def test_starts_that_fail_have_nothing_started_for_them(asked: list[int]) -> None:
+    reserve = Reserve(1)
+    for _ in range(50):
+        with contextlib.suppress(TimeoutError), reserve.taken():
+            raise TimeoutError
+    await settled()
+    assert sum(asked) == 2
+
+
+async def test_many_at_once_have_one_started_beside_them_and_one_after_them(asked: list[int]) -> None:
+    reserve = Reserve(1)
+    with reserve.taken():
+        pass
+    with contextlib.ExitStack() as many:
+        for _ in range(20):
+            many.enter_context(reserve.taken())
+    await settled()
+    assert sum(asked) == 3
+
+
+async def test_where_it_cannot_be_had_nobody_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(number: int) -> None:
+        asked.append(number)
+        raise ImportError("no gRPC here")
+
+    monkeypatch.setattr(warming, "_prestart", refuse)
+    reserve = Reserve(1)
+    for _ in range(5):
+        with reserve.taken():
+            pass
+        await settled()
+    assert asked == [1]
