@@ -233,13 +233,17 @@ class Admission:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
             await self._gone(row.instance_id)
             return
+        # Mail that came meanwhile was acknowledged. It must know of it before anybody is sent straight to it.
+        while row.instance_id in self._nudged:
+            self._nudged.discard(row.instance_id)
+            if not await self._hosts.nudge(row.host, [row.instance_id]):
+                await self._gone(row.instance_id)
+                await self.admit()
+                return
         if row.instance_id not in self._live:
             return  # it has come and gone
         self._live[row.instance_id] = True
         self._waiters.moved([row.instance_id])
-        if row.instance_id in self._nudged:
-            self._nudged.discard(row.instance_id)
-            await self.wake([(row.host, row.instance_id)])
 
     async def _gone(self, instance_id: str) -> None:
         self._live.pop(instance_id, None)

@@ -14,8 +14,8 @@ from durable_ray.actors.pending import finish_pending, pause_refused, status_by
 from durable_ray.actors.registry_core import RegistryCore
 from durable_ray.actors.starting import Start, begin, conceive
 from durable_ray.actors.store.records import InboxRow, InstanceRow
-from durable_ray.actors.store.writes import Done, PutMessage, Receipt, Repeated, Write
-from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
+from durable_ray.actors.store.writes import Done, PutMessage, Receipt, Write
+from durable_ray.actors.turns import out_message, receipt_text
 from durable_ray.orchestrations import events as ev
 
 #: How long the key of an event that must arrive once is remembered (µs).
@@ -37,6 +37,7 @@ class Delivering(RegistryCore):
         told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows)
         self.wake(told)
         await self._begun(starts)
+        await self._tell_hosts_again([r.wish.instance_id for r in requests if r.request_id in known])
         replies = {start.request.request_id: start.reply for start in starts}
         return [replies.get(r.request_id) or known[r.request_id] for r in requests]
 
@@ -67,19 +68,30 @@ class Delivering(RegistryCore):
         waiting = [d for d, reply in zip(deliveries, replies, strict=True) if reply is None]
         writes: list[Write] = [_put(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting]
         answers = iter(await self._committer.write_once(writes)) if writes else iter(())
-        woken: list[tuple[str, str]] = []
+        mail = [(delivery, known[delivery.request_id]) for delivery in deliveries if delivery.request_id in known]
         for position, delivery in enumerate(deliveries):
             if replies[position] is None:
                 reply = replies[position] = delivery_reply(next(answers))
-                if reply.code == "ok":
-                    woken.append((reply.host, delivery.instance_id))
+                mail.append((delivery, reply))
         resumed = {d.instance_id for d in waiting if isinstance(d.message.event, ev.ExecutionResumed)}
         names = {rows[i].name for i in resumed if i in rows and is_held(rows[i].start_at)}
         if names:
             self.spawn(self.slots.look(names))
-        # Acknowledged only after whoever holds the instance knows: an event sent straight to it afterwards comes later.
-        await self.admission.wake(woken)
+        await self._tell_hosts(mail, rows)
         return [reply for reply in replies if reply is not None]
+
+    async def _tell_hosts(self, mail: Iterable[tuple[Delivery, Reply]], rows: Mapping[str, InstanceRow]) -> None:
+        """Acknowledged only after whoever holds the instance knows: a message sent straight to it afterwards comes later.
+
+        That goes for what an earlier try has stored, too: its answer names no host, and it may have died before it
+        had told anybody.
+        """
+        told = {}
+        for delivery, reply in mail:
+            row = rows.get(delivery.instance_id)
+            if reply.code == "ok" and row is not None and not row.finished:
+                told[delivery.instance_id] = reply.host or row.host
+        await self.admission.wake([(host, instance_id) for instance_id, host in told.items()])
 
     async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
         """Bring a message to an instance unless one with this key was brought to it within a day.
@@ -93,12 +105,15 @@ class Delivering(RegistryCore):
         request_id = f"once/{row.instance_id}/{row.created_at}/{key}"
         receipt = Receipt(request_id, receipt_text(Reply("ok")), self.clock.now() + _KEYS_KEPT)
         (answer,) = await self._committer.write_once([_put(delivery, receipt)])
-        if isinstance(answer, Repeated):
-            return receipt_reply(answer.outcome)
         reply = delivery_reply(answer)
-        if reply.code == "ok":
-            await self.admission.wake([(reply.host, delivery.instance_id)])
+        await self._tell_hosts([(delivery, reply)], {row.instance_id: row})
         return reply
+
+    async def _tell_hosts_again(self, instance_ids: Sequence[str]) -> None:
+        """An earlier try started these; it may have died before it had told anybody."""
+        if instance_ids:
+            rows = await self._rows(instance_ids)
+            await self.admission.wake([(row.host, row.instance_id) for row in rows.values() if not row.finished])
 
     async def _rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
         return await self.blocking(lambda: self.store.rows(instance_ids))

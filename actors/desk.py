@@ -65,6 +65,7 @@ class Desk:
         if any(request.revision > host.library.revision for request in requests):
             await host.blocking(host.library.refresh)
         known = await self._recorded([r.request_id for r in requests if r.retry])
+        host.summon([r.wish.instance_id for r in requests if r.request_id in known])
         now = host.clock.now()
         starts = conceive([r for r in requests if r.request_id not in known], host.nursery, now)
         for start in starts:
@@ -125,6 +126,8 @@ class Desk:
         known = await self._recorded(
             [d.request_id for d in deliveries if d.retry and not self._remembers(d.request_id)]
         )
+        # What the registry stored for an earlier try lies in the inbox, and it may have died before it said so.
+        self._host.summon({d.instance_id for d in deliveries if d.request_id in known})
         answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
         if len(answers) > 1:
             await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
@@ -200,9 +203,10 @@ class Desk:
             live = host.residence.peek(delivery.instance_id)
             if live is not None and live.unstarted and answer.turn == 0:
                 live.status = answer.status
-            host.summon([delivery.instance_id])
             if is_held(row.start_at) and isinstance(event, ev.ExecutionResumed):
                 host.peers.finished([delivery.instance_id])  # whoever counts has to look
+        if isinstance(answer, Delivered | Repeated):
+            host.summon([delivery.instance_id])
         return delivery_reply(answer)
 
     # --- waiting and asking -----------------------------------------------------------------------
