@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from dataclasses import dataclass, field
 
 from durable_ray.actors.clock import Clock, SystemClock
@@ -14,6 +13,18 @@ from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.definitions import Activity
 from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed
 from durable_ray.orchestrations.failures import FailureDetails
+
+#: Results of these types are what they are; anything else may have to be awaited.
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes, dict, list, tuple))
+
+
+class Stop:
+    """The flag of one attempt: raised when nobody waits for its result any more. One looks at it; nobody waits for it."""
+
+    __slots__ = ("raised",)
+
+    def __init__(self) -> None:
+        self.raised = False
 
 
 @dataclass(frozen=True)
@@ -41,12 +52,12 @@ class ActivityContext:
     attempt: int
     name: str
     hub: str = ""
-    _stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    _stop: Stop = field(default_factory=Stop, repr=False, compare=False)
 
     @property
     def cancel_requested(self) -> bool:
         """Whether nobody waits for the result any more (timeout, cancellation): a long activity looks and returns."""
-        return self._stop.is_set()
+        return self._stop.raised
 
 
 #: Definitions that this process has loaded, by code.
@@ -68,7 +79,7 @@ def run_activity(
     row: DefinitionRow,
     invocation: Invocation,
     hub: str = "",
-    stop: threading.Event | None = None,
+    stop: Stop | None = None,
     clock: Clock | None = None,
 ) -> ActivityResult:
     """Run one attempt here and now. Blocks. Whatever goes wrong is in the answer."""
@@ -76,23 +87,21 @@ def run_activity(
     began = (clock or SystemClock()).now()
     try:
         definition = open_activity(row)
-        context = ActivityContext(
-            address.instance_id,
-            address.execution_id,
-            address.task_id,
-            address.attempt,
-            invocation.name,
-            hub,
-            stop or threading.Event(),
-        )
+        shape = definition.shape
+        context = _context(invocation, hub, stop or Stop()) if shape.takes_context else None
         value = PYTHON_PAYLOADS.decode(invocation.input, definition.input_hint)
-        result = definition(*definition.shape.arguments(context, value))
-        if inspect.isawaitable(result):
+        result = definition(*shape.arguments(context, value))
+        if type(result) not in _PLAIN and inspect.isawaitable(result):
             result = asyncio.run(_finish(result))
         payload = None if result is None else PYTHON_PAYLOADS.encode(result)
         return ActivityCompleted(address.task_id, payload, address.attempt, began)
     except BaseException as error:  # a SystemExit of user code is a failed attempt, not the end of the worker
         return ActivityFailed(address.task_id, FailureDetails.of(error), address.attempt, began)
+
+
+def _context(invocation: Invocation, hub: str, stop: Stop) -> ActivityContext:
+    at = invocation.address
+    return ActivityContext(at.instance_id, at.execution_id, at.task_id, at.attempt, invocation.name, hub, stop)
 
 
 async def _finish(awaitable: object) -> object:

@@ -71,7 +71,7 @@ def _unanswered(store: Store, snapshot: Snapshot, loaded: Loaded, name: str) -> 
     """Sub-orchestrations that will never answer."""
     answered = {message.message_id for message in loaded.inbox}
     for task_id, task in snapshot.children.items():
-        if task.retry_at is not None or not isinstance(task.scheduled, ev.ChildScheduled):
+        if task_id in snapshot.retries or not isinstance(task.scheduled, ev.ChildScheduled):
             continue
         child_id = task.scheduled.instance_id
         child = store.rows([child_id]).get(child_id)
@@ -91,6 +91,6 @@ def _left_over(snapshot: Snapshot, loaded: Loaded, now: int, name: str) -> Itera
         yield f"{name} has {len(loaded.inbox)} messages that nobody takes"
     if due is not None and due <= now:
         yield f"{name} was due at {due} and did nothing"
-    running = [task_id for task_id, task in snapshot.activities.items() if task.retry_at is None]
+    running = [task_id for task_id in snapshot.activities if task_id not in snapshot.retries]
     if running:
         yield f"{name} waits for activities {running} that nobody runs"

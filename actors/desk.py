@@ -226,7 +226,8 @@ class Desk:
             futures[instance_id] = waiters.start(instance_id) if start else waiters.end(instance_id)
         try:
             done = await self._already(instance_ids, start)
-            missing = {i: f for i, f in futures.items() if i not in {ending.instance_id for ending in done}}
+            told = {ending.instance_id for ending in done}
+            missing = {i: f for i, f in futures.items() if i not in told}
             if missing and (all_of_them or not done):
                 await self._until(list(missing.values()), min(seconds, SLICE), all_of_them)
             done += [future.result() for future in missing.values() if future.done()]

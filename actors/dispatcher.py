@@ -137,10 +137,7 @@ class Dispatcher:
     # --- inside -----------------------------------------------------------------------------------
 
     def _way_of(self, job: Job) -> str:
-        way = job.known.options.placement
-        # Declared nothing, but its job brought a runtime environment of its own: the hub's workers do not have that.
-        if way == "worker" and job.known.row.runtime_env is not None:
-            way = "task"
+        way = job.known.way
         return way if way in self._made else "local"
 
     def _note(self, job: Job) -> None:
@@ -212,7 +209,7 @@ class Dispatcher:
 
     def _forget(self, address: Address) -> None:
         self._jobs.pop(address, None)
-        self._crashes.pop(address, None)
-        alarm = self._alarms.pop(address, None)
-        if alarm is not None:
+        if self._crashes:
+            self._crashes.pop(address, None)
+        if self._alarms and (alarm := self._alarms.pop(address, None)) is not None:
             alarm.cancel()

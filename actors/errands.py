@@ -33,7 +33,7 @@ class Errands:
 
     def send_again(self, live: Live) -> None:
         """`live` was loaded: ask for what it has under way. What still runs, here or on a worker, is not run twice."""
-        under_way = [task_id for task_id, task in live.snapshot.activities.items() if task.retry_at is None]
+        under_way = [task_id for task_id in live.snapshot.activities if task_id not in live.snapshot.retries]
         if under_way:
             self.activities.submit([_invocation(live, task_id) for task_id in under_way])
 

@@ -17,7 +17,7 @@ from durable_ray.actors.packing import unpack
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.definitions import Activity, Orchestrator
-from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
+from durable_ray.orchestrations.options import ActivityOptions, ActivityPlacement, OrchestratorOptions
 from durable_ray.orchestrations.retries import RetryPolicy
 
 T = TypeVar("T")
@@ -34,6 +34,15 @@ class KnownActivity(Struct, frozen=True):
 
     row: DefinitionRow
     options: ActivityOptions
+    #: The way its attempts go.
+    way: ActivityPlacement
+
+    @classmethod
+    def of(cls, row: DefinitionRow, options: ActivityOptions) -> KnownActivity:
+        """Read its options once, and not for every attempt."""
+        way = options.placement
+        # Declared nothing, but its job brought a runtime environment of its own: the hub's workers do not have that.
+        return cls(row, options, "task" if way == "worker" and row.runtime_env is not None else way)
 
 
 class KnownOrchestrator(Struct, frozen=True):
@@ -118,7 +127,7 @@ class Library:
     def _learn(self, row: DefinitionRow) -> None:
         options = json.loads(row.options)
         if row.kind == "activity":
-            self._activities[row.name] = KnownActivity(row, ActivityOptions.from_json_dict(options))
+            self._activities[row.name] = KnownActivity.of(row, ActivityOptions.from_json_dict(options))
         else:
             known = KnownOrchestrator(row, OrchestratorOptions.from_json_dict(options))
             self._orchestrators[row.name, None] = known

@@ -43,6 +43,7 @@ class Live:
         "fresh",
         "gone",
         "held",
+        "instance_id",
         "leftover",
         "letters",
         "queued",
@@ -56,6 +57,8 @@ class Live:
     def __init__(self, row: InstanceRow, snapshot: Snapshot) -> None:
         #: The row as it was when loaded (or created): the parts that no turn changes are read from here.
         self.row = row
+        #: For good, whatever becomes of the row.
+        self.instance_id = row.instance_id
         self.snapshot = snapshot
         self.execution: Execution | None = None
         self.turn = row.turn
@@ -82,11 +85,6 @@ class Live:
         self.gone = False
         #: The due time for which the host's timer heap has an entry.
         self.armed: int | None = None
-
-    @property
-    def instance_id(self) -> str:
-        """The instance's ID."""
-        return self.row.instance_id
 
     @property
     def to_be_terminated(self) -> bool:

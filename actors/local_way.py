@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
-from durable_ray.actors.activity_runner import run_activity
+from durable_ray.actors.activity_runner import Stop, run_activity
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, OnResult
@@ -17,7 +17,11 @@ _THREADS = 64
 
 
 class LocalWay:
-    """Runs jobs on a thread pool. One that is cancelled can only be abandoned: it sees a flag, its thread runs on."""
+    """Runs jobs on threads. One that is cancelled can only be abandoned: it sees a flag, its thread runs on.
+
+    The threads are its own: results come back by a list for all that finish before the loop looks, and an executor's
+    futures would be a twenty-fifth of a short orchestration. Nor does the process wait for them when it ends.
+    """
 
     def __init__(
         self, on_result: OnResult, crashed: Callable[[Job, str], None], hub: str = "", clock: Clock | None = None
@@ -26,22 +30,31 @@ class LocalWay:
         self._hub = hub
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="activity")
-        self._stops: dict[Address, threading.Event] = {}
+        #: None: one thread is to end.
+        self._jobs: SimpleQueue[tuple[Job, Stop] | None] = SimpleQueue()
+        self._threads = 0
+        #: Handed to the threads, and not heard of yet.
+        self._under_way = 0
+        self._stops: dict[Address, Stop] = {}
         self._finished: list[tuple[Address, ActivityResult]] = []
         self._lock = threading.Lock()
+        self._closed = False
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""
         for job in jobs:
-            stop = self._stops[job.invocation.address] = threading.Event()
-            self._threads.submit(self._run, job, stop)
+            stop = self._stops[job.invocation.address] = Stop()
+            self._under_way += 1
+            self._jobs.put((job, stop))
+            if self._threads < min(self._under_way, _THREADS):
+                threading.Thread(target=self._work, name=f"activity-{self._threads}", daemon=True).start()
+                self._threads += 1
 
     def cancel(self, address: Address) -> None:
         """Raise the flag that the activity may look at."""
         stop = self._stops.pop(address, None)
         if stop is not None:
-            stop.set()
+            stop.raised = True
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
         """Nothing is kept here."""
@@ -52,10 +65,17 @@ class LocalWay:
     async def close(self) -> None:
         """Raise every flag and wait for nobody."""
         for stop in self._stops.values():
-            stop.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+            stop.raised = True
+        self._closed = True
+        for _ in range(self._threads):
+            self._jobs.put(None)
 
-    def _run(self, job: Job, stop: threading.Event) -> None:
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            if not self._closed:
+                self._run(*item)
+
+    def _run(self, job: Job, stop: Stop) -> None:
         result = run_activity(job.row, job.invocation, self._hub, stop, self._clock)
         # One wake-up of the loop for all that finish before it looks.
         with self._lock:
@@ -67,6 +87,7 @@ class LocalWay:
     def _tell(self) -> None:
         with self._lock:
             finished, self._finished = self._finished, []
+        self._under_way -= len(finished)
         for address, result in finished:
             if self._stops.pop(address, None) is not None:
                 self._on_result(address, result)

@@ -170,8 +170,8 @@ class Rewinder:
             found.append(Move(at, row.execution_id, row.turn, row.host, row.name, known.row.version, known.row.code_id))
             history = [event for chunk in loaded.history for event in decode_events(chunk)]
             _, snapshot = second_life(at, history, self._clock.now(), None, self._newest)
-            for task in snapshot.children.values():
-                if task.retry_at is None and isinstance(task.scheduled, ev.ChildScheduled):
+            for task_id, task in snapshot.children.items():
+                if task_id not in snapshot.retries and isinstance(task.scheduled, ev.ChildScheduled):
                     child = _Waited(at, row.execution_id, task.scheduled, task.attempt)
                     todo.append((task.scheduled.instance_id, child.address))
         return found
@@ -202,8 +202,8 @@ class Rewinder:
         events, snapshot = second_life(row.instance_id, history, self._clock.now(), reason, code, move)
         plan.add(_life(row, snapshot, events, receipts, move), about)
         plan.woken.append((row.host, row.instance_id))
-        for task in snapshot.children.values():
-            if task.retry_at is None and isinstance(task.scheduled, ev.ChildScheduled):
+        for task_id, task in snapshot.children.items():
+            if task_id not in snapshot.retries and isinstance(task.scheduled, ev.ChildScheduled):
                 child = _Waited(row.instance_id, row.execution_id, task.scheduled, task.attempt)
                 await self._child(plan, child, reason)
 

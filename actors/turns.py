@@ -140,10 +140,10 @@ def _turn(live: Live, append: Append, letters: list[Letter], birth: Birth, recei
         custom_status=live.custom_status,
         failure=encode_event(ev.ExecutionFailed(failure)) if failure is not None else None,
         waiting_reason=None,
-        consumed=tuple(letter.row for letter in letters if letter.row is not None),
-        children=tuple(birth(start, append.at) for start in append.children),
-        child_conflicts=tuple(_conflict(snapshot, start) for start in append.children),
-        messages=tuple(out_message(target, message) for target, message in append.messages),
+        consumed=tuple([letter.row for letter in letters if letter.row is not None]),
+        children=tuple([birth(start, append.at) for start in append.children]),
+        child_conflicts=tuple([_conflict(snapshot, start) for start in append.children]),
+        messages=tuple([out_message(target, message) for target, message in append.messages]),
         receipts=_receipts(letters, append, live, receipts_until),
         successor=_successor(successor, following) if successor is not None and following is not None else None,
         expires=expiry(row.settings, append.at) if finished else None,
@@ -163,9 +163,11 @@ def out_message(instance_id: str, message: Message) -> OutMessage:
 
 def _receipts(letters: list[Letter], append: Append, live: Live, until: int) -> tuple[Receipt, ...]:
     return tuple(
-        Receipt(letter.request_id, receipt_text(answer_to(letter, append, live)), until)
-        for letter in letters
-        if letter.request_id is not None
+        [
+            Receipt(letter.request_id, receipt_text(answer_to(letter, append, live)), until)
+            for letter in letters
+            if letter.request_id is not None
+        ]
     )
 
 

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct, field
 
-from durable_ray.actors.activity_runner import run_activity
+from durable_ray.actors.activity_runner import Stop, run_activity
 from durable_ray.actors.clock import SystemClock, monotonic
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.store.records import DefinitionRow
@@ -43,7 +43,7 @@ class CodeMissing(LookupError):
 class _Shelf(Struct):
     """What a worker holds for one host."""
 
-    running: dict[Address, threading.Event] = field(default_factory=dict)
+    running: dict[Address, Stop] = field(default_factory=dict)
     done: dict[Address, ActivityResult] = field(default_factory=dict)
     #: Results not yet handed over by any call.
     fresh: set[Address] = field(default_factory=set)
@@ -57,7 +57,7 @@ class _Batch(Struct, eq=False):
 
     host: str
     life: int
-    jobs: deque[tuple[Invocation, threading.Event]]
+    jobs: deque[tuple[Invocation, Stop]]
     left: int
 
 
@@ -101,13 +101,13 @@ class ActivityWorker:
                 if (invocation.name, invocation.code_id) not in self._code:
                     # Before any is noted as running here: who asks again is told that it is.
                     raise CodeMissing(invocation.name)
-            jobs: deque[tuple[Invocation, threading.Event]] = deque()
+            jobs: deque[tuple[Invocation, Stop]] = deque()
             for invocation in invocations:
                 address = invocation.address
                 if address in shelf.done:
                     shelf.fresh.add(address)
                 elif address not in shelf.running:
-                    stop = shelf.running[address] = threading.Event()
+                    stop = shelf.running[address] = Stop()
                     jobs.append((invocation, stop))
         if len(jobs) == 1:
             self._work(host, life, *jobs[0])
@@ -154,7 +154,7 @@ class ActivityWorker:
         with self._news:
             stop = self._shelf(host, ()).running.get(address)
         if stop is not None:
-            stop.set()
+            stop.raised = True
         return stop is not None
 
     def busy(self) -> int:
@@ -198,7 +198,7 @@ class ActivityWorker:
         fresh, shelf.fresh = shelf.fresh, set()
         return [(address, shelf.done[address]) for address in fresh if address in shelf.done]
 
-    def _work(self, host: str, life: int, invocation: Invocation, stop: threading.Event, aside: bool = False) -> None:
+    def _work(self, host: str, life: int, invocation: Invocation, stop: Stop, aside: bool = False) -> None:
         row = self._code[invocation.name, invocation.code_id]
         with self._slots:
             result = run_activity(row, invocation, self._hub, stop, self._clock)

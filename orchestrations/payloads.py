@@ -121,7 +121,7 @@ def decode(payload: Payload, hint: Any = None, *, unpickler: Callable[[bytes], o
     """
     if payload.startswith(PICKLED):
         return _decode_pickled(payload, unpickler)
-    if any(hint is plain for plain in _PLAIN):
+    if hint is None or hint is str or _is_plain(hint):
         # Building and calling a validator costs more than all the rest for the values that are most common.
         try:
             value = from_json(payload)
@@ -130,6 +130,10 @@ def decode(payload: Payload, hint: Any = None, *, unpickler: Callable[[bytes], o
         if hint is None or hint is Any or type(value) is hint:
             return value
     return _decode_by_hint(payload, hint)
+
+
+def _is_plain(hint: Any) -> bool:
+    return any(hint is plain for plain in _PLAIN)
 
 
 def is_pickled(payload: Payload) -> bool:

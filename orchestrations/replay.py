@@ -195,9 +195,10 @@ class Execution:
         """Throw `Evicted` into everything that still waits, and let go of it."""
         work = self._work
         work.loop.inert = True
-        with Running(work.loop):
-            for task in work.loop.unfinished():
-                evict(task, work.instance_id)
+        if left := work.loop.unfinished():
+            with Running(work.loop):
+                for task in left:
+                    evict(task, work.instance_id)
         work.loop.forget()
         work.open.clear()
         self._main = None

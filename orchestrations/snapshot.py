@@ -26,8 +26,6 @@ class Outstanding(Struct):
     scheduled_at: int
     attempt: int = 1
     code_id: str = ""
-    #: When the next attempt begins (µs) if the task waits for one; None while an attempt is under way.
-    retry_at: int | None = None
 
 
 class Snapshot(Struct):
@@ -49,6 +47,8 @@ class Snapshot(Struct):
     activities: dict[int, Outstanding] = field(default_factory=dict)
     children: dict[int, Outstanding] = field(default_factory=dict)
     timers: dict[int, int] = field(default_factory=dict)
+    #: When the next attempt of a task begins (µs), of those that wait for one.
+    retries: dict[int, int] = field(default_factory=dict)
     #: Tasks whose failure the orchestrator has seen; what a rewind may run again.
     failed: dict[int, Outstanding] = field(default_factory=dict)
     #: Activity's name -> the code with which this execution first called it.
@@ -63,10 +63,9 @@ class Snapshot(Struct):
 
     def next_due(self) -> int | None:
         """When time alone will give this execution something to do (µs), or None."""
-        dues = [*self.timers.values()]
-        dues += [task.retry_at for task in self.activities.values() if task.retry_at is not None]
-        dues += [task.retry_at for task in self.children.values() if task.retry_at is not None]
-        return min(dues, default=None)
+        if not (self.timers or self.retries):
+            return None
+        return min((*self.timers.values(), *self.retries.values()))
 
     def task(self, task_id: int) -> Outstanding | None:
         """The outstanding activity or sub-orchestration of that number."""
@@ -123,6 +122,7 @@ def _let_go(s: Snapshot) -> None:
     s.activities.clear()
     s.children.clear()
     s.timers.clear()
+    s.retries.clear()
 
 
 def _suspended(s: Snapshot, _: ev.ExecutionSuspended) -> None:
@@ -143,7 +143,7 @@ def _rewound(s: Snapshot, e: ev.ExecutionRewound) -> None:
         if task is None:
             continue
         kind = s.activities if isinstance(task.scheduled, ev.ActivityScheduled) else s.children
-        kind[task_id] = replace(task, attempt=task.attempt + 1, retry_at=None)
+        kind[task_id] = replace(task, attempt=task.attempt + 1)
 
 
 def _activity_scheduled(s: Snapshot, e: ev.ActivityScheduled) -> None:
@@ -159,34 +159,38 @@ def _child_scheduled(s: Snapshot, e: ev.ChildScheduled) -> None:
 
 def _activity_done(s: Snapshot, e: ev.ActivityCompleted | ev.ActivityCanceled) -> None:
     s.activities.pop(e.task_id, None)
+    s.retries.pop(e.task_id, None)
 
 
 def _activity_failed(s: Snapshot, e: ev.ActivityFailed) -> None:
     task = s.activities.pop(e.task_id, None)
+    s.retries.pop(e.task_id, None)
     if task is not None:
         s.failed[e.task_id] = task
 
 
 def _child_done(s: Snapshot, e: ev.ChildCompleted) -> None:
     s.children.pop(e.task_id, None)
+    s.retries.pop(e.task_id, None)
 
 
 def _child_failed(s: Snapshot, e: ev.ChildFailed) -> None:
     task = s.children.pop(e.task_id, None)
+    s.retries.pop(e.task_id, None)
     if task is not None:
         s.failed[e.task_id] = task
 
 
 def _attempt_failed(s: Snapshot, e: ev.AttemptFailed) -> None:
-    task = s.task(e.task_id)
-    if task is not None:
-        task.retry_at = e.retry_at
+    if s.task(e.task_id) is not None:
+        s.retries[e.task_id] = e.retry_at
 
 
 def _attempt_started(s: Snapshot, e: ev.AttemptStarted) -> None:
     task = s.task(e.task_id)
     if task is not None:
-        task.attempt, task.retry_at, task.code_id = e.attempt, None, e.code_id
+        task.attempt, task.code_id = e.attempt, e.code_id
+        s.retries.pop(e.task_id, None)
 
 
 def _timer_created(s: Snapshot, e: ev.TimerCreated) -> None:

@@ -122,13 +122,17 @@ def _take(snapshot: Snapshot, turn: Append, event: Event) -> None:
 def _fire_due(snapshot: Snapshot, at: int, turn: Append, resolve: Resolver) -> None:
     if snapshot.finished:
         return
-    due = sorted((fire_at, task_id) for task_id, fire_at in snapshot.timers.items() if fire_at <= at)
-    for _, task_id in due:
+    for task_id in _due(snapshot.timers, at):
         _take(snapshot, turn, ev.TimerFired(task_id))
-    tasks = [*snapshot.activities.items(), *snapshot.children.items()]
-    ready = sorted((t.retry_at, task_id) for task_id, t in tasks if t.retry_at is not None and t.retry_at <= at)
-    for _, task_id in ready:
+    for task_id in _due(snapshot.retries, at):
         _begin_attempt(snapshot, task_id, turn, resolve)
+
+
+def _due(times: dict[int, int], at: int) -> list[int]:
+    """The tasks whose time has come, in the order of their times."""
+    if not times:
+        return []
+    return [task_id for _, task_id in sorted((time, task_id) for task_id, time in times.items() if time <= at)]
 
 
 def _begin_attempt(snapshot: Snapshot, task_id: int, turn: Append, resolve: Resolver) -> None:
@@ -155,7 +159,7 @@ def _accept(snapshot: Snapshot, message: Message, turn: Append) -> None:
     match event:
         case ev.ActivityCompleted() | ev.ActivityFailed():
             task = snapshot.activities.get(event.task_id)
-            if task is None or task.retry_at is not None or task.attempt != event.attempt:
+            if task is None or event.task_id in snapshot.retries or task.attempt != event.attempt:
                 turn.dropped += 1
             elif isinstance(event, ev.ActivityFailed):
                 _fail(snapshot, task, event, turn)
@@ -163,7 +167,7 @@ def _accept(snapshot: Snapshot, message: Message, turn: Append) -> None:
                 _take(snapshot, turn, event)
         case ev.ChildCompleted() | ev.ChildFailed():
             task = snapshot.children.get(event.task_id)
-            if task is None or task.retry_at is not None:
+            if task is None or event.task_id in snapshot.retries:
                 turn.dropped += 1
             elif isinstance(event, ev.ChildFailed):
                 _fail(snapshot, task, event, turn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, auto
+from typing import NamedTuple
 
 from durable_ray.actors.store.sql import Statement
 from durable_ray.actors.store.texts import changes as texts
@@ -33,8 +34,16 @@ class Op(IntEnum):
 
 
 #: Operations that change exactly one row each; another number means that the world moved under us.
-EXACT = frozenset(
-    {Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.RECODE, Op.PAUSE, Op.END_UNSTARTED, Op.SLEEP}
-)
+_EXACT = (Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.RECODE, Op.PAUSE, Op.END_UNSTARTED, Op.SLEEP)
 
-STATEMENTS: dict[Op, Statement] = {op: getattr(texts, op.name) for op in Op}
+
+class Change(NamedTuple):
+    """An operation with its statement, and whether that changes exactly one row."""
+
+    op: Op
+    statement: Statement
+    exact: bool
+
+
+#: By the operation's number: an enum's own hash and constructor would be Python calls in every commit.
+CHANGES: tuple[Change, ...] = tuple([Change(op, getattr(texts, op.name), op in _EXACT) for op in Op])

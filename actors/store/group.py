@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
 
-from durable_ray.actors.store.changes import EXACT, STATEMENTS, Op
+from durable_ray.actors.store.changes import CHANGES, Op
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.known import ENDED, Known, concerned, consistent
 from durable_ray.actors.store.records import NewInstance, Status
@@ -137,11 +137,11 @@ class Group:
 
     def _write_changes(self) -> None:
         for slot in sorted(self._changes):
-            op, sources = Op(slot % _WAVE), self._changes[slot]
+            (op, statement, exact), sources = CHANGES[slot % _WAVE], self._changes[slot]
             if op is Op.CREATE:
                 sources.sort(key=lambda source: str(source["instance_id"]))
-            changed = self._session.each(STATEMENTS[op], sources)
-            if op in EXACT and changed != len(sources):
+            changed = self._session.each(statement, sources)
+            if exact and changed != len(sources):
                 if op is Op.CREATE:
                     raise Raced("an instance was created meanwhile")
                 raise StoreError(f"{op.name} changed {changed} rows instead of {len(sources)}; nothing was written")

@@ -7,10 +7,11 @@ Core is used for what it is best at (one text for each database) before anything
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Literal, Protocol
+
+from msgspec.json import encode as _json
 
 #: A row as the driver gives it.
 Row = tuple[Any, ...]
@@ -103,4 +104,4 @@ class Session:
 
     def list(self, values: Iterable[str]) -> Any:
         """Values for the parameter of `among`."""
-        return json.dumps(list(values)) if self.dialect == "sqlite" else list(values)
+        return _json(list(values)).decode() if self.dialect == "sqlite" else list(values)

@@ -6,7 +6,7 @@ import threading
 
 import durable_ray as dr
 from durable_ray.actors.dispatcher import Job
-from durable_ray.actors.local_way import LocalWay
+from durable_ray.actors.local_way import _THREADS, LocalWay
 from durable_ray.actors.ports import ActivityResult, Address
 from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed
 from tests.unit.actors.hosting import double, invocation, new_library, until
@@ -70,13 +70,34 @@ async def test_one_that_is_cancelled_sees_its_flag_and_is_not_heard_of() -> None
     one, results, _ = way()
     one.submit([job(patient), job(double, 2)])
     one.cancel(invocation(patient).address)
-    await until(lambda: results)
-    one._threads.shutdown(wait=True)  # it has returned
+    await until(lambda: results and not one._under_way)  # it has returned
     assert list(results) == [invocation(double, 2).address]
+    await one.close()
 
 
 async def test_closing_raises_every_flag() -> None:
     one, _, _ = way()
     one.submit([job(patient)])
     await one.close()
-    one._threads.shutdown(wait=True)
+    await until(lambda: not one._under_way)
+
+
+async def test_what_waits_for_a_thread_when_it_closes_never_begins() -> None:
+    one, results, _ = way()
+    one.submit([job(patient, n) for n in range(_THREADS)])
+    late = job(double, _THREADS)
+    one.submit([late])
+    await one.close()
+    await until(lambda: len(results) == _THREADS)
+    await until(lambda: not any(thread.name.startswith("activity-") for thread in threading.enumerate()))
+    assert late.invocation.address not in results
+
+
+async def test_its_threads_end_with_it() -> None:
+    one, results, _ = way()
+    one.submit([job(double, n) for n in range(3)])
+    await until(lambda: len(results) == 3)
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("activity-")]
+    await one.close()
+    assert threads
+    await until(lambda: not any(thread.is_alive() for thread in threads))

@@ -17,7 +17,7 @@ def one_core(value: int) -> int:
 
 def job(cores: int, scheduled_with: int) -> Job:
     newest, then = (dr.activity(name="unit.task", num_cpus=n)(one_core) for n in (cores, scheduled_with))
-    return Job(invocation(then, 1), row_of(then), KnownActivity(row_of(newest), newest.options))
+    return Job(invocation(then, 1), row_of(then), KnownActivity.of(row_of(newest), newest.options))
 
 
 async def test_what_was_scheduled_with_older_code_takes_the_resources_that_are_declared_now() -> None:

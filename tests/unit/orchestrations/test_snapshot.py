@@ -62,10 +62,10 @@ def test_nobody_waits_for_a_detached_child() -> None:
 
 def test_attempts_are_counted_and_wait_for_their_time() -> None:
     snapshot = after(ev.ActivityScheduled(1, "a", code_id="old"), ev.AttemptFailed(1, 1, WRONG, 900))
-    assert (snapshot.activities[1].retry_at, snapshot.next_due()) == (900, 900)
+    assert (snapshot.retries, snapshot.next_due()) == ({1: 900}, 900)
     snapshot.apply(ev.AttemptStarted(1, 2, "new"))
     task = snapshot.activities[1]
-    assert (task.attempt, task.retry_at, task.code_id, task.scheduled_at) == (2, None, "new", 100)
+    assert (task.attempt, snapshot.retries, task.code_id, task.scheduled_at) == (2, {}, "new", 100)
     assert snapshot.next_due() is None
 
 

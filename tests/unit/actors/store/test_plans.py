@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from durable_ray.actors.store.changes import STATEMENTS, Op
+from durable_ray.actors.store.changes import CHANGES, Op
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance, Permit
 from durable_ray.actors.store.sql import Session
@@ -179,7 +179,7 @@ def test_each_query_walks_along_its_index(store: SqlStore, asked: str, way: str)
 def test_a_turn_that_only_goes_on_touches_no_index_but_those_of_its_next_due_time(store: SqlStore) -> None:
     """And these two are partial: where `next_due` is and stays NULL, nothing is written to them either."""
     database: Any = store.database
-    step = STATEMENTS[Op.STEP]
+    step = CHANGES[Op.STEP].statement
     program = list(database._writer.execute(f"EXPLAIN {step.sqlite}", step.from_object(TURN)))
     touched = {row[5] for row in program if row[1] == "IdxDelete"}
     assert touched == {"ix_instances_due", "ix_instances_dedicated_due"}
