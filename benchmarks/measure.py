@@ -73,12 +73,14 @@ def family(pids: Iterable[int]) -> set[int]:
 
 
 def memory(pids: Iterable[int]) -> Mapping[int, float]:
-    """Each living process's own share of memory (PSS), in MiB."""
+    """Each living process's own share of memory (PSS), in MiB, but for files: a process's share of libraries grows when any
+    other process that has loaded them ends."""
     found: dict[int, float] = {}
     for pid in pids:
         try:
             with open(f"/proc/{pid}/smaps_rollup") as rollup:
-                found[pid] = int(rollup.read().split("\nPss:", 1)[1].split()[0]) / 1024
-        except (OSError, IndexError):
+                sizes = dict(line.split(":", 1) for line in rollup if line.startswith("Pss_"))
+            found[pid] = sum(int(sizes[kind].split()[0]) for kind in ("Pss_Anon", "Pss_Shmem")) / 1024
+        except (OSError, KeyError):
             continue
     return found
