@@ -28,7 +28,7 @@ class InstanceNotFound(DurableRayError, LookupError):
     """No instance has this ID in this hub (it was never started, or was purged)."""
 
     def __init__(self, instance_id: str) -> None:
-        super().__init__(f"No instance with ID '{instance_id}' found.")
+        super().__init__(f"No instance with ID {instance_id!r} found.")
         self.instance_id = instance_id
 
     def __reduce__(self) -> tuple[type[InstanceNotFound], tuple[str]]:

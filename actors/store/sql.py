@@ -7,11 +7,12 @@ Core is used for what it is best at (one text for each database) before anything
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Literal, Protocol
 
-from msgspec.json import encode as _json
+import msgspec
 
 #: A row as the driver gives it.
 Row = tuple[Any, ...]
@@ -104,4 +105,11 @@ class Session:
 
     def list(self, values: Iterable[str]) -> Any:
         """Values for the parameter of `among`."""
-        return _json(list(values)).decode() if self.dialect == "sqlite" else list(values)
+        return _json_list(list(values)) if self.dialect == "sqlite" else list(values)
+
+
+def _json_list(values: list[str]) -> str:
+    try:
+        return msgspec.json.encode(values).decode()
+    except UnicodeEncodeError:  # half a surrogate pair: no row is named so, which is for the database to say
+        return json.dumps(values)

@@ -289,6 +289,14 @@ def test_s25_names_ignore_case_and_must_be_there(client: dr.Client) -> None:
     assert handle.wait_for_completion(20) is True
 
 
+def test_an_id_that_no_text_encoding_can_say_is_nobodys(client: dr.Client) -> None:
+    half = "a\ud800"
+    assert client.get_status(half) is None
+    with pytest.raises(dr.InstanceNotFound) as caught:
+        client.wait_for_completion(half, 5)
+    assert str(caught.value).encode() == b"No instance with ID 'a\\ud800' found."
+
+
 def test_s26_absent_and_finished_instances_are_typed_errors(client: dr.Client) -> None:
     with pytest.raises(dr.InstanceNotFound):
         client.raise_event("nobody", "go")
