@@ -54,6 +54,18 @@ class Hosts(Protocol):
         """Ask a dedicated host to leave memory if its instance merely waits or has finished; whether it will."""
 
 
+class _Process:
+    """The actor of a dedicated instance, as far as the registry has heard."""
+
+    __slots__ = ("answers", "there")
+
+    def __init__(self, *, answers: bool = False) -> None:
+        #: Callers may be sent straight to it.
+        self.answers = answers
+        #: It has come, and can be told of mail.
+        self.there = answers
+
+
 class Admission:
     """Who of the dedicated instances is alive, and who is next."""
 
@@ -77,10 +89,8 @@ class Admission:
         self._spawn = spawn
         self._limit = settings.dedicated_limit()
         self._warned = False
-        #: instance_id -> whether its actor answers yet; in the order in which they came.
-        self._live: dict[str, bool] = {}
-        #: Nudged while their actors were being made, which may have looked into the store before.
-        self._nudged: set[str] = set()
+        #: In the order in which they came.
+        self._live: dict[str, _Process] = {}
         self._looking = False
         self._look_again = False
         self._alarm: Alarm | None = None
@@ -90,11 +100,12 @@ class Admission:
     @property
     def idle(self) -> bool:
         """Whether nobody is being admitted."""
-        return not self._looking and all(self._live.values())
+        return not self._looking and all(process.answers for process in self._live.values())
 
     def holds(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor that answers."""
-        return self._live.get(instance_id, False)
+        process = self._live.get(instance_id)
+        return process is not None and process.answers
 
     def has(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor, or is being given one."""
@@ -103,7 +114,7 @@ class Admission:
     async def open(self) -> None:
         """Find out who is alive, and revive what has work."""
         alive = await self._hosts.alive()
-        self._live = dict.fromkeys(alive, True)
+        self._live = {instance_id: _Process(answers=True) for instance_id in alive}
         lost = [i for i in await self._blocking(self._store.residents) if i not in self._live]
         if lost:
             await self._blocking(lambda: self._store.mark_resident(lost, False))
@@ -143,13 +154,12 @@ class Admission:
             by_host.setdefault(host, []).append(instance_id)
         asleep = False
         for host, instance_ids in by_host.items():
-            if is_dedicated(host) and not self.holds(instance_of(host)):
+            process = self._live.get(instance_of(host)) if is_dedicated(host) else None
+            if is_dedicated(host) and (process is None or not process.there):
                 asleep = True
-                if instance_of(host) in self._live:
-                    self._nudged.add(instance_of(host))
             elif not await self._hosts.nudge(host, instance_ids):
                 if is_dedicated(host):
-                    await self._gone(instance_of(host))
+                    await self._gone(instance_of(host), process)
                     asleep = True
                 else:
                     await self.ensure(host)
@@ -200,15 +210,15 @@ class Admission:
 
     async def _make_room(self, short: int) -> None:
         """Ask those that merely wait to leave, oldest first; each that leaves says so, and the next is admitted."""
-        for instance_id in [i for i, ready in self._live.items() if ready]:
+        for instance_id in self._ready():
             if short <= 0:
                 return
             if await self._hosts.ask_to_leave(instance_id):
                 short -= 1
 
     async def _bring(self, row: InstanceRow) -> None:
-        while (answers := self._live.get(row.instance_id)) is not None:
-            if answers:
+        while (process := self._live.get(row.instance_id)) is not None:
+            if process.answers:
                 return
             await asyncio.sleep(0.05)  # it is being made; or it leaves, and is made when it is away
         await self._mark([row.instance_id])
@@ -216,7 +226,7 @@ class Admission:
 
     async def _mark(self, instance_ids: list[str]) -> None:
         """These are being given a process. Counted before it is written: a sweep takes a mark without a process away."""
-        self._live.update(dict.fromkeys(instance_ids, False))
+        self._live.update((instance_id, _Process()) for instance_id in instance_ids)
         try:
             await self._blocking(lambda: self._store.mark_resident(instance_ids))
         except BaseException:
@@ -225,29 +235,38 @@ class Admission:
             raise
 
     async def _create(self, row: InstanceRow) -> None:
+        process = self._live.get(row.instance_id)
         known = self._library.known_orchestrator(row.name, row.version)
         environment = self._library.runtime_env(row.environment)
+        heard = True
         try:
             await self._hosts.create(row, known.options if known else None, environment)
+            if process is not None:
+                # Mail that came meanwhile was acknowledged, and the process may have looked before, or may be an older
+                # one that was there all the time. It must know before anybody is sent straight to it.
+                process.there = True
+                heard = await self._hosts.nudge(row.host, [row.instance_id])
         except Exception as error:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
-            await self._gone(row.instance_id)
+            await self._gone(row.instance_id, process)
             return
-        # Mail that came meanwhile was acknowledged. It must know of it before anybody is sent straight to it.
-        while row.instance_id in self._nudged:
-            self._nudged.discard(row.instance_id)
-            if not await self._hosts.nudge(row.host, [row.instance_id]):
-                await self._gone(row.instance_id)
-                await self.admit()
-                return
-        if row.instance_id not in self._live:
+        if not heard:
+            await self._gone(row.instance_id, process)
+            await self.admit()
+            return
+        if process is None or self._live.get(row.instance_id) is not process:
             return  # it has come and gone
-        self._live[row.instance_id] = True
+        process.answers = True
         self._waiters.moved([row.instance_id])
 
-    async def _gone(self, instance_id: str) -> None:
+    def _ready(self) -> list[str]:
+        return [instance_id for instance_id, process in self._live.items() if process.answers]
+
+    async def _gone(self, instance_id: str, process: _Process | None = None) -> None:
+        """It has no actor (or not `process`, which may have a successor by now)."""
+        if process is not None and self._live.get(instance_id) is not process:
+            return
         self._live.pop(instance_id, None)
-        self._nudged.discard(instance_id)
         await self._blocking(lambda: self._store.mark_resident([instance_id], False))
 
     # --- words from hosts -------------------------------------------------------------------------
@@ -263,22 +282,23 @@ class Admission:
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory; its place is free when its process is really away."""
-        if instance_id in self._live:
-            self._live[instance_id] = False
+        process = self._live.get(instance_id)
+        if process is not None:
+            process.answers = process.there = False
             await self._hosts.gone(instance_id)
-        await self._gone(instance_id)
+        await self._gone(instance_id, process)
         await self.admit()
 
     # --- upkeep -----------------------------------------------------------------------------------
 
     async def sweep(self) -> None:
         """Find what a lost word left behind."""
-        ready = [i for i, answers in self._live.items() if answers]
+        ready = self._ready()
         alive = await self._hosts.alive()
-        for instance_id in [i for i in ready if self._live.get(i) and i not in alive]:
+        for instance_id in [i for i in ready if self.holds(i) and i not in alive]:
             await self._gone(instance_id)
         for instance_id in alive:
-            self._live.setdefault(instance_id, True)
+            self._live.setdefault(instance_id, _Process(answers=True))
         for instance_id in await self._blocking(self._store.residents):
             if instance_id not in self._live:
                 await self._gone(instance_id)
@@ -293,7 +313,7 @@ class Admission:
             due = await self._blocking(partial(self._store.due, host, now, _MANY))
             if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
                 await self.wake([(host, instance_id) for instance_id in sorted(forgotten)])
-        ready = [i for i, answers in self._live.items() if answers]
+        ready = self._ready()
         rows = await self._blocking(lambda: self._store.inbox(ready)) if ready else ()
         await self.wake({(dedicated_host(row.instance_id), row.instance_id) for row in rows})
 

@@ -37,7 +37,7 @@ class Delivering(RegistryCore):
         told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows)
         self.wake(told)
         await self._begun(starts)
-        await self._tell_hosts_again([r.wish.instance_id for r in requests if r.request_id in known])
+        await self._begun_before([r for r in requests if r.request_id in known])
         replies = {start.request.request_id: start.reply for start in starts}
         return [replies.get(r.request_id) or known[r.request_id] for r in requests]
 
@@ -89,8 +89,8 @@ class Delivering(RegistryCore):
         told = {}
         for delivery, reply in mail:
             row = rows.get(delivery.instance_id)
-            if reply.code == "ok" and row is not None and not row.finished:
-                told[delivery.instance_id] = reply.host or row.host
+            if reply.code == "ok" and (host := reply.host or (row.host if row and not row.finished else "")):
+                told[delivery.instance_id] = host
         await self.admission.wake([(host, instance_id) for instance_id, host in told.items()])
 
     async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
@@ -109,11 +109,15 @@ class Delivering(RegistryCore):
         await self._tell_hosts([(delivery, reply)], {row.instance_id: row})
         return reply
 
-    async def _tell_hosts_again(self, instance_ids: Sequence[str]) -> None:
+    async def _begun_before(self, requests: Sequence[StartRequest]) -> None:
         """An earlier try started these; it may have died before it had told anybody."""
-        if instance_ids:
-            rows = await self._rows(instance_ids)
-            await self.admission.wake([(row.host, row.instance_id) for row in rows.values() if not row.finished])
+        if not requests:
+            return
+        rows = await self._rows([request.wish.instance_id for request in requests])
+        live = [(row.host, row.instance_id) for row in rows.values() if not row.finished]
+        signalled = {request.wish.instance_id for request in requests if request.signal is not None}
+        self.wake([(host, instance_id) for host, instance_id in live if instance_id not in signalled])
+        await self.admission.wake([(host, instance_id) for host, instance_id in live if instance_id in signalled])
 
     async def _rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
         return await self.blocking(lambda: self.store.rows(instance_ids))

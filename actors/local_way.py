@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 
 from durable_ray.actors.activity_runner import Stop, run_activity
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, OnResult
+
+log = logging.getLogger("durable_ray.activities")
 
 #: Threads; a slow activity holds one, so there are more than cores.
 _THREADS = 64
@@ -32,8 +36,8 @@ class LocalWay:
         self._loop = asyncio.get_running_loop()
         #: None: one thread is to end.
         self._jobs: SimpleQueue[tuple[Job, Stop] | None] = SimpleQueue()
-        self._threads = 0
-        #: Handed to the threads, and not heard of yet.
+        self._started = 0
+        #: Handed to the threads, and not heard of yet. Counted on the loop.
         self._under_way = 0
         self._stops: dict[Address, Stop] = {}
         self._finished: list[tuple[Address, ActivityResult]] = []
@@ -42,13 +46,15 @@ class LocalWay:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""
+        if self._closed:
+            return
         for job in jobs:
             stop = self._stops[job.invocation.address] = Stop()
             self._under_way += 1
             self._jobs.put((job, stop))
-            if self._threads < min(self._under_way, _THREADS):
-                threading.Thread(target=self._work, name=f"activity-{self._threads}", daemon=True).start()
-                self._threads += 1
+            if self._started < min(self._under_way, _THREADS):
+                threading.Thread(target=self._work, name=f"activity-{self._started}", daemon=True).start()
+                self._started += 1
 
     def cancel(self, address: Address) -> None:
         """Raise the flag that the activity may look at."""
@@ -67,13 +73,17 @@ class LocalWay:
         for stop in self._stops.values():
             stop.raised = True
         self._closed = True
-        for _ in range(self._threads):
+        for _ in range(self._started):
             self._jobs.put(None)
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
-            if not self._closed:
+            if self._closed:
+                continue
+            try:
                 self._run(*item)
+            except Exception:
+                log.exception("running an activity failed in a way it never should")
 
     def _run(self, job: Job, stop: Stop) -> None:
         result = run_activity(job.row, job.invocation, self._hub, stop, self._clock)
@@ -81,8 +91,9 @@ class LocalWay:
         with self._lock:
             self._finished.append((job.invocation.address, result))
             first = len(self._finished) == 1
-        if first and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+        if first:
+            with suppress(RuntimeError):  # the loop has closed, and nobody wants to know
+                self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
         with self._lock:

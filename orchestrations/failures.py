@@ -40,7 +40,7 @@ class FailureDetails(Value, frozen=True, omit_defaults=True):
             stack_trace=_cut(_trace_of(error), MAX_TRACEBACK_CHARS),
             bases=tuple(_qualified(base) for base in type(error).__mro__ if base is not object),
             cause=inner,
-            non_retryable=isinstance(error, NonRetryable) or bool(getattr(error, "non_retryable", False)),
+            non_retryable=isinstance(error, NonRetryable) or _says_so(error),
         )
 
     def chain(self) -> Iterator[FailureDetails]:
@@ -137,6 +137,13 @@ class Evicted(BaseException):
 
 def _qualified(kind: type[BaseException]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _says_so(error: BaseException) -> bool:
+    try:
+        return bool(getattr(error, "non_retryable", False))
+    except Exception:
+        return False
 
 
 def _text_of(error: BaseException) -> str:

@@ -47,7 +47,7 @@ class Snapshot(Struct):
     activities: dict[int, Outstanding] = field(default_factory=dict)
     children: dict[int, Outstanding] = field(default_factory=dict)
     timers: dict[int, int] = field(default_factory=dict)
-    #: When the next attempt of a task begins (µs), of those that wait for one.
+    #: When the next attempt begins (µs), of those among `activities` and `children` that wait for one.
     retries: dict[int, int] = field(default_factory=dict)
     #: Tasks whose failure the orchestrator has seen; what a rewind may run again.
     failed: dict[int, Outstanding] = field(default_factory=dict)
@@ -144,10 +144,12 @@ def _rewound(s: Snapshot, e: ev.ExecutionRewound) -> None:
             continue
         kind = s.activities if isinstance(task.scheduled, ev.ActivityScheduled) else s.children
         kind[task_id] = replace(task, attempt=task.attempt + 1)
+        s.retries.pop(task_id, None)
 
 
 def _activity_scheduled(s: Snapshot, e: ev.ActivityScheduled) -> None:
     s.activities[e.task_id] = Outstanding(e, s.at, code_id=e.code_id)
+    s.retries.pop(e.task_id, None)  # after a rewind it may be asked for again while it waits
     if e.code_id:
         s.codes.setdefault(e.name, e.code_id)
 
@@ -155,6 +157,7 @@ def _activity_scheduled(s: Snapshot, e: ev.ActivityScheduled) -> None:
 def _child_scheduled(s: Snapshot, e: ev.ChildScheduled) -> None:
     if not e.detached:
         s.children[e.task_id] = Outstanding(e, s.at)
+        s.retries.pop(e.task_id, None)
 
 
 def _activity_done(s: Snapshot, e: ev.ActivityCompleted | ev.ActivityCanceled) -> None:

@@ -111,5 +111,5 @@ class Session:
 def _json_list(values: list[str]) -> str:
     try:
         return msgspec.json.encode(values).decode()
-    except UnicodeEncodeError:  # half a surrogate pair: no row is named so, which is for the database to say
+    except (UnicodeEncodeError, TypeError):  # half a surrogate pair, which names no row; a text of a derived class
         return json.dumps(values)

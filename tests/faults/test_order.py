@@ -20,6 +20,7 @@ from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import PutMessage, Receipt
 from durable_ray.actors.turns import out_message
+from durable_ray.testing import TestHub
 from tests.faults.armed import armed_hub
 from tests.faults.shapes import collector
 from tests.faults.test_requests import ask, begun, event
@@ -35,7 +36,7 @@ def by_the_registry(fence: Any, writes: Sequence[Any]) -> bool:
 
 
 class SlowArrival:
-    """Lets a dedicated instance's process read its inbox, and holds back the word that it is there."""
+    """Lets a dedicated instance's process read its inbox, and holds back the word that it is there, of the first."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read, self.go = threading.Event(), threading.Event()
@@ -44,9 +45,27 @@ class SlowArrival:
         async def slowly(hosts: _Hosts, row: InstanceRow, *rest: Any) -> None:
             await create(hosts, row, *rest)
             self.read.set()
-            await asyncio.get_running_loop().run_in_executor(None, self.go.wait, 10)
+            await waiting(self.go)
 
         monkeypatch.setattr(_Hosts, "create", slowly)
+
+    def begin(self, hub: TestHub, count: int) -> Any:
+        """An instance whose process has come and read, and which the registry has not heard of."""
+        handle = hub.client.start_new(collector, count, instance_id="i")
+        assert self.read.wait(10)
+        hub._on_loop(_until(hub.hub.hosts["instance:i"])).result(10)
+        hub.client._reach.forget("i")  # as one that has asked too early, and found nobody
+        return handle
+
+
+def waiting(event: threading.Event) -> Any:
+    """Wait for an event of another thread."""
+    return asyncio.get_running_loop().run_in_executor(None, event.wait, 10)
+
+
+def straight(hub: TestHub, number: int) -> None:
+    """Send an event straight to the process."""
+    assert ask(hub, "instance:i", "deliver_many", [event("i", number)])[0].code == "ok"
 
 
 @pytest.mark.parametrize("mode", ["", "unknown, made", "unknown, not made"])
@@ -55,16 +74,13 @@ def test_an_event_stored_while_its_process_arrives_comes_before_one_sent_to_it(
 ) -> None:
     arrival = SlowArrival(monkeypatch)
     with armed_hub(mode, [1], by_the_registry, settings=NO_SWEEP) as (hub, store):
-        handle = hub.client.start_new(collector, 2, instance_id="i")
-        assert arrival.read.wait(10)
-        hub._on_loop(_until(hub.hub.hosts["instance:i"])).result(10)
-        hub.client._reach.forget("i")  # as one that has asked too early, and found nobody
+        handle = arrival.begin(hub, 2)
         handle.raise_event("e", 1)
         assert store.seen >= 1, "it did not go through the store"
         arrival.go.set()
         handle.wait_for_start(timeout=10)
         ask(hub, "registry", "ensure", "instance:i")
-        assert ask(hub, "instance:i", "deliver_many", [event("i", 2)])[0].code == "ok"
+        straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
 
 
@@ -83,15 +99,94 @@ def test_nobody_is_sent_straight_to_a_process_that_has_not_heard_of_its_mail(mon
 
     monkeypatch.setattr(_Hosts, "nudge", late)
     with armed_hub(settings=NO_SWEEP) as (hub, _):
-        handle = hub.client.start_new(collector, 2, instance_id="i")
-        assert arrival.read.wait(10)
-        hub._on_loop(_until(hub.hub.hosts["instance:i"])).result(10)
-        hub.client._reach.forget("i")  # as one that has asked too early, and found nobody
+        handle = arrival.begin(hub, 2)
         handle.raise_event("e", 1)
         arrival.go.set()
         handle.raise_event("e", 2)
         slow.set()
         assert handle.wait_for_completion(timeout=10) == [1, 2]
+
+
+@pytest.mark.parametrize("failure", [False, RuntimeError("the network, say")])
+def test_a_process_that_could_not_be_told_is_not_taken_for_one_that_was(
+    failure: bool | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrival = SlowArrival(monkeypatch)
+    nudge, failures = _Hosts.nudge, [failure]
+
+    async def flaky(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
+        if instance_ids and failures:
+            if isinstance(found := failures.pop(), Exception):
+                raise found
+            return found
+        return await nudge(hosts, host, instance_ids)
+
+    monkeypatch.setattr(_Hosts, "nudge", flaky)
+    with armed_hub(settings=NO_SWEEP) as (hub, _):
+        handle = arrival.begin(hub, 2)
+        handle.raise_event("e", 1)
+        arrival.go.set()
+        hub._on_loop(_until(hub.hub.registry)).result(10)
+        ask(hub, "registry", "ensure", "instance:i")
+        straight(hub, 2)
+        assert handle.wait_for_completion(timeout=10) == [1, 2]
+
+
+def test_one_that_leaves_while_it_is_told_takes_nothing_from_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrival = SlowArrival(monkeypatch)
+    nudge, asked, answer = _Hosts.nudge, threading.Event(), threading.Event()
+
+    async def late(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
+        if instance_ids and not asked.is_set():
+            asked.set()
+            await waiting(answer)
+            return False
+        return await nudge(hosts, host, instance_ids)
+
+    monkeypatch.setattr(_Hosts, "nudge", late)
+    with armed_hub(settings=NO_SWEEP) as (hub, _):
+        admission = hub.hub.registry.admission
+
+        async def leaves() -> None:
+            await hub.hub.drop("instance:i")
+            await admission.left("i")
+
+        handle = arrival.begin(hub, 3)
+        handle.raise_event("e", 1)
+        arrival.go.set()
+        assert asked.wait(10)
+        hub._on_loop(leaves()).result(10)
+        hub._on_loop(_until(admission)).result(10)
+        answer.set()
+        hub._on_loop(_until(hub.hub.registry)).result(10)
+        assert admission.holds("i")
+        hub.client._reach.forget("i")
+        handle.raise_event("e", 2)
+        straight(hub, 3)
+        assert handle.wait_for_completion(timeout=10) == [1, 2, 3]
+
+
+def test_a_keyed_event_for_an_id_that_is_started_again_at_that_moment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with armed_hub(settings=NO_SWEEP) as (hub, store):
+        hub.client.start_new(collector, 0, instance_id="i").wait_for_completion(timeout=10)
+        seen, go, rows = threading.Event(), threading.Event(), store.real.rows
+
+        def old_rows(ids: Sequence[str]) -> Any:
+            found = rows(ids)
+            if not seen.is_set():
+                seen.set()
+                go.wait(10)
+            return found
+
+        monkeypatch.setattr(store, "rows", old_rows, raising=False)
+        raising = threading.Thread(target=lambda: hub.client.raise_event("i", "e", 7, idempotency_key="k"))
+        raising.start()
+        assert seen.wait(10)
+        again = hub.client.start_new(collector, 1, instance_id="i")
+        again.wait_for_start(timeout=10)
+        go.set()
+        raising.join(10)
+        assert again.wait_for_completion(timeout=10) == [7]
 
 
 @pytest.mark.parametrize("door", ["registry", "host"])
@@ -104,13 +199,13 @@ def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(door
         again = replace(sent, retry=True)
         target = "registry" if door == "registry" else host
         assert [reply.code for reply in ask(hub, target, "deliver_many", [again])] == ["ok"]
-        assert ask(hub, host, "deliver_many", [event("i", 2)])[0].code == "ok"
+        straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
 
 
 def test_a_keyed_event_that_is_asked_for_again_tells_the_process_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, _):
-        handle, host = begun(hub, 2, "i")
+        handle, _ = begun(hub, 2, "i")
         told = hub.hub.registry.admission.wake
 
         async def dies(targets: Any) -> None:
@@ -120,7 +215,7 @@ def test_a_keyed_event_that_is_asked_for_again_tells_the_process_of_the_first(mo
         handle.raise_event("e", 1, idempotency_key="k")
         monkeypatch.setattr(hub.hub.registry.admission, "wake", told)
         handle.raise_event("e", 1, idempotency_key="k")
-        assert ask(hub, host, "deliver_many", [event("i", 2)])[0].code == "ok"
+        straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
 
 

@@ -297,6 +297,15 @@ def test_an_id_that_no_text_encoding_can_say_is_nobodys(client: dr.Client) -> No
     assert str(caught.value).encode() == b"No instance with ID 'a\\ud800' found."
 
 
+def test_an_id_may_be_a_text_of_a_derived_class(client: dr.Client) -> None:
+    class Name(str):
+        pass
+
+    handle = client.start_new(echo, 1, instance_id=Name("derived"))
+    assert handle.wait_for_completion(20) == 1
+    assert client.get_status(Name("derived")).instance_id == "derived"  # type: ignore[union-attr]
+
+
 def test_s26_absent_and_finished_instances_are_typed_errors(client: dr.Client) -> None:
     with pytest.raises(dr.InstanceNotFound):
         client.raise_event("nobody", "go")

@@ -26,7 +26,18 @@ def patient(context: dr.ActivityContext, value: int) -> bool:
     return True
 
 
-LIBRARY = new_library(double, fails, patient)
+class Unspeakable(Exception):
+    @property
+    def non_retryable(self) -> bool:
+        raise KeyError
+
+
+@dr.activity(name="unit.unspeakable")
+def unspeakable(value: int) -> int:
+    raise Unspeakable
+
+
+LIBRARY = new_library(double, fails, patient, unspeakable)
 
 
 def way() -> tuple[LocalWay, dict[Address, ActivityResult], list[threading.Thread]]:
@@ -64,6 +75,21 @@ async def test_an_error_is_an_answer() -> None:
     assert isinstance(result, ActivityFailed)
     assert result.failure.error_type == "builtins.KeyError"
     await one.close()
+
+
+async def test_an_error_that_cannot_be_asked_about_itself_is_an_answer_too() -> None:
+    one, results, _ = way()
+    one.submit([job(unspeakable, n) for n in range(_THREADS + 1)])
+    await until(lambda: len(results) == _THREADS + 1)
+    assert all(isinstance(result, ActivityFailed) for result in results.values())
+    await one.close()
+
+
+async def test_nothing_is_begun_after_its_end() -> None:
+    one, results, _ = way()
+    await one.close()
+    one.submit([job(double)])
+    assert (results, one._started) == ({}, 0)
 
 
 async def test_one_that_is_cancelled_sees_its_flag_and_is_not_heard_of() -> None:

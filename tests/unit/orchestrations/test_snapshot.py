@@ -69,6 +69,15 @@ def test_attempts_are_counted_and_wait_for_their_time() -> None:
     assert snapshot.next_due() is None
 
 
+@pytest.mark.parametrize("again", [ev.ActivityScheduled(1, "a"), ev.ExecutionRewound(None, task_ids=(1,))])
+def test_what_is_asked_for_again_waits_no_longer(again: Event) -> None:
+    waiting = (ev.ActivityScheduled(1, "a"), ev.AttemptFailed(1, 1, WRONG, 900))
+    if isinstance(again, ev.ExecutionRewound):
+        waiting = (*waiting, ev.ActivityFailed(1, WRONG))
+    snapshot = after(*waiting, again)
+    assert (list(snapshot.activities), snapshot.retries, snapshot.next_due()) == ([1], {}, None)
+
+
 def test_the_soonest_of_timers_and_retries_is_due_next() -> None:
     timers = [ev.TimerCreated(1, 500), ev.TimerCreated(2, 300)]
     retry = [ev.ChildScheduled(3, "c", "id"), ev.AttemptFailed(3, 1, WRONG, 400)]
