@@ -66,12 +66,10 @@ def tables() -> str:
     judged = [(key, *target.split(" - ")) for key, one in found["workloads"].items() for target in one["targets"]]
     missed = [one for one in judged if one[-1] == "NOT MET"]
     met = sum(one[-1] == "met" for one in judged)
-    lines += [
-        "",
-        f"{met} of {met + len(missed)} targets were met in this run. Those that were not (ratio in this run):",
-        "",
-    ]
-    lines += [f"- {key}: {wanted} - {ratio}" for key, wanted, ratio, _ in missed]
+    lines += ["", f"{met} of {met + len(missed)} targets were met in this run."]
+    if missed:
+        lines += ["Those that were not (ratio in this run):", ""]
+        lines += [f"- {key}: {wanted} - {ratio}" for key, wanted, ratio, _ in missed]
     if (_RESULTS / "million.json").exists():
         lines += _many(json.loads((_RESULTS / "million.json").read_text()))
     return "\n".join(lines)
