@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from durable_ray.actors.in_process import _Hosts
+from durable_ray.actors.in_process import _Hosts, call
 from durable_ray.actors.messages import StartRequest, Wish
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow
@@ -237,3 +237,27 @@ def test_a_start_that_a_dead_registry_had_made_begins_when_it_is_asked_for_again
             assert ask(hub, "registry", "start_many", [request])[0].code == "ok"
         assert ask(hub, "registry", "start_many", [replace(request, retry=True)])[0].code == "ok"
         assert hub.client.wait_for_completion("i", timeout=10) == [0]
+
+
+def test_a_plain_start_that_is_asked_for_again_does_not_wait_for_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = threading.Event()
+
+    async def absent(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
+        return False
+
+    async def hanging(hosts: _Hosts, host: str, runtime_env: str | None) -> None:
+        await waiting(never)
+
+    with armed_hub(settings=NO_SWEEP) as (hub, _):
+        begun(hub, 1)  # its code is known to the hub
+        request = StartRequest(
+            "request", Wish("faults.chain", "i", "execution", named=True, input="1", placement="shared")
+        )
+        with monkeypatch.context() as away:
+            away.setattr(_Hosts, "nudge", absent)
+            away.setattr(_Hosts, "ensure_partition", hanging)
+            for each in (request, replace(request, retry=True)):
+                asked = hub._on_loop(call(hub.hub, "registry", "start_many", ([each],), {}))
+                assert [reply.code for reply in asked.result(5)] == ["ok"]
+        never.set()
+        hub.client.terminate("i")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import durable_ray as dr
@@ -109,21 +110,26 @@ async def test_closing_raises_every_flag() -> None:
 
 
 async def test_what_waits_for_a_thread_when_it_closes_never_begins() -> None:
+    others = set(threading.enumerate())
     one, results, _ = way()
     one.submit([job(patient, n) for n in range(_THREADS)])
     late = job(double, _THREADS)
     one.submit([late])
+    await until(lambda: one._jobs.qsize() == 1)  # each thread has its own
+    threads = set(threading.enumerate()) - others
     await one.close()
-    await until(lambda: len(results) == _THREADS)
-    await until(lambda: not any(thread.name.startswith("activity-") for thread in threading.enumerate()))
+    await until(lambda: not any(thread.is_alive() for thread in threads))
+    await asyncio.sleep(0)  # what they said is heard
+    assert results
     assert late.invocation.address not in results
 
 
 async def test_its_threads_end_with_it() -> None:
+    others = set(threading.enumerate())
     one, results, _ = way()
     one.submit([job(double, n) for n in range(3)])
     await until(lambda: len(results) == 3)
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("activity-")]
+    threads = set(threading.enumerate()) - others
     await one.close()
     assert threads
     await until(lambda: not any(thread.is_alive() for thread in threads))
