@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.held import is_held
 from durable_ray.actors.library import Library
 from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
+from durable_ray.actors.presence import Actors, Presence
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow
@@ -32,11 +33,8 @@ _PRESSURE = 0.25
 _MANY = 1000
 
 
-class Hosts(Protocol):
+class Hosts(Actors, Protocol):
     """Processes of hosts: made, found, spoken to. Nothing here raises for a host that died meanwhile."""
-
-    async def alive(self) -> Collection[str]:
-        """IDs of the dedicated instances that have an actor now."""
 
     async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
         """Make sure that a partition's actor exists; a new one revives what it finds in the store."""
@@ -44,26 +42,8 @@ class Hosts(Protocol):
     async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
         """Give a dedicated instance its actor; returns when it answers. Raises if it cannot be had."""
 
-    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
-        """Tell a host to look into the store; False if it is not there or is leaving."""
-
-    async def gone(self, instance_id: str) -> None:
-        """Wait until the actor of a dedicated instance that said goodbye is really away."""
-
     async def ask_to_leave(self, instance_id: str) -> bool:
         """Ask a dedicated host to leave memory if its instance merely waits or has finished; whether it will."""
-
-
-class _Process:
-    """The actor of a dedicated instance, as far as the registry has heard."""
-
-    __slots__ = ("answers", "there")
-
-    def __init__(self, *, answers: bool = False) -> None:
-        #: Callers may be sent straight to it.
-        self.answers = answers
-        #: It has come, and can be told of mail.
-        self.there = answers
 
 
 class Admission:
@@ -84,13 +64,10 @@ class Admission:
         self._clock = clock
         self._library = library
         self._hosts = hosts
-        self._waiters = waiters
         self._blocking = blocking
         self._spawn = spawn
         self._limit = settings.dedicated_limit()
-        self._warned = False
-        #: In the order in which they came.
-        self._live: dict[str, _Process] = {}
+        self._present = Presence(hosts, self._vacate, self.admit, waiters.moved, spawn)
         self._looking = False
         self._look_again = False
         self._alarm: Alarm | None = None
@@ -100,22 +77,20 @@ class Admission:
     @property
     def idle(self) -> bool:
         """Whether nobody is being admitted."""
-        return not self._looking and all(process.answers for process in self._live.values())
+        return not self._looking and self._present.settled
 
     def holds(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor that answers."""
-        process = self._live.get(instance_id)
-        return process is not None and process.answers
+        return self._present.holds(instance_id)
 
     def has(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor, or is being given one."""
-        return instance_id in self._live
+        return instance_id in self._present
 
     async def open(self) -> None:
         """Find out who is alive, and revive what has work."""
-        alive = await self._hosts.alive()
-        self._live = {instance_id: _Process(answers=True) for instance_id in alive}
-        lost = [i for i in await self._blocking(self._store.residents) if i not in self._live]
+        self._present.find(await self._hosts.alive())
+        lost = [i for i in await self._blocking(self._store.residents) if i not in self._present]
         if lost:
             await self._blocking(lambda: self._store.mark_resident(lost, False))
         now = self._clock.now()
@@ -132,8 +107,10 @@ class Admission:
             row = (await self._blocking(lambda: self._store.rows([instance_id]))).get(instance_id)
             if row is None or row.placement != "dedicated":
                 return False
-            if self.holds(instance_id) and not await self._hosts.nudge(host, []):
-                await self._gone(instance_id)
+            if self.holds(instance_id):
+                process = self._present.get(instance_id)
+                if not await self._hosts.nudge(host, []):
+                    self._present.doubt(instance_id, process)
             if not self.holds(instance_id):
                 await self._bring(row)
             return self.holds(instance_id)
@@ -154,13 +131,12 @@ class Admission:
             by_host.setdefault(host, []).append(instance_id)
         asleep = False
         for host, instance_ids in by_host.items():
-            process = self._live.get(instance_of(host)) if is_dedicated(host) else None
+            process = self._present.get(instance_of(host)) if is_dedicated(host) else None
             if is_dedicated(host) and (process is None or not process.there):
                 asleep = True
             elif not await self._hosts.nudge(host, instance_ids):
-                if is_dedicated(host):
-                    await self._gone(instance_of(host), process)
-                    asleep = True
+                if process is not None:
+                    self._present.doubt(instance_of(host), process)
                 else:
                     await self.ensure(host)
                     await self._hosts.nudge(host, instance_ids)
@@ -185,9 +161,9 @@ class Admission:
 
     async def _admit(self) -> None:
         now = self._clock.now()
-        room = self._limit - len(self._live)
+        room = self._limit - len(self._present)
         waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, max(room, 0) + self._limit))
-        waiting = [row for row in waiting if row.instance_id not in self._live]
+        waiting = [row for row in waiting if row.instance_id not in self._present]
         admitted = waiting[: max(room, 0)]
         if admitted:
             await self._mark([row.instance_id for row in admitted])
@@ -210,14 +186,14 @@ class Admission:
 
     async def _make_room(self, short: int) -> None:
         """Ask those that merely wait to leave, oldest first; each that leaves says so, and the next is admitted."""
-        for instance_id in self._ready():
+        for instance_id in self._present.ready():
             if short <= 0:
                 return
             if await self._hosts.ask_to_leave(instance_id):
                 short -= 1
 
     async def _bring(self, row: InstanceRow) -> None:
-        while (process := self._live.get(row.instance_id)) is not None:
+        while (process := self._present.get(row.instance_id)) is not None:
             if process.answers:
                 return
             await asyncio.sleep(0.05)  # it is being made; or it leaves, and is made when it is away
@@ -226,47 +202,26 @@ class Admission:
 
     async def _mark(self, instance_ids: list[str]) -> None:
         """These are being given a process. Counted before it is written: a sweep takes a mark without a process away."""
-        self._live.update((instance_id, _Process()) for instance_id in instance_ids)
+        self._present.expect(instance_ids)
         try:
             await self._blocking(lambda: self._store.mark_resident(instance_ids))
         except BaseException:
-            for instance_id in instance_ids:
-                self._live.pop(instance_id, None)
+            self._present.give_up(instance_ids)
             raise
 
     async def _create(self, row: InstanceRow) -> None:
-        process = self._live.get(row.instance_id)
+        process = self._present.get(row.instance_id)
         known = self._library.known_orchestrator(row.name, row.version)
         environment = self._library.runtime_env(row.environment)
-        heard = True
         try:
             await self._hosts.create(row, known.options if known else None, environment)
-            if process is not None:
-                # Mail that came meanwhile was acknowledged, and the process may have looked before, or may be an older
-                # one that was there all the time. It must know before anybody is sent straight to it.
-                process.there = True
-                heard = await self._hosts.nudge(row.host, [row.instance_id])
+            await self._present.arrived(row.instance_id, process)
         except Exception as error:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
-            await self._gone(row.instance_id, process)
-            return
-        if not heard:
-            await self._gone(row.instance_id, process)
-            await self.admit()
-            return
-        if process is None or self._live.get(row.instance_id) is not process:
-            return  # it has come and gone
-        process.answers = True
-        self._waiters.moved([row.instance_id])
+            if process is not None:
+                await self._present.ascertain(row.instance_id, process)
 
-    def _ready(self) -> list[str]:
-        return [instance_id for instance_id, process in self._live.items() if process.answers]
-
-    async def _gone(self, instance_id: str, process: _Process | None = None) -> None:
-        """It has no actor (or not `process`, which may have a successor by now)."""
-        if process is not None and self._live.get(instance_id) is not process:
-            return
-        self._live.pop(instance_id, None)
+    async def _vacate(self, instance_id: str) -> None:
         await self._blocking(lambda: self._store.mark_resident([instance_id], False))
 
     # --- words from hosts -------------------------------------------------------------------------
@@ -275,33 +230,34 @@ class Admission:
         """These have finished: if others wait, their actors need not linger."""
         now = self._clock.now()
         waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, 1))
-        if waiting and len(self._live) >= self._limit:
+        if waiting and len(self._present) >= self._limit:
             for instance_id in instance_ids:
-                if instance_id in self._live:
+                if instance_id in self._present:
                     await self._hosts.ask_to_leave(instance_id)
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory; its place is free when its process is really away."""
-        process = self._live.get(instance_id)
-        if process is not None:
-            process.answers = process.there = False
-            await self._hosts.gone(instance_id)
-        await self._gone(instance_id, process)
-        await self.admit()
+        process = self._present.get(instance_id)
+        if process is None:
+            await self._vacate(instance_id)
+            await self.admit()
+        elif process.there:
+            await self._present.part(instance_id, process)
+        # Else the word is about a predecessor, or who makes this one will find out.
 
     # --- upkeep -----------------------------------------------------------------------------------
 
     async def sweep(self) -> None:
         """Find what a lost word left behind."""
-        ready = self._ready()
+        ready = self._present.ready()
         alive = await self._hosts.alive()
-        for instance_id in [i for i in ready if self.holds(i) and i not in alive]:
-            await self._gone(instance_id)
+        for instance_id in set(ready) - set(alive):
+            self._present.check(instance_id)
         for instance_id in alive:
-            self._live.setdefault(instance_id, _Process(answers=True))
+            self._present.stranger(instance_id)
         for instance_id in await self._blocking(self._store.residents):
-            if instance_id not in self._live:
-                await self._gone(instance_id)
+            if instance_id not in self._present:
+                await self._vacate(instance_id)
         await self.admit()
         await self._nudge_again()
 
@@ -313,7 +269,7 @@ class Admission:
             due = await self._blocking(partial(self._store.due, host, now, _MANY))
             if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
                 await self.wake([(host, instance_id) for instance_id in sorted(forgotten)])
-        ready = self._ready()
+        ready = self._present.ready()
         rows = await self._blocking(lambda: self._store.inbox(ready)) if ready else ()
         await self.wake({(dedicated_host(row.instance_id), row.instance_id) for row in rows})
 

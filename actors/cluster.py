@@ -39,7 +39,6 @@ from durable_ray.orchestrations.options import OrchestratorOptions
 log = logging.getLogger("durable_ray.cluster")
 
 _CREATE_SECONDS = 120.0
-_LEAVE_SECONDS = 15.0
 
 
 class HubInfo(Struct, frozen=True):
@@ -236,13 +235,6 @@ class RayHosts:
             if isinstance(translated(error), (Gone, Unavailable)):
                 return False
             raise
-
-    async def gone(self, instance_id: str) -> None:
-        """Wait until the name of an actor that said goodbye is free, or for so long that it must be stuck."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + _LEAVE_SECONDS
-        while instance_id in await self.alive() and loop.time() < end:
-            await asyncio.sleep(0.02)
 
     async def ask_to_leave(self, instance_id: str) -> bool:
         """Ask a dedicated host to leave memory, if its instance merely waits or has finished."""

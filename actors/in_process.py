@@ -129,9 +129,6 @@ class _Hosts(Hosts):
         found.summon(instance_ids)
         return True
 
-    async def gone(self, instance_id: str) -> None:
-        """What was dropped is away."""
-
     async def ask_to_leave(self, instance_id: str) -> bool:
         name = dedicated_host(instance_id)
         host = self._hub.hosts.get(name)

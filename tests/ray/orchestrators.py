@@ -69,6 +69,11 @@ def slow(seconds: float) -> float:
     return seconds
 
 
+@dr.orchestrator
+async def collect(ctx: dr.OrchestrationContext, count: int) -> list[object]:
+    return [await ctx.wait_for_external_event("e") for _ in range(count)]
+
+
 @dr.orchestrator(placement="dedicated")
 async def child_job(ctx: dr.OrchestrationContext, number: int) -> int:
     await ctx.call_activity(say_hello, str(number))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
-import ray
 
 import durable_ray as dr
 from durable_ray.actors.handles import named_in
-from tests.ray.orchestrators import child_job, parent_job, wait_for_go
-from tests.ray_cluster import eventually, pid_of
+from tests.ray.orchestrators import child_job, collect, parent_job, wait_for_go
+from tests.ray_cluster import eventually, pid_of, running_hub
 
 pytestmark = pytest.mark.ray
 
 MANY = 10_000
+EVENTS = 12
 MIB = 1024 * 1024
 
 
@@ -51,23 +57,46 @@ def test_three_hundred_dedicated_instances_eight_at_a_time(fresh_ray_client: dr.
 
 def _admitted_all(client: dr.Client, parents: int, jobs: int) -> None:
     """`parents` wait for a dedicated child each: they make way for their children, or nobody would get anywhere."""
-    most = 0
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal most
-        while not done.wait(0.05):
-            most = max(most, len(named_in(client.hub)))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with _counting(client.hub) as counts:
         handles = [client.start_new(parent_job, n, instance_id=f"parent-{n}") for n in range(parents)]
         handles += [client.start_new(child_job, n, instance_id=f"job-{n}") for n in range(jobs)]
         results = client.wait_many(handles, 1500)
+    assert results == [*(n + 1 for n in range(parents)), *range(jobs)]
+    assert 1 <= max(counts) <= 8, f"{max(counts)} dedicated actors were alive at once"
+
+
+@pytest.mark.timeout(300)
+def test_a_place_is_taken_until_its_process_is_away(ray_cluster: None, tmp_path: Path) -> None:
+    """Four share two places and make way for each other, while mail comes for those that leave."""
+    with running_hub(tmp_path, max_dedicated=2) as client:
+        handles = [client.start_new(collect, EVENTS, instance_id=f"i{n}") for n in range(4)]
+
+        def send(handle: dr.OrchestrationHandle) -> None:
+            chance = random.Random(handle.instance_id)
+            for number in range(EVENTS):
+                time.sleep(chance.uniform(0, 0.7))
+                handle.raise_event("e", number)
+
+        with _counting(client.hub) as counts, ThreadPoolExecutor(len(handles)) as threads:
+            list(threads.map(send, handles))
+            assert client.wait_many(handles, 240) == [list(range(EVENTS))] * len(handles)
+        assert max(counts) <= 2, f"{max(counts)} dedicated actors were alive at once"
+
+
+@contextmanager
+def _counting(hub: str) -> Iterator[list[int]]:
+    """How many dedicated actors there were, looked up again and again."""
+    counts: list[int] = []
+    done = threading.Event()
+
+    def count() -> None:
+        while not done.wait(0.02):
+            counts.append(len(named_in(hub)))
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    try:
+        yield counts
     finally:
         done.set()
-        watcher.join()
-    assert results == [*(n + 1 for n in range(parents)), *range(jobs)]
-    assert 1 <= most <= 8, f"{most} dedicated actors were alive at once"
-    assert ray.is_initialized()
+        counter.join()

@@ -135,25 +135,61 @@ def test_one_that_is_asked_for_while_it_leaves_comes_back(hub: TestHub) -> None:
     hub.client.start_new(collect, 1, instance_id="i")
     fall_asleep(hub, "i")
     admission = hub.hub.registry.admission
-    away = asyncio.Event()
-
-    async def gone(instance_id: str) -> None:
-        await away.wait()
-
-    admission._hosts.gone = gone  # type: ignore[method-assign]
     on(hub, hub.hub.registry.ensure(dedicated_host("i")))
-    on(hub, hub.hub.drop(dedicated_host("i")))
+    process = hub.hub.hosts[dedicated_host("i")]
+    process.moved = True
     leaving = hub._on_loop(admission.left("i"))
     asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
-
-    async def it_is_away() -> None:
-        await asyncio.sleep(0.1)
-        away.set()
-
-    on(hub, it_is_away())
+    on(hub, asyncio.sleep(0.1))
+    assert hub.hub.hosts[dedicated_host("i")] is process
+    on(hub, hub.hub.drop(dedicated_host("i")))
     leaving.result(10)
     assert asked.result(10), "it was taken for one that cannot be had"
-    assert dedicated_host("i") in hosts(hub)
+    assert hub.hub.hosts[dedicated_host("i")] is not process
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "stays"])
+def test_the_place_of_one_that_leaves_is_taken_until_it_is_away(hub: TestHub, ends: bool) -> None:
+    """Mail for it comes between its resolve to leave and its word; it may find that it has to stay."""
+    handles = [hub.client.start_new(collect, 1, instance_id=name) for name in ("i", "j")]
+    hub.settle()
+    admission = hub.hub.registry.admission
+    create, alive = admission._hosts.create, []
+
+    async def counts(row: Any, *args: Any) -> None:
+        alive.append((row.instance_id, len(hosts(hub) - {row.host}) + 1))
+        await create(row, *args)
+
+    admission._hosts.create = counts  # type: ignore[method-assign]
+    for name in ("i", "j"):
+        hub.hub.hosts[dedicated_host(name)].moved = True
+    handles.append(hub.client.start_new(collect, 1, instance_id="k"))
+    put(hub, "i", 1)
+    on(hub, admission.wake([(dedicated_host("i"), "i")]))
+    assert not admission.holds("i")
+    on(hub, asyncio.sleep(0.1))
+    assert alive == []
+    if ends:
+        on(hub, hub.hub.drop(dedicated_host("i")))
+    for name in {"i", "j"} - ({"i"} if ends else set()):
+        hub.hub.hosts[dedicated_host(name)].moved = False
+    hub.settle()
+    handles[1].raise_event("e", 1)
+    handles[2].raise_event("e", 1)
+    assert [handle.wait_for_completion(timeout=10) for handle in handles] == [[1]] * 3
+    assert {name for name, _ in alive} >= ({"i", "k"} if ends else {"k"})
+    assert all(count <= 2 for _, count in alive)
+
+
+def test_a_late_goodbye_of_a_predecessor_does_not_lose_its_successor(hub: TestHub) -> None:
+    handle = hub.client.start_new(collect, 1, instance_id="i")
+    hub.settle()
+    process = hub.hub.hosts[dedicated_host("i")]
+    on(hub, hub.hub.registry.admission.left("i"))
+    assert hub.hub.registry.admission.holds("i")
+    handle.raise_event("e", 1)
+    assert handle.wait_for_completion(timeout=10) == [1]
+    assert process.moved or hub.hub.hosts[dedicated_host("i")] is process
 
 
 def test_one_whose_process_vanished_is_brought_back(hub: TestHub) -> None:
@@ -232,7 +268,7 @@ def test_one_that_could_not_be_marked_is_not_counted_for_ever(hub: TestHub, monk
         put(hub, "i", len(failures))
         with pytest.raises(StoreError):
             on(hub, ask())
-    assert hub.hub.registry.admission._live == {}
+    assert not hub.hub.registry.admission.has("i")
     sweep(hub)
     assert handle.wait_for_completion(timeout=10) in ([1], [2])
 
