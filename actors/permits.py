@@ -66,20 +66,12 @@ class Permits:
         holders = await self._blocking(self._store.permit_holders)
         if not holders:
             return
-        hosts = {host for host, _ in holders}
-        gone = await self._gone_for_good(hosts)
-        if gone:
-            await self._blocking(partial(self._store.forget_permits, gone))
+        away = sorted({host for host, _ in holders if is_dedicated(host) and not self._has_process(instance_of(host))})
+        if away:
+            # Nobody gives back what an instance held that has ended, or merely waits.
+            await self._blocking(partial(self._store.forget_permits, away))
+            holders = await self._blocking(self._store.permit_holders)
         await self._blocking(self._library.refresh)
         limits = activity_limits(self._library, self._settings, {name for _, name in holders})
         await self._blocking(partial(self._store.permit, None, [], [], limits))
-        await self._wake([(host, PERMITS) for host in sorted(hosts.difference(gone))])
-
-    async def _gone_for_good(self, hosts: Iterable[str]) -> list[str]:
-        """Dedicated hosts without a process that could give anything back, whose instance has ended or merely waits."""
-        away = [host for host in hosts if is_dedicated(host) and not self._has_process(instance_of(host))]
-        if not away:
-            return []
-        rows = await self._blocking(partial(self._store.rows, [instance_of(host) for host in away]))
-        found = {host: rows.get(instance_of(host)) for host in away}
-        return sorted(host for host, row in found.items() if row is None or row.host != host or not row.outstanding)
+        await self._wake([(host, PERMITS) for host in sorted({host for host, _ in holders})])

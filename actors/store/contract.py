@@ -239,7 +239,10 @@ class Permitting(Protocol):
         """(host, name) of whatever runs or waits under a limit."""
 
     def forget_permits(self, hosts: Sequence[str]) -> None:
-        """These hosts have no process and will have none: nobody runs what they asked for."""
+        """What these hosts, which have no process, asked for and nobody runs: their instances ended, or merely wait.
+
+        Decided in the transaction: one that was given a process meanwhile keeps what its activities have.
+        """
 
 
 class Erasing(Protocol):

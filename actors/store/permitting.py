@@ -60,7 +60,7 @@ class Permitting:
             return tuple((row[0], row[1]) for row in session.all(texts.HOLDERS))
 
     def forget_permits(self, hosts: Sequence[str]) -> None:
-        """These hosts have no process and will have none: nobody runs what they asked for."""
+        """What these hosts, which have no process, asked for and nobody runs; see the contract."""
         if hosts:
             self._database.write(partial(_forget, hosts=hosts))
 

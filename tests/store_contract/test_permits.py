@@ -14,6 +14,8 @@ from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.records import Permit
 from durable_ray.actors.store.schema import permits
 from durable_ray.actors.store.statements.compiling import compiled
+from durable_ray.actors.store.writes import StartInstance
+from tests.store_contract.building import advance, dedicated, made, row
 
 GRANTED = compiled(select(func.count()).select_from(permits).where(permits.c.granted))
 
@@ -105,6 +107,17 @@ def test_a_host_that_is_gone_for_good_holds_nothing(store: Store) -> None:
     store.forget_permits(["h", "never was"])
     store.forget_permits([])
     assert store.permit_holders() == (("alive", "crawl"),)
+
+
+def test_what_runs_keeps_its_permits_whoever_took_its_host_for_gone(store: Store) -> None:
+    for name, outstanding in (("busy", 1), ("idle", 0)):
+        made(store, StartInstance(dedicated(name)))
+        advance(store, name, outstanding=outstanding)
+    hosts = {name: row(store, name).host for name in ("busy", "idle")}
+    for name, host in hosts.items():
+        store.permit(None, [Permit("crawl", host, name, "x", 0, 1, 0)], [], {"crawl": 2})
+    store.forget_permits(sorted(hosts.values()))
+    assert store.permit_holders() == ((hosts["busy"], "crawl"),)
 
 
 def test_an_emptied_hub_has_no_permits(store: Store) -> None:

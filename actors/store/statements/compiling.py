@@ -63,7 +63,9 @@ def compiled(clause: ClauseElement | Mapping[Dialect, ClauseElement], *only: Dia
         texts[dialect] = " ".join(str(made).split())
         names = tuple(made.positiontup or ())
         if given := [name for name in names if not made.binds[name].required]:
-            raise TypeError(f"{given} have values; say them in words (literal_column) or as parameters: {said}")
+            raise TypeError(
+                f"{given} have values; say them in words (literal_column) or as parameters: {texts[dialect]}"
+            )
         orders.add(names)
     if len(orders) != 1:
         raise TypeError(f"its parameters have no one order: {clause}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, delete, false, func, literal_column, select, true, update
+from sqlalchemy import ColumnElement, delete, exists, false, func, literal_column, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
-from durable_ray.actors.store.schema import permits
+from durable_ray.actors.store.schema import instances, permits
 from durable_ray.actors.store.statements.core import among, number, text
 
+_i = instances.c
 _p = permits.c
 _of_name = _p.name == text("name")
 _serial: ColumnElement[int] = _p.row
@@ -47,7 +48,12 @@ GRANT = update(permits).where(_serial.in_(_next)).values(granted=true()).returni
 GRANTED = select(*_columns).where(_p.host == text("host"), _granted, among(_p.instance_id, "ids"))
 OF_HOST = select(*_columns, _p.granted).where(_p.host == text("host")).order_by(_serial)
 HOLDERS = select(_p.host, _p.name).distinct().order_by(_p.host, _p.name)
-FORGET = delete(permits).where(among(_p.host, "hosts"))
+_under_way = exists(
+    select(literal_column("1")).where(
+        _i.instance_id == _p.instance_id, _i.host == _p.host, _i.outstanding > literal_column("0")
+    )
+)
+FORGET = delete(permits).where(among(_p.host, "hosts"), ~_under_way)
 
 #: PostgreSQL lets two transactions count at once; SQLite has one writer anyway. The number is this project's.
 ALONE = {"postgresql": (select(func.pg_advisory_xact_lock(literal_column("1146181965"), func.hashtext(text("name")))))}

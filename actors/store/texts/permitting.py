@@ -123,11 +123,15 @@ FORGET = Statement(
     ("hosts",),
     sqlite=(
         "DELETE FROM permits "
-        "WHERE permits.host IN (SELECT value FROM json_each(?))"
+        "WHERE permits.host IN (SELECT value FROM json_each(?)) AND NOT (EXISTS (SELECT 1 FROM instances "
+        "WHERE instances.instance_id = permits.instance_id AND instances.host = permits.host AND "
+        "instances.outstanding > 0))"
     ),
     postgresql=(
         "DELETE FROM permits "
-        "WHERE permits.host = ANY(%s::TEXT[])"
+        "WHERE permits.host = ANY(%s::TEXT[]) AND NOT (EXISTS (SELECT 1 FROM instances WHERE "
+        "instances.instance_id = permits.instance_id AND instances.host = permits.host AND "
+        "instances.outstanding > 0))"
     ),
 )
 
