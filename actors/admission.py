@@ -73,6 +73,8 @@ class Admission:
         self._alarm: Alarm | None = None
         self._soon: asyncio.TimerHandle | None = None
         self._partitions: dict[str, asyncio.Task[None]] = {}
+        #: Hosts that a sweep is telling of what they forgot.
+        self._reminded: set[str] = set()
 
     @property
     def idle(self) -> bool:
@@ -129,19 +131,27 @@ class Admission:
         by_host: dict[str, list[str]] = {}
         for host, instance_id in targets:
             by_host.setdefault(host, []).append(instance_id)
-        asleep = False
-        for host, instance_ids in by_host.items():
-            process = self._present.get(instance_of(host)) if is_dedicated(host) else None
-            if is_dedicated(host) and (process is None or not process.there):
-                asleep = True
-            elif not await self._hosts.nudge(host, instance_ids):
-                if process is not None:
-                    self._present.doubt(instance_of(host), process)
-                else:
-                    await self.ensure(host)
-                    await self._hosts.nudge(host, instance_ids)
-        if asleep:
+        told = await asyncio.gather(*(self._tell(host, instance_ids) for host, instance_ids in by_host.items()))
+        if not all(told):
             self._spawn(self.admit())
+
+    async def _tell(self, host: str, instance_ids: Sequence[str]) -> bool:
+        """False: it is a dedicated one without a process, and has to be admitted."""
+        process = self._present.get(instance_of(host)) if is_dedicated(host) else None
+        if is_dedicated(host) and (process is None or not process.there):
+            return False
+        try:
+            if await self._hosts.nudge(host, instance_ids):
+                return True
+            if process is not None:
+                self._present.doubt(instance_of(host), process)
+            else:
+                await self.ensure(host)
+                await self._hosts.nudge(host, instance_ids)
+        except Exception as error:
+            # It has no process that could have missed anything, and is no reason to leave others without an answer.
+            log.warning("host %r cannot be had; the next sweep tells it of its mail: %s", host, error)
+        return True
 
     # --- admission --------------------------------------------------------------------------------
 
@@ -267,11 +277,19 @@ class Admission:
         for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
             mail = await self._blocking(partial(self._store.mail, host, _MANY))
             due = await self._blocking(partial(self._store.due, host, now, _MANY))
-            if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
-                await self.wake([(host, instance_id) for instance_id in sorted(forgotten)])
+            if (forgotten := {*mail, *(instance_id for instance_id, _ in due)}) and host not in self._reminded:
+                self._reminded.add(host)
+                self._spawn(self._remind(host, sorted(forgotten)))
         ready = self._present.ready()
         rows = await self._blocking(lambda: self._store.inbox(ready)) if ready else ()
         await self.wake({(dedicated_host(row.instance_id), row.instance_id) for row in rows})
+
+    async def _remind(self, host: str, instance_ids: Sequence[str]) -> None:
+        """Beside the sweep, not in it: a host whose environment cannot be made keeps it waiting for minutes."""
+        try:
+            await self.wake([(host, instance_id) for instance_id in instance_ids])
+        finally:
+            self._reminded.discard(host)
 
     async def _set_alarm(self) -> None:
         now = self._clock.now()

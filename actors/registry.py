@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from durable_ray.actors.asking import Asking
@@ -28,19 +28,17 @@ _EXPIRED_BATCH, _EXPIRED_BATCHES = 500, 20
 class Registry(Asking, Managing):
     """Plain class; `bindings` makes it a Ray actor, the tests use it as it is."""
 
-    _house: asyncio.Task[None] | None = None
+    _house: tuple[asyncio.Task[None], ...] = ()
 
     async def open(self) -> None:
         """Learn what is there, revive what is not finished, keep the house."""
         await self.blocking(self.library.refresh)
         await self.admission.open()
-        self._house = self._loop.create_task(self._keep_house())
+        self._house = tuple(self._loop.create_task(self._again_and_again(chore)) for chore in self._chores())
 
     async def close(self) -> None:
         """Stop."""
-        if self._house is not None:
-            self._house.cancel()
-        for task in tuple(self._tasks):
+        for task in (*self._house, *self._tasks):
             task.cancel()
         self.waiters.moved(self.waiters.waited_for())
         await self._loop.run_in_executor(None, self._committer.close)
@@ -80,20 +78,25 @@ class Registry(Asking, Managing):
 
     # --- upkeep -----------------------------------------------------------------------------------
 
-    async def _keep_house(self) -> None:
+    def _chores(self) -> tuple[Callable[[], Awaitable[object]], ...]:
+        return (
+            lambda: self.blocking(partial(self.store.heartbeat, self.clock.now())),
+            self.admission.sweep,
+            lambda: self.slots.look(self.slots.limited()),
+            self.permits.sweep,
+            self.purge_expired,
+            lambda: self.blocking(partial(self.store.forget_receipts, self.clock.now(), 10_000)),
+            lambda: self.blocking(self.store.checkpoint),
+        )
+
+    async def _again_and_again(self, chore: Callable[[], Awaitable[object]]) -> None:
+        """Each beside the others: one that fails, or waits for a process that cannot be had, keeps none of them undone."""
         while True:
             await asyncio.sleep(self.settings.sweep_interval)
             try:
-                await self.admission.sweep()
-                await self.slots.look(self.slots.limited())
-                await self.permits.sweep()
-                await self.purge_expired()
-                now = self.clock.now()
-                await self.blocking(partial(self.store.heartbeat, now))
-                await self.blocking(partial(self.store.forget_receipts, now, 10_000))
-                await self.blocking(self.store.checkpoint)
+                await chore()
             except Exception:
-                log.exception("the registry's sweep failed; it is tried again")
+                log.exception("a chore of the registry's failed; it is tried again")
 
     async def purge_expired(self) -> int:
         """Delete the finished instances whose time to be kept is over, in small transactions; answers how many."""

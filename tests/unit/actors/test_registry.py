@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
+from durable_ray.actors.admission import Admission
 from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
 from durable_ray.actors.messages import Ending
+from durable_ray.actors.permits import Permits
 from durable_ray.actors.placing import dedicated_host, is_dedicated
 from durable_ray.actors.registry_actor import RegistryActor
 from durable_ray.actors.settings import HubSettings
@@ -296,3 +298,54 @@ def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: Test
         await actor.ask("fenced", ("partition-0",), {})
 
     on(hub, asyncio.wait_for(tell(), 5))
+
+
+def test_a_host_that_cannot_be_had_keeps_no_other_from_being_told(
+    hub: TestHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    handles = [hub.client.start_new(collect, 1, instance_id=f"s{n}", placement="shared") for n in range(20)]
+    hub.settle()
+    admission = hub.hub.registry.admission
+    make = admission._hosts.ensure_partition
+
+    async def fails(host: str, runtime_env: str | None) -> None:
+        if host == "partition-0":
+            raise RuntimeError("its environment cannot be made")
+        await make(host, runtime_env)
+
+    admission._hosts.ensure_partition = fails  # type: ignore[method-assign]
+    homes = {row.instance_id: row.host for row in hub._store.rows([f"s{n}" for n in range(20)]).values()}
+    assert set(homes.values()) == {"partition-0", "partition-1"}
+    for host in ("partition-0", "partition-1"):
+        on(hub, hub.hub.drop(host))
+    for name in homes:
+        put(hub, name, 1)
+    on(hub, admission.wake([(host, name) for name, host in homes.items()]))
+    hub.settle()
+    finished = {
+        handle.instance_id for handle in handles if hub._store.rows([handle.instance_id])[handle.instance_id].finished
+    }
+    assert finished == {name for name, host in homes.items() if host == "partition-1"}
+    assert "its environment cannot be made" in caplog.text
+    del admission._hosts.ensure_partition
+    sweep(hub)
+    assert [handle.wait_for_completion(timeout=10) for handle in handles] == [[1]] * 20
+
+
+def test_a_chore_that_hangs_or_fails_keeps_no_other_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def for_ever(_: Any) -> None:
+        await asyncio.sleep(3600)
+
+    async def fails(_: Any) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(Permits, "sweep", for_ever)
+    monkeypatch.setattr(Admission, "sweep", fails)
+    with TestHub(settings=HubSettings(partitions=1, sweep_interval=0.05, retain_for=1)) as hub:
+        handle = hub.client.start_new(collect, 0, instance_id="i")
+        handle.wait_for_completion(timeout=10)
+        until = time.monotonic() + 10
+        while hub.client.get_status("i") is not None:
+            assert time.monotonic() < until, "nothing is purged"
+            hub.advance(timedelta(seconds=1))
+            time.sleep(0.02)
