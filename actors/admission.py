@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.held import is_held
 from durable_ray.actors.library import Library
+from durable_ray.actors.patience import until_answered
 from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
-from durable_ray.actors.presence import Actors, Presence
+from durable_ray.actors.presence import Actors, Presence, Unreachable
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow
@@ -28,6 +29,9 @@ log = logging.getLogger("durable_ray.registry")
 
 #: Seconds between two looks for hosts that could make way for those that wait.
 _PRESSURE = 0.25
+
+#: A host's answer: it has no process, and has to be admitted.
+_ASLEEP = "asleep"
 
 #: Forgotten instances of one host that a sweep looks after; the next sweep finds more.
 _MANY = 1000
@@ -91,14 +95,16 @@ class Admission:
 
     async def open(self) -> None:
         """Find out who is alive, and revive what has work."""
-        self._present.find(await self._hosts.alive())
+        for instance_id in await self._hosts.alive():
+            self._present.stranger(instance_id)
         lost = [i for i in await self._blocking(self._store.residents) if i not in self._present]
         if lost:
             await self._blocking(lambda: self._store.mark_resident(lost, False))
         now = self._clock.now()
         for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
             self._spawn(self.ensure(host))
-        await self.admit()
+        # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
+        self._spawn(self.admit())
 
     # --- hosts ------------------------------------------------------------------------------------
 
@@ -106,16 +112,10 @@ class Admission:
         """Make sure that a host has a process. A dedicated one is admitted whatever the limit: somebody asks for it."""
         if is_dedicated(host):
             instance_id = instance_of(host)
-            row = (await self._blocking(lambda: self._store.rows([instance_id]))).get(instance_id)
-            if row is None or row.placement != "dedicated":
-                return False
-            if self.holds(instance_id):
-                process = self._present.get(instance_id)
-                if not await self._hosts.nudge(host, []):
-                    self._present.doubt(instance_id, process)
-            if not self.holds(instance_id):
-                await self._bring(row)
-            return self.holds(instance_id)
+            process = self._present.get(instance_id)
+            if process is not None and process.answers:
+                await self._present.tell(instance_id, process, [instance_id])
+            return await self._bring(instance_id)
         making = self._partitions.get(host)
         if making is None:
             making = asyncio.ensure_future(
@@ -131,27 +131,37 @@ class Admission:
         by_host: dict[str, list[str]] = {}
         for host, instance_id in targets:
             by_host.setdefault(host, []).append(instance_id)
-        told = await asyncio.gather(*(self._tell(host, instance_ids) for host, instance_ids in by_host.items()))
-        if not all(told):
+        told = await asyncio.gather(
+            *(self._tell(host, instance_ids) for host, instance_ids in by_host.items()), return_exceptions=True
+        )
+        if _ASLEEP in told:
             self._spawn(self.admit())
+        for error in told:
+            if isinstance(error, BaseException):
+                raise error
 
-    async def _tell(self, host: str, instance_ids: Sequence[str]) -> bool:
-        """False: it is a dedicated one without a process, and has to be admitted."""
-        process = self._present.get(instance_of(host)) if is_dedicated(host) else None
-        if is_dedicated(host) and (process is None or not process.there):
-            return False
+    async def _tell(self, host: str, instance_ids: Sequence[str]) -> str | None:
+        if is_dedicated(host):
+            process = self._present.get(instance_of(host))
+            if process is None or not process.there:
+                return _ASLEEP
+            await self._present.tell(instance_of(host), process, instance_ids)
+            return None
         try:
             if await self._hosts.nudge(host, instance_ids):
-                return True
-            if process is not None:
-                self._present.doubt(instance_of(host), process)
-            else:
-                await self.ensure(host)
-                await self._hosts.nudge(host, instance_ids)
+                return None
         except Exception as error:
-            # It has no process that could have missed anything, and is no reason to leave others without an answer.
-            log.warning("host %r cannot be had; the next sweep tells it of its mail: %s", host, error)
-        return True
+            log.info("%s cannot be told of mail, it is looked for: %s", host, error)
+        try:
+            await self.ensure(host)
+        except Unreachable:
+            raise  # it may live, and be reached by others: nobody's mail is acknowledged before it knows
+        except Exception as error:
+            # It has no process that could miss anything, and is no reason to leave others without an answer.
+            log.warning("%s cannot be had; it reads its mail when it can: %s", host, error)
+            return None
+        await self._hosts.nudge(host, instance_ids)
+        return None
 
     # --- admission --------------------------------------------------------------------------------
 
@@ -165,6 +175,9 @@ class Admission:
             while self._look_again:
                 self._look_again = False
                 await self._admit()
+        except Exception:
+            self._look_soon()  # whoever asked meanwhile relies on this look
+            raise
         finally:
             self._looking = False
         await self._set_alarm()
@@ -174,6 +187,7 @@ class Admission:
         room = self._limit - len(self._present)
         waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, max(room, 0) + self._limit))
         waiting = [row for row in waiting if row.instance_id not in self._present]
+        room = self._limit - len(self._present)
         admitted = waiting[: max(room, 0)]
         if admitted:
             await self._mark([row.instance_id for row in admitted])
@@ -181,7 +195,7 @@ class Admission:
                 self._spawn(self._create(row))
         short = len(waiting) - len(admitted)
         if short > 0:
-            await self._make_room(short)
+            await self._make_room(short - self._present.leaving)
             self._look_soon()
 
     def _look_soon(self) -> None:
@@ -202,13 +216,19 @@ class Admission:
             if await self._hosts.ask_to_leave(instance_id):
                 short -= 1
 
-    async def _bring(self, row: InstanceRow) -> None:
-        while (process := self._present.get(row.instance_id)) is not None:
-            if process.answers:
-                return
-            await asyncio.sleep(0.05)  # it is being made; or it leaves, and is made when it is away
-        await self._mark([row.instance_id])
-        await self._create(row)
+    async def _bring(self, instance_id: str) -> bool:
+        while True:
+            while self.has(instance_id) and not self.holds(instance_id):
+                await asyncio.sleep(0.05)  # it is being made; or it leaves, and is made when it is away
+            row = (await self._blocking(lambda: self._store.rows([instance_id]))).get(instance_id)
+            if row is None or row.placement != "dedicated":
+                return False
+            if self.holds(instance_id):
+                return True
+            if not self.has(instance_id):
+                await self._mark([instance_id])
+                if not await self._create(row):
+                    return False
 
     async def _mark(self, instance_ids: list[str]) -> None:
         """These are being given a process. Counted before it is written: a sweep takes a mark without a process away."""
@@ -219,20 +239,26 @@ class Admission:
             self._present.give_up(instance_ids)
             raise
 
-    async def _create(self, row: InstanceRow) -> None:
+    async def _create(self, row: InstanceRow) -> bool:
         process = self._present.get(row.instance_id)
+        assert process is not None, "it is marked first"
         known = self._library.known_orchestrator(row.name, row.version)
         environment = self._library.runtime_env(row.environment)
         try:
             await self._hosts.create(row, known.options if known else None, environment)
-            await self._present.arrived(row.instance_id, process)
         except Exception as error:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
-            if process is not None:
-                await self._present.ascertain(row.instance_id, process)
+            self._present.failed(row.instance_id, process)
+            return False
+        await self._present.arrived(row.instance_id, process)
+        return True
 
     async def _vacate(self, instance_id: str) -> None:
-        await self._blocking(lambda: self._store.mark_resident([instance_id], False))
+        await until_answered(
+            self._blocking,
+            lambda: self._store.mark_resident([instance_id], False),
+            f"noting that {instance_id!r} is away",
+        )
 
     # --- words from hosts -------------------------------------------------------------------------
 
@@ -252,7 +278,7 @@ class Admission:
             await self._vacate(instance_id)
             await self.admit()
         elif process.there:
-            await self._present.part(instance_id, process)
+            await self._present.doubt(instance_id, process)
         # Else the word is about a predecessor, or who makes this one will find out.
 
     # --- upkeep -----------------------------------------------------------------------------------
@@ -262,7 +288,7 @@ class Admission:
         ready = self._present.ready()
         alive = await self._hosts.alive()
         for instance_id in set(ready) - set(alive):
-            self._present.check(instance_id)
+            self._present.missed(instance_id)
         for instance_id in alive:
             self._present.stranger(instance_id)
         for instance_id in await self._blocking(self._store.residents):

@@ -28,6 +28,7 @@ from durable_ray.actors.handles import (
 )
 from durable_ray.actors.placing import dedicated_host, environment_of
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.warming import Reserve
@@ -204,11 +205,15 @@ class RayHosts:
         return await asyncio.to_thread(named_in, self._info.hub)
 
     async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
-        """Make sure that a partition's actor exists."""
+        """Make sure that a partition's actor exists. Raises Unreachable, or what keeps it from being made."""
         options = self._system_options(host)
         if environment_of(host) and runtime_env:
             options["runtime_env"] = json.loads(runtime_env)
-        await self._until_it_answers(lambda: self._classes.partition.options(**options).remote(self._info, host), host)
+        make = self._classes.partition.options(**options).remote
+        try:
+            await self._until_it_answers(lambda: make(self._info, host), host)
+        except (Unavailable, TimeoutError) as error:
+            raise Unreachable(str(error)) from error
 
     async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
         """Give a dedicated instance its actor; returns when it answers."""
@@ -228,13 +233,19 @@ class RayHosts:
             )
 
     async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
-        """Tell a host to look into the store; False if it is not there or is leaving."""
+        """Tell a host to look into the store; False if it is not there or is leaving. Raises Unreachable."""
         try:
             return bool(await find(self._info.hub, host).nudge.remote(instance_ids))
         except Exception as error:
-            if isinstance(translated(error), (Gone, Unavailable)):
+            meaning = translated(error)
+            if isinstance(meaning, Gone):
                 return False
-            raise
+            raise Unreachable(f"{host}: {meaning}") from error
+
+    async def end(self, instance_id: str) -> None:
+        """End the process of a dedicated instance."""
+        with contextlib.suppress(Gone):
+            ray.kill(find(self._info.hub, dedicated_host(instance_id)))
 
     async def ask_to_leave(self, instance_id: str) -> bool:
         """Ask a dedicated host to leave memory, if its instance merely waits or has finished."""

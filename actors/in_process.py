@@ -129,6 +129,9 @@ class _Hosts(Hosts):
         found.summon(instance_ids)
         return True
 
+    async def end(self, instance_id: str) -> None:
+        await self._hub.drop(dedicated_host(instance_id))
+
     async def ask_to_leave(self, instance_id: str) -> bool:
         name = dedicated_host(instance_id)
         host = self._hub.hosts.get(name)

@@ -10,7 +10,7 @@ import pytest
 
 from durable_ray.actors import presence
 from durable_ray.actors.placing import instance_of
-from durable_ray.actors.presence import Presence
+from durable_ray.actors.presence import Presence, Process, Unreachable
 
 
 class World:
@@ -23,7 +23,11 @@ class World:
         self.vacated: list[str] = []
         self.reached: list[str] = []
         self.freed = 0
-        self.trouble: list[Exception] = []
+        #: In this order: what is raised, or waited for, in place of the next looks and nudges.
+        self.looks: list[Exception] = []
+        self.words: list[Exception | asyncio.Event] = []
+        self.looked, self.look_seconds = 0, 0.0
+        self.ended: list[str] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.here = Presence(self, self._vacate, self._freed, self.reached.extend, self._spawn)
 
@@ -33,13 +37,25 @@ class World:
             self.answering.update(names)
 
     async def alive(self) -> set[str]:
-        if self.trouble:
-            raise self.trouble.pop()
+        self.looked += 1
+        await asyncio.sleep(self.look_seconds)
+        if self.looks:
+            raise self.looks.pop(0)
         return set(self.named)
 
     async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
         self.nudged.append(instance_of(host))
-        return instance_of(host) in self.answering
+        answer = instance_of(host) in self.answering
+        if self.words:
+            word = self.words.pop(0)
+            if isinstance(word, Exception):
+                raise word
+            await word.wait()
+        return answer
+
+    async def end(self, instance_id: str) -> None:
+        self.ended.append(instance_id)
+        self.named.discard(instance_id)
 
     async def _vacate(self, instance_id: str) -> None:
         assert instance_id in self.here, "its place was free before the store knew"
@@ -69,9 +85,17 @@ async def steps(world: World, wanted: int) -> None:
         await asyncio.sleep(0.001)
 
 
+def held(world: World, name: str = "i") -> Process:
+    """One that answers, or did."""
+    world.here.expect([name])
+    process = world.here.get(name)
+    assert process is not None
+    process.there = process.answers = True
+    return process
+
+
 def doubted(world: World, name: str = "i") -> None:
-    world.here.find([name])
-    world.here.doubt(name, world.here.get(name))
+    world.here.doubt(name, held(world, name))
 
 
 def test_a_place_is_taken_until_the_name_is_free() -> None:
@@ -108,13 +132,13 @@ def test_one_that_stays_or_was_restarted_is_told_of_its_mail_and_found_again() -
 def test_doubts_about_one_process_are_cleared_up_once() -> None:
     async def play(world: World) -> None:
         world.lives("i", answers=False)
-        doubted(world)
-        for _ in range(3):
-            world.here.doubt("i", world.here.get("i"))
+        process = held(world)
+        for _ in range(4):
+            world.here.doubt("i", process)
         await steps(world, 2)
         world.named.clear()
         await world.settle()
-        assert world.vacated == ["i"]
+        assert (world.vacated, world.freed) == (["i"], 1)
 
     run(play)
 
@@ -122,13 +146,47 @@ def test_doubts_about_one_process_are_cleared_up_once() -> None:
 def test_a_doubt_about_a_predecessor_does_not_touch_its_successor() -> None:
     async def play(world: World) -> None:
         world.lives("i")
-        world.here.find(["i"])
-        predecessor = world.here.get("i")
-        world.here.find(["i"])
-        world.here.doubt("i", predecessor)
-        await world.settle()
+        predecessor = held(world)
+        held(world)
+        await world.here.doubt("i", predecessor)
         assert world.here.holds("i")
         assert world.nudged == []
+
+    run(play)
+
+
+def test_what_it_said_before_its_goodbye_was_heard_does_not_count() -> None:
+    """It was told and said so; while its answer travels, its goodbye comes, and its name is free."""
+
+    async def play(world: World) -> None:
+        world.lives("i")
+        on_its_way = asyncio.Event()
+        world.words = [on_its_way]
+        process = held(world)
+        world.here.doubt("i", process)
+        await steps(world, 1)
+        world.here.doubt("i", process)
+        world.named.clear()
+        on_its_way.set()
+        await world.settle()
+        assert "i" not in world.here
+        assert world.freed == 1
+
+    run(play)
+
+
+def test_mail_for_one_that_cannot_be_reached_waits_until_it_is_told_or_away() -> None:
+    async def play(world: World) -> None:
+        world.lives("i")
+        world.words = [Unreachable("no"), Unreachable("no"), Unreachable("no")]
+        process = held(world)
+        await world.here.tell("i", process, ["i"])
+        assert len(world.nudged) == 4
+        assert world.here.holds("i")
+        world.words = [Unreachable("no")]
+        world.named.clear()
+        await world.here.tell("i", process, ["i"])
+        assert "i" not in world.here
 
     run(play)
 
@@ -163,13 +221,15 @@ def test_a_new_one_is_found_only_when_it_knows_of_its_mail() -> None:
     run(play)
 
 
-def test_a_cluster_that_cannot_be_asked_frees_no_place() -> None:
+def test_a_cluster_that_cannot_be_asked_frees_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "_LATE", 0.02)
+
     async def play(world: World) -> None:
-        world.trouble = [RuntimeError("no answer"), RuntimeError("no answer")]
+        world.looks = [RuntimeError("no answer") for _ in range(20)]
         world.lives("i", answers=False)
         doubted(world)
-        await steps(world, 3)
-        assert not world.trouble
+        await steps(world, 22)
+        assert not world.looks
         assert "i" in world.here
         world.named.clear()
         await world.settle()
@@ -178,15 +238,75 @@ def test_a_cluster_that_cannot_be_asked_frees_no_place() -> None:
     run(play)
 
 
-def test_one_that_neither_answers_nor_ends_keeps_its_place_for_so_long_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_leaves_and_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "_LEAVE_SECONDS", 0.1)
 
     async def play(world: World) -> None:
         world.lives("i", answers=False)
         doubted(world)
         await world.settle()
-        assert "i" not in world.here
-        assert world.freed == 1
+        assert world.ended == ["i"]
+        assert world.vacated == ["i"]
+
+    run(play)
+
+
+def test_one_that_cannot_be_reached_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "_LEAVE_SECONDS", 0.02)
+    monkeypatch.setattr(presence, "_LATE", 0.02)
+
+    async def play(world: World) -> None:
+        world.lives("i")
+        world.words = [Unreachable("it is being restarted") for _ in range(10)]
+        doubted(world)
+        await world.settle()
+        assert world.ended == []
+        assert world.here.holds("i")
+
+    run(play)
+
+
+def test_a_question_that_is_never_answered_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "_ANSWER_SECONDS", 0.05)
+
+    async def play(world: World) -> None:
+        world.lives("i")
+        world.words = [asyncio.Event()]
+        doubted(world)
+        await world.settle()
+        assert world.here.holds("i")
+
+    run(play)
+
+
+def test_many_in_doubt_share_their_looks() -> None:
+    async def play(world: World) -> None:
+        names = [f"i{n}" for n in range(200)]
+        world.look_seconds = 0.005
+        world.lives(*names, answers=False)
+        for name in names:
+            doubted(world, name)
+        await steps(world, 800)
+        assert world.looked < 100
+        world.named.clear()
+        await world.settle()
+        assert len(world.here) == 0
+
+    run(play)
+
+
+def test_the_failed_are_tried_again_in_due_time_and_those_that_came_after_all_are_told() -> None:
+    async def play(world: World) -> None:
+        world.here.expect(["none", "late"])
+        for name in ("none", "late"):
+            process = world.here.get(name)
+            assert process is not None
+            world.here.failed(name, process)
+        world.lives("late")
+        await world.settle()
+        assert world.here.ready() == ["late"]
+        assert world.nudged.count("late") == 2, "once more, after it was known to be there"
+        assert (world.vacated, world.freed) == (["none"], 0)
 
     run(play)
 
@@ -194,9 +314,10 @@ def test_one_that_neither_answers_nor_ends_keeps_its_place_for_so_long_only(monk
 def test_one_whose_name_was_not_seen_is_looked_for_again() -> None:
     async def play(world: World) -> None:
         world.lives("i")
-        world.here.find(["i", "j"])
+        for name in ("i", "j"):
+            held(world, name)
         for name in ("i", "j", "unknown"):
-            world.here.check(name)
+            world.here.missed(name)
         await world.settle()
         assert world.here.ready() == ["i"]
 
