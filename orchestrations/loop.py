@@ -87,7 +87,10 @@ class DeterministicLoop(WorldlessLoop):
                     self.call_exception_handler({"message": message, "exception": error, "handle": handle})
                 if main.done() or self.inert:
                     self._ready.clear()
-                    return
+                    break
+            # A traceback made meanwhile may keep this frame: from Python 3.12 on its task would live as long as that.
+            batch.clear()
+            del handle
 
     def next_order(self) -> int:
         """The next creation number; unique within the execution, and the same on every replay."""
