@@ -257,31 +257,35 @@ class RayHosts:
             raise
 
     async def workers(self, create: bool) -> list[str]:
-        """Names of the hub's activity workers; with `create`, every node gets its share if there are none."""
+        """Names of the hub's activity workers; with `create`, every node that has not gets its share."""
         async with self._hiring:
             namespace = system_namespace(self._info.hub)
             names = [n for n in await asyncio.to_thread(named_in, namespace) if n.startswith(WORKER_PREFIX)]
-            if names or not create:
-                return names
-            return await self._hire()
+            return [*names, *await self._hire(set(names))] if create else names
 
-    async def _hire(self) -> list[str]:
-        settings, made = self._info.settings, {}
+    async def _hire(self, there: Collection[str]) -> list[str]:
+        settings = self._info.settings
         here = ray.get_runtime_context().get_node_id()
-        for node in ray.nodes():
+        wanted: dict[str, str] = {}
+        for node in await asyncio.to_thread(ray.nodes):
             cores = int(node["Resources"].get("CPU", 0)) if node["Alive"] else 0
             if node["NodeID"] == here:
                 # Ray may have been told of more than there are: processes beyond the cores only get in each other's way.
                 cores = min(cores, os.cpu_count() or cores)
             for number in range(min(settings.workers, cores) if settings.workers else cores):
-                name = f"{WORKER_PREFIX}{node['NodeID'][:8]}-{number}"
-                where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
-                options = {**self._system_options(name), "resources": {}, "scheduling_strategy": where}
-                made[name] = self._classes.worker.options(**options).remote(
-                    self._info.hub, settings.worker_slots, settings.worker_idle
-                )
-        await asyncio.gather(*(handle.pid.remote() for handle in made.values()))
-        return list(made)
+                wanted[f"{WORKER_PREFIX}{node['NodeID'][:8]}-{number}"] = node["NodeID"]
+        made = {}
+        for name in wanted.keys() - there:
+            # There, or nowhere: when its node is gone, those of the others have enough to do without it.
+            where = NodeAffinitySchedulingStrategy(wanted[name], soft=False)
+            options = {**self._system_options(name), "resources": {}, "scheduling_strategy": where}
+            worker = self._classes.worker.options(**options)
+            made[name] = worker.remote(self._info.hub, settings.worker_slots, settings.worker_idle)
+        pids = await asyncio.gather(*(handle.pid.remote() for handle in made.values()), return_exceptions=True)
+        failed = [pid for pid in pids if isinstance(pid, BaseException)]
+        if failed and len(failed) == len(made) and not there:
+            raise failed[0]
+        return [name for name, pid in zip(made, pids, strict=True) if not isinstance(pid, BaseException)]
 
     def _system_options(self, name: str) -> dict[str, Any]:
         return {

@@ -21,6 +21,11 @@ log = logging.getLogger("durable_ray.activities")
 _ACK_DELAY = 1.0
 #: Seconds after which a call is slow: what it carried with a slow activity is fetched by another.
 _SLOW = 0.02
+#: Seconds between two looks for workers that came since (a node joined, a process was restarted), and how much must wait for
+#: the least busy of those that are known.
+_LOOK_SECONDS, _BUSY = 5.0, 2
+#: Seconds after which one that was lost is looked for again.
+_BACK = 1.0
 #: Calls of a worker under way at once, the slow ones not counted: what comes meanwhile goes together, in the next.
 _CALLS = 2
 
@@ -184,6 +189,9 @@ class WorkerWay:
         self._where: dict[Address, _Desk] = {}
         self._waiting: list[Job] = []
         self._finding = False
+        #: When workers were last looked for beyond those that are known, and whose answer that look awaits.
+        self._looked = 0.0
+        self._asked: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -195,11 +203,15 @@ class WorkerWay:
                 self._finding = True
                 self.keep(self._loop.create_task(self._hire()))
             return
+        busy = False
         for job in jobs:
             # Where it runs already (for this host's predecessor) asking again only brings the result.
             desk = self._where.get(job.invocation.address) or min(self._desks.values(), key=lambda d: d.load)
             self._where[job.invocation.address] = desk
             desk.send(job)
+            busy = desk.load > _BUSY
+        if busy and self._loop.time() > self._looked + _LOOK_SECONDS:
+            self._look_for_more(True)
 
     def cancel(self, address: Address) -> None:
         """Raise the activity's flag."""
@@ -220,7 +232,7 @@ class WorkerWay:
     async def adopt(self) -> None:
         """Ask the living workers what they hold for this host."""
         for link in await self._find(False):
-            await self._take_on(link)
+            await self._adopt_from(link)
 
     async def close(self) -> None:
         """Hear no more."""
@@ -240,13 +252,15 @@ class WorkerWay:
         self._where = {address: where for address, where in self._where.items() if where is not desk}
         for job in running.values():
             self._crashed(job, f"worker {desk.link.name} died: {why}")
+        # Ray restarts it; or it left because it was not needed, and then no other has to be made.
+        self._loop.call_later(_BACK, self._look_for_more, False)
 
     async def _hire(self) -> None:
         pause = 0.1
         while not self._desks:
             try:
                 for link in await self._find(True):
-                    await self._take_on(link)
+                    await self._adopt_from(link)
             except Exception as error:
                 log.warning("no activity workers yet: %s", error)
             if not self._desks:
@@ -256,12 +270,42 @@ class WorkerWay:
         waiting, self._waiting = self._waiting, []
         self.submit(waiting)
 
-    async def _take_on(self, link: WorkerLink) -> None:
-        # One that is being restarted would lose the first job it is given.
+    def _look_for_more(self, create: bool) -> None:
+        """Workers may have come that this host does not know: a node has joined, a process has been restarted."""
+        if self._desks:
+            self._looked = self._loop.time()
+            self.keep(self._loop.create_task(self._find_more(create)))
+
+    async def _find_more(self, create: bool) -> None:
+        try:
+            for link in await self._find(create):
+                held = await self._take_on(link)
+                if held:
+                    # It was given up, and what it held runs elsewhere.
+                    link.forget(self.host, held)
+        except Exception as error:
+            log.warning("no word of further activity workers: %s", error)
+
+    async def _adopt_from(self, link: WorkerLink) -> None:
+        held = await self._take_on(link)
+        desk = self._desks.get(link.name)
+        if desk is not None:
+            self._where.update((address, desk) for address in held if address not in self._where)
+
+    async def _take_on(self, link: WorkerLink) -> Sequence[Address]:
+        """Send jobs to this worker from now on; answers what it holds, if it is new to this host.
+
+        One that is being restarted would lose the first job it is given: it is waited for.
+        """
+        # Only once: whoever asks what a worker holds is taken for a new process, and earlier calls for another's.
+        if link.name in self._desks or link.name in self._asked:
+            return ()
+        self._asked.add(link.name)
         try:
             held = await link.held(self.host)
         except WorkerGone:
-            return
-        if link.name not in self._desks:
-            desk = self._desks[link.name] = _Desk(self, link)
-            self._where.update((address, desk) for address in held if address not in self._where)
+            return ()
+        finally:
+            self._asked.discard(link.name)
+        self._desks[link.name] = _Desk(self, link)
+        return held

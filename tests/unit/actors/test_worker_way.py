@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import pytest
+
+from durable_ray.actors import worker_way
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.store.records import DefinitionRow
@@ -24,6 +27,7 @@ class Link:
         self.code: list[int] = []
         self.acks: list[Address] = []
         self.cancelled: list[Address] = []
+        self.asked = 0
         self.calls: list[asyncio.Future[list[tuple[Address, ActivityResult]]]] = []
         self._held = list(held)
 
@@ -38,10 +42,15 @@ class Link:
         return self._call(acks)
 
     async def held(self, host: str) -> Sequence[Address]:
+        self.asked += 1
+        await asyncio.sleep(0)
         return self._held
 
     def cancel(self, host: str, address: Address) -> None:
         self.cancelled.append(address)
+
+    def forget(self, host: str, acks: Collection[Address]) -> None:
+        self.acks += acks
 
     def _call(self, acks: Collection[Address]) -> asyncio.Future[list[tuple[Address, ActivityResult]]]:
         self.acks += acks
@@ -63,11 +72,14 @@ class Way:
 
     def __init__(self, *links: Link) -> None:
         self.links = list(links)
+        #: Whether each look for workers was to make what is missing.
+        self.looks: list[bool] = []
         self.results: list[int] = []
         self.crashes: list[int] = []
         self.way = WorkerWay("host", self.find, self.told, self.crashed)
 
     async def find(self, create: bool) -> list[Link]:
+        self.looks.append(create)
         return self.links
 
     def told(self, address: Address, result: ActivityResult) -> None:
@@ -177,6 +189,43 @@ async def test_a_cancellation_and_an_acknowledgement_find_their_worker() -> None
     made.way.acknowledge([address])
     made.way.submit([job(2)])
     await until(lambda: link.acks == [address])
+
+
+async def test_under_load_workers_that_came_since_are_found_and_get_their_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_way, "_LOOK_SECONDS", 0.0)
+    first, second = Link("a"), Link("b")
+    made = Way(first)
+    made.way.submit([job(1)])
+    await until(lambda: first.runs)
+    made.links.append(second)
+    made.way.submit([job(2)])
+    await asyncio.sleep(0.01)
+    assert made.looks == [True], "it is not busy"
+    made.way.submit([job(n) for n in range(3, 6)])
+    await until(lambda: len(made.looks) == 2)
+    await until(lambda: len(made.way._desks) == 2)
+    made.way.submit([job(n) for n in range(6, 9)])
+    await until(lambda: second.runs)
+    assert second.runs == [[6, 7, 8]]
+    assert made.looks[1], "what is missing is made: it is busy"
+    assert (first.asked, second.asked) == (1, 1), "to ask one twice would be to take its results for another's"
+
+
+async def test_one_that_was_lost_is_taken_back_when_it_is_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_way, "_BACK", 0.01)
+    first, second = Link("a", held=[invocation(double, 0).address]), Link("b")
+    made = Way(first, second)
+    made.way.submit([job(n) for n in range(2)])
+    await until(lambda: first.runs and second.runs)
+    first.die(WorkerGone("killed"))
+    await until(lambda: made.crashes == [0])
+    await until(lambda: "a" in made.way._desks)
+    assert made.looks == [True, False], "nobody is made for it"
+    assert first.acks == [invocation(double, 0).address], "what it held runs elsewhere"
+    made.way.submit([job(2)])
+    await until(lambda: len(first.runs) == 2)
 
 
 class Process:
