@@ -16,7 +16,7 @@ class InstanceAlreadyExists(DurableRayError):
     """
 
     def __init__(self, instance_id: str, status: str = "") -> None:
-        super().__init__(f"An instance with ID '{instance_id}' already exists.")
+        super().__init__(f"An instance with ID {instance_id!r} already exists.")
         self.instance_id = instance_id
         self.status = status
 
@@ -39,7 +39,7 @@ class InstanceFinished(DurableRayError):
     """The instance has ended, so nothing more can be asked of it. `status` says how it ended."""
 
     def __init__(self, instance_id: str, status: str) -> None:
-        super().__init__(f"Instance '{instance_id}' has finished ({status}); start, restart or rewind it instead.")
+        super().__init__(f"Instance {instance_id!r} has finished ({status}); start, restart or rewind it instead.")
         self.instance_id = instance_id
         self.status = status
 
@@ -82,7 +82,7 @@ class OrchestrationFailed(OrchestrationEnded):
     """The awaited orchestration failed; `details` keeps type, message, traceback and causes."""
 
     def __init__(self, instance_id: str, details: FailureDetails) -> None:
-        super().__init__(instance_id, f"Orchestration '{instance_id}' failed: {details}")
+        super().__init__(instance_id, f"Orchestration {instance_id!r} failed: {details}")
         self.details = details
 
     def __reduce__(self) -> tuple[type[OrchestrationFailed], tuple[str, FailureDetails]]:
@@ -97,7 +97,7 @@ class OrchestrationTerminated(OrchestrationEnded):
     """The awaited orchestration was terminated; `reason` is what was given."""
 
     def __init__(self, instance_id: str, reason: object = None) -> None:
-        super().__init__(instance_id, f"Orchestration '{instance_id}' was terminated: {reason}")
+        super().__init__(instance_id, f"Orchestration {instance_id!r} was terminated: {reason}")
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[OrchestrationTerminated], tuple[str, object]]:
