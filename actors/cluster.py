@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 from msgspec import Struct
+from ray.exceptions import ActorUnschedulableError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from durable_ray.actors.handles import (
@@ -40,6 +41,7 @@ from durable_ray.orchestrations.options import OrchestratorOptions
 log = logging.getLogger("durable_ray.cluster")
 
 _CREATE_SECONDS = 120.0
+_HIRE_SECONDS = 30.0
 
 
 class HubInfo(Struct, frozen=True):
@@ -161,12 +163,14 @@ class RayWorkerLink:
         except Exception as error:
             meaning = translated(error)
             if isinstance(meaning, (Gone, Unavailable)):
-                # Its host gives it up, also when it lives: each line left open would cost it a thread.
-                if self._lines is not None:
-                    self._lines.close()
-                    self._lines = None
-                raise WorkerGone(str(meaning)) from error
+                raise WorkerGone(str(meaning), ran=isinstance(meaning, Unavailable)) from error
             raise meaning from error
+
+    def close(self) -> None:
+        """Its host gives it up, also when it lives: each line left open would cost it a thread."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
 
 
 class RaySolo(RayWorkerLink):
@@ -212,8 +216,10 @@ class RayHosts:
         make = self._classes.partition.options(**options).remote
         try:
             await self._until_it_answers(lambda: make(self._info, host), host)
-        except (Unavailable, TimeoutError) as error:
-            raise Unreachable(str(error)) from error
+        except (Gone, RuntimeEnvSetupError, ActorUnschedulableError):
+            raise
+        except Exception as error:
+            raise Unreachable(f"{host}: {error}") from error
 
     async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
         """Give a dedicated instance its actor; returns when it answers."""
@@ -258,10 +264,15 @@ class RayHosts:
 
     async def workers(self, create: bool) -> list[str]:
         """Names of the hub's activity workers; with `create`, every node that has not gets its share."""
+        if not create:
+            return await self._hired()
         async with self._hiring:
-            namespace = system_namespace(self._info.hub)
-            names = [n for n in await asyncio.to_thread(named_in, namespace) if n.startswith(WORKER_PREFIX)]
-            return [*names, *await self._hire(set(names))] if create else names
+            names = await self._hired()
+            return [*names, *await self._hire(set(names))]
+
+    async def _hired(self) -> list[str]:
+        names = await asyncio.to_thread(named_in, system_namespace(self._info.hub))
+        return [name for name in names if name.startswith(WORKER_PREFIX)]
 
     async def _hire(self, there: Collection[str]) -> list[str]:
         settings = self._info.settings
@@ -281,7 +292,9 @@ class RayHosts:
             options = {**self._system_options(name), "resources": {}, "scheduling_strategy": where}
             worker = self._classes.worker.options(**options)
             made[name] = worker.remote(self._info.hub, settings.worker_slots, settings.worker_idle)
-        pids = await asyncio.gather(*(handle.pid.remote() for handle in made.values()), return_exceptions=True)
+        # One of a node that starts no process is found by its name when it has come.
+        answers = (asyncio.wait_for(handle.pid.remote(), _HIRE_SECONDS) for handle in made.values())
+        pids = await asyncio.gather(*answers, return_exceptions=True)
         failed = [pid for pid in pids if isinstance(pid, BaseException)]
         if failed and len(failed) == len(made) and not there:
             raise failed[0]
@@ -305,7 +318,7 @@ class RayHosts:
         pause = 0.02
         while True:
             try:
-                hello = await make().hello.remote()
+                hello = await asyncio.wait_for(make().hello.remote(), max(end - loop.time(), 1.0))
                 if not hello.leaving:
                     return
             except Exception as error:

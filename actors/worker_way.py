@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.actors.worker import CodeMissing
 
 log = logging.getLogger("durable_ray.activities")
 
@@ -24,14 +25,26 @@ _SLOW = 0.02
 #: Seconds between two looks for workers that came since (a node joined, a process was restarted), and how much must wait for
 #: the least busy of those that are known.
 _LOOK_SECONDS, _BUSY = 5.0, 2
-#: Seconds after which one that was lost is looked for again.
+#: Seconds after which one that was lost is looked for again, for the first time; for the last it is `_LOOK_SECONDS`.
 _BACK = 1.0
+#: Seconds in which a worker says what it holds, unless it cannot.
+_HELD_SECONDS, _REST_SECONDS = 10.0, 0.2
+#: How often a job may meet a worker that is gone before that counts as a crash.
+_MOVES = 16
 #: Calls of a worker under way at once, the slow ones not counted: what comes meanwhile goes together, in the next.
 _CALLS = 2
 
 
 class WorkerGone(Exception):
-    """The worker's process died (or left). What it held is lost."""
+    """The worker's process died (or left). What it held is lost.
+
+    `ran`: whether it may have died of what was sent with this call. A worker that had left before, or went with its node, did
+    not.
+    """
+
+    def __init__(self, why: str, *, ran: bool = True) -> None:
+        super().__init__(why)
+        self.ran = ran
 
 
 class WorkerLink(Protocol):
@@ -56,6 +69,9 @@ class WorkerLink(Protocol):
     def cancel(self, host: str, address: Address) -> None:
         """See `ActivityWorker.cancel`. One-way."""
 
+    def close(self) -> None:
+        """It is not used any more."""
+
 
 #: Finds (and, with True, makes) the hub's workers.
 FindWorkers = Callable[[bool], Awaitable[Sequence[WorkerLink]]]
@@ -66,6 +82,8 @@ class _Desk:
 
     def __init__(self, way: WorkerWay, link: WorkerLink) -> None:
         self.link = link
+        #: Workers of one node are named alike.
+        self.place = link.name.rpartition("-")[0]
         self.running: dict[Address, Job] = {}
         self._way = way
         self._outbox: list[Job] = []
@@ -154,15 +172,19 @@ class _Desk:
         try:
             results = await call
         except Exception as error:
-            if not isinstance(error, WorkerGone):
+            ran = error.ran if isinstance(error, WorkerGone) else not isinstance(error, CodeMissing)
+            if not isinstance(error, (WorkerGone, CodeMissing)):
                 # Whatever it is, the jobs sent with this call are not heard of again by waiting.
                 log.exception("a call of worker %s failed", self.link.name)
             self._answered(number)
-            self._way.lost(self, str(error))
+            self._way.lost(self, str(error), ran)
             return
         self._answered(number)
         for address, result in results:
             self.running.pop(address, None)
+            if self._way.where(address) is not self:
+                # It ran out of time, or runs elsewhere by now: nobody else tells this worker that it may forget.
+                self.acknowledge([address])
             self._way.on_result(address, result)
         if not (results or number or self._sent):
             # Nothing for long: to ask again for what it runs does not run it again, unless it has forgotten.
@@ -192,6 +214,12 @@ class WorkerWay:
         #: When workers were last looked for beyond those that are known, and whose answer that look awaits.
         self._looked = 0.0
         self._asked: set[str] = set()
+        #: Of jobs whose worker was lost: where that was, and how often it was gone before.
+        self._lost_at: dict[Address, str] = {}
+        self._moves: dict[Address, int] = {}
+        self._later: asyncio.TimerHandle | None = None
+        #: Workers whose results this host has had its part of: what they still hold runs, or ran, elsewhere.
+        self._acquainted: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -206,12 +234,19 @@ class WorkerWay:
         busy = False
         for job in jobs:
             # Where it runs already (for this host's predecessor) asking again only brings the result.
-            desk = self._where.get(job.invocation.address) or min(self._desks.values(), key=lambda d: d.load)
+            desk = self._where.get(job.invocation.address) or self._least_busy(job)
             self._where[job.invocation.address] = desk
             desk.send(job)
             busy = desk.load > _BUSY
         if busy and self._loop.time() > self._looked + _LOOK_SECONDS:
             self._look_for_more(True)
+
+    def _least_busy(self, job: Job) -> _Desk:
+        desks: Iterable[_Desk] = self._desks.values()
+        if self._lost_at and (place := self._lost_at.get(job.invocation.address)) is not None:
+            # Those beside a worker that was lost may be lost with it, and have not heard of it yet.
+            desks = [desk for desk in desks if desk.place != place] or desks
+        return min(desks, key=lambda desk: desk.load)
 
     def cancel(self, address: Address) -> None:
         """Raise the activity's flag."""
@@ -223,6 +258,9 @@ class WorkerWay:
         """Let the workers forget these results."""
         by_desk: dict[_Desk, list[Address]] = {}
         for address in addresses:
+            if self._lost_at:
+                self._lost_at.pop(address, None)
+                self._moves.pop(address, None)
             desk = self._where.pop(address, None)
             if desk is not None:
                 by_desk.setdefault(desk, []).append(address)
@@ -231,11 +269,12 @@ class WorkerWay:
 
     async def adopt(self) -> None:
         """Ask the living workers what they hold for this host."""
-        for link in await self._find(False):
-            await self._adopt_from(link)
+        await self._take_on_all(await self._find(False), _HELD_SECONDS)
 
     async def close(self) -> None:
         """Hear no more."""
+        if self._later is not None:
+            self._later.cancel()
         for task in tuple(self._tasks):
             task.cancel()
 
@@ -244,23 +283,31 @@ class WorkerWay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def lost(self, desk: _Desk, why: str) -> None:
-        """A worker died: what it was running runs again, elsewhere."""
+    def where(self, address: Address) -> _Desk | None:
+        """Where this is run, as far as it is not over."""
+        return self._where.get(address)
+
+    def lost(self, desk: _Desk, why: str, ran: bool = True) -> None:
+        """A worker died: what it was running runs again, elsewhere. Unless it may have died of it, nobody counts that."""
+        running, desk.running = desk.running, {}
+        self._lost_at.update(dict.fromkeys(running, desk.place))
+        self._where = {address: where for address, where in self._where.items() if where is not desk}
         if self._desks.get(desk.link.name) is desk:
             del self._desks[desk.link.name]
-        running, desk.running = desk.running, {}
-        self._where = {address: where for address, where in self._where.items() if where is not desk}
+            desk.link.close()
+            # Ray restarts it; or it left because it was not needed, and then no other has to be made.
+            self._look_later(_BACK)
         for job in running.values():
-            self._crashed(job, f"worker {desk.link.name} died: {why}")
-        # Ray restarts it; or it left because it was not needed, and then no other has to be made.
-        self._loop.call_later(_BACK, self._look_for_more, False)
+            if ran:
+                self._crashed(job, f"worker {desk.link.name} died: {why}")
+            else:
+                self._move(job, desk, why)
 
     async def _hire(self) -> None:
         pause = 0.1
         while not self._desks:
             try:
-                for link in await self._find(True):
-                    await self._adopt_from(link)
+                await self._take_on_all(await self._find(True), _REST_SECONDS)
             except Exception as error:
                 log.warning("no activity workers yet: %s", error)
             if not self._desks:
@@ -270,42 +317,72 @@ class WorkerWay:
         waiting, self._waiting = self._waiting, []
         self.submit(waiting)
 
-    def _look_for_more(self, create: bool) -> None:
+    def _move(self, job: Job, desk: _Desk, why: str) -> None:
+        """It had not begun when its worker was gone, or so it seems: what makes its worker leave seems so, too."""
+        address = job.invocation.address
+        moves = self._moves[address] = self._moves.get(address, 0) + 1
+        if moves > _MOVES:
+            self._crashed(job, f"worker {desk.link.name} was gone: {why}")
+        else:
+            self.submit([job])
+
+    def _look_for_more(self, create: bool, pause: float = _BACK) -> None:
         """Workers may have come that this host does not know: a node has joined, a process has been restarted."""
         if self._desks:
             self._looked = self._loop.time()
-            self.keep(self._loop.create_task(self._find_more(create)))
+            self.keep(self._loop.create_task(self._find_more(create, pause)))
 
-    async def _find_more(self, create: bool) -> None:
+    def _look_later(self, pause: float) -> None:
+        if self._later is None:
+            self._later = self._loop.call_later(pause, self._look_back, pause)
+
+    def _look_back(self, pause: float) -> None:
+        self._later = None
+        self._look_for_more(False, pause)
+
+    async def _find_more(self, create: bool, pause: float) -> None:
         try:
-            for link in await self._find(create):
-                held = await self._take_on(link)
-                if held:
-                    # It was given up, and what it held runs elsewhere.
-                    link.forget(self.host, held)
+            links = await self._find(create)
         except Exception as error:
             log.warning("no word of further activity workers: %s", error)
+            return
+        await self._take_on_all(links, _HELD_SECONDS)
+        if any(link.name not in self._desks for link in links) and pause < _LOOK_SECONDS:
+            self._look_later(2 * pause)  # it is being restarted
 
-    async def _adopt_from(self, link: WorkerLink) -> None:
-        held = await self._take_on(link)
-        desk = self._desks.get(link.name)
-        if desk is not None:
-            self._where.update((address, desk) for address in held if address not in self._where)
+    async def _take_on_all(self, links: Sequence[WorkerLink], rest: float) -> None:
+        """Side by side, and not for ever: one that says nothing must not keep the others from being used.
 
-    async def _take_on(self, link: WorkerLink) -> Sequence[Address]:
-        """Send jobs to this worker from now on; answers what it holds, if it is new to this host.
-
-        One that is being restarted would lose the first job it is given: it is waited for.
+        `rest`: seconds for which the others are waited for when the first has answered.
         """
+        tasks = [self._loop.create_task(self._take_on(link)) for link in links]
+        for task in tasks:
+            self.keep(task)
+        if tasks:
+            _, silent = await asyncio.wait(tasks, timeout=_HELD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if silent:
+                await asyncio.wait(silent, timeout=rest)
+
+    async def _take_on(self, link: WorkerLink) -> None:
+        """Send jobs to this worker from now on. What it holds for the host's predecessor is asked for there."""
         # Only once: whoever asks what a worker holds is taken for a new process, and earlier calls for another's.
         if link.name in self._desks or link.name in self._asked:
-            return ()
+            return
         self._asked.add(link.name)
         try:
+            # One that is being restarted would lose the first job it is given: it is waited for.
             held = await link.held(self.host)
         except WorkerGone:
-            return ()
+            return
+        except Exception:
+            log.exception("worker %s cannot be used", link.name)
+            return
         finally:
             self._asked.discard(link.name)
-        self._desks[link.name] = _Desk(self, link)
-        return held
+        desk = self._desks[link.name] = _Desk(self, link)
+        if link.name in self._acquainted:
+            if held:
+                link.forget(self.host, held)
+        else:
+            self._acquainted.add(link.name)
+            self._where.update((address, desk) for address in held if address not in self._where)

@@ -64,4 +64,5 @@ async def test_no_line_is_left_to_a_worker_that_is_given_up() -> None:
     assert listener._lines._value == free - 1
     with pytest.raises(WorkerGone):
         await link.collect("h", [])
+    link.close()
     await until(lambda: listener._lines._value == free)

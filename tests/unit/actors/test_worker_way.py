@@ -28,6 +28,9 @@ class Link:
         self.acks: list[Address] = []
         self.cancelled: list[Address] = []
         self.asked = 0
+        self.closed = False
+        #: Before it says what it holds: what is raised, or waited for.
+        self.words: list[Exception | asyncio.Event] = []
         self.calls: list[asyncio.Future[list[tuple[Address, ActivityResult]]]] = []
         self._held = list(held)
 
@@ -44,7 +47,15 @@ class Link:
     async def held(self, host: str) -> Sequence[Address]:
         self.asked += 1
         await asyncio.sleep(0)
+        if self.words:
+            word = self.words.pop(0)
+            if isinstance(word, Exception):
+                raise word
+            await word.wait()
         return self._held
+
+    def close(self) -> None:
+        self.closed = True
 
     def cancel(self, host: str, address: Address) -> None:
         self.cancelled.append(address)
@@ -228,6 +239,120 @@ async def test_one_that_was_lost_is_taken_back_when_it_is_there_again(monkeypatc
     await until(lambda: len(first.runs) == 2)
 
 
+async def test_a_death_with_many_calls_under_way_is_one_look() -> None:
+    first, second = Link("a"), Link("b")
+    made = Way(first, second)
+    for number in range(20):
+        made.way.submit([job(2 * number), job(2 * number + 1)])
+        await asyncio.sleep(0.011)
+    assert sum(not call.done() for call in first.calls) > 5
+    first.die(WorkerGone("killed"))
+    await until(lambda: made.crashes)
+    assert first.closed
+    await asyncio.sleep(1.2)
+    assert made.looks[1:].count(False) == 1
+
+
+async def test_one_that_takes_long_to_restart_is_taken_back_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_way, "_BACK", 0.01)
+    first, second = Link("a"), Link("b")
+    made = Way(first, second)
+    made.way.submit([job(0), job(1)])
+    await until(lambda: first.runs and second.runs)
+    first.words = [WorkerGone("it is being restarted") for _ in range(3)]
+    first.die(WorkerGone("killed"))
+    await until(lambda: "a" not in made.way._desks)
+    await until(lambda: "a" in made.way._desks)
+    assert first.asked == 5
+
+
+@pytest.mark.parametrize("order", [0, 1])
+async def test_one_that_says_nothing_keeps_the_others_from_nothing(order: int) -> None:
+    silent, other = Link("a"), Link("b")
+    silent.words = [asyncio.Event()]
+    made = Way(*((silent, other) if order else (other, silent)))
+    made.way.submit([job(1)])
+    await until(lambda: other.runs)
+    await made.way.close()
+
+
+async def test_what_a_worker_finished_for_the_predecessor_is_asked_for_though_it_was_found_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_way, "_LOOK_SECONDS", 0.0)
+    first, second = Link("a"), Link("b", held=[invocation(double, 7).address])
+    second.words = [WorkerGone("unavailable for a moment")]
+    made = Way(first, second)
+    await made.way.adopt()
+    assert list(made.way._desks) == ["a"]
+    made.way.submit([job(n) for n in range(3)])
+    await until(lambda: "b" in made.way._desks)
+    assert second.acks == []
+    made.way.submit([job(7)])
+    await until(lambda: second.runs)
+    assert second.runs[0] == [7]
+
+
+async def test_results_that_nobody_waits_for_are_forgotten_where_they_come_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An attempt that ran out of time was acknowledged before it came to its end."""
+    monkeypatch.setattr(worker_way, "_ACK_DELAY", 0.01)
+    link = Link("w")
+    made = Way(link)
+    made.way.submit([job(1), job(2)])
+    await until(lambda: link.calls)
+    address = invocation(double, 1).address
+    made.way.acknowledge([address])
+    await until(lambda: link.acks == [address])
+    link.answer(1)
+    await until(lambda: link.acks == [address, address])
+
+
+class Left(Link):
+    """One that has left, whatever it is asked to run."""
+
+    def run(self, *args: Any) -> asyncio.Future[list[tuple[Address, ActivityResult]]]:
+        call = super().run(*args)
+        self.die(WorkerGone("it had left", ran=False))
+        return call
+
+
+async def test_to_meet_workers_that_have_left_is_no_crash() -> None:
+    """All left because nobody needed them; a host finds out one by one, and then has others made."""
+    links = [Left(f"w{n}") for n in range(6)]
+    made = Way(*links)
+    await made.way.adopt()
+    made.links = [fresh := Link("new")]
+    made.way.submit([job(1)])
+    await until(lambda: fresh.runs)
+    assert fresh.runs == [[1]]
+    assert made.crashes == []
+    assert made.looks == [False, True]
+
+
+async def test_what_ran_on_a_lost_node_runs_on_another_next() -> None:
+    """The workers of a node are lost one after the other: to try each of them would look like a job that kills them."""
+    lost = [Link(f"worker-lost-{n}") for n in range(5)]
+    other = Link("worker-other-0")
+    made = Way(*lost, other)
+    made.way.submit([job(n) for n in range(6)])
+    await until(lambda: all(link.runs for link in (*lost, other)))
+    lost[0].die(WorkerGone("its node was lost"))
+    await until(lambda: made.crashes == [0])
+    made.way.submit([job(0)])
+    await until(lambda: len(other.runs) == 2)
+    assert other.runs[1] == [0]
+
+
+async def test_what_makes_every_worker_leave_is_a_crash_in_the_end() -> None:
+    made = Way(Left("w"))
+    made.way.submit([job(1)])
+    await until(lambda: made.crashes)
+    assert made.crashes == [1]
+    await made.way.close()
+
+
 class Process:
     """A worker that really runs, and can be replaced by another under its name."""
 
@@ -253,6 +378,8 @@ class Process:
 
     def cancel(self, host: str, address: Address) -> None: ...
 
+    def close(self) -> None: ...
+
 
 async def test_a_worker_that_was_replaced_while_it_was_idle_is_sent_the_code_again() -> None:
     process, results = Process(), []  # type: ignore[var-annotated]
@@ -260,12 +387,14 @@ async def test_a_worker_that_was_replaced_while_it_was_idle_is_sent_the_code_aga
     async def find(create: bool) -> list[Process]:
         return [process]
 
+    crashes: list[Job] = []
     way = WorkerWay(
-        "host", find, lambda address, event: results.append(address.task_id), lambda job, why: way.submit([job])
+        "host", find, lambda address, event: results.append(address.task_id), lambda job, why: crashes.append(job)
     )
     for number in (1, 2):
         way.submit([job(number)])
         await until(lambda number=number: number in results)
         process.replace()
     assert results == [1, 2]
+    assert crashes == [], "nothing ran where there was no code"
     await way.close()
