@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.patience import until_answered
 from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
 from durable_ray.actors.presence import Actors, Presence, Unreachable
+from durable_ray.actors.putting_off import PutOff
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow
@@ -29,6 +30,9 @@ log = logging.getLogger("durable_ray.registry")
 
 #: Seconds between two looks for hosts that could make way for those that wait.
 _PRESSURE = 0.25
+
+#: Seconds in which a process says whether it leaves, unless it cannot.
+_ANSWER_SECONDS = 5.0
 
 #: A host's answer: it has no process, and has to be admitted.
 _ASLEEP = "asleep"
@@ -77,6 +81,8 @@ class Admission:
         self._alarm: Alarm | None = None
         self._soon: asyncio.TimerHandle | None = None
         self._partitions: dict[str, asyncio.Task[None]] = {}
+        self._making_room = False
+        self._put_off = PutOff(lambda: self._spawn(self.admit()))
         #: Hosts that a sweep is telling of what they forgot.
         self._reminded: set[str] = set()
 
@@ -95,8 +101,7 @@ class Admission:
 
     async def open(self) -> None:
         """Find out who is alive, and revive what has work."""
-        for instance_id in await self._hosts.alive():
-            self._present.stranger(instance_id)
+        await self._meet(await self._hosts.alive())
         lost = [i for i in await self._blocking(self._store.residents) if i not in self._present]
         if lost:
             await self._blocking(lambda: self._store.mark_resident(lost, False))
@@ -184,18 +189,21 @@ class Admission:
 
     async def _admit(self) -> None:
         now = self._clock.now()
-        room = self._limit - len(self._present)
-        waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, max(room, 0) + self._limit))
-        waiting = [row for row in waiting if row.instance_id not in self._present]
-        room = self._limit - len(self._present)
-        admitted = waiting[: max(room, 0)]
+        # So many more as may be passed over.
+        most = 2 * self._limit + len(self._present) + len(self._put_off.names)
+        waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, most))
+        passed = self._present.names() | self._put_off.names
+        waiting = [row for row in waiting if row.instance_id not in passed]
+        admitted = waiting[: max(self._limit - len(self._present), 0)]
         if admitted:
             await self._mark([row.instance_id for row in admitted])
             for row in admitted:
                 self._spawn(self._create(row))
         short = len(waiting) - len(admitted)
         if short > 0:
-            await self._make_room(short - self._present.leaving)
+            if not self._making_room:
+                self._making_room = True
+                self._spawn(self._make_room(short - self._present.leaving))
             self._look_soon()
 
     def _look_soon(self) -> None:
@@ -210,11 +218,20 @@ class Admission:
 
     async def _make_room(self, short: int) -> None:
         """Ask those that merely wait to leave, oldest first; each that leaves says so, and the next is admitted."""
-        for instance_id in self._present.ready():
-            if short <= 0:
-                return
-            if await self._hosts.ask_to_leave(instance_id):
-                short -= 1
+        try:
+            for instance_id in self._present.ready():
+                if short <= 0:
+                    return
+                short -= await self._makes_way(instance_id)
+        finally:
+            self._making_room = False
+
+    async def _makes_way(self, instance_id: str) -> bool:
+        try:
+            return await asyncio.wait_for(self._hosts.ask_to_leave(instance_id), _ANSWER_SECONDS)
+        except Exception as error:
+            log.info("the actor of %r does not say whether it leaves: %r", instance_id, error)
+            return False
 
     async def _bring(self, instance_id: str) -> bool:
         while True:
@@ -237,6 +254,7 @@ class Admission:
             await self._blocking(lambda: self._store.mark_resident(instance_ids))
         except BaseException:
             self._present.give_up(instance_ids)
+            self._look_soon()  # whoever was told meanwhile that they are being made relies on it
             raise
 
     async def _create(self, row: InstanceRow) -> bool:
@@ -248,8 +266,10 @@ class Admission:
             await self._hosts.create(row, known.options if known else None, environment)
         except Exception as error:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
-            self._present.failed(row.instance_id, process)
+            self._put_off.failed(row.instance_id)
+            self._present.doubt(row.instance_id, process)
             return False
+        self._put_off.came(row.instance_id)
         await self._present.arrived(row.instance_id, process)
         return True
 
@@ -269,7 +289,7 @@ class Admission:
         if waiting and len(self._present) >= self._limit:
             for instance_id in instance_ids:
                 if instance_id in self._present:
-                    await self._hosts.ask_to_leave(instance_id)
+                    await self._makes_way(instance_id)
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory; its place is free when its process is really away."""
@@ -278,7 +298,7 @@ class Admission:
             await self._vacate(instance_id)
             await self.admit()
         elif process.there:
-            await self._present.doubt(instance_id, process)
+            await self._present.goodbye(instance_id, process)
         # Else the word is about a predecessor, or who makes this one will find out.
 
     # --- upkeep -----------------------------------------------------------------------------------
@@ -289,8 +309,7 @@ class Admission:
         alive = await self._hosts.alive()
         for instance_id in set(ready) - set(alive):
             self._present.missed(instance_id)
-        for instance_id in alive:
-            self._present.stranger(instance_id)
+        await self._meet(alive)
         for instance_id in await self._blocking(self._store.residents):
             if instance_id not in self._present:
                 await self._vacate(instance_id)
@@ -303,19 +322,31 @@ class Admission:
         for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
             mail = await self._blocking(partial(self._store.mail, host, _MANY))
             due = await self._blocking(partial(self._store.due, host, now, _MANY))
-            if (forgotten := {*mail, *(instance_id for instance_id, _ in due)}) and host not in self._reminded:
-                self._reminded.add(host)
-                self._spawn(self._remind(host, sorted(forgotten)))
+            if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
+                self._remind(host, sorted(forgotten))
         ready = self._present.ready()
         rows = await self._blocking(lambda: self._store.inbox(ready)) if ready else ()
-        await self.wake({(dedicated_host(row.instance_id), row.instance_id) for row in rows})
+        for instance_id in {row.instance_id for row in rows}:
+            self._remind(dedicated_host(instance_id), [instance_id])
 
-    async def _remind(self, host: str, instance_ids: Sequence[str]) -> None:
+    def _remind(self, host: str, instance_ids: Sequence[str]) -> None:
         """Beside the sweep, not in it: a host whose environment cannot be made keeps it waiting for minutes."""
+        if host not in self._reminded:
+            self._reminded.add(host)
+            self._spawn(self._wake_one(host, instance_ids))
+
+    async def _wake_one(self, host: str, instance_ids: Sequence[str]) -> None:
         try:
             await self.wake([(host, instance_id) for instance_id in instance_ids])
         finally:
             self._reminded.discard(host)
+
+    async def _meet(self, alive: Collection[str]) -> None:
+        """There are these actors; those of instances that nobody knew of are asked. Others may be anybody's."""
+        unknown = [instance_id for instance_id in alive if instance_id not in self._present]
+        if unknown:
+            for instance_id in await self._blocking(lambda: self._store.rows(unknown)):
+                self._present.stranger(instance_id)
 
     async def _set_alarm(self) -> None:
         now = self._clock.now()

@@ -8,6 +8,7 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
 from durable_ray.actors.placing import instance_of, is_dedicated
+from durable_ray.actors.presence import Unreachable
 
 REGISTRY = "registry"
 WORKER_PREFIX = "worker-"
@@ -56,10 +57,10 @@ def translated(error: Exception) -> Exception:
         return Gone(_in_short(error))
     if isinstance(error, (ActorUnavailableError, GetTimeoutError, RayActorError)):
         return Unavailable(_in_short(error))
-    if isinstance(error, RayTaskError):
-        cause = error.cause
-        return cause if isinstance(cause, Exception) else error
-    return error
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        error = error.cause
+    # What the registry could not reach may be reached when it is asked again: that is what its caller does.
+    return Unavailable(str(error)) if isinstance(error, Unreachable) else error
 
 
 def _in_short(error: Exception) -> str:

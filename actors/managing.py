@@ -32,7 +32,7 @@ class Managing(Delivering):
     ) -> Reply:
         """Let a failed or terminated instance go on; what failed runs again. With `moves`, on other code: see there."""
         reply, woken = await (await self._rewinds()).rewind(request_id, instance_id, reason, moves)
-        asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.holds(i)]
+        asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.has(i)]
         if asleep:
             await self.blocking(lambda: self.store.mark_resident(asleep, False))
         await self.admission.wake(woken)

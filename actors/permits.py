@@ -51,7 +51,7 @@ class Permits:
         library: Library,
         settings: Settled,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        wake: Callable[[Iterable[tuple[str, str]]], Awaitable[None]],
+        wake: Callable[[Iterable[tuple[str, str]]], None],
         has_process: Callable[[str], bool],
     ) -> None:
         self._store = store
@@ -74,4 +74,4 @@ class Permits:
         await self._blocking(self._library.refresh)
         limits = activity_limits(self._library, self._settings, {name for _, name in holders})
         await self._blocking(partial(self._store.permit, None, [], [], limits))
-        await self._wake([(host, PERMITS) for host in sorted({host for host, _ in holders})])
+        self._wake([(host, PERMITS) for host in sorted({host for host, _ in holders})])

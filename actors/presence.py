@@ -20,8 +20,8 @@ log = logging.getLogger("durable_ray.registry")
 _SOON, _LATE = 0.02, 0.5
 #: Seconds in which a process answers, unless it cannot.
 _ANSWER_SECONDS = 5.0
-#: Seconds for which mail is not acknowledged because its reader cannot be reached.
-_REACH_SECONDS = 10.0
+#: Seconds, after those, for which mail is not acknowledged because its reader cannot be reached.
+_REACH_SECONDS = 5.0
 #: Seconds in which a process that leaves is away, unless it is stuck.
 _LEAVE_SECONDS = 15.0
 
@@ -46,15 +46,15 @@ class Actors(Protocol):
 class Process:
     """The actor of a dedicated instance."""
 
-    __slots__ = ("again", "answers", "doubt", "failed", "there")
+    __slots__ = ("again", "answers", "doubt", "leaves", "there")
 
     def __init__(self) -> None:
         #: Callers may be sent straight to it.
         self.answers = False
         #: It has come, and is told of mail.
         self.there = False
-        #: It could not be made; whether there is anything of its name has to be seen.
-        self.failed = False
+        #: It has said so, or took no more mail when it was last asked.
+        self.leaves = False
         #: It leaves, or cannot be told of mail. Done when it has been told, or is away.
         self.doubt: asyncio.Future[None] | None = None
         #: There was reason to doubt while it was asked: what it says then does not count.
@@ -99,8 +99,8 @@ class Presence:
 
     @property
     def leaving(self) -> int:
-        """How many may be about to free their place."""
-        return sum(process.doubt is not None for process in self._processes.values())
+        """How many are about to free their place."""
+        return sum(process.leaves for process in self._processes.values())
 
     def get(self, instance_id: str) -> Process | None:
         """The process of this instance; None if it has none and is not being given one."""
@@ -110,6 +110,10 @@ class Presence:
         """Whether this instance has a process that answers."""
         process = self._processes.get(instance_id)
         return process is not None and process.answers
+
+    def names(self) -> set[str]:
+        """All of them."""
+        return set(self._processes)
 
     def ready(self) -> list[str]:
         """Those that answer, the oldest first."""
@@ -140,11 +144,6 @@ class Presence:
             else:
                 self.doubt(instance_id, process)
 
-    def failed(self, instance_id: str, process: Process) -> None:
-        """Its actor could not be made. Its place is free when there is nothing of its name."""
-        process.failed = True
-        self.doubt(instance_id, process)
-
     def stranger(self, instance_id: str) -> None:
         """There is an actor nobody knew of. It counts, but who knows what it has been told, and what became of it?"""
         if instance_id not in self._processes:
@@ -162,13 +161,19 @@ class Presence:
         reached by the next event before it is told of this one.
         """
         try:
-            if not await self._actors.nudge(dedicated_host(instance_id), what):
+            if not await asyncio.wait_for(self._actors.nudge(dedicated_host(instance_id), what), _ANSWER_SECONDS):
+                process.leaves = True
                 self.doubt(instance_id, process)
         except Exception as error:
-            log.info("the actor of %r cannot be told of mail: %s", instance_id, error)
+            log.info("the actor of %r cannot be told of mail: %r", instance_id, error)
             await asyncio.wait([self.doubt(instance_id, process)], timeout=_REACH_SECONDS)
 
     # --- departure --------------------------------------------------------------------------------
+
+    async def goodbye(self, instance_id: str, process: Process) -> None:
+        """It says that it leaves."""
+        process.leaves = True
+        await self.doubt(instance_id, process)
 
     def doubt(self, instance_id: str, process: Process) -> asyncio.Future[None]:
         """Nobody is sent to `process` until it is known whether it stays: then the answer is done."""
@@ -199,8 +204,7 @@ class Presence:
                 await self._vacate(instance_id)
                 # Nobody else removes one in doubt. After the store knows: a successor's mark is not to be taken for its.
                 del self._processes[instance_id]
-                if not process.failed:
-                    await self._freed()
+                await self._freed()
         finally:
             doubt.set_result(None)
 
@@ -211,11 +215,12 @@ class Presence:
                 return False
             process.again = False
             told = await self._told(instance_id)
+            process.leaves = told is False
             if told and not process.there:
                 # What came before it was known to be there was not brought to it.
                 process.there = True
             elif told and not process.again:
-                process.doubt, process.failed = None, False
+                process.doubt = None
                 self._answers(instance_id, process)
                 return True
             refused_since = (refused_since or self._loop.time()) if told is False else None

@@ -62,8 +62,8 @@ class Registry(Asking, Managing):
         for row in rows.values():
             if row.finished:
                 self.waiters.ended(ending_of(row))
-        await self.admission.ended(instance_ids)
         await self.slots.look({row.name for row in rows.values()})
+        await self.admission.ended(instance_ids)
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory. Answers at once: a process does not end before the calls

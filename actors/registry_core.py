@@ -41,8 +41,8 @@ class RegistryCore:
         self._committer = Committer(store, fence, self._loop, self._deployed)
         self._nursery = Nursery(self.library, settings)
         self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
-        self.slots = Slots(store, clock, self.library, settings, self.blocking, self.admission.wake)
-        self.permits = Permits(store, self.library, settings, self.blocking, self.admission.wake, self.admission.has)
+        self.slots = Slots(store, clock, self.library, settings, self.blocking, self.wake)
+        self.permits = Permits(store, self.library, settings, self.blocking, self.wake, self.admission.has)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = 0
 

@@ -6,6 +6,7 @@ whenever somebody may have gone or come, or in the sweep, it is simply looked at
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
@@ -14,6 +15,8 @@ from durable_ray.actors.clock import Clock
 from durable_ray.actors.library import Library
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
+
+log = logging.getLogger("durable_ray.registry")
 
 
 def limit_of(name: str, library: Library, settings: Settled) -> int | None:
@@ -34,7 +37,7 @@ class Slots:
         library: Library,
         settings: Settled,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        wake: Callable[[Iterable[tuple[str, str]]], Awaitable[None]],
+        wake: Callable[[Iterable[tuple[str, str]]], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -63,7 +66,11 @@ class Slots:
         self._looking = True
         try:
             while self._names:
-                await self._let_in(self._names.pop())
+                name = self._names.pop()
+                try:
+                    await self._let_in(name)
+                except Exception:
+                    log.exception("letting in instances of %r failed; the next sweep looks again", name)
         finally:
             self._looking = False
 
@@ -74,7 +81,7 @@ class Slots:
             return
         let_in = await self._blocking(partial(self._store.release, name, limit, self._clock.now()))
         if let_in:
-            await self._wake(let_in)
+            self._wake(let_in)  # beside this: whoever cannot be told must not keep other names waiting
 
     def _limit(self, name: str) -> int | None:
         return limit_of(name, self._library, self._settings)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
+from durable_ray.actors import putting_off
 from durable_ray.actors.in_process import _Hosts
 from durable_ray.actors.placing import dedicated_host, is_dedicated
 from durable_ray.actors.presence import Unreachable
@@ -240,3 +241,120 @@ def test_nobody_s_actor_is_made_for_one_that_was_purged_while_it_left(
     on(hub, hub.hub.drop(dedicated_host("i")))
     assert not asked.result(10)
     assert actors(hub) == set()
+
+
+def test_one_whose_actor_cannot_be_made_keeps_nobody_from_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    create, attempts = _Hosts.create, []
+
+    async def fails(hosts: _Hosts, row: Any, *rest: Any) -> None:
+        attempts.append(row.instance_id)
+        if attempts.count("broken") < 4 and row.instance_id == "broken":
+            raise RuntimeError("its environment cannot be made")
+        await create(hosts, row, *rest)
+
+    monkeypatch.setattr(_Hosts, "create", fails)
+    monkeypatch.setattr(putting_off, "_FIRST_PAUSE", 0.02)
+    with TestHub(settings=HubSettings(partitions=1, sweep_interval=600, max_dedicated=1)) as hub:
+        broken = hub.client.start_new(collect, 0, instance_id="broken")
+        others = [hub.client.start_new(collect, 0, instance_id=f"o{n}") for n in range(3)]
+        assert [handle.wait_for_completion(timeout=10) for handle in others] == [[]] * 3
+        assert broken.wait_for_completion(timeout=10) == []
+        assert attempts.count("broken") == 4
+
+
+def test_one_that_does_not_say_whether_it_leaves_keeps_nobody_from_a_free_place(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(hub, "a")
+    begun(hub, "b")
+    leave = _Hosts.ask_to_leave
+
+    async def silent(hosts: _Hosts, instance_id: str) -> bool:
+        if instance_id == "a":
+            await asyncio.Event().wait()
+        return await leave(hosts, instance_id)
+
+    monkeypatch.setattr(_Hosts, "ask_to_leave", silent)
+    handle = hub.client.start_new(collect, 0, instance_id="c")
+    on(hub, hub.hub.drop(dedicated_host("b")))
+    on(hub, hub.hub.registry.left("b"))
+    assert handle.wait_for_completion(timeout=4) == []
+
+
+def test_one_that_cannot_be_reached_does_not_count_as_making_way(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(hub, "x")
+    begun(hub, "p")
+    nudge = _Hosts.nudge
+
+    async def breaks(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
+        if host == dedicated_host("x"):
+            raise Unreachable("no answer")
+        return await nudge(hosts, host, instance_ids)
+
+    monkeypatch.setattr(_Hosts, "nudge", breaks)
+
+    async def doubted() -> None:
+        present = hub.hub.registry.admission._present
+        process = present.get("x")
+        assert process is not None
+        present.doubt("x", process)
+
+    on(hub, doubted())
+    assert hub.client.start_new(collect, 0, instance_id="c").wait_for_completion(timeout=10) == []
+
+
+def test_mail_for_one_that_is_asked_for_by_name_is_not_lost_when_that_fails(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = asleep(hub, "i")
+    mark, at, go = hub._store.mark_resident, threading.Event(), threading.Event()
+
+    def busy(ids: Sequence[str], resident: bool = True) -> None:
+        if resident and not at.is_set():
+            at.set()
+            go.wait(10)
+            raise StoreError("busy")
+        mark(ids, resident)
+
+    monkeypatch.setattr(hub._store, "mark_resident", busy)
+    asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
+    assert at.wait(10)
+    handle.raise_event("e", 1)
+    go.set()
+    with pytest.raises(StoreError):
+        asked.result(10)
+    assert handle.wait_for_completion(timeout=10) == [1]
+
+
+def test_a_sweep_finds_lost_words_beside_one_that_says_nothing(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(hub, "a", 2)
+    handle = begun(hub, "b")
+    nudge = _Hosts.nudge
+
+    async def silent(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
+        if host == dedicated_host("a"):
+            await asyncio.Event().wait()
+        return await nudge(hosts, host, instance_ids)
+
+    monkeypatch.setattr(_Hosts, "nudge", silent)
+    for name in ("a", "b"):
+        put(hub, name)
+    on(hub, hub.hub.registry.admission.sweep())
+    assert handle.wait_for_completion(timeout=4) == [1]
+
+
+def test_an_actor_of_somebody_else_s_in_the_namespace_takes_no_place(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = _Hosts.alive
+
+    async def and_others(hosts: _Hosts) -> list[str]:
+        return [*await alive(hosts), "their own", "another"]
+
+    monkeypatch.setattr(_Hosts, "alive", and_others)
+    on(hub, hub.hub.registry.admission.sweep())
+    handles = [begun(hub, "a"), begun(hub, "b")]
+    assert len(hub.hub.registry.admission._present) == 2
+    for handle in handles:
+        handle.raise_event("e", 1)
+        assert handle.wait_for_completion(timeout=10) == [1]

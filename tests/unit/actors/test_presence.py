@@ -295,18 +295,51 @@ def test_many_in_doubt_share_their_looks() -> None:
     run(play)
 
 
-def test_the_failed_are_tried_again_in_due_time_and_those_that_came_after_all_are_told() -> None:
+def test_one_that_came_although_it_could_not_be_made_is_told_once_it_is_known_to_be_there() -> None:
     async def play(world: World) -> None:
-        world.here.expect(["none", "late"])
-        for name in ("none", "late"):
-            process = world.here.get(name)
-            assert process is not None
-            world.here.failed(name, process)
-        world.lives("late")
+        world.here.expect(["i"])
+        process = world.here.get("i")
+        assert process is not None
+        world.lives("i")
+        await world.here.doubt("i", process)
+        assert world.here.ready() == ["i"]
+        assert len(world.nudged) == 2
+
+    run(play)
+
+
+def test_only_those_that_leave_are_counted_as_leaving() -> None:
+    async def play(world: World) -> None:
+        world.lives("leaves", answers=False)
+        world.lives("cannot be reached")
+        world.words = [Unreachable("no")]
+        world.here.doubt("cannot be reached", held(world, "cannot be reached"))
+        await steps(world, 1)
+        assert world.here.leaving == 0
+        goodbye = asyncio.ensure_future(world.here.goodbye("leaves", held(world, "leaves")))
+        await steps(world, 2)
+        assert world.here.leaving == 1
+        world.named.clear()
+        await goodbye
         await world.settle()
-        assert world.here.ready() == ["late"]
-        assert world.nudged.count("late") == 2, "once more, after it was known to be there"
-        assert (world.vacated, world.freed) == (["none"], 0)
+        assert world.here.leaving == 0
+
+    run(play)
+
+
+def test_nobody_waits_for_ever_for_one_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "_ANSWER_SECONDS", 0.02)
+    monkeypatch.setattr(presence, "_REACH_SECONDS", 0.05)
+
+    async def play(world: World) -> None:
+        world.lives("i")
+        world.words = [asyncio.Event() for _ in range(100)]
+        process = held(world)
+        await asyncio.wait_for(world.here.tell("i", process, ["i"]), 5)
+        assert not world.here.holds("i")
+        world.words.clear()
+        await world.settle()
+        assert world.here.holds("i")
 
     run(play)
 
