@@ -15,9 +15,9 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import find, named_in, system_namespace
-from tests.ray.orchestrators import note_in_sequence, say_hello, slow, wait_twice
-from tests.ray_cluster import eventually, kill_9, pid_of
+from durable_ray.actors.handles import WORKER_PREFIX, find, named_in, system_namespace
+from tests.ray.orchestrators import hello_cities, note_in_sequence, say_hello, slow, wait_twice
+from tests.ray_cluster import eventually, kill_9, pid_of, running_hub
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
@@ -72,6 +72,17 @@ def test_a_killed_worker_loses_only_what_it_was_running(fresh_ray_client: dr.Cli
     counts = Counter(int(line.split()[0]) for line in notes.read_text().splitlines())
     assert sorted(counts) == list(range(200))
     assert sum(counts.values()) <= 200 + len(workers), "only the attempts under way at the kills ran again"
+
+
+def test_workers_that_left_because_nobody_needed_them_are_made_again(ray_cluster: None, tmp_path: Path) -> None:
+    with running_hub(tmp_path, partitions=1, workers=2, worker_idle=0.5) as client:
+        for _ in range(3):
+            assert client.start_new(hello_cities, ["a", "b"]).wait_for_completion(60) == ["Hello a!", "Hello b!"]
+            eventually(lambda: not _workers(client), "all have left")
+
+
+def _workers(client: dr.Client) -> list[str]:
+    return [name for name in named_in(system_namespace(client.hub)) if name.startswith(WORKER_PREFIX)]
 
 
 def test_every_actor_killed_while_two_hundred_wait(fresh_ray_client: dr.Client) -> None:
