@@ -182,10 +182,7 @@ class _Desk:
         self._answered(number)
         for address, result in results:
             self.running.pop(address, None)
-            if self._way.where(address) is not self:
-                # It ran out of time, or runs elsewhere by now: nobody else tells this worker that it may forget.
-                self.acknowledge([address])
-            self._way.on_result(address, result)
+            self._way.heard(address, result, self)
         if not (results or number or self._sent):
             # Nothing for long: to ask again for what it runs does not run it again, unless it has forgotten.
             self._outbox.extend(self.running.values())
@@ -283,9 +280,11 @@ class WorkerWay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def where(self, address: Address) -> _Desk | None:
-        """Where this is run, as far as it is not over."""
-        return self._where.get(address)
+    def heard(self, address: Address, result: ActivityResult, desk: _Desk) -> None:
+        """A result has come, from `desk`, which keeps it until it is acknowledged: also one that came too late, or from a
+        worker that was given up."""
+        self._where[address] = desk
+        self.on_result(address, result)
 
     def lost(self, desk: _Desk, why: str, ran: bool = True) -> None:
         """A worker died: what it was running runs again, elsewhere. Unless it may have died of it, nobody counts that."""

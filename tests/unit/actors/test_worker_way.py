@@ -306,6 +306,9 @@ async def test_results_that_nobody_waits_for_are_forgotten_where_they_come_from(
     made.way.acknowledge([address])
     await until(lambda: link.acks == [address])
     link.answer(1)
+    await until(lambda: made.results == [1])
+    assert link.acks == [address], "it is kept until its host says what becomes of it"
+    made.way.acknowledge([address])
     await until(lambda: link.acks == [address, address])
 
 
