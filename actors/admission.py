@@ -190,10 +190,9 @@ class Admission:
     async def _admit(self) -> None:
         now = self._clock.now()
         # So many more as may be passed over.
-        most = 2 * self._limit + len(self._present) + len(self._put_off.names)
+        most = 2 * self._limit + len(self._present) + len(self._put_off)
         waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, most))
-        passed = self._present.names() | self._put_off.names
-        waiting = [row for row in waiting if row.instance_id not in passed]
+        waiting = [row for row in waiting if row.instance_id not in self._present and row not in self._put_off]
         admitted = waiting[: max(self._limit - len(self._present), 0)]
         if admitted:
             await self._mark([row.instance_id for row in admitted])
@@ -222,11 +221,12 @@ class Admission:
             for instance_id in self._present.ready():
                 if short <= 0:
                     return
-                short -= await self._makes_way(instance_id)
+                short -= await self.makes_way(instance_id)
         finally:
             self._making_room = False
 
-    async def _makes_way(self, instance_id: str) -> bool:
+    async def makes_way(self, instance_id: str) -> bool:
+        """Ask a process to leave, if its instance merely waits or has finished; whether it will. Not for ever."""
         try:
             return await asyncio.wait_for(self._hosts.ask_to_leave(instance_id), _ANSWER_SECONDS)
         except Exception as error:
@@ -266,7 +266,7 @@ class Admission:
             await self._hosts.create(row, known.options if known else None, environment)
         except Exception as error:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
-            self._put_off.failed(row.instance_id)
+            self._put_off.failed(row)
             self._present.doubt(row.instance_id, process)
             return False
         self._put_off.came(row.instance_id)
@@ -289,7 +289,7 @@ class Admission:
         if waiting and len(self._present) >= self._limit:
             for instance_id in instance_ids:
                 if instance_id in self._present:
-                    await self._makes_way(instance_id)
+                    await self.makes_way(instance_id)
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory; its place is free when its process is really away."""
@@ -345,8 +345,9 @@ class Admission:
         """There are these actors; those of instances that nobody knew of are asked. Others may be anybody's."""
         unknown = [instance_id for instance_id in alive if instance_id not in self._present]
         if unknown:
-            for instance_id in await self._blocking(lambda: self._store.rows(unknown)):
-                self._present.stranger(instance_id)
+            for row in (await self._blocking(lambda: self._store.rows(unknown))).values():
+                if row.placement == "dedicated":
+                    self._present.stranger(row.instance_id)
 
     async def _set_alarm(self) -> None:
         now = self._clock.now()

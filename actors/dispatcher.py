@@ -51,7 +51,15 @@ class Way(Protocol):
 
 
 #: Makes a way, given how to report a result and how to report that an attempt's process died.
-MakeWay = Callable[[OnResult, Callable[[Job, str], None]], Way]
+
+
+class Crashed(Protocol):
+    """Told that the process of an attempt is gone. `counted`: whether it may have died of it."""
+
+    def __call__(self, job: Job, why: str, counted: bool = True) -> None: ...
+
+
+MakeWay = Callable[[OnResult, Crashed], Way]
 
 
 class Dispatcher:
@@ -194,12 +202,14 @@ class Dispatcher:
         self._told.add(address)
         self._on_result(address, result)
 
-    def _crashed(self, job: Job, why: str) -> None:
+    def _crashed(self, job: Job, why: str, counted: bool = True) -> None:
         """The process of an attempt died. Its attempt is not charged, unless it happens again and again."""
         address = job.invocation.address
         if address not in self._jobs:
             return
-        crashes = self._crashes[address] = self._crashes.get(address, 0) + 1
+        crashes = self._crashes.get(address, 0) + counted
+        if counted:
+            self._crashes[address] = crashes
         if crashes >= MAX_CRASHES:
             message = f"the process running it died {crashes} times ({why})"
             self._answered(address, failed(job.invocation, "durable_ray.WorkerCrashed", message))

@@ -43,6 +43,7 @@ class InProcessHub:
         self.desks: dict[str, Desk] = {}
         self.registry: Registry
         self.closing = False
+        self.leaving: set[asyncio.Future[bool]] = set()
         self._opening: dict[str, asyncio.Future[None]] = {}
 
     async def open(self) -> None:
@@ -70,7 +71,12 @@ class InProcessHub:
     @property
     def idle(self) -> bool:
         """Whether nothing will happen until something comes from outside or time passes."""
-        return not self._opening and self.registry.idle and all(host.idle for host in self.hosts.values())
+        return (
+            not self._opening
+            and not self.leaving
+            and self.registry.idle
+            and all(host.idle for host in self.hosts.values())
+        )
 
     async def ensure(self, host: str) -> None:
         """Make sure a host is there."""
@@ -133,6 +139,13 @@ class _Hosts(Hosts):
         await self._hub.drop(dedicated_host(instance_id))
 
     async def ask_to_leave(self, instance_id: str) -> bool:
+        # A task of its own: who asks may not wait for the answer, and to leave half is to be nowhere.
+        leaving = asyncio.ensure_future(self._leave(instance_id))
+        self._hub.leaving.add(leaving)
+        leaving.add_done_callback(self._hub.leaving.discard)
+        return await asyncio.shield(leaving)
+
+    async def _leave(self, instance_id: str) -> bool:
         name = dedicated_host(instance_id)
         host = self._hub.hosts.get(name)
         if host is None or not await may_leave(host, instance_id):

@@ -122,7 +122,7 @@ class Managing(Delivering):
         held = [instance_id for instance_id in instance_ids if self.admission.holds(instance_id)]
         if held:
             rows = await self.blocking(lambda: self.store.rows(held))
-            await asyncio.gather(*(self.hosts.ask_to_leave(row.instance_id) for row in rows.values() if row.finished))
+            await asyncio.gather(*(self.admission.makes_way(row.instance_id) for row in rows.values() if row.finished))
 
     async def _purge_children(self, parent_id: str) -> int:
         gone, token = 0, None

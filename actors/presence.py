@@ -111,10 +111,6 @@ class Presence:
         process = self._processes.get(instance_id)
         return process is not None and process.answers
 
-    def names(self) -> set[str]:
-        """All of them."""
-        return set(self._processes)
-
     def ready(self) -> list[str]:
         """Those that answer, the oldest first."""
         return [instance_id for instance_id, process in self._processes.items() if process.answers]

@@ -5,29 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from durable_ray.actors.store.records import InstanceRow
+
 #: Seconds before the second attempt, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 
 
 class PutOff:
-    """Instances that are passed over for now. `over` is called whenever one need not be any more."""
+    """Executions that are passed over for now. `over` is called whenever one need not be any more."""
 
     def __init__(self, over: Callable[[], None]) -> None:
         self._over = over
-        #: Of whoever failed and has not come since: how long it was put off.
-        self._pauses: dict[str, float] = {}
-        self.names: set[str] = set()
+        #: Of whoever failed and has not come since, by ID: which execution, and how long it is put off.
+        self._pauses: dict[str, tuple[str, float]] = {}
+        self._waits: dict[str, asyncio.TimerHandle] = {}
 
-    def failed(self, instance_id: str) -> None:
+    def __len__(self) -> int:
+        return len(self._waits)
+
+    def __contains__(self, row: InstanceRow) -> bool:
+        """Whether it has to wait. A later life of its ID need not: it may be another's code."""
+        return row.instance_id in self._waits and self._pauses[row.instance_id][0] == row.execution_id
+
+    def failed(self, row: InstanceRow) -> None:
         """What keeps its actor from being made may last."""
-        pause = self._pauses[instance_id] = min(2 * self._pauses.get(instance_id, _FIRST_PAUSE / 2), _LONGEST_PAUSE)
-        self.names.add(instance_id)
-        asyncio.get_running_loop().call_later(pause, self._try_again, instance_id)
+        execution_id, pause = self._pauses.get(row.instance_id, ("", 0.0))
+        again = pause if execution_id == row.execution_id else 0.0
+        pause = min(2 * again, _LONGEST_PAUSE) if again else _FIRST_PAUSE
+        self.came(row.instance_id)
+        self._pauses[row.instance_id] = row.execution_id, pause
+        self._waits[row.instance_id] = asyncio.get_running_loop().call_later(pause, self._try_again, row.instance_id)
 
     def came(self, instance_id: str) -> None:
         """Its actor is there."""
         self._pauses.pop(instance_id, None)
+        if (wait := self._waits.pop(instance_id, None)) is not None:
+            wait.cancel()
 
     def _try_again(self, instance_id: str) -> None:
-        self.names.discard(instance_id)
+        del self._waits[instance_id]
         self._over()

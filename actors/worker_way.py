@@ -7,11 +7,12 @@ brings the results of what it carried, unless that takes its time: then a second
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
-from durable_ray.actors.dispatcher import Job
+from durable_ray.actors.dispatcher import Crashed, Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.actors.worker import CodeMissing
@@ -199,18 +200,19 @@ class _Desk:
 class WorkerWay:
     """Runs jobs on the least busy of the hub's workers."""
 
-    def __init__(self, host: str, find: FindWorkers, on_result: OnResult, crashed: Callable[[Job, str], None]) -> None:
+    def __init__(self, host: str, find: FindWorkers, on_result: OnResult, crashed: Crashed) -> None:
         self.host = host
         self.on_result = on_result
         self._find = find
         self._crashed = crashed
         self._desks: dict[str, _Desk] = {}
         self._where: dict[Address, _Desk] = {}
-        self._waiting: list[Job] = []
+        self._waiting: dict[Address, Job] = {}
         self._finding = False
         #: When workers were last looked for beyond those that are known, and whose answer that look awaits.
         self._looked = 0.0
         self._asked: set[str] = set()
+        self._came = asyncio.Event()
         #: Of jobs whose worker was lost: where that was, and how often it was gone before.
         self._lost_at: dict[Address, str] = {}
         self._moves: dict[Address, int] = {}
@@ -223,7 +225,7 @@ class WorkerWay:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""
         if not self._desks:
-            self._waiting.extend(jobs)
+            self._waiting.update((job.invocation.address, job) for job in jobs)
             if not self._finding:
                 self._finding = True
                 self.keep(self._loop.create_task(self._hire()))
@@ -247,6 +249,7 @@ class WorkerWay:
 
     def cancel(self, address: Address) -> None:
         """Raise the activity's flag."""
+        self._waiting.pop(address, None)
         desk = self._where.get(address)
         if desk is not None and address in desk.running:
             desk.link.cancel(self.host, address)
@@ -284,46 +287,52 @@ class WorkerWay:
         """A result has come, from `desk`, which keeps it until it is acknowledged: also one that came too late, or from a
         worker that was given up."""
         self._where[address] = desk
+        self._waiting.pop(address, None)
         self.on_result(address, result)
 
     def lost(self, desk: _Desk, why: str, ran: bool = True) -> None:
         """A worker died: what it was running runs again, elsewhere. Unless it may have died of it, nobody counts that."""
         running, desk.running = desk.running, {}
         self._lost_at.update(dict.fromkeys(running, desk.place))
-        self._where = {address: where for address, where in self._where.items() if where is not desk}
+        for address in running:
+            self._where.pop(address, None)
         if self._desks.get(desk.link.name) is desk:
             del self._desks[desk.link.name]
             desk.link.close()
             # Ray restarts it; or it left because it was not needed, and then no other has to be made.
             self._look_later(_BACK)
-        for job in running.values():
+        for address, job in running.items():
             if ran:
                 self._crashed(job, f"worker {desk.link.name} died: {why}")
             else:
-                self._move(job, desk, why)
+                # It had not begun when its worker was gone. Or so it seems: what makes its worker leave seems so, too.
+                moves = self._moves[address] = self._moves.get(address, 0) + 1
+                self._crashed(job, f"worker {desk.link.name} was gone: {why}", moves > _MOVES)
+            if address not in self._where and address not in self._waiting:
+                self._lost_at.pop(address, None)  # nobody wants it any more
+                self._moves.pop(address, None)
 
     async def _hire(self) -> None:
         pause = 0.1
+        links: Sequence[WorkerLink] = ()
         while not self._desks:
             try:
-                await self._take_on_all(await self._find(True), _REST_SECONDS)
+                links = await self._find(True)
             except Exception as error:
                 log.warning("no activity workers yet: %s", error)
+            # What one that this host does not know yet runs for its predecessor must not be given to another.
+            known = all(link.name in self._acquainted for link in links)
+            await self._take_on_all(links, _REST_SECONDS if known else _HELD_SECONDS)
             if not self._desks:
-                await asyncio.sleep(pause)
+                self._came.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._came.wait(), pause)
                 pause = min(pause * 2, 5.0)
         self._finding = False
-        waiting, self._waiting = self._waiting, []
-        self.submit(waiting)
-
-    def _move(self, job: Job, desk: _Desk, why: str) -> None:
-        """It had not begun when its worker was gone, or so it seems: what makes its worker leave seems so, too."""
-        address = job.invocation.address
-        moves = self._moves[address] = self._moves.get(address, 0) + 1
-        if moves > _MOVES:
-            self._crashed(job, f"worker {desk.link.name} was gone: {why}")
-        else:
-            self.submit([job])
+        waiting, self._waiting = self._waiting, {}
+        self.submit(list(waiting.values()))
+        if any(link.name not in self._desks for link in links):
+            self._look_later(_BACK)
 
     def _look_for_more(self, create: bool, pause: float = _BACK) -> None:
         """Workers may have come that this host does not know: a node has joined, a process has been restarted."""
@@ -332,8 +341,11 @@ class WorkerWay:
             self.keep(self._loop.create_task(self._find_more(create, pause)))
 
     def _look_later(self, pause: float) -> None:
-        if self._later is None:
-            self._later = self._loop.call_later(pause, self._look_back, pause)
+        if self._later is not None:
+            if self._later.when() <= self._loop.time() + pause:
+                return
+            self._later.cancel()
+        self._later = self._loop.call_later(pause, self._look_back, pause)
 
     def _look_back(self, pause: float) -> None:
         self._later = None
@@ -379,9 +391,15 @@ class WorkerWay:
         finally:
             self._asked.discard(link.name)
         desk = self._desks[link.name] = _Desk(self, link)
-        if link.name in self._acquainted:
-            if held:
-                link.forget(self.host, held)
-        else:
-            self._acquainted.add(link.name)
-            self._where.update((address, desk) for address in held if address not in self._where)
+        self._came.set()
+        # Of one that this host has worked with, what nobody waits for runs, or ran, elsewhere.
+        wanted = self._waiting if link.name in self._acquainted else held
+        self._acquainted.add(link.name)
+        self._where.update((address, desk) for address in held if address in wanted and address not in self._where)
+        if elsewhere := [address for address in held if self._runs_elsewhere(address, desk)]:
+            link.forget(self.host, elsewhere)
+
+    def _runs_elsewhere(self, address: Address, desk: _Desk) -> bool:
+        """Or ran there, and is over. Not what was handed over from here and has still to be committed."""
+        where = self._where.get(address)
+        return where is None or (where is not desk and address in where.running)

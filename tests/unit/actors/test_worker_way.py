@@ -87,6 +87,8 @@ class Way:
         self.looks: list[bool] = []
         self.results: list[int] = []
         self.crashes: list[int] = []
+        #: Tasks that are to run again when they crash.
+        self.wanted: set[int] = set()
         self.way = WorkerWay("host", self.find, self.told, self.crashed)
 
     async def find(self, create: bool) -> list[Link]:
@@ -96,8 +98,11 @@ class Way:
     def told(self, address: Address, result: ActivityResult) -> None:
         self.results.append(address.task_id)
 
-    def crashed(self, job: Job, why: str) -> None:
-        self.crashes.append(job.invocation.address.task_id)
+    def crashed(self, job: Job, why: str, counted: bool = True) -> None:
+        if counted:
+            self.crashes.append(job.invocation.address.task_id)
+        if job.invocation.address.task_id in self.wanted or not counted:
+            self.way.submit([job])
 
 
 LIBRARY = new_library(double)
@@ -267,7 +272,8 @@ async def test_one_that_takes_long_to_restart_is_taken_back_in_the_end(monkeypat
 
 
 @pytest.mark.parametrize("order", [0, 1])
-async def test_one_that_says_nothing_keeps_the_others_from_nothing(order: int) -> None:
+async def test_one_that_says_nothing_keeps_the_others_from_nothing(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_way, "_HELD_SECONDS", 0.3)
     silent, other = Link("a"), Link("b")
     silent.words = [asyncio.Event()]
     made = Way(*((silent, other) if order else (other, silent)))
@@ -312,6 +318,44 @@ async def test_results_that_nobody_waits_for_are_forgotten_where_they_come_from(
     await until(lambda: link.acks == [address, address])
 
 
+async def test_what_waits_is_asked_for_where_it_ran_when_its_worker_can_be_reached_again() -> None:
+    link = Link("w")
+    made = Way(link)
+    made.way.submit([job(1)])
+    await until(lambda: link.runs)
+    made.wanted = {1}
+    link._held = [invocation(double, 1).address]
+    link.die(WorkerGone("unavailable for a moment"))
+    await until(lambda: len(link.runs) == 2)
+    assert link.acks == [], "what it has done is not thrown away"
+
+
+async def test_what_was_handed_over_is_kept_where_it_came_from_until_it_is_durable() -> None:
+    first, second = Link("a"), Link("b")
+    made = Way(first, second)
+    made.way.submit([job(n) for n in range(4)])
+    await until(lambda: first.runs and second.runs)
+    first.answer(0)
+    await until(lambda: made.results == [0] and any(not call.done() for call in first.calls))
+    first._held = [invocation(double, 0).address]
+    first.die(WorkerGone("unavailable for a moment"))
+    await until(lambda: "a" not in made.way._desks)
+    await until(lambda: "a" in made.way._desks)
+    assert first.acks == []
+    made.way.acknowledge(first._held)
+    await until(lambda: first.acks == first._held)
+
+
+async def test_nobody_runs_what_was_cancelled_or_answered_while_it_waited() -> None:
+    link = Link("w")
+    link.words = [WorkerGone("not there yet")]
+    made = Way(link)
+    made.way.submit([job(1), job(2)])
+    made.way.cancel(invocation(double, 1).address)
+    await until(lambda: link.runs)
+    assert link.runs == [[2]]
+
+
 class Left(Link):
     """One that has left, whatever it is asked to run."""
 
@@ -341,9 +385,9 @@ async def test_what_ran_on_a_lost_node_runs_on_another_next() -> None:
     made = Way(*lost, other)
     made.way.submit([job(n) for n in range(6)])
     await until(lambda: all(link.runs for link in (*lost, other)))
+    made.wanted = {0}
     lost[0].die(WorkerGone("its node was lost"))
     await until(lambda: made.crashes == [0])
-    made.way.submit([job(0)])
     await until(lambda: len(other.runs) == 2)
     assert other.runs[1] == [0]
 
@@ -391,9 +435,13 @@ async def test_a_worker_that_was_replaced_while_it_was_idle_is_sent_the_code_aga
         return [process]
 
     crashes: list[Job] = []
-    way = WorkerWay(
-        "host", find, lambda address, event: results.append(address.task_id), lambda job, why: crashes.append(job)
-    )
+
+    def crashed(job: Job, why: str, counted: bool = True) -> None:
+        if counted:
+            crashes.append(job)
+        way.submit([job])
+
+    way = WorkerWay("host", find, lambda address, event: results.append(address.task_id), crashed)
     for number in (1, 2):
         way.submit([job(number)])
         await until(lambda number=number: number in results)
