@@ -35,7 +35,7 @@ from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.warming import Reserve
 from durable_ray.actors.wire.address import WireBroken
 from durable_ray.actors.wire.callers import Lines, reached
-from durable_ray.actors.worker_way import WorkerGone
+from durable_ray.actors.worker_desk import WorkerGone
 from durable_ray.orchestrations.options import OrchestratorOptions
 
 log = logging.getLogger("durable_ray.cluster")

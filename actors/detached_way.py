@@ -16,7 +16,7 @@ from durable_ray.actors.activity_runner import failed
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.worker_way import WorkerGone
+from durable_ray.actors.worker_desk import WorkerGone
 
 
 class Solo(Protocol):

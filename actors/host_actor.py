@@ -36,7 +36,8 @@ from durable_ray.actors.watchdog import Watchdog
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
 from durable_ray.actors.worker_actor import worker_class
-from durable_ray.actors.worker_way import WorkerLink, WorkerWay
+from durable_ray.actors.worker_desk import WorkerLink
+from durable_ray.actors.worker_way import WorkerWay
 
 log = logging.getLogger("durable_ray.actor")
 

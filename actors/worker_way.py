@@ -1,7 +1,7 @@
-"""Activities on the hub's workers: calls in batches, results in batches, a dead worker's jobs run elsewhere.
+"""Activities on the hub's workers: the least busy gets the next, a dead worker's jobs run elsewhere.
 
-For each worker there is one `_Desk`: what was sent there and is not answered, which code it has, what it may forget. A call
-brings the results of what it carried, unless that takes its time: then a second one is under way that brings whatever comes.
+Which workers there are changes: nodes join and are lost, processes are restarted, leave because nobody needs them, or say
+nothing for a while. A host looks for them when it has none, when one was lost, and when those it knows are busy.
 """
 
 from __future__ import annotations
@@ -10,191 +10,25 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Protocol
 
 from durable_ray.actors.dispatcher import Crashed, Job
-from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
-from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.worker import CodeMissing
+from durable_ray.actors.ports import ActivityResult, Address, OnResult
+from durable_ray.actors.worker_desk import Desk, WorkerGone, WorkerLink
 
 log = logging.getLogger("durable_ray.activities")
 
-#: Seconds after which acknowledgements travel by themselves, if no call took them along.
-_ACK_DELAY = 1.0
-#: Seconds after which a call is slow: what it carried with a slow activity is fetched by another.
-_SLOW = 0.02
 #: Seconds between two looks for workers that came since (a node joined, a process was restarted), and how much must wait for
 #: the least busy of those that are known.
 _LOOK_SECONDS, _BUSY = 5.0, 2
 #: Seconds after which one that was lost is looked for again, for the first time; for the last it is `_LOOK_SECONDS`.
 _BACK = 1.0
-#: Seconds in which a worker says what it holds, unless it cannot.
+#: Seconds in which a worker says what it holds, unless it cannot; and for which known ones are waited for when one has.
 _HELD_SECONDS, _REST_SECONDS = 10.0, 0.2
 #: How often a job may meet a worker that is gone before that counts as a crash.
 _MOVES = 16
-#: Calls of a worker under way at once, the slow ones not counted: what comes meanwhile goes together, in the next.
-_CALLS = 2
-
-
-class WorkerGone(Exception):
-    """The worker's process died (or left). What it held is lost.
-
-    `ran`: whether it may have died of what was sent with this call. A worker that had left before, or went with its node, did
-    not.
-    """
-
-    def __init__(self, why: str, *, ran: bool = True) -> None:
-        super().__init__(why)
-        self.ran = ran
-
-
-class WorkerLink(Protocol):
-    """A worker, as a host reaches it. Every method raises WorkerGone if its process is not there any more."""
-
-    name: str
-
-    def run(
-        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
-    ) -> Awaitable[Sequence[tuple[Address, ActivityResult]]]:
-        """See `ActivityWorker.run`."""
-
-    def collect(self, host: str, acks: Collection[Address]) -> Awaitable[Sequence[tuple[Address, ActivityResult]]]:
-        """See `ActivityWorker.collect`."""
-
-    def held(self, host: str) -> Awaitable[Sequence[Address]]:
-        """See `ActivityWorker.held`."""
-
-    def forget(self, host: str, acks: Collection[Address]) -> None:
-        """See `ActivityWorker.forget`. One-way."""
-
-    def cancel(self, host: str, address: Address) -> None:
-        """See `ActivityWorker.cancel`. One-way."""
-
-    def close(self) -> None:
-        """It is not used any more."""
-
 
 #: Finds (and, with True, makes) the hub's workers.
 FindWorkers = Callable[[bool], Awaitable[Sequence[WorkerLink]]]
-
-
-class _Desk:
-    """One worker, seen from one host."""
-
-    def __init__(self, way: WorkerWay, link: WorkerLink) -> None:
-        self.link = link
-        #: Workers of one node are named alike.
-        self.place = link.name.rpartition("-")[0]
-        self.running: dict[Address, Job] = {}
-        self._way = way
-        self._outbox: list[Job] = []
-        self._known: set[tuple[str, str]] = set()
-        self._acks: set[Address] = set()
-        #: When the calls under way that carried jobs were made, oldest first.
-        self._sent: dict[int, float] = {}
-        self._number = 0
-        self._collecting = False
-        self._look: asyncio.TimerHandle | None = None
-        self._ack_timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
-
-    @property
-    def load(self) -> int:
-        """How much is waiting for this worker."""
-        return len(self.running)
-
-    def send(self, job: Job) -> None:
-        """Queue a job; all of one step of the loop go in one call, and all that come while the worker is behind."""
-        self.running[job.invocation.address] = job
-        if not self._outbox:
-            self._loop.call_soon(self._flush)
-        self._outbox.append(job)
-
-    def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Take these along with the next call."""
-        self._acks.update(addresses)
-        if self._ack_timer is None:
-            self._ack_timer = self._loop.call_later(_ACK_DELAY, self._ack_now)
-
-    def _ack_now(self) -> None:
-        self._ack_timer = None
-        if self._acks:
-            self.link.forget(self._way.host, self._take_acks())
-
-    def _take_acks(self) -> list[Address]:
-        acks, self._acks = list(self._acks), set()
-        return acks
-
-    def _flush(self) -> None:
-        if len(self._sent) < _CALLS or self._quick() < _CALLS:
-            self._send_now()
-
-    def _quick(self) -> int:
-        since = self._loop.time() - _SLOW
-        return sum(sent > since for sent in self._sent.values())
-
-    def _send_now(self) -> None:
-        # Those that a lost worker was to run have gone elsewhere by now.
-        jobs, self._outbox = [job for job in self._outbox if job.invocation.address in self.running], []
-        if not jobs:
-            return
-        code: dict[tuple[str, str], DefinitionRow] = {}
-        for job in jobs:
-            key = (job.row.name, job.row.code_id)
-            if key not in self._known:
-                code[key] = job.row
-        self._known.update(code)
-        self._number += 1
-        self._sent[self._number] = self._loop.time()
-        if self._look is None:
-            self._look = self._loop.call_later(_SLOW, self._look_again)
-        invocations = [job.invocation for job in jobs]
-        call = self.link.run(self._way.host, invocations, list(code.values()), self._take_acks())
-        self._way.keep(self._loop.create_task(self._hear(call, self._number)))
-
-    def _look_again(self) -> None:
-        """What runs for long is fetched by a call of its own; what was held back for it goes now."""
-        self._look = None
-        if not self.running:
-            return
-        if self._quick() < len(self._sent) or not self._sent:
-            self._collect()
-        if self._outbox:
-            self._flush()
-        self._look = self._loop.call_later(_SLOW, self._look_again)
-
-    def _collect(self) -> None:
-        if not self._collecting:
-            self._collecting = True
-            call = self.link.collect(self._way.host, self._take_acks())
-            self._way.keep(self._loop.create_task(self._hear(call)))
-
-    async def _hear(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]], number: int = 0) -> None:
-        try:
-            results = await call
-        except Exception as error:
-            ran = error.ran if isinstance(error, WorkerGone) else not isinstance(error, CodeMissing)
-            if not isinstance(error, (WorkerGone, CodeMissing)):
-                # Whatever it is, the jobs sent with this call are not heard of again by waiting.
-                log.exception("a call of worker %s failed", self.link.name)
-            self._answered(number)
-            self._way.lost(self, str(error), ran)
-            return
-        self._answered(number)
-        for address, result in results:
-            self.running.pop(address, None)
-            self._way.heard(address, result, self)
-        if not (results or number or self._sent):
-            # Nothing for long: to ask again for what it runs does not run it again, unless it has forgotten.
-            self._outbox.extend(self.running.values())
-        elif self._outbox:
-            self._flush()
-
-    def _answered(self, number: int) -> None:
-        if number:
-            self._sent.pop(number, None)
-        else:
-            self._collecting = False
 
 
 class WorkerWay:
@@ -205,8 +39,8 @@ class WorkerWay:
         self.on_result = on_result
         self._find = find
         self._crashed = crashed
-        self._desks: dict[str, _Desk] = {}
-        self._where: dict[Address, _Desk] = {}
+        self._desks: dict[str, Desk] = {}
+        self._where: dict[Address, Desk] = {}
         self._waiting: dict[Address, Job] = {}
         self._finding = False
         #: When workers were last looked for beyond those that are known, and whose answer that look awaits.
@@ -240,8 +74,8 @@ class WorkerWay:
         if busy and self._loop.time() > self._looked + _LOOK_SECONDS:
             self._look_for_more(True)
 
-    def _least_busy(self, job: Job) -> _Desk:
-        desks: Iterable[_Desk] = self._desks.values()
+    def _least_busy(self, job: Job) -> Desk:
+        desks: Iterable[Desk] = self._desks.values()
         if self._lost_at and (place := self._lost_at.get(job.invocation.address)) is not None:
             # Those beside a worker that was lost may be lost with it, and have not heard of it yet.
             desks = [desk for desk in desks if desk.place != place] or desks
@@ -256,7 +90,7 @@ class WorkerWay:
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
         """Let the workers forget these results."""
-        by_desk: dict[_Desk, list[Address]] = {}
+        by_desk: dict[Desk, list[Address]] = {}
         for address in addresses:
             if self._lost_at:
                 self._lost_at.pop(address, None)
@@ -283,14 +117,14 @@ class WorkerWay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def heard(self, address: Address, result: ActivityResult, desk: _Desk) -> None:
+    def heard(self, address: Address, result: ActivityResult, desk: Desk) -> None:
         """A result has come, from `desk`, which keeps it until it is acknowledged: also one that came too late, or from a
         worker that was given up."""
         self._where[address] = desk
         self._waiting.pop(address, None)
         self.on_result(address, result)
 
-    def lost(self, desk: _Desk, why: str, ran: bool = True) -> None:
+    def lost(self, desk: Desk, why: str, ran: bool = True) -> None:
         """A worker died: what it was running runs again, elsewhere. Unless it may have died of it, nobody counts that."""
         running, desk.running = desk.running, {}
         self._lost_at.update(dict.fromkeys(running, desk.place))
@@ -390,7 +224,7 @@ class WorkerWay:
             return
         finally:
             self._asked.discard(link.name)
-        desk = self._desks[link.name] = _Desk(self, link)
+        desk = self._desks[link.name] = Desk(self, link)
         self._came.set()
         # Of one that this host has worked with, what nobody waits for runs, or ran, elsewhere.
         wanted = self._waiting if link.name in self._acquainted else held
@@ -399,7 +233,7 @@ class WorkerWay:
         if elsewhere := [address for address in held if self._runs_elsewhere(address, desk)]:
             link.forget(self.host, elsewhere)
 
-    def _runs_elsewhere(self, address: Address, desk: _Desk) -> bool:
+    def _runs_elsewhere(self, address: Address, desk: Desk) -> bool:
         """Or ran there, and is over. Not what was handed over from here and has still to be committed."""
         where = self._where.get(address)
         return where is None or (where is not desk and address in where.running)

@@ -14,7 +14,7 @@ from ray.exceptions import ActorUnavailableError
 from durable_ray.actors.cluster import RayWorkerLink
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import ThreadListener
-from durable_ray.actors.worker_way import WorkerGone
+from durable_ray.actors.worker_desk import WorkerGone
 from tests.unit.actors.hosting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from durable_ray.actors import worker_way
+from durable_ray.actors import worker_desk, worker_way
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.actors.worker import ActivityWorker
-from durable_ray.actors.worker_way import WorkerGone, WorkerWay
+from durable_ray.actors.worker_desk import WorkerGone
+from durable_ray.actors.worker_way import WorkerWay
 from durable_ray.orchestrations.events import ActivityCompleted
 from tests.unit.actors.hosting import double, invocation, new_library, until
 
@@ -303,7 +304,7 @@ async def test_results_that_nobody_waits_for_are_forgotten_where_they_come_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An attempt that ran out of time was acknowledged before it came to its end."""
-    monkeypatch.setattr(worker_way, "_ACK_DELAY", 0.01)
+    monkeypatch.setattr(worker_desk, "_ACK_DELAY", 0.01)
     link = Link("w")
     made = Way(link)
     made.way.submit([job(1), job(2)])
