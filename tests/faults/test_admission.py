@@ -75,6 +75,21 @@ def fails_once(call: Callable[..., Any], when: Callable[..., bool], error: Excep
     return failing
 
 
+def first_mark_fails(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """The first instance to be given a process is not: set when that is asked for, and to be set to let it fail."""
+    mark, at, go = hub._store.mark_resident, threading.Event(), threading.Event()
+
+    def busy(ids: Sequence[str], resident: bool = True) -> None:
+        if resident and not at.is_set():
+            at.set()
+            go.wait(10)
+            raise StoreError("busy")
+        mark(ids, resident)
+
+    monkeypatch.setattr(hub._store, "mark_resident", busy)
+    return at, go
+
+
 def test_what_a_registry_s_successor_finds_is_told_before_anybody_is_sent_to_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,16 +136,7 @@ def test_mail_for_one_that_cannot_be_reached_is_told_before_it_is_acknowledged(
 
 def test_an_admission_that_fails_does_not_take_another_s_along(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = asleep(hub, "i"), asleep(hub, "j")
-    mark, at, go = hub._store.mark_resident, threading.Event(), threading.Event()
-
-    def busy(ids: Sequence[str], resident: bool = True) -> None:
-        if resident and not at.is_set():
-            at.set()
-            go.wait(10)
-            raise StoreError("busy")
-        mark(ids, resident)
-
-    monkeypatch.setattr(hub._store, "mark_resident", busy)
+    at, go = first_mark_fails(hub, monkeypatch)
     first.raise_event("e", 1)
     assert at.wait(10)
     second.raise_event("e", 2)
@@ -307,16 +313,7 @@ def test_mail_for_one_that_is_asked_for_by_name_is_not_lost_when_that_fails(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = asleep(hub, "i")
-    mark, at, go = hub._store.mark_resident, threading.Event(), threading.Event()
-
-    def busy(ids: Sequence[str], resident: bool = True) -> None:
-        if resident and not at.is_set():
-            at.set()
-            go.wait(10)
-            raise StoreError("busy")
-        mark(ids, resident)
-
-    monkeypatch.setattr(hub._store, "mark_resident", busy)
+    at, go = first_mark_fails(hub, monkeypatch)
     asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
     assert at.wait(10)
     handle.raise_event("e", 1)
