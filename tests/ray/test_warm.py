@@ -21,11 +21,16 @@ def client(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def idle_processes() -> set[int]:
-    """Processes of this cluster that Ray has given to nobody."""
+    """Processes of this cluster that are ready and that Ray has given to nobody.
+
+    Ready: they listen, thus they have registered. One that is killed before counts as starting for another minute with Ray,
+    which starts no more at a time than the machine has cores: on two, two of them would stop every start (README, Limits).
+    """
     idle = set()
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.cmdline()[:1] == ["ray::IDLE"]:
+            listens = any(socket.status == psutil.CONN_LISTEN for socket in process.net_connections("inet"))
+            if listens and process.cmdline()[:1] == ["ray::IDLE"]:
                 idle.add(process.pid)
         except (psutil.Error, IndexError):
             pass
