@@ -1,4 +1,4 @@
-"""Which dedicated instances have a process, and that every host that has work has one.
+"""Which dedicated instances have a process: as many as the limit allows, those first that have waited longest.
 
 The truth is a query (`dedicated_waiting`: due, by priority and age), asked on every nudge and in every sweep; what is kept
 in memory is only who is alive. Under pressure, hosts that merely wait are asked to leave, oldest first, so that parents
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.held import is_held
 from durable_ray.actors.library import Library
 from durable_ray.actors.patience import until_answered
-from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
-from durable_ray.actors.presence import Actors, Presence, Unreachable
+from durable_ray.actors.presence import Actors, Presence
 from durable_ray.actors.putting_off import PutOff
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
@@ -33,12 +31,6 @@ _PRESSURE = 0.25
 
 #: Seconds in which a process says whether it leaves, unless it cannot.
 _ANSWER_SECONDS = 5.0
-
-#: A host's answer: it has no process, and has to be admitted.
-_ASLEEP = "asleep"
-
-#: Forgotten instances of one host that a sweep looks after; the next sweep finds more.
-_MANY = 1000
 
 
 class Hosts(Actors, Protocol):
@@ -80,11 +72,8 @@ class Admission:
         self._look_again = False
         self._alarm: Alarm | None = None
         self._soon: asyncio.TimerHandle | None = None
-        self._partitions: dict[str, asyncio.Task[None]] = {}
         self._making_room = False
         self._put_off = PutOff(lambda: self._spawn(self.admit()))
-        #: Hosts that a sweep is telling of what they forgot.
-        self._reminded: set[str] = set()
 
     @property
     def idle(self) -> bool:
@@ -100,75 +89,35 @@ class Admission:
         return instance_id in self._present
 
     async def open(self) -> None:
-        """Find out who is alive, and revive what has work."""
+        """Find out who is alive, and give a process to who should have one."""
         await self._meet(await self._hosts.alive())
         lost = [i for i in await self._blocking(self._store.residents) if i not in self._present]
         if lost:
             await self._blocking(lambda: self._store.mark_resident(lost, False))
-        now = self._clock.now()
-        for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
-            self._spawn(self.ensure(host))
         # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
         self._spawn(self.admit())
 
-    # --- hosts ------------------------------------------------------------------------------------
+    def ready(self) -> list[str]:
+        """Those whose actor answers, the oldest first."""
+        return self._present.ready()
 
-    async def ensure(self, host: str) -> bool:
-        """Make sure that a host has a process. A dedicated one is admitted whatever the limit: somebody asks for it."""
-        if is_dedicated(host):
-            instance_id = instance_of(host)
-            process = self._present.get(instance_id)
-            if process is not None and process.answers:
-                await self._present.tell(instance_id, process, [instance_id])
-            return await self._bring(instance_id)
-        making = self._partitions.get(host)
-        if making is None:
-            making = asyncio.ensure_future(
-                self._hosts.ensure_partition(host, self._library.runtime_env(environment_of(host)))
-            )
-            self._partitions[host] = making
-            making.add_done_callback(lambda _: self._partitions.pop(host, None))
-        await asyncio.shield(making)
+    async def tell(self, instance_id: str, what: Sequence[str]) -> bool:
+        """There is mail for these: returns when this instance's actor knows; False if there is none to be told."""
+        process = self._present.get(instance_id)
+        if process is None or not process.there:
+            return False
+        await self._present.tell(instance_id, process, what)
         return True
 
-    async def wake(self, targets: Iterable[tuple[str, str]]) -> None:
-        """There is something in the store for these (host, instance): tell their hosts, or make them."""
-        by_host: dict[str, list[str]] = {}
-        for host, instance_id in targets:
-            by_host.setdefault(host, []).append(instance_id)
-        told = await asyncio.gather(
-            *(self._tell(host, instance_ids) for host, instance_ids in by_host.items()), return_exceptions=True
-        )
-        if _ASLEEP in told:
-            self._spawn(self.admit())
-        for error in told:
-            if isinstance(error, BaseException):
-                raise error
-
-    async def _tell(self, host: str, instance_ids: Sequence[str]) -> str | None:
-        if is_dedicated(host):
-            process = self._present.get(instance_of(host))
-            if process is None or not process.there:
-                return _ASLEEP
-            await self._present.tell(instance_of(host), process, instance_ids)
-            return None
-        try:
-            if await self._hosts.nudge(host, instance_ids):
-                return None
-        except Exception as error:
-            log.info("%s cannot be told of mail, it is looked for: %s", host, error)
-        try:
-            await self.ensure(host)
-        except Unreachable:
-            raise  # it may live, and be reached by others: nobody's mail is acknowledged before it knows
-        except Exception as error:
-            # It has no process that could miss anything, and is no reason to leave others without an answer.
-            log.warning("%s cannot be had; it reads its mail when it can: %s", host, error)
-            return None
-        await self._hosts.nudge(host, instance_ids)
-        return None
-
     # --- admission --------------------------------------------------------------------------------
+
+    async def ensure(self, instance_id: str) -> bool:
+        """Make sure that this instance has an actor, whatever the limit: somebody asks for it. False if there is no such
+        instance, or its actor cannot be made."""
+        process = self._present.get(instance_id)
+        if process is not None and process.answers:
+            await self._present.tell(instance_id, process, [instance_id])
+        return await self._bring(instance_id)
 
     async def admit(self) -> None:
         """Give a process to those that should have one, as far as the limit allows."""
@@ -314,32 +263,6 @@ class Admission:
             if instance_id not in self._present:
                 await self._vacate(instance_id)
         await self.admit()
-        await self._nudge_again()
-
-    async def _nudge_again(self) -> None:
-        """Whoever has mail or is overdue was not told, or has not come to it yet; to be told twice does no harm."""
-        now = self._clock.now()
-        for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
-            mail = await self._blocking(partial(self._store.mail, host, _MANY))
-            due = await self._blocking(partial(self._store.due, host, now, _MANY))
-            if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
-                self._remind(host, sorted(forgotten))
-        ready = self._present.ready()
-        rows = await self._blocking(lambda: self._store.inbox(ready)) if ready else ()
-        for instance_id in {row.instance_id for row in rows}:
-            self._remind(dedicated_host(instance_id), [instance_id])
-
-    def _remind(self, host: str, instance_ids: Sequence[str]) -> None:
-        """Beside the sweep, not in it: a host whose environment cannot be made keeps it waiting for minutes."""
-        if host not in self._reminded:
-            self._reminded.add(host)
-            self._spawn(self._wake_one(host, instance_ids))
-
-    async def _wake_one(self, host: str, instance_ids: Sequence[str]) -> None:
-        try:
-            await self.wake([(host, instance_id) for instance_id in instance_ids])
-        finally:
-            self._reminded.discard(host)
 
     async def _meet(self, alive: Collection[str]) -> None:
         """There are these actors; those of instances that nobody knew of are asked. Others may be anybody's."""

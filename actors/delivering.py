@@ -53,7 +53,7 @@ class Delivering(RegistryCore):
             self.spawn(self.slots.look(held))
         signalled = [s for s in starts if s.request.signal is not None and s.reply and s.reply.code == "exists"]
         # Whoever holds the instance knows of the event before its sender goes on, so that a later one comes later.
-        await self.admission.wake([(s.reply.host, s.request.wish.instance_id) for s in signalled if s.reply])
+        await self.messenger.wake([(s.reply.host, s.request.wish.instance_id) for s in signalled if s.reply])
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
         """Bring messages to instances that are not in memory; "moved" (with the host) for those that are."""
@@ -91,7 +91,7 @@ class Delivering(RegistryCore):
             row = rows.get(delivery.instance_id)
             if reply.code == "ok" and (host := reply.host or (row.host if row and not row.finished else "")):
                 told[delivery.instance_id] = host
-        await self.admission.wake([(host, instance_id) for instance_id, host in told.items()])
+        await self.messenger.wake([(host, instance_id) for instance_id, host in told.items()])
 
     async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
         """Bring a message to an instance unless one with this key was brought to it within a day.
@@ -117,7 +117,7 @@ class Delivering(RegistryCore):
         live = [(row.host, row.instance_id) for row in rows.values() if not row.finished]
         signalled = {request.wish.instance_id for request in requests if request.signal is not None}
         self.wake([(host, instance_id) for host, instance_id in live if instance_id not in signalled])
-        await self.admission.wake([(host, instance_id) for host, instance_id in live if instance_id in signalled])
+        await self.messenger.wake([(host, instance_id) for host, instance_id in live if instance_id in signalled])
 
     async def _rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
         return await self.blocking(lambda: self.store.rows(instance_ids))
@@ -177,7 +177,7 @@ class Delivering(RegistryCore):
         parents = [row.parent.instance_id for row in ended if row.parent is not None]
         if parents:
             found = (await self._rows(parents)).values()
-            await self.admission.wake([(row.host, row.instance_id) for row in found if not row.finished])
+            await self.messenger.wake([(row.host, row.instance_id) for row in found if not row.finished])
 
 
 def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:

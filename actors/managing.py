@@ -35,7 +35,7 @@ class Managing(Delivering):
         asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.has(i)]
         if asleep:
             await self.blocking(lambda: self.store.mark_resident(asleep, False))
-        await self.admission.wake(woken)
+        await self.messenger.wake(woken)
         return reply
 
     async def moves(self, instance_id: str) -> Reply | list[Move]:

@@ -34,6 +34,7 @@ class Registry(Asking, Managing):
         """Learn what is there, revive what is not finished, keep the house."""
         await self.blocking(self.library.refresh)
         await self.admission.open()
+        await self.messenger.open()
         self._house = tuple(self._loop.create_task(self._again_and_again(chore)) for chore in self._chores())
 
     async def close(self) -> None:
@@ -52,7 +53,7 @@ class Registry(Asking, Managing):
 
     async def ensure(self, host: str) -> bool:
         """Make sure that a host has a process; False if there is no such host."""
-        return await self.admission.ensure(host)
+        return await self.messenger.ensure(host)
 
     # --- words from hosts -------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ class Registry(Asking, Managing):
         """This host's process ends, for its lease is another's or gone. Not always is there a successor that took up its
         work (an erasure takes every lease), and it may have been told of some that it could not do."""
         told = [(host, instance_of(host))]
-        self.spawn(self.admission.wake(told) if is_dedicated(host) else self.admission.ensure(host))
+        self.spawn(self.messenger.wake(told) if is_dedicated(host) else self.messenger.ensure(host))
 
     # --- upkeep -----------------------------------------------------------------------------------
 
@@ -82,6 +83,7 @@ class Registry(Asking, Managing):
         return (
             lambda: self.blocking(partial(self.store.heartbeat, self.clock.now())),
             self.admission.sweep,
+            self.messenger.sweep,
             lambda: self.slots.look(self.slots.limited()),
             self.permits.sweep,
             self.purge_expired,

@@ -13,6 +13,7 @@ from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply
+from durable_ray.actors.messenger import Messenger
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.permits import Permits
 from durable_ray.actors.settled import Settled
@@ -41,6 +42,7 @@ class RegistryCore:
         self._committer = Committer(store, fence, self._loop, self._deployed)
         self._nursery = Nursery(self.library, settings)
         self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
+        self.messenger = Messenger(store, clock, self.library, hosts, self.admission, self.blocking, self.spawn)
         self.slots = Slots(store, clock, self.library, settings, self.blocking, self.wake)
         self.permits = Permits(store, self.library, settings, self.blocking, self.wake, self.admission.has)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -75,7 +77,7 @@ class RegistryCore:
         """There is something in the store for these (host, instance)."""
         targets = list(targets)
         if targets:
-            self.spawn(self.admission.wake(targets))
+            self.spawn(self.messenger.wake(targets))
 
     def _deployed(self, revision: int) -> None:
         if revision > self.library.revision:

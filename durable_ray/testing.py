@@ -181,6 +181,7 @@ class TestHub:
             if not is_dedicated(name):
                 await self.hub.ensure(name)
         await self.hub.registry.admission.sweep()
+        await self.hub.registry.messenger.sweep()
 
     async def _settle(self) -> None:
         """Until nothing is under way, looked at twice: a callback may be on its way between two threads."""

@@ -130,7 +130,7 @@ def test_mail_for_one_that_cannot_be_reached_is_told_before_it_is_acknowledged(
     assert handle.wait_for_completion(timeout=10) == [1, 2]
     put(hub, "j")
     broken.append(Unreachable("broken pipe"))
-    on(hub, hub.hub.registry.admission.wake([(dedicated_host("i"), "i"), (dedicated_host("j"), "j")]))
+    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i"), (dedicated_host("j"), "j")]))
     assert other.wait_for_completion(timeout=10) == [1]
 
 
@@ -166,7 +166,7 @@ def test_a_place_that_the_store_does_not_take_back_at_once_is_free_when_it_has(m
         monkeypatch.setattr(hub._store, "mark_resident", busy)
         hub.hub.hosts[dedicated_host("i")].moved = True
         put(hub, "i")
-        on(hub, hub.hub.registry.admission.wake([(dedicated_host("i"), "i")]))
+        on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
         on(hub, hub.hub.drop(dedicated_host("i")))
         assert handle.wait_for_completion(timeout=10) == [1]
 
@@ -192,7 +192,7 @@ def test_one_that_leaves_while_it_is_first_told_of_mail_comes_back_for_it(
     hub._store.mark_resident(["i"], False)
     put(hub, "i")
     go.set()
-    on(hub, hub.hub.registry.admission.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
     on(hub, hub.hub.drop(dedicated_host("i")))
     assert handle.wait_for_completion(timeout=10) == [1]
 
@@ -336,7 +336,7 @@ def test_a_sweep_finds_lost_words_beside_one_that_says_nothing(hub: TestHub, mon
     monkeypatch.setattr(_Hosts, "nudge", silent)
     for name in ("a", "b"):
         put(hub, name)
-    on(hub, hub.hub.registry.admission.sweep())
+    on(hub, hub.hub.registry.messenger.sweep())
     assert handle.wait_for_completion(timeout=4) == [1]
 
 

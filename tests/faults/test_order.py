@@ -206,14 +206,14 @@ def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(door
 def test_a_keyed_event_that_is_asked_for_again_tells_the_process_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         handle, _ = begun(hub, 2, "i")
-        told = hub.hub.registry.admission.wake
+        told = hub.hub.registry.messenger.wake
 
         async def dies(targets: Any) -> None:
             """The registry ends here, and its successor knows nothing of it."""
 
-        monkeypatch.setattr(hub.hub.registry.admission, "wake", dies)
+        monkeypatch.setattr(hub.hub.registry.messenger, "wake", dies)
         handle.raise_event("e", 1, idempotency_key="k")
-        monkeypatch.setattr(hub.hub.registry.admission, "wake", told)
+        monkeypatch.setattr(hub.hub.registry.messenger, "wake", told)
         handle.raise_event("e", 1, idempotency_key="k")
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]

@@ -48,7 +48,8 @@ def on(hub: TestHub, work: Any) -> Any:
 
 
 def sweep(hub: TestHub) -> None:
-    on(hub, hub.hub.registry.admission.sweep())
+    for part in (hub.hub.registry.admission, hub.hub.registry.messenger):
+        on(hub, part.sweep())
 
 
 def hosts(hub: TestHub) -> set[str]:
@@ -124,7 +125,7 @@ def test_a_nudge_while_an_actor_is_being_made_reaches_it(hub: TestHub) -> None:
     handle = hub.client.start_new(collect, 1, instance_id="i")
     on(hub, begun.wait())
     put(hub, "i", 1)
-    on(hub, admission.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
 
     async def let_go() -> None:
         go.set()
@@ -167,7 +168,7 @@ def test_the_place_of_one_that_leaves_is_taken_until_it_is_away(hub: TestHub, en
         hub.hub.hosts[dedicated_host(name)].moved = True
     handles.append(hub.client.start_new(collect, 1, instance_id="k"))
     put(hub, "i", 1)
-    on(hub, admission.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
     assert not admission.holds("i")
     on(hub, asyncio.sleep(0.1))
     assert alive == []
@@ -283,9 +284,9 @@ def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: Test
         await asyncio.sleep(3600)
 
     monkeypatch.setattr(registry, "finished", for_ever)
-    monkeypatch.setattr(registry.admission, "wake", for_ever)
+    monkeypatch.setattr(registry.messenger, "wake", for_ever)
+    monkeypatch.setattr(registry.messenger, "ensure", for_ever)
     monkeypatch.setattr(registry.admission, "left", for_ever)
-    monkeypatch.setattr(registry.admission, "ensure", for_ever)
 
     async def tell() -> None:
         actor: Any = RegistryActor.__new__(RegistryActor)
@@ -320,7 +321,7 @@ def test_a_host_that_cannot_be_had_keeps_no_other_from_being_told(
         on(hub, hub.hub.drop(host))
     for name in homes:
         put(hub, name, 1)
-    on(hub, admission.wake([(host, name) for name, host in homes.items()]))
+    on(hub, hub.hub.registry.messenger.wake([(host, name) for name, host in homes.items()]))
     hub.settle()
     finished = {
         handle.instance_id for handle in handles if hub._store.rows([handle.instance_id])[handle.instance_id].finished

@@ -1,0 +1,132 @@
+"""Tells hosts that there is something in the store for them. One without a process is given it; it reads all by itself.
+
+A sender's message is acknowledged when its host has been told: the next, sent straight to that host, must not come before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from durable_ray.actors.admission import Admission, Hosts
+from durable_ray.actors.clock import Clock
+from durable_ray.actors.library import Library
+from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
+from durable_ray.actors.presence import Unreachable
+from durable_ray.actors.store.contract import Store
+
+log = logging.getLogger("durable_ray.registry")
+
+#: A host's answer: it has no process, and has to be admitted.
+_ASLEEP = "asleep"
+
+#: Forgotten instances of one host that a sweep looks after; the next sweep finds more.
+_MANY = 1000
+
+
+class Messenger:
+    """Partitions are made as they are needed; of dedicated instances it is `Admission` that says who has a process."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        library: Library,
+        hosts: Hosts,
+        admission: Admission,
+        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        spawn: Callable[[Any], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._library = library
+        self._hosts = hosts
+        self._admission = admission
+        self._blocking = blocking
+        self._spawn = spawn
+        self._partitions: dict[str, asyncio.Task[None]] = {}
+        #: Hosts that a sweep is telling of what they forgot.
+        self._reminded: set[str] = set()
+
+    async def open(self) -> None:
+        """Revive the hosts that have work."""
+        now = self._clock.now()
+        for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
+            self._spawn(self.ensure(host))
+
+    async def ensure(self, host: str) -> bool:
+        """Make sure that a host has a process; False if there is no such host."""
+        if is_dedicated(host):
+            return await self._admission.ensure(instance_of(host))
+        making = self._partitions.get(host)
+        if making is None:
+            making = asyncio.ensure_future(
+                self._hosts.ensure_partition(host, self._library.runtime_env(environment_of(host)))
+            )
+            self._partitions[host] = making
+            making.add_done_callback(lambda _: self._partitions.pop(host, None))
+        await asyncio.shield(making)
+        return True
+
+    async def wake(self, targets: Iterable[tuple[str, str]]) -> None:
+        """There is something in the store for these (host, instance): tell their hosts, or make them."""
+        by_host: dict[str, list[str]] = {}
+        for host, instance_id in targets:
+            by_host.setdefault(host, []).append(instance_id)
+        told = await asyncio.gather(
+            *(self._tell(host, instance_ids) for host, instance_ids in by_host.items()), return_exceptions=True
+        )
+        if _ASLEEP in told:
+            self._spawn(self._admission.admit())
+        for error in told:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _tell(self, host: str, instance_ids: Sequence[str]) -> str | None:
+        if is_dedicated(host):
+            return None if await self._admission.tell(instance_of(host), instance_ids) else _ASLEEP
+        try:
+            if await self._hosts.nudge(host, instance_ids):
+                return None
+        except Exception as error:
+            log.info("%s cannot be told of mail, it is looked for: %s", host, error)
+        try:
+            await self.ensure(host)
+        except Unreachable:
+            raise  # it may live, and be reached by others: nobody's mail is acknowledged before it knows
+        except Exception as error:
+            # It has no process that could miss anything, and is no reason to leave others without an answer.
+            log.warning("%s cannot be had; it reads its mail when it can: %s", host, error)
+            return None
+        await self._hosts.nudge(host, instance_ids)
+        return None
+
+    # --- upkeep -----------------------------------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Whoever has mail or is overdue was not told, or has not come to it yet; to be told twice does no harm."""
+        now = self._clock.now()
+        for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
+            mail = await self._blocking(partial(self._store.mail, host, _MANY))
+            due = await self._blocking(partial(self._store.due, host, now, _MANY))
+            if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
+                self._remind(host, sorted(forgotten))
+        ready = self._admission.ready()
+        rows = await self._blocking(lambda: self._store.inbox(ready)) if ready else ()
+        for instance_id in {row.instance_id for row in rows}:
+            self._remind(dedicated_host(instance_id), [instance_id])
+
+    def _remind(self, host: str, instance_ids: Sequence[str]) -> None:
+        """Beside the sweep, not in it: a host whose environment cannot be made keeps it waiting for minutes."""
+        if host not in self._reminded:
+            self._reminded.add(host)
+            self._spawn(self._wake_one(host, instance_ids))
+
+    async def _wake_one(self, host: str, instance_ids: Sequence[str]) -> None:
+        try:
+            await self.wake([(host, instance_id) for instance_id in instance_ids])
+        finally:
+            self._reminded.discard(host)
