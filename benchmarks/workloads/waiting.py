@@ -3,12 +3,15 @@
 Two hundred are added five times over, while those before them go on waiting: the median is what they take. The first time
 shows what the engine takes once, for the first of anything (buffers, caches, the arenas of its allocator); that figure
 stands beside it. Nothing is let go in between, so nothing is counted that lives in what others left behind.
+
+A cluster grows by itself, too: its daemons note this and that every second. Before each two hundred nothing is added for the
+same time, and the median of that is taken off.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
@@ -18,6 +21,8 @@ from benchmarks.workload import Scale, Target, Workload
 
 #: How often the smaller number is added.
 _TIMES = 5
+#: Seconds from one look to the next, with instances added or without.
+_PAUSE = 4.0
 #: Instances started, and sent their events, in one call.
 _AT_ONCE = 1_000
 #: Growth within a second (MiB) that is none, and how often to look for it.
@@ -28,18 +33,17 @@ def waiting(contender: Contender, scale: Scale) -> Mapping[str, float]:
     """KiB an instance (own share of memory, all processes together) and processes, above the idle engine."""
     contender.call("hello")
     few, *more = scale.waiting
-    held, idle = _held(contender)
+    _, idle = _held(contender)
     begun: list[Any] = []
-    growth = []
+    by_itself, growth = [], []
     for _ in range(_TIMES):
-        before = held
-        begun += _start(contender, few)
-        held, processes = _held(contender)
-        growth.append(max(held - before, 0.0) * 1024 / few)
+        by_itself.append(_growth(contender, lambda: None) * 1024)
+        growth.append(_growth(contender, lambda: begun.extend(_start(contender, few))) * 1024)
     found = {
-        f"KiB each of {few}": median(growth),
-        f"KiB each of the first {few}": growth[0],
-        f"processes for {few}": processes - idle,
+        f"KiB each of {few}": max(median(growth) - median(by_itself), 0.0) / few,
+        f"KiB each of the first {few}": max(growth[0] - median(by_itself), 0.0) / few,
+        "KiB all grow meanwhile by themselves": median(by_itself),
+        f"processes for {few}": len(memory(family(contender.pids()))) - idle,
     }
     _end(contender, begun)
     for many in more:
@@ -50,6 +54,14 @@ def waiting(contender: Contender, scale: Scale) -> Mapping[str, float]:
         found[f"processes for {many}"] = processes - idle
         _end(contender, begun)
     return found
+
+
+def _growth(contender: Contender, act: Callable[[], object]) -> float:
+    """MiB by which all processes have grown some time after `act`."""
+    before = memory(family(contender.pids()))
+    act()
+    time.sleep(_PAUSE)
+    return sum(memory(family(contender.pids())).values()) - sum(before.values())
 
 
 def _start(contender: Contender, many: int) -> list[Any]:
