@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
+from durable_ray.actors.condemned import Condemned
 from durable_ray.actors.dues import Dues
 from durable_ray.actors.errands import Errands
 from durable_ray.actors.held import is_held
@@ -82,9 +83,7 @@ class InstanceHost:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="reader")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
-        #: Instances that must end, whatever their code would do, and why.
-        self._condemned: dict[str, FailureDetails] = {}
-        self._suspects: set[str] = set()
+        self._condemned = Condemned(store, library, settings, self.blocking)
         self.nursery = Nursery(library, settings)
         self.committer = Committer(store, fence, self._loop, self._deployed)
         self.residence = Residence(
@@ -110,7 +109,7 @@ class InstanceHost:
         await until_answered(self.blocking, self.library.refresh, "learning what is deployed")
         blamed = self.marker.take()
         if blamed is not None:
-            await self._blame(blamed)
+            await self._condemned.blame(blamed)
         await self.activities.adopt()
         now = self.clock.now()
         waiting = await until_answered(self.blocking, lambda: self.store.to_revive(self.name, now), "reviving")
@@ -171,6 +170,10 @@ class InstanceHost:
         if not task.cancelled() and task.exception() is not None:
             log.error("host %s: background work failed", self.name, exc_info=task.exception())
 
+    def _deployed(self, revision: int) -> None:
+        if revision > self.library.revision:
+            self.spawn(self.blocking(self.library.refresh))
+
     # --- bringing an instance to its next turn ----------------------------------------------------
 
     def summon(self, instance_ids: Iterable[str]) -> None:
@@ -216,7 +219,7 @@ class InstanceHost:
         predecessor of this process died: that one is written first, so that its crashes can be counted.
         """
         ready = self.library.loaded_orchestrator(row.name, row.code_id) is not None
-        if not ready or row.start_at is not None or row.instance_id in self._suspects:
+        if not ready or row.start_at is not None or self._condemned.suspects(row.instance_id):
             return None
         return Live(row, fold(row.instance_id, ()))
 
@@ -237,8 +240,9 @@ class InstanceHost:
         if live.dirty:
             self.residence.read_inbox(live, self._outdated)
             return False
-        if live.instance_id in self._condemned:
-            self._fail(live, self._condemned[live.instance_id])
+        condemned = self._condemned.get(live.instance_id)
+        if condemned is not None:
+            self._fail(live, condemned)
             return False
         if live.unstarted and not self.may_begin(live):
             return False
@@ -317,7 +321,7 @@ class InstanceHost:
             letter.reply(Reply("finished", snapshot.status))
         self.errands.acknowledge(live.letters, live.instance_id)
         live.letters.clear()
-        self._condemned.pop(live.instance_id, None)
+        self._condemned.discard(live.instance_id)
         self.turnstile.withdraw(live.instance_id)
         self.residence.drop(live)
         self.waiters.ended(Ending(live.instance_id, snapshot.status, snapshot.output, failure))
@@ -341,11 +345,15 @@ class InstanceHost:
         for letter in direct:
             letter.reply(Reply("refused", str(error)))
         if not direct:
-            self._condemned[live.instance_id] = FailureDetails.of(error)
+            self._condemned.add(live.instance_id, FailureDetails.of(error))
         self.refused(live, [letter for letter in letters if letter.answer is None], error)
 
+    def _fail(self, live: Live, failure: FailureDetails) -> None:
+        # Letters stay behind: in no history, they are answered "finished" once this is durable.
+        self.lanes.submit(live, set_aside(live, self.clock.now(), failure, self.library, self.nursery.birth))
+
     def _unwanted(self, letters: Iterable[Letter], instance_id: str) -> None:
-        self._condemned.pop(instance_id, None)
+        self._condemned.discard(instance_id)
         self.errands.acknowledge(letters, instance_id)
 
     def fenced(self) -> None:
@@ -396,33 +404,3 @@ class InstanceHost:
             self.dues.add(due, instance_id)
         if len(found) == _MANY_DUES:
             self.dues.add(found[-1][1], _MORE)
-
-    # --- recovery ---------------------------------------------------------------------------------
-
-    async def _blame(self, instance_id: str) -> None:
-        """The predecessor died while this instance's code ran."""
-        self._suspects.add(instance_id)
-        count = await until_answered(self.blocking, lambda: self.store.note_recovery(instance_id), "noting a crash")
-        rows = await until_answered(self.blocking, lambda: self.store.rows([instance_id]), "looking who crashed")
-        if instance_id not in rows or count <= self._most_recoveries(rows[instance_id]):
-            return
-        # Before it is loaded: not one more step of its code may be taken.
-        self._condemned[instance_id] = FailureDetails(
-            "durable_ray.Poisoned",
-            f"its host died {count} times while this instance's code ran; it was set aside so that others go on. "
-            "Look into the host's log for the cause (memory, a native crash, an endless loop), then rewind it.",
-        )
-
-    def _most_recoveries(self, row: InstanceRow) -> int:
-        """What its orchestrator declares, as it is deployed now, else the hub's."""
-        known = self.library.known_orchestrator(row.name, row.version)
-        declared = known.options.max_recoveries if known else None
-        return self.settings.max_recoveries if declared is None else declared
-
-    def _fail(self, live: Live, failure: FailureDetails) -> None:
-        # Letters stay behind: in no history, they are answered "finished" once this is durable.
-        self.lanes.submit(live, set_aside(live, self.clock.now(), failure, self.library, self.nursery.birth))
-
-    def _deployed(self, revision: int) -> None:
-        if revision > self.library.revision:
-            self.spawn(self.blocking(self.library.refresh))

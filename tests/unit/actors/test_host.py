@@ -168,14 +168,14 @@ def test_an_instance_that_is_condemned_takes_no_more_steps_and_its_letters_are_a
     host = the_host(hub)
 
     async def condemn() -> None:
-        host._condemned[handle.instance_id] = FailureDetails("durable_ray.Poisoned", "enough")
+        host._condemned.add(handle.instance_id, FailureDetails("durable_ray.Poisoned", "enough"))
 
     on(hub, condemn())
     with pytest.raises(InstanceFinished):
         handle.raise_event("e", 1)
     with pytest.raises(OrchestrationFailed, match="enough"):
         handle.wait_for_completion(timeout=10)
-    assert host._condemned == {}
+    assert not list(host._condemned)
 
 
 def test_a_fault_of_the_runtime_fails_its_instance_and_spares_the_others(
