@@ -77,7 +77,11 @@ class Desk:
             await self._begin(alone, now)
             again = [start for start in starts if (done := begun.get(id(start))) and not await _answered(start, done)]
             await self._begin(again, now)
-        except Fenced:
+        except StoreError as error:
+            for done in begun.values():
+                done.add_done_callback(_heard)
+            if not isinstance(error, Fenced):
+                raise
             return [Reply("moved")] * len(requests)  # nothing was written; the successor will answer
         replies = {start.request.request_id: start.reply for start in starts}
         return [replies.get(r.request_id) or known[r.request_id] for r in requests]
@@ -290,6 +294,12 @@ async def _answered(start: Start, done: asyncio.Future[Answer]) -> bool:
     except StoreError:
         return False
     return start.reply is not None
+
+
+def _heard(done: asyncio.Future[Answer]) -> None:
+    """Its sender hears of another's failure, which is this one's too; asyncio need not tell the log."""
+    if not done.cancelled():
+        done.exception()
 
 
 def delivery_reply(answer: Answer) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
         hub._on_loop(zombie.close()).result(10)
 
 
-def test_starts_of_a_fenced_host_are_not_half_made() -> None:
+def test_starts_of_a_fenced_host_are_not_half_made(caplog: pytest.LogCaptureFixture) -> None:
     with armed_hub() as (hub, _):
         handle, name = hosted(hub, 1)
         desk = hub.hub.desks[name]
@@ -60,5 +61,7 @@ def test_starts_of_a_fenced_host_are_not_half_made() -> None:
         replies = hub._on_loop(desk.start_many([StartRequest("s", wish), *requests])).result(10)
         assert {reply.code for reply in replies} == {"moved"}
         assert hub._store.rows(["x", "x0", "x1", "x2"]) == {}
+        gc.collect()
+        assert "never retrieved" not in caplog.text
         handle.raise_event("e", 5)
         assert handle.wait_for_completion(timeout=10) == [5]
