@@ -6,6 +6,7 @@ From the trees and not from running code, so that imports inside functions and u
 from __future__ import annotations
 
 import ast
+import gc
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -26,8 +27,16 @@ def files(*folders: str) -> tuple[Path, ...]:
 
 @cache
 def parse(file: Path) -> ast.Module:
-    """The syntax tree of a file."""
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+    """The syntax tree of a file.
+
+    Without a garbage collection in between: what that finalizes may format a traceback, which parses, too, and CPython 3.11
+    then fails with a SystemError about the depth of its recursion.
+    """
+    gc.disable()
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), str(file))
+    finally:
+        gc.enable()
 
 
 def short(file: Path) -> str:
