@@ -15,8 +15,10 @@ Standard library only: a peer runs this in an environment of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from benchmarks.measure import family
 
 HELLO = ["Hello Tokyo!", "Hello Seattle!", "Hello London!"]
 CITIES = ("Tokyo", "Seattle", "London")
@@ -44,9 +46,9 @@ class Contender:
         found: Mapping[str, float] = workload.sample(self, scale)
         return found
 
-    def pids(self) -> Sequence[int]:
-        """The processes it consists of (their children count too)."""
-        return [os.getpid()]
+    def pids(self) -> Collection[int]:
+        """The processes that it consists of now."""
+        return family([os.getpid()])
 
     def call(self, shape: str, arg: Any = None) -> Any:
         """Start one instance and wait for its result."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import ray
 import durable_ray as dr
 from benchmarks.contender import Contender, Skip
 from benchmarks.filling import filled
-from benchmarks.measure import latencies, percentile
+from benchmarks.measure import family, latencies, percentile
 from benchmarks.programs import SHAPES
 from benchmarks.replaying import growth, replayed
 from durable_ray.actors.handles import find
@@ -66,6 +66,8 @@ class DurableRay(Contender):
     def start(self) -> None:
         # Every process that will run activities has then loaded what it needs, as those of raw Ray have.
         assert self.call("fan", 200) == sum(range(200))
+        # Ours come first: peers are children of this process, too.
+        self._cluster = family([os.getpid()]) - {os.getpid()}
 
     def call(self, shape: str, arg: Any = None) -> Any:
         return self._hub.client.start_new(self._shapes[shape], arg).wait_for_completion(_PATIENCE)
@@ -129,11 +131,11 @@ class DurableRay(Contender):
         except Exception:
             return 0
 
-    def pids(self) -> Sequence[int]:
-        """The hub's processes, and those of the other actors in this cluster, whose number does not change."""
+    def pids(self) -> Collection[int]:
+        """The hub's processes, and those of the other actors in this cluster, whose number does not change; no peer's."""
         if self.name != "durable_ray":
             raise Skip("how activities are run makes no difference")
-        return [os.getpid()]
+        return {os.getpid(), *family(self._cluster)}
 
     def fill(self, n: int) -> list[Any]:
         if self.name != "durable_ray":

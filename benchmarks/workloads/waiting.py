@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contender import Contender
-from benchmarks.measure import family, memory
+from benchmarks.measure import memory
 from benchmarks.workload import Scale, Target, Workload
 
 #: How often the smaller number is added.
@@ -43,7 +43,7 @@ def waiting(contender: Contender, scale: Scale) -> Mapping[str, float]:
         f"KiB each of {few}": max(median(growth) - median(by_itself), 0.0) / few,
         f"KiB each of the first {few}": max(growth[0] - median(by_itself), 0.0) / few,
         "KiB all grow meanwhile by themselves": median(by_itself),
-        f"processes for {few}": len(memory(family(contender.pids()))) - idle,
+        f"processes for {few}": len(memory(contender.pids())) - idle,
     }
     _end(contender, begun)
     for many in more:
@@ -58,10 +58,10 @@ def waiting(contender: Contender, scale: Scale) -> Mapping[str, float]:
 
 def _growth(contender: Contender, act: Callable[[], object]) -> float:
     """MiB by which all processes have grown some time after `act`."""
-    before = memory(family(contender.pids()))
+    before = memory(contender.pids())
     act()
     time.sleep(_PAUSE)
-    return sum(memory(family(contender.pids())).values()) - sum(before.values())
+    return sum(memory(contender.pids()).values()) - sum(before.values())
 
 
 def _start(contender: Contender, many: int) -> list[Any]:
@@ -79,10 +79,10 @@ def _end(contender: Contender, handles: list[Any]) -> None:
 
 def _held(contender: Contender) -> tuple[float, int]:
     """MiB and processes, once nothing grows by itself: a cluster goes on starting processes after it says it is there."""
-    held = memory(family(contender.pids()))
+    held = memory(contender.pids())
     for _ in range(_LOOKS):
         time.sleep(1)
-        before, held = held, memory(family(contender.pids()))
+        before, held = held, memory(contender.pids())
         if abs(sum(held.values()) - sum(before.values())) < _STEADY:
             break
     return sum(held.values()), len(held)
