@@ -1,4 +1,4 @@
-"""Which dedicated instances have a process: as many as the limit allows, those first that have waited longest.
+"""Which dedicated instances have a process: as many as the limit allows, by priority and age, and who is asked for by name.
 
 The truth is a query (`dedicated_waiting`: due, by priority and age), asked on every nudge and in every sweep; what is kept
 in memory is only who is alive. Under pressure, hosts that merely wait are asked to leave, oldest first, so that parents
@@ -89,13 +89,11 @@ class Admission:
         return instance_id in self._present
 
     async def open(self) -> None:
-        """Find out who is alive, and give a process to who should have one."""
+        """Find out who is alive."""
         await self._meet(await self._hosts.alive())
         lost = [i for i in await self._blocking(self._store.residents) if i not in self._present]
         if lost:
             await self._blocking(lambda: self._store.mark_resident(lost, False))
-        # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
-        self._spawn(self.admit())
 
     def ready(self) -> list[str]:
         """Those whose actor answers, the oldest first."""

@@ -58,7 +58,7 @@ class Messenger:
             self._spawn(self.ensure(host))
 
     async def ensure(self, host: str) -> bool:
-        """Make sure that a host has a process; False if there is no such host."""
+        """Make sure that a host has a process; False if there is no such host, or its process cannot be made now."""
         if is_dedicated(host):
             return await self._admission.ensure(instance_of(host))
         making = self._partitions.get(host)

@@ -35,6 +35,8 @@ class Registry(Asking, Managing):
         await self.blocking(self.library.refresh)
         await self.admission.open()
         await self.messenger.open()
+        # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
+        self.spawn(self.admission.admit())
         self._house = tuple(self._loop.create_task(self._again_and_again(chore)) for chore in self._chores())
 
     async def close(self) -> None:

@@ -345,6 +345,10 @@ def test_a_chore_that_hangs_or_fails_keeps_no_other_undone(monkeypatch: pytest.M
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=0.05, retain_for=1)) as hub:
         handle = hub.client.start_new(collect, 0, instance_id="i")
         handle.wait_for_completion(timeout=10)
+        forgotten = hub.client.start_new(collect, 1, instance_id="s", placement="shared")
+        hub.settle()
+        put(hub, "s", 1)
+        assert forgotten.wait_for_completion(timeout=10) == [1]
         until = time.monotonic() + 10
         while hub.client.get_status("i") is not None:
             assert time.monotonic() < until, "nothing is purged"
