@@ -62,12 +62,12 @@ class DurableRay(Contender):
         self.name = "durable_ray" if way == "workers" else f"durable_ray {way}"
         self._hub = hub
         self._shapes = SHAPES[way]
+        # As long as there are no others: peers will be children of this process, too.
+        self._cluster = family([os.getpid()]) - {os.getpid()}
 
     def start(self) -> None:
         # Every process that will run activities has then loaded what it needs, as those of raw Ray have.
         assert self.call("fan", 200) == sum(range(200))
-        # Ours come first: peers are children of this process, too.
-        self._cluster = family([os.getpid()]) - {os.getpid()}
 
     def call(self, shape: str, arg: Any = None) -> Any:
         return self._hub.client.start_new(self._shapes[shape], arg).wait_for_completion(_PATIENCE)

@@ -32,11 +32,13 @@ def parse(file: Path) -> ast.Module:
     Without a garbage collection in between: what that finalizes may format a traceback, which parses, too, and CPython 3.11
     then fails with a SystemError about the depth of its recursion.
     """
+    collects = gc.isenabled()
     gc.disable()
     try:
         return ast.parse(file.read_text(encoding="utf-8"), str(file))
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
 
 
 def short(file: Path) -> str:

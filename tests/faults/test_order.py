@@ -260,4 +260,4 @@ def test_a_plain_start_that_is_asked_for_again_does_not_wait_for_its_host(monkey
                 asked = hub._on_loop(call(hub.hub, "registry", "start_many", ([each],), {}))
                 assert [reply.code for reply in asked.result(5)] == ["ok"]
         never.set()
-        hub.client.terminate("i")
+        hub.client.wait_for_completion("i", timeout=10)

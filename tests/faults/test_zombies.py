@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.messages import Delivery, StartRequest, Wish
+from durable_ray.actors.settings import HubSettings
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.testing import TestHub
@@ -52,7 +53,7 @@ def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
 
 
 def test_starts_of_a_fenced_host_are_not_half_made(caplog: pytest.LogCaptureFixture) -> None:
-    with armed_hub() as (hub, _):
+    with armed_hub(settings=HubSettings(partitions=1)) as (hub, _):
         handle, name = hosted(hub, 1)
         desk = hub.hub.desks[name]
         hub._store.acquire_lease(name)

@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+from tests.sources import parse
+
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "management.md").read_text(encoding="utf-8")
 
@@ -49,5 +51,4 @@ def _tests(module: str) -> list[str]:
     file = folder / f"{module}.py"
     if not file.exists():
         return []
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return [node.name for node in ast.walk(parse(file)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]

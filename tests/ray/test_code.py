@@ -34,7 +34,7 @@ def drive(folder: Path, name: str, script: str, client: dr.Client, *more: str, e
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -110,7 +110,7 @@ ENVIRONMENTS = """
         return [os.environ.get("FLAVOUR", "none"), await ctx.call_activity(read)]
 
     client = dr.Client(hub=hub, store=store)
-    print(client.start_new(report).wait_for_completion(80))
+    print(client.start_new(report).wait_for_completion(60))
 """
 
 

@@ -17,7 +17,7 @@ import ray
 import durable_ray as dr
 from durable_ray.actors.handles import WORKER_PREFIX, find, named_in, system_namespace
 from tests.ray.orchestrators import hello_cities, note_in_sequence, say_hello, slow, wait_twice
-from tests.ray_cluster import eventually, kill_9, pid_of, running_hub
+from tests.ray_cluster import PATIENCE, eventually, kill_9, pid_of, running_hub
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
@@ -66,7 +66,7 @@ def test_a_killed_worker_loses_only_what_it_was_running(fresh_ray_client: dr.Cli
     eventually(lambda: notes.exists(), "the first step ran")
     workers = [n for n in named_in(system_namespace(client.hub)) if n.startswith("worker-")]
     for name in workers:
-        kill_9(ray.get(find(client.hub, name).pid.remote()))
+        kill_9(ray.get(find(client.hub, name).pid.remote(), timeout=PATIENCE))
         time.sleep(0.2)
     assert sequence.wait_for_completion(60) == 200
     counts = Counter(int(line.split()[0]) for line in notes.read_text().splitlines())
@@ -85,6 +85,7 @@ def _workers(client: dr.Client) -> list[str]:
     return [name for name in named_in(system_namespace(client.hub)) if name.startswith(WORKER_PREFIX)]
 
 
+@pytest.mark.timeout(300)
 def test_every_actor_killed_while_two_hundred_wait(fresh_ray_client: dr.Client) -> None:
     client = fresh_ray_client
     shared = client.start_many(wait_twice, [None] * 200)
@@ -102,15 +103,15 @@ def test_every_actor_killed_while_two_hundred_wait(fresh_ray_client: dr.Client) 
 
 @dr.orchestrator
 async def one_slow_one_quick(ctx: dr.OrchestrationContext) -> list[object]:
-    long = ctx.call_activity(slow, 3.0)
+    long = ctx.call_activity(slow, 6.0)
     quick = ctx.call_activity(say_hello, "x")
     first = await ctx.task_any([long, quick])
     return [first is quick, await long]
 
 
 def test_a_slow_activity_holds_up_no_fast_one(ray_client: dr.Client) -> None:
-    ray_client.start_new(one_slow_one_quick).wait_for_completion(30)
+    ray_client.start_new(one_slow_one_quick).wait_for_completion(60)
     began = time.monotonic()
     handles = ray_client.start_many(one_slow_one_quick, [None] * 8)
-    assert ray_client.wait_many(handles, 30) == [[True, 3.0]] * 8
-    assert time.monotonic() - began < 12, "eight slow ones ran beside each other"
+    assert ray_client.wait_many(handles, 60) == [[True, 6.0]] * 8
+    assert time.monotonic() - began < 24, "eight slow ones ran beside each other"

@@ -22,7 +22,7 @@ async def limited(ctx: dr.OrchestrationContext, value: Any = None) -> Any:
     return await ctx.wait_for_external_event("go")
 
 
-@dr.orchestrator(name="hub_short", retain_for=0.5)
+@dr.orchestrator(name="hub_short", retain_for=5.0)
 async def short(ctx: dr.OrchestrationContext) -> int:
     return 1
 

@@ -48,7 +48,13 @@ def test_instances_go_on_in_a_new_cluster_on_the_same_store(tmp_path: Path) -> N
     )
     done = run(
         """
-        client = dr.Client(store=store)
+        def opened():
+            try:
+                return dr.Client(store=store)
+            except dr.HubInUse:
+                return None
+
+        client = eventually(opened, "the first cluster is gone", 30)
         for n in range(200):
             if n != 7:
                 client.raise_event(f"w{n}", "Go", n)

@@ -4,6 +4,7 @@ brings it back; a finished one stays a while for questions."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
@@ -50,12 +51,14 @@ def test_its_timer_wakes_it(sleepy_client: dr.Client) -> None:
     assert handle.wait_for_completion(30) == "woken by its timer"
 
 
-def test_get_actor_wakes_it(sleepy_client: dr.Client) -> None:
-    sleepy_client.start_new(wait_for_go, instance_id="called").wait_for_start(30)
-    eventually(lambda: asleep(sleepy_client, "called"), "it left memory")
-    actor = sleepy_client.get_actor("called")
-    ray.get(actor.raise_event.remote("Go", 7))
-    assert ray.get(actor.wait_for_completion.remote(10)) == 7
+def test_get_actor_wakes_it(ray_cluster: None, tmp_path: Path) -> None:
+    # A raw handle does not look again: it has to be used before the actor falls asleep once more.
+    with running_hub(tmp_path, idle_timeout=5.0) as client:
+        client.start_new(wait_for_go, instance_id="called").wait_for_start(30)
+        eventually(lambda: asleep(client, "called"), "it left memory")
+        actor = client.get_actor("called")
+        ray.get(actor.raise_event.remote("Go", 7))
+        assert ray.get(actor.wait_for_completion.remote(10)) == 7
 
 
 def test_get_actor_tells_why_it_cannot(sleepy_client: dr.Client) -> None:
