@@ -77,10 +77,7 @@ def activities(store: str, folder: str) -> None:
     with two_nodes() as (cluster, second):
         client = dr.Client(hub="nodes", store=store, settings=dr.HubSettings(partitions=1))
         head = ray.get_runtime_context().get_node_id()
-        eventually(
-            lambda: set(client.start_new(nodes_of, 12).wait_for_completion(60)) == {head, second.node_id},
-            "both nodes are used",
-        )
+        assert set(client.start_new(nodes_of, 12).wait_for_completion(60)) == {head, second.node_id}
         waiting = client.start_new(wait_in_activities, folder)
         begun = Path(folder) / "begun"
         eventually(lambda: begun.exists() and len(begun.read_text().splitlines()) == LONG, "all have begun")

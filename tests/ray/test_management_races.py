@@ -75,7 +75,7 @@ def nobody_is_forgotten(ray_client: dr.Client) -> Iterator[None]:
             return not wrong
 
         try:
-            eventually(at_rest, "nobody is forgotten")
+            eventually(at_rest, "nobody is forgotten", 20)
         except AssertionError:
             raise AssertionError(wrong) from None
     finally:

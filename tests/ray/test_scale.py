@@ -33,7 +33,7 @@ def test_ten_thousand_instances_in_flight_need_no_process_each(fresh_ray_client:
     handles = client.start_many(wait_for_go, [None] * MANY)
     eventually(lambda: client.get_status(handles[-1].instance_id).runtime_status == "Running", "the last one runs")
     grown = process.memory_info().rss - before
-    assert _ray_processes() <= processes + 5, "Ray keeps some ready for its driver; ten thousand they are not"
+    assert _ray_processes() <= processes + 1
     assert grown < 200 * MIB, f"{grown / MANY / 1024:.1f} KiB an instance"
     for handle in handles[:200]:
         handle.raise_event("Go", handle.instance_id)
@@ -41,7 +41,15 @@ def test_ten_thousand_instances_in_flight_need_no_process_each(fresh_ray_client:
 
 
 def _ray_processes() -> int:
-    return len(psutil.Process().children(recursive=True))
+    """Of this cluster: others on this machine may come and go."""
+    return sum("ray::" in " ".join(_command(process)) for process in psutil.Process().children(recursive=True))
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has ended meanwhile
 
 
 @pytest.mark.timeout(240)
