@@ -43,6 +43,8 @@ _ROUTES = {
 def management_payload(gateway: GatewayAddress, instance_id: str) -> dict[str, str]:
     """All URLs of an instance; `{eventName}` and `{text}` stay in for the caller to fill.
 
+    The body of every 202 too, as Durable Functions' documents have it (later extensions leave `rewindPostUri` out).
+
     Example:
         >>> management_payload(GatewayAddress("http://h:7071", hub="x"), "a b")["terminatePostUri"]
         'http://h:7071/runtime/webhooks/durabletask/instances/a%20b/terminate?reason={text}&taskHub=x&connection=Storage'
@@ -55,10 +57,3 @@ def management_payload(gateway: GatewayAddress, instance_id: str) -> dict[str, s
         name: f"{base}{path}?{'&'.join([own, *common] if own else common)}" for name, (path, own) in _ROUTES.items()
     }
     return {"id": instance_id, **urls}
-
-
-def check_status_payload(gateway: GatewayAddress, instance_id: str) -> dict[str, str]:
-    """What a 202 carries: the management payload without the rewind URL, as Durable Functions answers it."""
-    payload = management_payload(gateway, instance_id)
-    del payload["rewindPostUri"]
-    return payload

@@ -36,7 +36,7 @@ class GatewaySettings(BaseSettings):
     max_body_bytes: PositiveInt = MAX_PAYLOAD_BYTES
     #: Longest time in seconds that one request may wait for an instance.
     max_wait: PositiveFloat = 600.0
-    #: Instances on a page where the request does not say how many.
+    #: Instances that a list without `top` reads at a time: it answers all that match, as a stream.
     page_size: PositiveInt = 100
     #: Seconds between two looks for changes while somebody follows a stream; nobody looks while nobody follows.
     stream_interval: PositiveFloat = 0.5

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_ray.actors import errors
-from durable_ray.actors.gateway_urls import GatewayAddress, check_status_payload, management_payload
+from durable_ray.actors.gateway_urls import GatewayAddress, management_payload
 from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
 from durable_ray.operations.asking import Asking
 from durable_ray.operations.base import H
@@ -95,7 +95,7 @@ class GatewayOperations(Asking[H], Waiting[H]):
         return HttpAnswer(500 if failed else 200, status_object(status))
 
     def _check_status(self, instance_id: str) -> Steps[HttpAnswer]:
-        payload = check_status_payload((yield from self._gateway()), instance_id)
+        payload = management_payload((yield from self._gateway()), instance_id)
         return HttpAnswer(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
 
     def _gateway(self) -> Steps[GatewayAddress]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any
 
 import httpx
 import pytest
 
+from durable_ray.actors.store.records import InstanceQuery, Page
+from durable_ray.http.app import create_app
+from durable_ray.http.door import Door
 from durable_ray.testing import TestHub
 from tests.http import world
 from tests.http.world import HOOKS
@@ -30,6 +34,7 @@ async def test_a_start_answers_where_to_ask(http: httpx.AsyncClient) -> None:
         "statusQueryGetUri",
         "sendEventPostUri",
         "terminatePostUri",
+        "rewindPostUri",
         "purgeHistoryDeleteUri",
         "restartPostUri",
         "suspendPostUri",
@@ -210,10 +215,63 @@ async def test_pages(http: httpx.AsyncClient) -> None:
     assert none.json() == []
 
 
+async def test_without_top_the_list_is_whole_streamed_and_read_page_by_page(hub: TestHub) -> None:
+    await asyncio.to_thread(lambda: [hub.client.start_new("http.echo", n) for n in range(23)])
+    asked: list[tuple[int, str | None]] = []
+    query = Door.query
+
+    async def counted(door: Door, wanted: InstanceQuery, limit: int, token: str | None = None) -> Page:
+        asked.append((limit, token))
+        return await query(door, wanted, limit, token)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Door, "query", counted)
+        app = create_app(hub.async_client, world.SETTINGS.model_copy(update={"page_size": 5}), world.RING)
+        sent: list[dict[str, Any]] = []
+        read_before_sent: list[int] = []
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            read_before_sent.append(len(asked))
+
+        headers = [(b"host", b"127.0.0.1:7071"), (b"x-functions-key", world.KEY.encode())]
+        scope = {"type": "http", "method": "GET", "path": f"{HOOKS}/instances", "headers": headers, "scheme": "http"}
+        client = ("127.0.0.1", 5)
+        await app({**scope, "query_string": b"", "client": client, "http_version": "1.1"}, receive, send)  # type: ignore[arg-type]
+    found = json.loads(b"".join(message.get("body", b"") for message in sent))
+    assert sorted(one["input"] for one in found) == list(range(23))
+    assert [limit for limit, _ in asked] == [5] * 5
+    # The second page is asked for when the five of the first were taken.
+    assert read_before_sent[:7] == [1, 1, 1, 1, 1, 1, 2]
+    assert dict(sent[0]["headers"])[b"x-ms-continuation-token"] == b""
+
+
+async def test_a_list_without_top_goes_on_after_a_token(http: httpx.AsyncClient) -> None:
+    for number in range(4):
+        await http.post(f"{HOOKS}/orchestrators/http.echo/p-{number}")
+        await ended(http, f"p-{number}")
+    token = (await http.get(f"{HOOKS}/instances?top=1")).headers["x-ms-continuation-token"]
+    rest = await http.get(f"{HOOKS}/instances", headers={"x-ms-continuation-token": token})
+    assert len(rest.json()) == 3
+    wrong = await http.get(f"{HOOKS}/instances", headers={"x-ms-continuation-token": "nonsense"})
+    assert wrong.status_code == 400
+
+
+async def test_a_terminated_instance_is_rewound(http: httpx.AsyncClient) -> None:
+    urls = (await http.post(f"{HOOKS}/orchestrators/http.approval/t")).json()
+    await http.post(f"{HOOKS}/instances/t/terminate?reason=by+mistake")
+    assert (await ended(http, "t"))["status"] == "Terminated"
+    assert (await http.post(urls["rewindPostUri"].replace("{text}", "sorry"))).status_code == 202
+    await http.post(f"{HOOKS}/instances/t/raiseEvent/Approval", json="go on")
+    assert (await ended(http, "t"))["output"] == "go on"
+
+
 async def test_the_rpc_base_lists_all_and_decodes_twice(http: httpx.AsyncClient) -> None:
     for number in range(102):
         await http.post("/durabletask/orchestrators/http.echo", json=f'{{"n": {number}}}')
-    assert len((await http.get(f"{HOOKS}/instances")).json()) == 100
     everything = (await http.get("/durabletask/instances/")).json()
     assert sorted(instance["input"]["n"] for instance in everything) == list(range(102))
     empty = await http.get("/durabletask/instances?instanceIdPrefix=none")

@@ -61,8 +61,8 @@ def test_s22_a_check_status_answer(client: dr.Client, gateway: None) -> None:
     answer = client.create_check_status_response("x")
     assert answer.status_code == 202
     assert answer.headers == {"Location": f"{BASE}/x?{COMMON}", "Retry-After": "10"}
-    assert "rewindPostUri" not in answer.body
-    assert answer.body["id"] == "x"
+    assert answer.body == client.create_http_management_payload("x")
+    assert answer.body["rewindPostUri"] == f"{BASE}/x/rewind?reason={{text}}&{COMMON}"
 
 
 def test_s28_s30_finished_in_time(client: dr.Client) -> None:

@@ -49,13 +49,14 @@ async def resume(call: Call, instance_id: str) -> Response:
 
 
 async def rewind(call: Call, instance_id: str) -> Response:
-    """`POST instances/{id}/rewind?reason=`; only what failed can be rewound."""
+    """`POST instances/{id}/rewind?reason=`: what failed or was terminated goes on; 410 for what completed."""
     row = await call.row(instance_id)
-    if row.status in ("Completed", "Terminated"):
+    if row.status == "Completed":
         return empty(410)
-    if row.status != "Failed":
+    if not row.finished:
         raise InvalidState(
-            f"The rewind operation is only supported on failed orchestration instances, this is {row.status}."
+            "The rewind operation is only supported on failed or terminated orchestration instances, "
+            f"this is {row.status}."
         )
     await call.door.client.rewind(instance_id, call.reason())
     return call.accepted()

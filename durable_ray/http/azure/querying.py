@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from durable_ray.actors.chronicle import merged_history
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.status import RuntimeStatus, micros
-from durable_ray.actors.store.records import InstanceQuery
+from durable_ray.actors.store.records import InstanceQuery, Page
 from durable_ray.http.answers import JSON, answer, azure_error, empty, opened, written
 from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.shapes import status_object
@@ -37,32 +37,33 @@ async def get_instance(call: Call, instance_id: str) -> Response:
 
 
 async def list_instances(call: Call) -> Response:
-    """`GET instances`: a page; all of them for a caller of the RPC base who does not page."""
+    """`GET instances`: with `top` a page of at most so many and the token of the next; without it all that match."""
     query = query_of(call)
     show_input = call.params.flag("showInput", True)
     token = call.request.headers.get(TOKEN) or None
     top = call.params.number("top")
-    if top is None and token is None and call.rpc:
-        return StreamingResponse(_all(call, query, show_input), media_type=JSON)
-    size = max(1, min(int(top or call.settings.page_size), _LARGEST_PAGE))
+    size = call.settings.page_size if top is None else max(1, min(int(top), _LARGEST_PAGE))
     page = await call.door.query(query, size, token)
+    if top is None and page.token is not None:
+        return StreamingResponse(_all(call, query, page, show_input), 200, {TOKEN: ""}, JSON)
     rows = [status_object(row, show_input=show_input) for row in page.rows]
     return answer(rows, 200, {TOKEN: page.token or ""})
 
 
-async def _all(call: Call, query: InstanceQuery, show_input: bool) -> AsyncIterator[bytes]:
-    """A JSON array, page by page: however long it gets, one page is in memory."""
-    token: str | None = None
+async def _all(call: Call, query: InstanceQuery, page: Page, show_input: bool) -> AsyncIterator[bytes]:
+    """A JSON array from this page on: however long it gets, one page is in memory.
+
+    The next page is read when the caller has taken this one, so a slow caller slows the reading.
+    """
     mark = b"["
     while True:
-        page = await call.door.query(query, _LARGEST_PAGE, token)
         for row in page.rows:
             yield mark + written(status_object(row, show_input=show_input))
             mark = b","
-        token = page.token
-        if token is None:
-            break
-    yield b"[]" if mark == b"[" else b"]"
+        if page.token is None:
+            yield b"]"
+            return
+        page = await call.door.query(query, call.settings.page_size, page.token)
 
 
 async def purge_by(call: Call) -> Response:

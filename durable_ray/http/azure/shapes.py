@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from durable_ray.actors.gateway_urls import GatewayAddress, check_status_payload
+from durable_ray.actors.gateway_urls import GatewayAddress, management_payload
 from durable_ray.actors.status import failure_of, moment
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.http.answers import opened
@@ -59,8 +59,8 @@ def output_of(row: InstanceRow) -> Any:
 def check_status(
     scope: Scope, hub: str, keyring: Keyring, instance_id: str, *, failure_is_500: bool = False
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Body and headers of the 202 that a start answers. The extension leaves `rewindPostUri` out of it."""
-    urls = check_status_payload(GatewayAddress(origin_of(scope), _key_for_urls(scope, keyring), hub), instance_id)
+    """Body and headers of the 202 that a start answers: where its instance is managed."""
+    urls = management_payload(GatewayAddress(origin_of(scope), _key_for_urls(scope, keyring), hub), instance_id)
     if failure_is_500:
         urls["statusQueryGetUri"] += "&returnInternalServerErrorOnFailure=true"
     return urls, {"Location": urls["statusQueryGetUri"], "Retry-After": "10"}
