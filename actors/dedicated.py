@@ -41,13 +41,18 @@ class DedicatedActor(HostActor):
     # --- what a driver calls ----------------------------------------------------------------------
 
     @ray.method(concurrency_group="ctl")
-    async def get_status(self, show_history: bool = False) -> OrchestrationStatus | None:
-        """The instance as it stands in the store; answers also while its code blocks."""
+    async def get_status(
+        self, show_history: bool = False, show_history_output: bool = False, show_input: bool = True
+    ) -> OrchestrationStatus | None:
+        """The instance as it stands in the store, as `Client.get_status` shows it; answers also while its code blocks."""
         self._touched = monotonic()
         store = (await asyncio.wrap_future(self._opened)).store
         found = await asyncio.to_thread(store.load, [self._instance_id])
         loaded = found.get(self._instance_id)
-        return None if loaded is None else status_of(loaded.row, loaded.history if show_history else None)
+        if loaded is None:
+            return None
+        history = loaded.history if show_history else None
+        return status_of(loaded.row, history, show_input=show_input, show_history_output=show_history_output)
 
     async def raise_event(
         self,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from msgspec import field
+from msgspec import field, to_builtins
 
+from durable_ray.actors.chronicle import without_results
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.held import is_held, scheduled
 from durable_ray.actors.messages import Ending
@@ -80,6 +82,39 @@ class OrchestrationStatus(Value, frozen=True):
     def __bool__(self) -> bool:
         return True
 
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes as values that JSON has: times as ISO 8601 text, failure and events as objects.
+
+        What JSON cannot say of an input, output or custom status (they may have been pickled) is its `str`.
+        """
+        plain: dict[str, Any] = json.loads(self.to_json())
+        return plain
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text."""
+        # A host never asks for this, and pydantic costs it a fifth of its start.
+        from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+
+        shown = {name: _plain(name, getattr(self, name)) for name in self.__struct_fields__}
+        try:
+            return to_json(shown, inf_nan_mode="strings", bytes_mode="base64", fallback=str).decode()
+        except PydanticSerializationError:
+            # Half a surrogate pair: UTF-8 has none, JSON's escapes do.
+            return json.dumps(to_jsonable_python(shown, bytes_mode="base64", fallback=str))
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if name == "history" and value is not None:
+        return [_plain_event(event) for event in value]
+    return to_builtins(value) if name == "failure" else value
+
+
+def _plain_event(event: Event) -> dict[str, Any]:
+    fields: dict[str, Any] = to_builtins(event)
+    return {"type": fields.pop("t"), **fields}
+
 
 def moment(at: int) -> datetime:
     """Microseconds since the epoch as an aware time."""
@@ -99,10 +134,23 @@ def failure_of(text: str | None) -> FailureDetails | None:
 
 
 def status_of(
-    row: InstanceRow, history: tuple[str, ...] | None = None, *, show_input: bool = True
+    row: InstanceRow,
+    history: tuple[str, ...] | None = None,
+    *,
+    show_input: bool = True,
+    show_history_output: bool = False,
 ) -> OrchestrationStatus:
-    """A row, opened: pickled payloads are loaded, so this is for Python clients only."""
+    """A row, opened: pickled payloads are loaded, so this is for Python clients only.
+
+    Args:
+        history: the encoded turns, where the history was asked for.
+        show_input: with its input.
+        show_history_output: with the results in its history.
+    """
     failure, start_at = failure_of(row.failure), scheduled(row.start_at)
+    events = None if history is None else tuple(event for chunk in history for event in decode_events(chunk))
+    if events is not None and not show_history_output:
+        events = tuple(without_results(event) for event in events)
     return OrchestrationStatus(
         name=row.name,
         instance_id=row.instance_id,
@@ -115,7 +163,7 @@ def status_of(
         started_time=None if row.started_at is None else moment(row.started_at),
         completed_time=None if row.completed_at is None else moment(row.completed_at),
         failure=failure,
-        history=None if history is None else tuple(e for chunk in history for e in decode_events(chunk)),
+        history=events,
         execution_id=row.execution_id,
         version=row.version,
         parent_instance_id=row.parent.instance_id if row.parent else None,

@@ -9,9 +9,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from msgspec.structs import replace
-
-from durable_ray.actors.chronicle import merged_history, without_results
+from durable_ray.actors.chronicle import merged_history
 from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.status import OrchestrationStatus, status_of
 from durable_ray.actors.store.records import InstanceQuery, Page
@@ -72,10 +70,9 @@ class Asking(ClientCore[H]):
         if found is None:
             return None
         row, history = found
-        status = status_of(row, history if show_history else None, show_input=show_input)
-        if status.history is None or show_history_output:
-            return status
-        return replace(status, history=tuple(without_results(event) for event in status.history))
+        return status_of(
+            row, history if show_history else None, show_input=show_input, show_history_output=show_history_output
+        )
 
     @operation
     def get_history(

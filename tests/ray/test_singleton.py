@@ -69,6 +69,12 @@ def test_a_raw_actor_handle_works_for_a_quick_job_and_a_finished_one(ray_client:
     assert ray.get(actor.wait_for_completion.remote(10)) == ["Hello Tokyo!"]
     status = ray.get(actor.get_status.remote())
     assert status == ray_client.get_status("quick")
+    shown = {"show_history": True, "show_history_output": True, "show_input": False}
+    told = ray.get(actor.get_status.remote(**shown))
+    assert told == ray_client.get_status("quick", **shown)
+    assert told.input is None
+    assert told.history[-1].result == '["Hello Tokyo!"]'
+    assert ray.get(actor.get_status.remote(True)).history[-1].result is None
     with pytest.raises(dr.InstanceFinished):
         ray.get(actor.raise_event.remote("Go", 1))
 
