@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from durable_ray.actors import instance_log
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.desk import delivery_reply, ending_of
 from durable_ray.actors.held import is_held
@@ -172,6 +173,8 @@ class Delivering(RegistryCore):
         if not ended:
             return
         for row in (await self._rows([row.instance_id for row in ended])).values():
+            if row.status == "Terminated":
+                instance_log.terminated(row.instance_id, row.output)
             self.waiters.ended(ending_of(row))
         self.spawn(self.slots.look({row.name for row in ended}))
         parents = [row.parent.instance_id for row in ended if row.parent is not None]

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from durable_ray.actors import instance_log
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.condemned import Condemned
@@ -316,6 +317,8 @@ class InstanceHost:
 
     def _finished(self, live: Live) -> None:
         snapshot = live.snapshot
+        if snapshot.status == "Terminated":
+            instance_log.terminated(live.instance_id, snapshot.output)
         failure = encode_event(ev.ExecutionFailed(snapshot.failure)) if snapshot.failure else None
         for letter in live.letters:
             letter.reply(Reply("finished", snapshot.status))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import ray
 
+from durable_ray.actors import instance_log
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster import HubInfo, RayPeers, RayWorkerLink, find_solo
 from durable_ray.actors.desk import Desk
@@ -49,6 +50,7 @@ class HostActor:
     """A partition. `DedicatedActor` adds what a driver wants of a handle on one instance."""
 
     def __init__(self, info: HubInfo, host: str) -> None:
+        instance_log.show()
         self._info = info
         self._name = host
         self._host: InstanceHost

@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 
+from durable_ray.actors import instance_log
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.handles import REGISTRY
@@ -29,6 +30,7 @@ class RegistryActor:
     """The registry."""
 
     def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str) -> None:
+        instance_log.show()
         self._info = info
         self._classes = classes
         self._address = address

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from durable_ray.actors import instance_log
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.messages import Reply, StartRequest
 from durable_ray.actors.nursery import Nursery
@@ -27,6 +28,9 @@ from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.transition import tell_parent
+
+#: The reason of a termination by "terminate_existing".
+_REPLACED = '"replaced by a new start of the same ID"'
 
 
 class Start(Struct):
@@ -107,6 +111,8 @@ def _reply(start: Start, answer: Answer) -> Reply | None:
     match answer:
         case Started():
             start.replaced = answer.replaced
+            if answer.replaced is not None and not answer.replaced.finished:
+                instance_log.terminated(answer.replaced.instance_id, _REPLACED)
             return Reply("ok", host=start.new.host, placement=start.new.placement)
         case Repeated():
             # An earlier try won while this one was on its way.
@@ -125,6 +131,6 @@ def replaced_message(row: InstanceRow) -> OutMessage | None:
     """What the parent of a live instance is told when "terminate_existing" takes its place."""
     if row.finished or row.parent is None:
         return None
-    ending = ev.ExecutionTerminated('"replaced by a new start of the same ID"')
+    ending = ev.ExecutionTerminated(_REPLACED)
     message: Message = tell_parent(row.instance_id, row.execution_id, row.parent, ending)
     return out_message(row.parent.instance_id, message)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from durable_ray.actors import instance_log
 from durable_ray.actors.errors import DurableRayError
 from durable_ray.actors.gateway_urls import GatewayAddress
 from durable_ray.client import AsyncClient
@@ -57,6 +58,7 @@ class Gateway:
         Raises:
             DurableRayError: the address cannot be bound, or is not this machine's own and there is no key.
         """
+        instance_log.show()
         bound = bind(self._settings, self.keyring)
         self.url = url_of(bound, self._settings.host)
         app = create_app(self._client, self._settings, self.keyring)

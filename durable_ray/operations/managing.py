@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Unpack
 
-from durable_ray.actors import errors
+from durable_ray.actors import errors, instance_log
 from durable_ray.actors.messages import PurgedPage, Reply
 from durable_ray.actors.store.records import FINISHED
 from durable_ray.operations.base import ClientCore, H
@@ -95,6 +95,7 @@ class Managing(ClientCore[H]):
                 "a new instance ID"
             )
         errors.raise_for(instance_id, reply.code, reply.detail)
+        instance_log.started(new_id)
         self._reach.forget(instance_id)
         if reply.host:
             self._reach.remember(new_id, reply.host)

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from msgspec import Struct, field
 
-from durable_ray.actors import errors
+from durable_ray.actors import errors, instance_log
 from durable_ray.actors.messages import Reply, StartRequest, Wish
 from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.placing import partition_host
@@ -257,6 +257,7 @@ class Starting(ClientCore[H]):
             raise errors.InstanceAlreadyExists(instance_id, reply.detail)
         if reply.code != "exists":
             errors.raise_for(instance_id, reply.code, reply.detail)
+            instance_log.started(instance_id)
         if reply.host:
             self._reach.remember(instance_id, reply.host)
         return self._handle(instance_id, hint)
