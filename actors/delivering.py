@@ -10,12 +10,12 @@ from durable_ray.actors import instance_log
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.desk import delivery_reply, ending_of
 from durable_ray.actors.held import is_held
-from durable_ray.actors.messages import Delivery, Reply, StartRequest
+from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.pending import finish_pending, pause_refused, status_by
 from durable_ray.actors.registry_core import RegistryCore
 from durable_ray.actors.starting import Start, begin, conceive
 from durable_ray.actors.store.records import InboxRow, InstanceRow
-from durable_ray.actors.store.writes import Done, PutMessage, Receipt, Write
+from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
 from durable_ray.actors.turns import out_message, receipt_text
 from durable_ray.orchestrations import events as ev
 
@@ -99,13 +99,17 @@ class Delivering(RegistryCore):
 
         Through the store even if the instance is in memory: only a transaction can tell the first of two apart.
         """
-        row = (await self.blocking(lambda: self.store.rows([delivery.instance_id]))).get(delivery.instance_id)
-        if row is None:
-            return Reply("absent")
-        # The time of its creation: a later instance of the same ID has heard of no key.
-        request_id = f"once/{row.instance_id}/{row.created_at}/{key}"
-        receipt = Receipt(request_id, receipt_text(Reply("ok")), self.clock.now() + _KEYS_KEPT)
-        (answer,) = await self._committer.write_once([_put(delivery, receipt)])
+        while True:
+            row = (await self._rows([delivery.instance_id])).get(delivery.instance_id)
+            if row is None:
+                return Reply("absent")
+            # The time of its creation: a later instance of the same ID has heard of no key.
+            request_id = f"once/{row.instance_id}/{row.created_at}/{key}"
+            receipt = Receipt(request_id, receipt_text(Reply("ok")), self.clock.now() + _KEYS_KEPT)
+            to_this_one = replace(delivery, created_at=row.created_at)
+            (answer,) = await self._committer.write_once([_put(to_this_one, receipt)])
+            if not isinstance(answer, Absent):
+                break  # else it was purged or started anew meanwhile
         reply = delivery_reply(answer)
         await self._tell_hosts([(delivery, reply)], {row.instance_id: row})
         return reply
@@ -126,6 +130,8 @@ class Delivering(RegistryCore):
     def _refusal(self, delivery: Delivery, row: InstanceRow | None) -> Reply | None:
         if row is None:
             return Reply("absent")
+        if delivery.created_at not in (None, row.created_at):
+            return started_anew()
         if row.finished:
             return Reply("finished", row.status)
         if row.placement == "shared" or self.admission.holds(row.instance_id):
@@ -184,4 +190,5 @@ class Delivering(RegistryCore):
 
 
 def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:
-    return PutMessage(out_message(delivery.instance_id, delivery.message), receipt, status_by(delivery.message.event))
+    message, event = out_message(delivery.instance_id, delivery.message), delivery.message.event
+    return PutMessage(message, receipt, status_by(event), delivery.created_at)

@@ -16,7 +16,7 @@ from durable_ray.actors.clock import SECOND
 from durable_ray.actors.held import is_held
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.live import Letter, Live
-from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
+from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.pending import pausing, status_by
 from durable_ray.actors.rehearsing import rehearse
 from durable_ray.actors.starting import Start, begin, conceive, start_writes, take_answers
@@ -179,6 +179,9 @@ class Desk:
             return Reply("moved")
         if found is None:
             return Reply("absent")
+        row = found.row if isinstance(found, Live) else found
+        if delivery.created_at not in (None, row.created_at):
+            return started_anew()
         if isinstance(event := delivery.message.event, ev.ExecutionRewound):
             if isinstance(found, InstanceRow) and found.finished:
                 return await rehearse(self._host, found, event)
@@ -189,7 +192,7 @@ class Desk:
         if no_turn and not isinstance(delivery.message.event, ev.TerminateRequested):
             return await self._store(delivery, replace(found.row, status=found.status, turn=found.turn))
         answer: asyncio.Future[Reply] = self._loop.create_future()
-        letter = Letter(delivery.message, answer=answer, request_id=delivery.request_id)
+        letter = Letter(delivery.message, answer=answer, request_id=delivery.request_id, created_at=delivery.created_at)
         self._host.lanes.post(found, letter)
         return await answer
 
@@ -202,7 +205,9 @@ class Desk:
         until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
         receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
         message = out_message(delivery.instance_id, delivery.message)
-        (answer,) = await host.committer.write_once([PutMessage(message, receipt, status_by(event))])
+        (answer,) = await host.committer.write_once(
+            [PutMessage(message, receipt, status_by(event), delivery.created_at)]
+        )
         if isinstance(answer, Delivered):
             live = host.residence.peek(delivery.instance_id)
             if live is not None and live.unstarted and answer.turn == 0:

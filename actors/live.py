@@ -23,6 +23,8 @@ class Letter(Struct):
     #: Who waits for the answer, if it came straight from a client; and the request to be remembered.
     answer: asyncio.Future[Reply] | None = None
     request_id: str | None = None
+    #: Only for the instance that was created then, no later one of its ID; see `Delivery`.
+    created_at: int | None = None
 
     def reply(self, reply: Reply) -> None:
         """Answer whoever waits."""

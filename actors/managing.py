@@ -13,7 +13,7 @@ from durable_ray.actors.messages import PurgedPage, Reply, StartRequest, Wish
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.actors.rewinder import Rewinder
 from durable_ray.actors.second_life import Move
-from durable_ray.actors.store.records import FINISHED, InstanceQuery
+from durable_ray.actors.store.records import FINISHED, InstanceQuery, RowVersion
 from durable_ray.actors.turns import receipt_reply
 
 _CHILDREN = 1000
@@ -28,10 +28,18 @@ class Managing(Delivering):
     # --- second lives -----------------------------------------------------------------------------
 
     async def rewind(
-        self, request_id: str, instance_id: str, reason: str | None = None, moves: Mapping[str, Move] | None = None
+        self,
+        request_id: str,
+        instance_id: str,
+        reason: str | None = None,
+        moves: Mapping[str, Move] | None = None,
+        created_at: int | None = None,
     ) -> Reply:
-        """Let a failed or terminated instance go on; what failed runs again. With `moves`, on other code: see there."""
-        reply, woken = await (await self._rewinds()).rewind(request_id, instance_id, reason, moves)
+        """Let a failed or terminated instance go on; what failed runs again. With `moves`, on other code: see there.
+
+        With `created_at` only the instance that was created then, no later one of its ID.
+        """
+        reply, woken = await (await self._rewinds()).rewind(request_id, instance_id, reason, moves, created_at)
         asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.has(i)]
         if asleep:
             await self.blocking(lambda: self.store.mark_resident(asleep, False))
@@ -78,7 +86,8 @@ class Managing(Delivering):
 
     async def purge(self, instance_id: str, recursive: bool = False) -> int:
         """Delete a finished instance (and its finished children); answers how many."""
-        return await self._purge([instance_id], recursive)
+        rows = await self._rows([instance_id])
+        return await self._purge([row.row_version for row in rows.values() if row.finished], recursive)
 
     async def purge_page(
         self, query: InstanceQuery, limit: int, token: str | None = None, recursive: bool = False
@@ -100,36 +109,40 @@ class Managing(Delivering):
             query.descending,
         )
         page = await self.blocking(lambda: self.store.query(finished, limit, token))
-        deleted = await self._purge([row.instance_id for row in page.rows], recursive)
+        deleted = await self._purge([row.row_version for row in page.rows], recursive)
         return PurgedPage(deleted, page.token)
 
-    async def _purge(self, instance_ids: Sequence[str], recursive: bool) -> int:
-        """Children first: whoever is interrupted finds the parent still there and goes on."""
-        if not instance_ids:
+    async def _purge(
+        self, matched: Sequence[RowVersion], recursive: bool, ancestors: tuple[RowVersion, ...] = ()
+    ) -> int:
+        """Delete what was matched, as it was. Children first: whoever is interrupted finds the parent still there and
+        goes on."""
+        if not matched:
             return 0
         gone = 0
         if recursive:
-            rows = await self.blocking(lambda: self.store.rows(instance_ids))
-            for row in rows.values():
-                if row.finished:
-                    gone += await self._purge_children(row.instance_id)
-        await self._dismiss(instance_ids)
-        return gone + await self.blocking(lambda: self.store.purge(instance_ids))
+            for version in matched:
+                gone += await self._purge_children((*ancestors, version))
+        await self._dismiss(matched)
+        return gone + len(await self.blocking(lambda: self.store.purge(matched, ancestors)))
 
-    async def _dismiss(self, instance_ids: Sequence[str]) -> None:
+    async def _dismiss(self, matched: Sequence[RowVersion]) -> None:
         """Let the processes end that linger where one of these finished. Their leases are purged with the instances, so
         they could commit nothing more, and a new start of the same ID would be given to one of them in vain."""
-        held = [instance_id for instance_id in instance_ids if self.admission.holds(instance_id)]
+        held = {version.instance_id: version for version in matched if self.admission.holds(version.instance_id)}
         if held:
-            rows = await self.blocking(lambda: self.store.rows(held))
-            await asyncio.gather(*(self.admission.makes_way(row.instance_id) for row in rows.values() if row.finished))
+            rows = await self._rows(list(held))
+            over = [row for row in rows.values() if row.finished and row.row_version == held[row.instance_id]]
+            await asyncio.gather(*(self.admission.makes_way(row.instance_id) for row in over))
 
-    async def _purge_children(self, parent_id: str) -> int:
+    async def _purge_children(self, ancestors: tuple[RowVersion, ...]) -> int:
         gone, token = 0, None
-        query = InstanceQuery(parent_id=parent_id)
+        query = InstanceQuery(parent_id=ancestors[-1].instance_id, statuses=FINISHED)
         while True:
             page = await self.blocking(partial(self.store.query, query, _CHILDREN, token))
-            gone += await self._purge([row.instance_id for row in page.rows], recursive=True)
+            # An ID may be its own ancestor's child: a child may begin it anew once it has finished.
+            matched = [version for row in page.rows if (version := row.row_version) not in ancestors]
+            gone += await self._purge(matched, recursive=True, ancestors=ancestors)
             token = page.token
             if token is None:
                 return gone

@@ -68,6 +68,8 @@ class Delivery(Struct, frozen=True):
     instance_id: str
     message: Message
     retry: bool = False
+    #: Only for the instance that was created then (µs), which continue-as-new keeps; no later one of the ID hears of it.
+    created_at: int | None = None
 
 
 class Reply(Struct, frozen=True):
@@ -78,6 +80,11 @@ class Reply(Struct, frozen=True):
     row: InstanceRow | None = None
     host: str = ""
     placement: Placement = "shared"
+
+
+def started_anew() -> Reply:
+    """What is said of a request for an instance that was, where its ID has another by now."""
+    return Reply("absent", "another instance was started under its ID meanwhile")
 
 
 class Ending(Struct, frozen=True):

@@ -39,6 +39,7 @@ def finish_pending(
         message = out_message(row.parent.instance_id, told)
     return FinishUnstarted(
         instance_id=row.instance_id,
+        execution_id=row.execution_id,
         status="Terminated",
         at=now,
         body=encode_events(events),

@@ -14,7 +14,7 @@ from typing import Any
 
 from durable_ray.actors.lanes import Lanes
 from durable_ray.actors.live import Letter, Live
-from durable_ray.actors.messages import Reply
+from durable_ray.actors.messages import Reply, started_anew
 from durable_ray.actors.patience import until_answered
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.store.contract import Store
@@ -79,12 +79,14 @@ class Redelivery:
                 await self._answer_recorded(left)
             found = await self._residence.find(instance_id)
             while left:
-                if isinstance(found, Live):
-                    self._lanes.post(found, left.popleft())
-                else:
-                    letter = left.popleft()
+                letter = left.popleft()
+                if not isinstance(found, Live):
                     self._unwanted([letter], instance_id)
                     letter.reply(_refusal(found))
+                elif letter.created_at not in (None, found.row.created_at):
+                    letter.reply(started_anew())
+                else:
+                    self._lanes.post(found, letter)
         except Exception:
             log.exception("letters for %r could not be delivered again", instance_id)
         finally:

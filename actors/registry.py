@@ -106,8 +106,8 @@ class Registry(Asking, Managing):
         """Delete the finished instances whose time to be kept is over, in small transactions; answers how many."""
         gone, now = 0, self.clock.now()
         for _ in range(_EXPIRED_BATCHES):
-            ids = await self.blocking(partial(self.store.expired, now, _EXPIRED_BATCH))
-            gone += await self._purge(ids, recursive=False)
-            if len(ids) < _EXPIRED_BATCH:
+            expired = await self.blocking(partial(self.store.expired, now, _EXPIRED_BATCH))
+            gone += await self._purge(expired, recursive=False)
+            if len(expired) < _EXPIRED_BATCH:
                 break
         return gone

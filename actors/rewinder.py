@@ -22,7 +22,7 @@ from msgspec import Struct, field
 from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.library import Library
-from durable_ray.actors.messages import Reply
+from durable_ray.actors.messages import Reply, started_anew
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.second_life import Move, second_life
 from durable_ray.actors.settled import Settled
@@ -120,7 +120,12 @@ class Rewinder:
         self._one = asyncio.Lock()
 
     async def rewind(
-        self, request_id: str, instance_id: str, reason: str | None, moves: Mapping[str, Move] | None = None
+        self,
+        request_id: str,
+        instance_id: str,
+        reason: str | None,
+        moves: Mapping[str, Move] | None = None,
+        created_at: int | None = None,
     ) -> tuple[Reply, list[tuple[str, str]]]:
         """Rewind an instance and what failed below it; answers also who has to be woken, as (host, instance).
 
@@ -133,6 +138,8 @@ class Rewinder:
             for _ in range(_ROUNDS):
                 loaded = await self._load(instance_id)
                 refusal = _refusal(loaded)
+                if loaded is not None and created_at not in (None, loaded.row.created_at):
+                    refusal = started_anew()
                 if loaded is None or refusal is not None:
                     return refusal or Reply("absent"), []
                 plan = _Plan(moves=moves)

@@ -22,6 +22,7 @@ from durable_ray.actors.store.records import (
     Loaded,
     Page,
     Permit,
+    RowVersion,
 )
 from durable_ray.actors.store.writes import Answer, Write
 
@@ -108,10 +109,15 @@ class Owning(Protocol):
     def note_recovery(self, instance_id: str) -> int:
         """Count one more crash while this instance had a turn; returns the count. A committed turn resets it."""
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
-        """Delete finished instances with all they own; returns how many there were. Live ones are left alone."""
+    def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
+        """Delete finished instances with all they own, if they are as they were matched; returns the IDs of those.
 
-    def expired(self, now: int, limit: int) -> tuple[str, ...]:
+        Decided in the transactions that delete. Live ones are left alone, and so is what came after the match: a new
+        instance of the same ID, or one that was rewound. Nothing is deleted either if one of `ancestors`, whose
+        children these are, is not finished and as it was any more.
+        """
+
+    def expired(self, now: int, limit: int) -> tuple[RowVersion, ...]:
         """Finished instances whose `expires` is reached (µs), longest first: what may be purged."""
 
     def forget_receipts(self, before: int, limit: int) -> int:

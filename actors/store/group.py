@@ -105,7 +105,7 @@ class Group:
         if isinstance(write, StartInstance):
             answer = self._start(write)
         elif isinstance(write, PutMessage):
-            answer = self._put(write.message, write.unstarted)
+            answer = self._put(write.message, write.unstarted, write.created_at)
         else:
             answer = self._finish_unstarted(write)
         if receipt is not None and isinstance(answer, Started | Delivered | Done):
@@ -208,6 +208,7 @@ class Group:
             "Pending",
             0,
             parent.instance_id if parent else None,
+            new.created_at,
         )
         self._known[new.instance_id] = known
         self._count(known, +1)
@@ -334,9 +335,9 @@ class Group:
             woken[message.instance_id] = (answer.host, answer.resident)
 
     # --- messages, endings, sleep -----------------------------------------------------------------
-    def _put(self, message: OutMessage, unstarted: Status | None = None) -> Answer:
+    def _put(self, message: OutMessage, unstarted: Status | None = None, created_at: int | None = None) -> Answer:
         known = self._known.get(message.instance_id)
-        if known is None:
+        if known is None or (created_at is not None and known.created_at != created_at):
             return Absent()
         if known.status in ENDED:
             return Finished(known.status)
@@ -360,7 +361,7 @@ class Group:
             return Absent()
         if known.status in ENDED:
             return Finished(known.status)
-        if known.turn != 0 or write.status not in ENDED:
+        if known.turn != 0 or known.execution_id != write.execution_id or write.status not in ENDED:
             return Stale()
         known.turn = 1
         self._change(write.instance_id, Op.END_UNSTARTED, write)

@@ -16,7 +16,18 @@ ENDED = frozenset(FINISHED)
 class Known:
     """What decisions need of an instance, as of this point of the group."""
 
-    __slots__ = ("execution_id", "host", "instance_id", "name", "parent_id", "placement", "resident", "status", "turn")
+    __slots__ = (
+        "created_at",
+        "execution_id",
+        "host",
+        "instance_id",
+        "name",
+        "parent_id",
+        "placement",
+        "resident",
+        "status",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -29,6 +40,7 @@ class Known:
         status: Any,
         turn: int,
         parent_id: str | None,
+        created_at: int,
     ) -> None:
         self.instance_id = instance_id
         self.execution_id = execution_id
@@ -39,6 +51,7 @@ class Known:
         self.status = status
         self.turn = turn
         self.parent_id = parent_id
+        self.created_at = created_at
 
     @property
     def shard(self) -> str:

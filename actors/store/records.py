@@ -43,6 +43,18 @@ class NewInstance(Struct, frozen=True):
     settings: str = "{}"
 
 
+class RowVersion(Struct, frozen=True):
+    """An instance's row as it was read: every committed turn, and every new start of the ID, makes another of it.
+
+    What is decided about an instance before it is done names this, so that it is not done to what came after: a new
+    instance of the same ID, or one that a rewind let go on.
+    """
+
+    instance_id: str
+    execution_id: str
+    turn: int
+
+
 class InstanceRow(Struct, frozen=True):
     """An instance as stored. Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle)."""
 
@@ -86,6 +98,11 @@ class InstanceRow(Struct, frozen=True):
     def finished(self) -> bool:
         """Whether the instance has ended."""
         return self.status in FINISHED
+
+    @property
+    def row_version(self) -> RowVersion:
+        """What a later write names to mean the instance as it is here."""
+        return RowVersion(self.instance_id, self.execution_id, self.turn)
 
 
 class InboxRow(Struct, frozen=True):

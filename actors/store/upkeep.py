@@ -8,7 +8,7 @@ from functools import partial
 from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, HubInUse, StoreError, StoreUnusable
 from durable_ray.actors.store.database import Database
-from durable_ray.actors.store.records import Fence, HubRow
+from durable_ray.actors.store.records import Fence, HubRow, RowVersion
 from durable_ray.actors.store.sql import Row, Session
 from durable_ray.actors.store.texts import upkeep as texts
 from durable_ray.actors.store.texts.group import COUNT
@@ -109,16 +109,17 @@ class Keeping:
         self._database.write(lambda session: session.run(texts.WHY, instance_id=instance_id, reason=reason))
 
     # --- letting go -------------------------------------------------------------------------------
-    def purge(self, instance_ids: Sequence[str]) -> int:
-        """Delete finished instances with all they own; returns how many there were."""
-        ids = list(dict.fromkeys(instance_ids))
-        batches = [ids[at : at + _PURGE_BATCH] for at in range(0, len(ids), _PURGE_BATCH)]
-        return sum(self._database.write(partial(_purge, instance_ids=batch)) for batch in batches)
+    def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
+        """Delete finished instances that are as they were matched, with all they own; see the contract."""
+        every = list(dict.fromkeys(matched))
+        batches = [every[at : at + _PURGE_BATCH] for at in range(0, len(every), _PURGE_BATCH)]
+        gone = [self._database.write(partial(_purge, matched=batch, ancestors=ancestors)) for batch in batches]
+        return tuple(instance_id for batch in gone for instance_id in batch)
 
-    def expired(self, now: int, limit: int) -> tuple[str, ...]:
+    def expired(self, now: int, limit: int) -> tuple[RowVersion, ...]:
         """Finished instances whose time to be kept is over, longest over first."""
         with self._database.read() as session:
-            return tuple(row[0] for row in session.all(texts.EXPIRED, now=now, limit=limit))
+            return tuple(RowVersion(*row) for row in session.all(texts.EXPIRED, now=now, limit=limit))
 
     def forget_receipts(self, before: int, limit: int) -> int:
         """Drop receipts that expired before `before`, at most `limit`; returns how many."""
@@ -129,20 +130,25 @@ def _hub_row(row: Row | None) -> HubRow | None:
     return None if row is None or row[1] == 0 else HubRow(*row)
 
 
-def _purge(session: Session, instance_ids: Sequence[str]) -> int:
-    found = session.all(texts.FINISHED, ids=session.list(instance_ids))
-    if not found:
-        return 0
-    gone = session.list(row[0] for row in found)
+def _purge(session: Session, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion]) -> tuple[str, ...]:
+    wanted = {version.instance_id: version for version in (*matched, *ancestors)}
+    finished = session.all(texts.FINISHED, ids=session.list(wanted))
+    # Those are locked now, so what is compared here is what is deleted.
+    as_matched = {row[0]: row[3:] for row in finished if RowVersion(*row[:3]) == wanted[row[0]]}
+    if any(as_matched.pop(ancestor.instance_id, None) is None for ancestor in ancestors):
+        return ()
+    if not as_matched:
+        return ()
+    gone, found = session.list(as_matched), as_matched.values()
     for statement in texts.OWNED:
         session.run(statement, ids=gone)
-    hosts = [host for _, placement, host, _, _ in found if placement == "dedicated"]
+    hosts = [host for placement, host, _, _ in found if placement == "dedicated"]
     if hosts:
         session.run(texts.RAISE_FLOOR, hosts=session.list(hosts))
         session.run(texts.DROP_LEASES, hosts=session.list(hosts))
     counts: dict[tuple[str, str, str], int] = {}
-    for _, placement, host, name, status in found:
+    for placement, host, name, status in found:
         key = (host if placement == "shared" else "", name, status)
         counts[key] = counts.get(key, 0) - 1
     session.each(COUNT, [{"host": h, "name": m, "status": s, "n": n} for (h, m, s), n in sorted(counts.items())])
-    return len(found)
+    return tuple(as_matched)

@@ -131,6 +131,8 @@ class PutMessage(Struct, frozen=True):
     receipt: Receipt | None = None
     #: The status of the instance with this message, if it never had a turn: Suspended, or Pending again.
     unstarted: Status | None = None
+    #: Only to the instance that was created then (µs), which continue-as-new keeps; to a later one of its ID `Absent`.
+    created_at: int | None = None
 
 
 class Delivered(Struct, frozen=True):
@@ -159,9 +161,10 @@ class Stale(Struct, frozen=True):
 
 class FinishUnstarted(Struct, frozen=True):
     """End an instance that never had a turn (Pending, or Suspended so early), without any process. Tells its parent by
-    `message`."""
+    `message`. `Stale` if it has begun, or if the ID has another execution by now."""
 
     instance_id: str
+    execution_id: str
     status: Status
     at: int
     body: str

@@ -138,16 +138,13 @@ class HttpHub:
 
     def purge_by(self, wanted: Filter, *, recursive: bool, progress: Callable[[int], object]) -> int:
         """See `Hub.purge_by`."""
-        deleted, token = 0, None
+        body = {"select": {"filter": _query(wanted)}, "recursive": recursive, "limit": _PAGE}
+        deleted = 0
         while True:
-            page, token = self.page(wanted, _PAGE, token)
-            ids = [one.instance_id for one in page]
-            if recursive:
-                deleted += sum(self.purge(instance_id, recursive=True) for instance_id in ids)
-            elif ids:
-                deleted += int(self._ask("POST", "/bulk/purge", {"select": {"instance_ids": ids}})["done"])
+            said = self._ask("POST", "/bulk/purge", body)
+            deleted += int(said["done"])
             progress(deleted)
-            if token is None:
+            if not said["more"]:
                 return deleted
 
     def definitions(self) -> list[Deployed]:

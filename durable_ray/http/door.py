@@ -6,12 +6,12 @@ registry, by the client's own steps, and only writing (values that came in as JS
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
-from durable_ray.actors.messages import Ending
+from durable_ray.actors.messages import Ending, PurgedPage, Reply
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, InstanceRow, Page
 from durable_ray.client import AsyncClient
 from durable_ray.orchestrations.codec import decode_events
@@ -71,6 +71,23 @@ class Door:
     async def wait(self, instance_id: str, seconds: float) -> Ending | None:
         """How an instance ended; None if it has not after `seconds`. One call held open, no polling."""
         return await self.client._driver.run(self.client._reach.wait(instance_id, seconds))
+
+    async def purge_page(
+        self, query: InstanceQuery, limit: int, token: str | None = None, recursive: bool = False
+    ) -> PurgedPage:
+        """Delete the finished ones among the next instances that match. Raises InvalidToken."""
+        page: PurgedPage = await self._ask("purge_page", query, limit, token, recursive)
+        return page
+
+    async def to_each(
+        self,
+        matched: Sequence[tuple[str, int | None]],
+        make: Callable[[str], Event] | None,
+        reason: str | None = None,
+        version: str | None = None,
+    ) -> list[Reply]:
+        """Send each the event that `make` makes (None: rewind it); see `Bulk._to_each`."""
+        return await self.client._driver.run(self.client._to_each(matched, make, reason, version))
 
     async def _ask(self, method: str, *args: Any) -> Any:
         return await self.client._driver.run(self.client._reach.registry(method, *args))

@@ -52,7 +52,8 @@ class Bulk(ClientCore[H]):
         """Terminate, suspend, resume, rewind or send an event to all instances that match. See `Filters`.
 
         Without a filter by status all live instances are meant ("rewind": all that failed). An instance that is not in
-        a state for it (suspended already, finished meanwhile) does not stop the others; the report says so.
+        a state for it (suspended already, finished meanwhile) does not stop the others; the report says so. One that
+        was started under the ID of a match after that was found is left alone.
 
         Args:
             reason: of a termination, suspension, resumption or rewind.
@@ -68,17 +69,15 @@ class Bulk(ClientCore[H]):
         if filters.get("runtime_status") is None:
             filters["runtime_status"] = "Failed" if action == "rewind" else _ELIGIBLE.get(action, LIVE)
         query = query_of(filters)
-        make = _maker(action, reason, event_name, event_data, recursive, cancel_activities)
+        make = maker(action, reason, event_name, event_data, recursive, cancel_activities)
         done: list[str] = []
         refused: dict[str, str] = {}
         token: str | None = None
         while True:
             page: Page = yield from self._reach.registry("query", query, batch_size, token)
-            ids = [row.instance_id for row in page.rows]
-            replies = yield from (
-                self._rewind_each(ids, reason, version) if make is None else self._deliver_each(ids, make)
-            )
-            for instance_id, reply in zip(ids, replies, strict=True):
+            matched = [(row.instance_id, row.created_at) for row in page.rows]
+            replies = yield from self._to_each(matched, make, reason, version)
+            for (instance_id, _), reply in zip(matched, replies, strict=True):
                 if reply.code == "ok":
                     done.append(instance_id)
                 else:
@@ -89,27 +88,44 @@ class Bulk(ClientCore[H]):
             if token is None:
                 return BulkReport(tuple(done), refused)
 
-    def _deliver_each(self, ids: Sequence[str], make: Callable[[str], ev.Event]) -> Steps[list[Reply]]:
-        deliveries = []
-        for instance_id in ids:
-            message_id = uuid.uuid4().hex
-            deliveries.append(Delivery(message_id, instance_id, Message(message_id, make(message_id))))
-        return (yield from self._reach.deliver_each(deliveries))
+    def _to_each(
+        self,
+        matched: Sequence[tuple[str, int | None]],
+        make: Callable[[str], ev.Event] | None,
+        reason: str | None = None,
+        version: str | None = None,
+    ) -> Steps[list[Reply]]:
+        """Send each instance the event that `make` makes (None: rewind it), and tell what became of it.
 
-    def _rewind_each(self, ids: Sequence[str], reason: str | None, version: str | None) -> Steps[list[Reply]]:
-        replies = []
-        for instance_id in ids:
-            replies.append((yield from rewinding(self._reach, instance_id, reason, version)))
-        return replies
+        `matched` has IDs, each with the time at which the instance that was matched was created (None: whatever has
+        the ID): between the match and the act another may have been started under it.
+        """
+        if make is None:
+            replies = []
+            for instance_id, created_at in matched:
+                replies.append((yield from rewinding(self._reach, instance_id, reason, version, created_at)))
+            return replies
+        deliveries = []
+        for instance_id, created_at in matched:
+            message_id = uuid.uuid4().hex
+            message = Message(message_id, make(message_id))
+            deliveries.append(Delivery(message_id, instance_id, message, created_at=created_at))
+        return (yield from self._reach.deliver_each(deliveries))
 
 
 #: Whom an action is for if nobody says so.
 _ELIGIBLE = {"resume": ("Suspended",), "suspend": ("Pending", "Running")}
 
 
-def _maker(
-    action: str, reason: Any, event_name: str, event_data: object, recursive: bool, cancel_activities: bool
+def maker(
+    action: str,
+    reason: Any = None,
+    event_name: str = "",
+    event_data: object = None,
+    recursive: bool = False,
+    cancel_activities: bool = False,
 ) -> Callable[[str], ev.Event] | None:
+    """What makes an action's event for a message of that ID; None for "rewind", which is none. Raises ValueError."""
     match action:
         case "terminate":
             ended = termination(reason, recursive, cancel_activities)

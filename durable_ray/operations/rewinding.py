@@ -29,11 +29,13 @@ def check_version(version: str | None) -> None:
         )
 
 
-def rewinding(reach: Reach, instance_id: str, reason: str | None, version: str | None) -> Steps[Reply]:
-    """Rewind an instance; what became of it."""
+def rewinding(
+    reach: Reach, instance_id: str, reason: str | None, version: str | None, created_at: int | None = None
+) -> Steps[Reply]:
+    """Rewind an instance (with `created_at` only the one that was created then); what became of it."""
     reason, request_id = why(reason), uuid.uuid4().hex
     if version is None:
-        plain: Reply = yield from reach.registry("rewind", request_id, instance_id, reason)
+        plain: Reply = yield from reach.registry("rewind", request_id, instance_id, reason, None, created_at)
         return plain
     for _ in range(_ROUNDS):
         moves: list[Move] | Reply = yield from reach.registry("moves", instance_id)
@@ -47,7 +49,7 @@ def rewinding(reach: Reach, instance_id: str, reason: str | None, version: str |
                 break  # it is not as it was: look again
         else:
             wanted = {move.instance_id: move for move in moves}
-            done: Reply = yield from reach.registry("rewind", request_id, instance_id, reason, wanted)
+            done: Reply = yield from reach.registry("rewind", request_id, instance_id, reason, wanted, created_at)
             if done.code != "moved":
                 return done
     return Reply("refused", "it changes while it is being rewound; try again")

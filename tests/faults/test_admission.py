@@ -243,7 +243,7 @@ def test_nobody_s_actor_is_made_for_one_that_was_purged_while_it_left(
     hub.hub.hosts[dedicated_host("i")].moved = True
     asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
     on(hub, asyncio.sleep(0.1))
-    hub._store.purge(["i"])
+    hub._store.purge([hub._store.rows(["i"])["i"].row_version])
     on(hub, hub.hub.drop(dedicated_host("i")))
     assert not asked.result(10)
     assert actors(hub) == set()

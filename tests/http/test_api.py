@@ -213,6 +213,38 @@ async def test_bulk(http: httpx.AsyncClient) -> None:
     problem(await http.post(f"{API}/bulk/purge", json={"select": {}}), 422)
 
 
+@pytest.mark.parametrize("action", ["purge", "terminate"])
+async def test_a_bulk_action_by_filter_leaves_what_came_after_the_match(
+    http: httpx.AsyncClient, hub: TestHub, action: str
+) -> None:
+    name, body = ("echo", {"limit": 1}) if action == "purge" else ("approval", {})
+    for instance_id in ("a", "old"):
+        await start(http, name, instance_id)
+    if action == "purge":
+        await asyncio.gather(ended(http, "a"), ended(http, "old"))
+    hub.advance(timedelta(minutes=1))
+    real = hub._store.query
+
+    def query(*args: Any) -> Any:
+        del hub._store.query
+        page = real(*args)
+        hub.client.start_new("http.approval", instance_id="a", if_exists="terminate_existing")
+        return page
+
+    hub._store.query = query  # type: ignore[method-assign]
+    select = {"filter": {"created_to": "2030-01-01T00:00:30Z"}}
+    said = (await http.post(f"{API}/bulk/{action}", json={"select": select, **body})).json()
+    assert said["done"] == (0 if action == "purge" else 1)
+    assert said["more"] == (action == "purge")
+    assert [refused["instance_id"] for refused in said["refused"]] == ([] if action == "purge" else ["a"])
+    while said["more"]:
+        said = (await http.post(f"{API}/bulk/{action}", json={"select": select, **body})).json()
+    listed = (await http.get(f"{API}/instances?status=Pending&status=Running&show_payloads=false")).json()["instances"]
+    assert [one["instance_id"] for one in listed] == ["a"]
+    if action == "purge":
+        problem(await http.get(f"{API}/instances/old"), 404)
+
+
 async def test_definitions_and_hub(http: httpx.AsyncClient, hub: TestHub) -> None:
     await start(http, "echo")
     found = (await http.get(f"{API}/definitions")).json()["definitions"]

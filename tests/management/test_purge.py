@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
 from durable_ray.testing import TestHub
 from tests.management.conftest import SWEEPS_NEVER, assert_nobody_is_forgotten
-from tests.management.shapes import BROKEN, collector, dynasty, echo, steps, waiter
+from tests.management.shapes import BROKEN, collector, dynasty, echo, eternal, steps, waiter
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -94,10 +95,11 @@ def test_a_purged_id_begins_again_at_once_though_its_process_lingered(
         case "purge_by":
             assert client.purge_by().deleted == 1
         case "expired":
-            hub._store.expired = lambda now, limit: ("w",) if client.get_status("w") else ()  # type: ignore[method-assign]
+            rows = hub._store.rows
+            hub._store.expired = lambda *args: tuple(row.row_version for row in rows(["w"]).values())  # type: ignore[method-assign]
             assert hub._on_loop(hub.hub.registry.purge_expired()).result(20) == 1
         case _:
-            assert hub._store.purge(["w"]) == 1
+            assert hub._store.purge([hub._store.rows(["w"])["w"].row_version]) == ("w",)
     assert (dedicated_host("w") in hub.hub.hosts) == (how == "behind the registry")
     client.signal_with_start(collector, "item", 2, instance_id="w", input=1, placement="dedicated")
     hub.settle()
@@ -128,6 +130,91 @@ def test_purge_against_events_and_starts_keeps_the_books(hub: TestHub) -> None:
 
     asyncio.run(races())
     assert_nobody_is_forgotten(hub)
+
+
+Meanwhile = Callable[..., None]
+
+
+@pytest.fixture
+def meanwhile(hub: TestHub) -> Meanwhile:
+    """Let something happen between the next query and what is done to what it has found (or before that query)."""
+
+    def once(act: Callable[[], object], before: bool = False) -> None:
+        real = hub._store.query
+
+        def query(*args: Any) -> Any:
+            del hub._store.query
+            if before:
+                act()
+                return real(*args)
+            page = real(*args)
+            act()
+            return page
+
+        hub._store.query = query  # type: ignore[method-assign]
+
+    return once
+
+
+def test_purge_by_leaves_what_came_after_the_match(hub: TestHub, client: dr.Client, meanwhile: Meanwhile) -> None:
+    for name in ("again", "alive", "old"):
+        client.start_new(echo, "first", instance_id=name).wait_for_completion(20)
+    hub.advance(timedelta(minutes=1))
+
+    def start_again() -> None:
+        client.start_new(echo, "second", instance_id="again").wait_for_completion(20)
+        client.start_new(waiter, instance_id="alive")
+
+    meanwhile(start_again)
+    assert client.purge_by(created_time_to=START + timedelta(seconds=1)).deleted == 1
+    assert sorted(left(client)) == ["again", "alive"]
+    assert client.wait_for_completion("again", 20) == "second"
+
+
+def test_purge_by_status_leaves_what_was_rewound_after_the_match(
+    hub: TestHub, client: dr.Client, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BROKEN, "*")
+    client.start_new(steps, [1], instance_id="s")
+    hub.settle()
+
+    def mend() -> None:
+        monkeypatch.setenv(BROKEN, "")
+        client.rewind("s")
+        assert client.wait_for_completion("s", 20) == [1]
+
+    meanwhile(mend)
+    assert client.purge_by(runtime_status="Failed").deleted == 0
+    assert left(client) == ["s"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_children_of_a_parent_that_began_anew_are_left(
+    hub: TestHub, client: dr.Client, meanwhile: Meanwhile, before: bool
+) -> None:
+    client.start_new(dynasty, [1], instance_id="d").wait_for_completion(20)
+
+    def start_again() -> None:
+        client.start_new(dynasty, [2], instance_id="d").wait_for_completion(20)
+
+    meanwhile(start_again, before)
+    assert client.purge("d", recursive=True) == 0
+    assert sorted(left(client)) == ["d", "d-child", "d-child-child"]
+
+
+def test_retention_leaves_what_came_after_the_match(
+    hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.start_new(echo, "first", instance_id="e").wait_for_completion(20)
+    found = [row.row_version for row in hub._store.rows(["e"]).values()]
+
+    def expired(now: int, limit: int) -> list[Any]:
+        client.start_new(echo, "second", instance_id="e").wait_for_completion(20)
+        return found
+
+    monkeypatch.setattr(hub._store, "expired", expired)
+    assert hub._on_loop(hub.hub.registry.purge_expired()).result(20) == 0
+    assert client.wait_for_completion("e", 20) == "second"
 
 
 # --- retention ------------------------------------------------------------------------------------
@@ -269,6 +356,63 @@ def test_bulk_suspend_resume_and_raise(hub: TestHub, client: dr.Client, crowd: N
 def test_bulk_reports_what_finished_meanwhile(hub: TestHub, client: dr.Client, crowd: None) -> None:
     report = client.bulk("terminate", runtime_status="Completed")
     assert (report.done, report.refused) == ((), {"done": "Completed"})
+
+
+@pytest.mark.parametrize("placement", ["shared", "dedicated", "pending"])
+@pytest.mark.parametrize("action", ["terminate", "suspend", "raise_event"])
+def test_a_bulk_action_leaves_what_came_after_the_match(
+    hub: TestHub, client: dr.Client, meanwhile: Meanwhile, placement: Any, action: Any
+) -> None:
+    later = {"start_at": timedelta(days=1)} if placement == "pending" else {"placement": placement}
+    for name in ("old", "again"):
+        client.start_new(waiter, instance_id=name, **later)
+    hub.settle()
+    hub.advance(timedelta(minutes=1))
+    meanwhile(lambda: client.start_new(waiter, instance_id="again", if_exists="terminate_existing", **later))
+    event = {"event_name": "go"} if action == "raise_event" else {}
+    report = client.bulk(action, created_time_to=START + timedelta(seconds=1), **event)
+    hub.settle()
+    assert (report.done, list(report.refused)) == (("old",), ["again"])
+    assert "another instance was started" in report.refused["again"]
+    status = client.get_status("again")
+    assert status is not None
+    assert status.runtime_status == ("Pending" if placement == "pending" else "Running")
+    assert hub._store.inbox(["again"]) == ()
+
+
+def test_a_bulk_action_reaches_the_next_execution_of_what_was_matched(
+    hub: TestHub, client: dr.Client, meanwhile: Meanwhile
+) -> None:
+    client.start_new(eternal, instance_id="e")
+    hub.settle()
+    before = hub._store.rows(["e"])["e"].execution_id
+
+    def go_on() -> None:
+        client.raise_event("e", "item", 1)
+
+    meanwhile(go_on)
+    assert client.bulk("terminate").done == ("e",)
+    hub.settle()
+    assert hub._store.rows(["e"])["e"].execution_id != before
+    assert client.counts() == {("eternal", "Terminated"): 1}
+
+
+def test_bulk_rewind_leaves_what_came_after_the_match(
+    hub: TestHub, client: dr.Client, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BROKEN, "*")
+    client.start_new(steps, [1], instance_id="s")
+    hub.settle()
+    hub.advance(timedelta(minutes=1))
+
+    def start_again() -> None:
+        client.start_new(steps, [2], instance_id="s")
+        with pytest.raises(dr.OrchestrationFailed):
+            client.wait_for_completion("s", 20)
+
+    meanwhile(start_again)
+    assert client.bulk("rewind").done == ()
+    assert client.counts() == {("steps", "Failed"): 1}
 
 
 def test_bulk_rewind(hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,11 @@ def advance(store: Store, instance_id: str, status: str = "Running", **more: Any
     return made(store, turn(row(store, instance_id), status, **more))
 
 
+def purge(store: Store, *instance_ids: str) -> int:
+    """Delete these as they are now; how many there were."""
+    return len(store.purge([row.row_version for row in store.rows(instance_ids).values()]))
+
+
 def pause(instance_id: str, status: Any = "Suspended") -> PutMessage:
     """A message by which an instance that never had a turn has this status."""
     return PutMessage(message(instance_id, f"pause-{status}"), unstarted=status)

@@ -113,7 +113,9 @@ def a_turn(draw: st.DrawFn, world: World) -> Write:
 
 def an_ending(draw: st.DrawFn, world: World) -> Write:
     home = message(draw(ids), "ended") if draw(st.booleans()) else None
-    return FinishUnstarted(draw(ids), "Terminated", 3000, "end", 1, message=home, receipt=draw(receipts))
+    name = draw(ids)
+    execution = world.guesses.get(name, Guess("x")).execution
+    return FinishUnstarted(name, execution, "Terminated", 3000, "end", 1, message=home, receipt=draw(receipts))
 
 
 def a_sleep(draw: st.DrawFn, world: World) -> Write:

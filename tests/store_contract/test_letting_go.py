@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import InstanceQuery
+from durable_ray.actors.store.records import InstanceQuery, RowVersion
 from durable_ray.actors.store.writes import Receipt, StartInstance
-from tests.store_contract.building import advance, dedicated, made, put, start
+from tests.store_contract.building import advance, dedicated, made, purge, put, row, start, turn
 
 
 def test_a_purged_instance_is_gone_with_all_it_owned(store: Store) -> None:
@@ -13,12 +13,12 @@ def test_a_purged_instance_is_gone_with_all_it_owned(store: Store) -> None:
     advance(store, "a")
     made(store, put("a"))
     advance(store, "a", "Completed")
-    assert store.purge(["a", "nobody", "a"]) == 1
+    assert purge(store, "a", "nobody", "a") == 1
     assert store.load(["a"]) == {}
     assert store.history("a") == ()
     assert store.query(InstanceQuery(tags={"k": "v"}), 10).rows == ()
     assert store.counts() == {("hello", "Pending"): 1}
-    assert store.purge(["a"]) == 0
+    assert purge(store, "a") == 0
 
 
 def test_live_instances_are_left_alone(store: Store) -> None:
@@ -26,16 +26,49 @@ def test_live_instances_are_left_alone(store: Store) -> None:
     advance(store, "b")
     advance(store, "c", "Suspended")
     before = store.load(["a", "b", "c"])
-    assert store.purge(["a", "b", "c"]) == 0
+    assert purge(store, "a", "b", "c") == 0
     assert store.load(["a", "b", "c"]) == before
 
 
 def test_a_purged_id_is_free(store: Store) -> None:
     made(store, StartInstance(dedicated("d")))
     advance(store, "d", "Failed")
-    store.purge(["d"])
+    purge(store, "d")
     advance_from_scratch = made(store, start("d", if_exists="reject_finished"))
     assert advance_from_scratch.replaced is None
+
+
+def finished(store: Store, instance_id: str, execution_id: str) -> RowVersion:
+    """An instance of that ID that has run its one turn, as it is now."""
+    made(store, start(instance_id, execution_id=execution_id))
+    advance(store, instance_id, "Completed")
+    return row(store, instance_id).row_version
+
+
+def test_a_purge_takes_what_was_matched_and_not_what_came_after(store: Store) -> None:
+    """IDs are matched first and deleted later; meanwhile another instance may have got one of them, and ended, too."""
+    matched = [finished(store, name, "first") for name in ("a", "b", "c", "d")]
+    again = finished(store, "a", "second")
+    made(store, start("b", execution_id="second"))
+    made(store, turn(row(store, "c"), "Running"))  # a rewind keeps the execution
+    advance(store, "c", "Completed")
+    assert store.purge(matched) == ("d",)
+    assert {name: each.row_version for name, each in store.rows(["a", "b", "c", "d"]).items()} == {
+        "a": again,
+        "b": RowVersion("b", "second", 0),
+        "c": RowVersion("c", "first", 3),
+    }
+    assert (store.history("a"), store.history("c")) == (("turn 0",), ("turn 0", "turn 1", "turn 2"))
+    assert store.purge([again]) == ("a",)
+
+
+def test_children_are_purged_only_with_the_parent_that_was_matched(store: Store) -> None:
+    parent, child = finished(store, "p", "first"), finished(store, "c", "only")
+    later = finished(store, "p", "second")
+    assert store.purge([child], [parent]) == ()
+    assert store.purge([child], [later, RowVersion("nobody", "x", 1)]) == ()
+    assert store.purge([child], [later]) == ("c",)
+    assert set(store.rows(["p", "c"])) == {"p"}
 
 
 def test_a_large_purge_takes_all(store: Store) -> None:
@@ -43,8 +76,8 @@ def test_a_large_purge_takes_all(store: Store) -> None:
     made(store, *(start(name) for name in names))
     for name in names[:3]:
         advance(store, name, "Completed")
-    assert store.purge(names) == 3
-    assert store.purge([]) == 0
+    assert purge(store, *names) == 3
+    assert store.purge([]) == ()
 
 
 def test_what_expired_first_is_named_first(store: Store) -> None:
@@ -52,8 +85,8 @@ def test_what_expired_first_is_named_first(store: Store) -> None:
         made(store, start(name))
         advance(store, name, "Completed", expires=expires)
     assert store.expired(99, 10) == ()
-    assert store.expired(200, 10) == ("b", "d")
-    assert store.expired(1000, 2) == ("b", "d")
+    assert store.expired(200, 10) == (row(store, "b").row_version, row(store, "d").row_version)
+    assert [version.instance_id for version in store.expired(1000, 2)] == ["b", "d"]
 
 
 def test_receipts_are_kept_until_they_expire(store: Store) -> None:

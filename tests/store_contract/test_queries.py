@@ -17,7 +17,7 @@ from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.queries import after_prefix
 from durable_ray.actors.store.records import InstanceQuery, InstanceRow
 from durable_ray.orchestrations.events import ParentAddress
-from tests.store_contract.building import advance, made, new, row, start
+from tests.store_contract.building import advance, made, new, purge, row, start
 
 
 def pages(store: Store, query: InstanceQuery, limit: int) -> list[str]:
@@ -179,7 +179,7 @@ def test_pages_stay_right_while_instances_come_and_go(store: Store, descending: 
         if step < 2:  # the last row given out goes, one seen goes, one to come goes, and new ones come on both sides
             for name in {last.instance_id, gone} & set(store.rows([last.instance_id, gone])):
                 advance(store, name, "Completed")
-                store.purge([name])
+                purge(store, name)
             made(store, start(f"x{step}", created_at=-1), start(f"y{step}", created_at=99))
         step += 1
     assert len(seen) == len(set(seen))
@@ -233,7 +233,7 @@ def test_counts_follow_every_change(store: Store) -> None:
     assert store.count(InstanceQuery()) == 4
     assert store.count(InstanceQuery(statuses=("Failed", "Running"))) == 2
     assert store.count(InstanceQuery(names=("hello",), statuses=("Failed", "Running"))) == 1
-    store.purge(["b", "c"])
+    purge(store, "b", "c")
     assert store.counts() == {("hello", "Pending"): 1, ("hello", "Running"): 1}
 
 

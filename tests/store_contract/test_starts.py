@@ -10,10 +10,12 @@ from durable_ray.actors.store.group import LONG_INPUT
 from durable_ray.actors.store.records import FINISHED, IfExists
 from durable_ray.actors.store.writes import (
     Absent,
+    Delivered,
     Done,
     Exists,
     Finished,
     FinishUnstarted,
+    PutMessage,
     Receipt,
     Refused,
     Repeated,
@@ -163,7 +165,9 @@ def test_what_cannot_be_stored_is_refused_alone(store: Store) -> None:
 def test_an_unstarted_instance_ends_without_a_process(store: Store) -> None:
     made(store, start("p"), StartInstance(dedicated("c", start_at=9999, parent=ParentAddress("p", "p-x1", 1))))
     made(store, put("c"))
-    ending = FinishUnstarted("c", "Terminated", 3000, "ended", 2, output='"why"', message=message("p"), expires=8000)
+    ending = FinishUnstarted(
+        "c", "c-x1", "Terminated", 3000, "ended", 2, output='"why"', message=message("p"), expires=8000
+    )
     assert made(store, ending) == Done()
     ended = store.load(["c"])["c"]
     assert (ended.row.status, ended.row.output, ended.row.events, ended.row.turn) == ("Terminated", '"why"', 2, 1)
@@ -172,16 +176,26 @@ def test_an_unstarted_instance_ends_without_a_process(store: Store) -> None:
     assert [letter.message_id for letter in store.inbox(["p"])] == ["m1"]
     assert made(store, ending) == Finished("Terminated")
     assert store.expired(7999, 10) == ()
-    assert store.expired(8000, 10) == ("c",)
+    assert store.expired(8000, 10) == (ended.row.row_version,)
+
+
+def test_what_was_decided_about_an_instance_is_not_done_to_a_later_one_of_its_id(store: Store) -> None:
+    made(store, start("a"))
+    made(store, start("a", execution_id="a-x2", created_at=2000, if_exists="terminate_existing"))
+    assert made(store, FinishUnstarted("a", "a-x1", "Terminated", 3000, "ended", 1)) == Stale()
+    assert made(store, PutMessage(message("a"), created_at=1000)) == Absent()
+    assert (row(store, "a").status, store.history("a"), store.inbox(["a"])) == ("Pending", (), ())
+    assert isinstance(made(store, PutMessage(message("a"), created_at=2000)), Delivered)
+    assert made(store, FinishUnstarted("a", "a-x2", "Terminated", 3000, "ended", 1)) == Done()
 
 
 def test_only_what_never_had_a_turn_ends_so(store: Store) -> None:
-    ending = FinishUnstarted("a", "Terminated", 3000, "ended", 1)
+    ending = FinishUnstarted("a", "a-x1", "Terminated", 3000, "ended", 1)
     assert made(store, ending) == Absent()
     made(store, start("a"))
     pending = row(store, "a")
     advance(store, "a")
     assert made(store, ending) == Stale()
     made(store, start("b"))
-    assert made(store, replace(ending, instance_id="b")) == Done()
+    assert made(store, replace(ending, instance_id="b", execution_id="b-x1")) == Done()
     assert made(store, turn(replace(pending, instance_id="b", execution_id="b-x1"))) == Stale()

@@ -23,7 +23,16 @@ REVISION = select(hub.c.definitions_revision)
 #: What a decision needs of an instance, in the order of `known.Known`.
 KNOWN = (
     select(
-        _i.instance_id, _i.execution_id, _i.name, _i.placement, _i.host, _i.resident, _i.status, _i.turn, _i.parent_id
+        _i.instance_id,
+        _i.execution_id,
+        _i.name,
+        _i.placement,
+        _i.host,
+        _i.resident,
+        _i.status,
+        _i.turn,
+        _i.parent_id,
+        _i.created_at,
     )
     .where(among(_i.instance_id, "ids"))
     .order_by(_i.instance_id)  # everybody locks in one order, so nobody waits in a circle

@@ -66,7 +66,7 @@ WHY = (
 )
 
 FINISHED = (
-    select(_i.instance_id, _i.placement, _i.host, _i.name, _i.status)
+    select(_i.instance_id, _i.execution_id, _i.turn, _i.placement, _i.host, _i.name, _i.status)
     .where(among(_i.instance_id, "ids"), _i.completed_at.is_not(None))
     .order_by(_i.instance_id)
     .with_for_update()
@@ -89,4 +89,9 @@ FORGET = delete(receipts).where(
         .limit(number("limit"))
     )
 )
-EXPIRED = select(_i.instance_id).where(_i.expires <= number("now")).order_by(_i.expires).limit(number("limit"))
+EXPIRED = (
+    select(_i.instance_id, _i.execution_id, _i.turn)
+    .where(_i.expires <= number("now"))
+    .order_by(_i.expires)
+    .limit(number("limit"))
+)

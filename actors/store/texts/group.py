@@ -37,14 +37,16 @@ KNOWN = Statement(
     ("ids",),
     sqlite=(
         "SELECT instances.instance_id, instances.execution_id, instances.name, instances.placement, "
-        "instances.host, instances.resident, instances.status, instances.turn, instances.parent_id "
+        "instances.host, instances.resident, instances.status, instances.turn, instances.parent_id, "
+        "instances.created_at "
         "FROM instances "
         "WHERE instances.instance_id IN (SELECT value FROM json_each(?)) "
         "ORDER BY instances.instance_id"
     ),
     postgresql=(
         "SELECT instances.instance_id, instances.execution_id, instances.name, instances.placement, "
-        "instances.host, instances.resident, instances.status, instances.turn, instances.parent_id "
+        "instances.host, instances.resident, instances.status, instances.turn, instances.parent_id, "
+        "instances.created_at "
         "FROM instances "
         "WHERE instances.instance_id = ANY(%s::TEXT[]) "
         "ORDER BY instances.instance_id "

@@ -178,14 +178,16 @@ WHY = Statement(
 FINISHED = Statement(
     ("ids",),
     sqlite=(
-        "SELECT instances.instance_id, instances.placement, instances.host, instances.name, instances.status "
+        "SELECT instances.instance_id, instances.execution_id, instances.turn, instances.placement, "
+        "instances.host, instances.name, instances.status "
         "FROM instances "
         "WHERE instances.instance_id IN (SELECT value FROM json_each(?)) AND instances.completed_at IS NOT "
         "NULL "
         "ORDER BY instances.instance_id"
     ),
     postgresql=(
-        "SELECT instances.instance_id, instances.placement, instances.host, instances.name, instances.status "
+        "SELECT instances.instance_id, instances.execution_id, instances.turn, instances.placement, "
+        "instances.host, instances.name, instances.status "
         "FROM instances "
         "WHERE instances.instance_id = ANY(%s::TEXT[]) AND instances.completed_at IS NOT NULL "
         "ORDER BY instances.instance_id "
@@ -297,14 +299,14 @@ FORGET = Statement(
 EXPIRED = Statement(
     ("now", "limit"),
     sqlite=(
-        "SELECT instances.instance_id "
+        "SELECT instances.instance_id, instances.execution_id, instances.turn "
         "FROM instances "
         "WHERE instances.expires <= ? "
         "ORDER BY instances.expires "
         "LIMIT ?"
     ),
     postgresql=(
-        "SELECT instances.instance_id "
+        "SELECT instances.instance_id, instances.execution_id, instances.turn "
         "FROM instances "
         "WHERE instances.expires <= %s::BIGINT "
         "ORDER BY instances.expires "

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 
-from durable_ray.actors.errors import DurableRayError
+from durable_ray.actors.errors import DurableRayError, raise_for
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import Filter
 from durable_ray.http.api.models import InstanceId, Name, RewindBody, Said, Started, StartManyBody, Text, Told
 from durable_ray.http.api.services import Given, problems
+from durable_ray.operations.bulk import BulkAction, maker
 
 router = APIRouter(prefix="/bulk", tags=["bulk"])
 
 _MOST = 10_000
-#: Requests to the hub under way at once for one bulk request; the hub groups their commits.
+#: Instances that go to the hub in one request.
+_BATCH = 500
+#: Purges of named instances under way at once.
 _AT_ONCE = 64
 _ERRORS = problems(400, 409, 413, 415, 422)
 
@@ -49,6 +51,14 @@ class BulkRewindBody(RewindBody):
     """Which instances, why, and on which code."""
 
     select: Selection
+
+
+class BulkPurgeBody(Said):
+    """Which instances, and whether their sub-orchestrations go with them."""
+
+    select: Selection
+    recursive: StrictBool = Field(default=False, description="Their finished sub-orchestrations too.")
+    limit: int = Field(default=_MOST, ge=1, le=_MOST, description="With a filter: look at so many at most.")
 
 
 class BulkEventBody(Said):
@@ -91,67 +101,96 @@ async def start_many(body: StartManyBody, given: Given) -> Response:
 @router.post("/terminate", response_model=BulkResult, responses=_ERRORS)
 async def terminate(body: BulkBody, given: Given) -> Response:
     """End them."""
-    return await _each(given, body.select, lambda i: given.door.client.terminate(i, body.reason))
+    return await _each(given, body.select, "terminate", reason=body.reason)
 
 
 @router.post("/suspend", response_model=BulkResult, responses=_ERRORS)
 async def suspend(body: BulkBody, given: Given) -> Response:
     """Pause them."""
-    return await _each(given, body.select, lambda i: given.door.client.suspend(i, body.reason))
+    return await _each(given, body.select, "suspend", reason=body.reason)
 
 
 @router.post("/resume", response_model=BulkResult, responses=_ERRORS)
 async def resume(body: BulkBody, given: Given) -> Response:
     """Let them go on."""
-    return await _each(given, body.select, lambda i: given.door.client.resume(i, body.reason))
+    return await _each(given, body.select, "resume", reason=body.reason)
 
 
 @router.post("/rewind", response_model=BulkResult, responses=_ERRORS)
 async def rewind(body: BulkRewindBody, given: Given) -> Response:
     """Let failed ones run what failed again; with `version: latest` on their newest code."""
-    return await _each(given, body.select, lambda i: given.door.client.rewind(i, body.reason, version=body.version))
+    return await _each(given, body.select, "rewind", reason=body.reason, version=body.version)
 
 
 @router.post("/events", response_model=BulkResult, responses=_ERRORS)
 async def raise_events(body: BulkEventBody, given: Given) -> Response:
     """Send all of them an event."""
-    return await _each(given, body.select, lambda i: given.door.client.raise_event(i, body.event_name, body.data))
+    return await _each(given, body.select, "raise_event", event_name=body.event_name, event_data=body.data)
 
 
 @router.post("/purge", response_model=BulkResult, responses=_ERRORS)
-async def purge(body: BulkBody, given: Given) -> Response:
-    """Delete those that have finished; the others are refused."""
-
-    async def delete(instance_id: str) -> None:
-        if not await given.door.client.purge(instance_id):
-            raise DurableRayError("it does not exist or has not finished")
-
-    return await _each(given, body.select, delete)
-
-
-async def _each(given: Given, select: Selection, act: Callable[[str], Awaitable[object]]) -> Response:
-    ids, more = await _chosen(given, select)
+async def purge(body: BulkPurgeBody, given: Given) -> Response:
+    """Delete those that have finished: of a filter no others are meant, of IDs the others are refused."""
+    if isinstance(body.select, Matching):
+        return await _purge_matching(given, body.select, body.recursive, body.limit)
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(instance_id: str) -> Refused | None:
+    async def refused(instance_id: str) -> Refused | None:
         async with gate:
-            try:
-                await act(instance_id)
-            except DurableRayError as error:
-                return Refused(instance_id=instance_id, detail=str(error))
-            return None
+            if await given.door.client.purge(instance_id, recursive=body.recursive):
+                return None
+        return Refused(instance_id=instance_id, detail="it does not exist or has not finished")
 
-    refused = [found for found in await asyncio.gather(*map(one, ids)) if found]
-    return answer(BulkResult(done=len(ids) - len(refused), refused=refused, more=more))
+    ids = list(dict.fromkeys(body.select.instance_ids))
+    outcomes = await asyncio.gather(*map(refused, ids))
+    not_done = [outcome for outcome in outcomes if outcome]
+    return answer(BulkResult(done=len(ids) - len(not_done), refused=not_done, more=False))
 
 
-async def _chosen(given: Given, select: Selection) -> tuple[list[str], bool]:
-    if isinstance(select, Chosen):
-        return list(dict.fromkeys(select.instance_ids)), False
-    query, ids, token = select.filter.query(), list[str](), None
+async def _purge_matching(given: Given, select: Matching, recursive: bool, limit: int) -> Response:
+    """Step by step: the registry deletes what it finds, so nothing that begins meanwhile is taken for it."""
+    query, done, looked, token = select.filter.query(), 0, 0, None
     while True:
-        page = await given.door.query(query, min(1000, _MOST - len(ids)), token)
-        ids += [row.instance_id for row in page.rows]
+        size = min(_BATCH, limit - looked)
+        page = await given.door.purge_page(query, size, token, recursive)
+        done, looked, token = done + page.deleted, looked + size, page.token
+        if token is None or looked >= limit:
+            return answer(BulkResult(done=done, refused=[], more=token is not None))
+
+
+async def _each(
+    given: Given,
+    select: Selection,
+    action: BulkAction,
+    *,
+    reason: str | None = None,
+    event_name: str = "",
+    event_data: Any = None,
+    version: Literal["latest"] | None = None,
+) -> Response:
+    make = maker(action, reason, event_name, event_data)
+    matched, more = await _chosen(given, select)
+    refused: list[Refused] = []
+    for at in range(0, len(matched), _BATCH):
+        batch = matched[at : at + _BATCH]
+        replies = await given.door.to_each(batch, make, reason, version)
+        for (instance_id, _), reply in zip(batch, replies, strict=True):
+            try:
+                raise_for(instance_id, reply.code, reply.detail)
+            except DurableRayError as error:
+                refused.append(Refused(instance_id=instance_id, detail=str(error)))
+    return answer(BulkResult(done=len(matched) - len(refused), refused=refused, more=more))
+
+
+async def _chosen(given: Given, select: Selection) -> tuple[list[tuple[str, int | None]], bool]:
+    """Which instances, each with the time of its creation if it was matched, for another may get its ID meanwhile."""
+    if isinstance(select, Chosen):
+        return [(instance_id, None) for instance_id in dict.fromkeys(select.instance_ids)], False
+    query, token = select.filter.query(), None
+    matched: list[tuple[str, int | None]] = []
+    while True:
+        page = await given.door.query(query, min(1000, _MOST - len(matched)), token)
+        matched += [(row.instance_id, row.created_at) for row in page.rows]
         token = page.token
-        if token is None or len(ids) >= _MOST:
-            return ids, token is not None
+        if token is None or len(matched) >= _MOST:
+            return matched, token is not None

@@ -13,7 +13,7 @@ import pytest
 
 from durable_ray.actors.store.changes import CHANGES, Op
 from durable_ray.actors.store.opening import SqlStore, open_store
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance, Permit
+from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance, Permit, RowVersion
 from durable_ray.actors.store.sql import Session
 from durable_ray.actors.store.tokens import make_token
 from durable_ray.actors.store.writes import (
@@ -39,7 +39,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
                 StartInstance(NEW),
                 TURN,
                 PutMessage(OutMessage("a", "m", "b")),
-                FinishUnstarted("b", "Failed", 1, "", 0),
+                FinishUnstarted("b", "x", "Failed", 1, "", 0),
                 Hibernate("a", "x", "h", 1, None),
             ],
         ),
@@ -56,7 +56,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "dedicated_next": (lambda s: s.dedicated_next(), "ix_instances_dedicated_due"),
     "residents": (lambda s: s.residents(), "ix_instances_resident"),
     "expired": (lambda s: s.expired(1, 1), "ix_instances_expires"),
-    "purge": (lambda s: s.purge(["a"]), "sqlite_autoindex_instances_1"),
+    "purge": (lambda s: s.purge([RowVersion("a", "x", 1)]), "sqlite_autoindex_instances_1"),
     "forget_receipts": (lambda s: s.forget_receipts(1, 1), "ix_receipts_expires"),
     "mark_resident": (lambda s: s.mark_resident(["a"]), "sqlite_autoindex_instances_1"),
     "note_recovery": (lambda s: s.note_recovery("a"), "sqlite_autoindex_instances_1"),
