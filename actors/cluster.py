@@ -17,6 +17,7 @@ from msgspec import Struct
 from ray.exceptions import ActorUnschedulableError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from durable_ray.actors.ending import end_this_process
 from durable_ray.actors.handles import (
     REGISTRY,
     WORKER_PREFIX,
@@ -75,8 +76,9 @@ class HubInfo(Struct, frozen=True):
 class RayPeers:
     """A host's words to the others: one-way calls to the registry, gathered for one step of the loop."""
 
-    def __init__(self, info: HubInfo) -> None:
+    def __init__(self, info: HubInfo, identity: str = "") -> None:
         self._info = info
+        self._identity = identity
         self._loop = asyncio.get_running_loop()
         self._targets: list[tuple[str, str]] = []
 
@@ -101,7 +103,7 @@ class RayPeers:
     def fenced(self, host: str) -> None:
         """This process is not the owner any more: end without being restarted."""
         self._tell("ask", "fenced", (host,), {})
-        ray.get_runtime_context().current_actor.end.remote()
+        end_this_process(self._identity)
 
     def _tell(self, method: str, *args: Any) -> None:
         try:

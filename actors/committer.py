@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from durable_ray.actors.store.contract import Committed, CommitUnknown, Store, StoreError
+from durable_ray.actors.store.contract import Committed, CommitUnknown, Fenced, Store, StoreError
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.writes import Answer, Write
 
@@ -49,11 +49,14 @@ class Committer:
         fence: Fence,
         loop: asyncio.AbstractEventLoop,
         noticed: Callable[[int], None],
+        fenced: Callable[[Fenced], None] | None = None,
     ) -> None:
+        """`noticed` hears the definitions' revision of each commit; `fenced`, that the fence does not hold any more."""
         self._store = store
         self._fence = fence
         self._loop = loop
         self._noticed = noticed
+        self._fenced = fenced
         self._queue: queue.SimpleQueue[tuple[Sequence[Write], Done] | None] = queue.SimpleQueue()
         self._waiting = 0
         #: Whether small commits may be made on the event loop. Only where nothing but the disk can hold them up.
@@ -194,6 +197,8 @@ class Committer:
         if isinstance(outcome, Exception):
             for _, done in group:
                 self._say(done, outcome)
+            if isinstance(outcome, Fenced) and self._fenced is not None:
+                self._fenced(outcome)
             return
         at = 0
         for writes, done in group:

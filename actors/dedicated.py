@@ -145,7 +145,7 @@ class DedicatedActor(HostActor):
             return False
         self._host.waiters.moved(self._host.waiters.waited_for())
         RayPeers(self._info).left(self._instance_id)
-        ray.get_runtime_context().current_actor.end.remote()
+        ray.get_runtime_context().current_actor.end.remote(self._identity)
         return True
 
     async def _watch(self) -> None:

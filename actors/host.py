@@ -35,7 +35,7 @@ from durable_ray.actors.replaying import Replaying
 from durable_ray.actors.residence import Residence
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.slots import limit_of
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.records import Fence, InstanceRow
 from durable_ray.actors.store.writes import TurnCommitted
 from durable_ray.actors.turns import Turn, set_aside
@@ -72,6 +72,8 @@ class InstanceHost:
     ) -> None:
         self.name = fence.host
         self.fence = fence
+        # What asserts the fence by itself (commits, permits) is given the bare store: it is the hot path.
+        bare, store = store, store.fenced(fence)
         self.store = store
         self.clock = clock
         self.library = library
@@ -86,7 +88,7 @@ class InstanceHost:
         self._closed = False
         self._condemned = Condemned(store, library, settings, self.blocking)
         self.nursery = Nursery(library, settings)
-        self.committer = Committer(store, fence, self._loop, self._deployed)
+        self.committer = Committer(bare, fence, self._loop, self._deployed)
         self.residence = Residence(
             self.name, store, self.blocking, self._admitted, self._arrived, settings.max_in_memory
         )
@@ -98,7 +100,7 @@ class InstanceHost:
         self.dues = Dues(clock, self._rung)
         self.errands = Errands(self.residence, self.lanes, self.redelivery)
         self.turnstile = Turnstile(
-            store, fence, library, settings, peers, self.errands.result, self._priority, self.blocking, self.fenced
+            bare, fence, library, settings, peers, self.errands.result, self._priority, self.blocking, self.fenced
         )
         self.turnstile.inner = activities(self.turnstile.result, library)
         self.activities = self.errands.activities = self.turnstile
@@ -155,6 +157,9 @@ class InstanceHost:
         self._busy_tasks += 1
         try:
             return await self._loop.run_in_executor(self._threads, call)
+        except Fenced:
+            self.fenced()
+            raise
         finally:
             self._busy_tasks -= 1
 

@@ -12,6 +12,7 @@ import functools
 import logging
 import os
 import pickle
+import uuid
 from collections.abc import Sequence
 
 import ray
@@ -22,6 +23,7 @@ from durable_ray.actors.cluster import HubInfo, RayPeers, RayWorkerLink, find_so
 from durable_ray.actors.desk import Desk
 from durable_ray.actors.detached_way import DetachedWay
 from durable_ray.actors.dispatcher import Dispatcher
+from durable_ray.actors.ending import end_this_process
 from durable_ray.actors.handles import PACKED, REGISTRY, Gone, find
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.library import Library
@@ -53,6 +55,7 @@ class HostActor:
         instance_log.show()
         self._info = info
         self._name = host
+        self._identity = uuid.uuid4().hex
         self._host: InstanceHost
         #: The same host for the `ctl` thread, which has another event loop.
         self._opened: concurrent.futures.Future[InstanceHost] = concurrent.futures.Future()
@@ -65,7 +68,7 @@ class HostActor:
         try:
             return await self._open()
         except Fenced:
-            ray.get_runtime_context().current_actor.end.remote()
+            end_this_process(self._identity)
             raise
         except Exception:
             log.exception("host %s could not be opened; its process is replaced", self._name)
@@ -84,7 +87,7 @@ class HostActor:
             SystemClock(),
             Library(store),
             settings,
-            RayPeers(self._info),
+            RayPeers(self._info, self._identity),
             watchdog,
             functools.partial(_dispatcher, self._info, self._name),
         )
@@ -147,9 +150,11 @@ class HostActor:
         await self._opening
         return len(self._host.residence)
 
-    async def end(self) -> None:
-        """End this process for good; its work goes on elsewhere, or when it is called for."""
-        ray.actor.exit_actor()
+    async def end(self, whose: str = "") -> None:
+        """End this process for good (with `whose`, only if it is that one); its work goes on elsewhere, or when it is
+        called for."""
+        if whose in ("", self._identity):
+            ray.actor.exit_actor()
 
 
 def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library) -> Dispatcher:

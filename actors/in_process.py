@@ -180,5 +180,6 @@ class _Peers:
 
 async def call(hub: InProcessHub, target: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a method of the registry or of a host, as a client in a cluster would. Raises KeyError for no such host."""
-    receiver: Any = hub.registry if target == "registry" else hub.desks[target]
-    return await getattr(receiver, method)(*args, **kwargs)
+    if target == "registry":
+        return await hub.registry.asked(method, args, kwargs)
+    return await getattr(hub.desks[target], method)(*args, **kwargs)

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from durable_ray.actors.store.contract import Fenced
+
 log = logging.getLogger("durable_ray.host")
 T = TypeVar("T")
 
@@ -17,18 +19,17 @@ async def until_answered(
     blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
     call: Callable[[], T],
     what: str,
-    fatal: tuple[type[Exception], ...] = (),
 ) -> T:
     """The answer of `call`, run by `blocking`; after any error it is called again, with pauses (s) that grow.
 
-    Ends without an answer only by being cancelled, or with one of the errors in `fatal`.
+    Ends without an answer only by being cancelled, or with Fenced: what must be done is its successor's to do.
     """
     pause = _FIRST_PAUSE
     while True:
         try:
             answer: T = await blocking(call)
             return answer
-        except fatal:
+        except Fenced:
             raise
         except Exception as error:
             log.warning("%s failed, trying again: %s", what, error)

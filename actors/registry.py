@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from durable_ray.actors.asking import Asking
 from durable_ray.actors.desk import ending_of
 from durable_ray.actors.managing import Managing
 from durable_ray.actors.placing import instance_of, is_dedicated
+from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.registry")
@@ -38,6 +40,19 @@ class Registry(Asking, Managing):
         # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
         self.spawn(self.admission.admit())
         self._house = tuple(self._loop.create_task(self._again_and_again(chore)) for chore in self._chores())
+
+    async def asked(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a method by its name. Once this registry was fenced: raises HubInUse if another cluster owns the hub,
+        Unreachable if its own successor does."""
+        if method.startswith("_"):
+            raise AttributeError(method)
+        if self.fenced_by is None:
+            try:
+                return await getattr(self, method)(*args, **kwargs)
+            except Fenced:
+                if self.fenced_by is None:
+                    raise
+        raise await self.successor()
 
     async def close(self) -> None:
         """Stop."""
@@ -95,10 +110,12 @@ class Registry(Asking, Managing):
 
     async def _again_and_again(self, chore: Callable[[], Awaitable[object]]) -> None:
         """Each beside the others: one that fails, or waits for a process that cannot be had, keeps none of them undone."""
-        while True:
+        while self.fenced_by is None:
             await asyncio.sleep(self.settings.sweep_interval)
             try:
                 await chore()
+            except Fenced as error:
+                self.lose(error)
             except Exception:
                 log.exception("a chore of the registry's failed; it is tried again")
 

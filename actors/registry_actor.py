@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import pickle
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import ray
 from durable_ray.actors import instance_log
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster import ActorClasses, HubInfo, RayHosts
+from durable_ray.actors.ending import end_this_process
 from durable_ray.actors.handles import REGISTRY
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.protocol import PROTOCOL
@@ -25,6 +27,9 @@ from durable_ray.actors.wire.listeners import LoopListener
 
 log = logging.getLogger("durable_ray.actor")
 
+#: Seconds for which a registry that has to end still says why.
+_LAST_WORDS = 1.0
+
 
 class RegistryActor:
     """The registry."""
@@ -35,6 +40,7 @@ class RegistryActor:
         self._classes = classes
         self._address = address
         self._cluster = cluster
+        self._identity = uuid.uuid4().hex
         self._opening = asyncio.get_running_loop().create_task(self._open())
         self._listener = LoopListener(self.packed)
         self._wire = asyncio.get_running_loop().create_task(self._listener.open())
@@ -50,7 +56,8 @@ class RegistryActor:
             row = store.acquire_hub(
                 info.hub, self._cluster, self._address, clock.now(), settings.partitions, settings.to_json()
             )
-            return row, store.acquire_lease(REGISTRY)
+            # In this boot only: another cluster may have come between, and must not be fenced by us.
+            return row, store.acquire_lease(REGISTRY, row.boot_epoch)
 
         row, fence = await loop.run_in_executor(None, own)
         # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
@@ -58,8 +65,16 @@ class RegistryActor:
         self._info = HubInfo(info.hub, info.store, settings, row.boot_epoch)
         self._hosts = RayHosts(self._info, self._classes)
         registry = Registry(store, fence, clock, settings, self._hosts)
+        registry.on_fenced = self._replaced
         await registry.open()
         return registry
+
+    def _replaced(self) -> None:
+        """Another owns the hub: whoever asks in these moments is told so, then this process ends."""
+        asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_this)
+
+    def _end_this(self) -> None:
+        end_this_process(self._identity)
 
     async def hello(self) -> Hello:
         """Who answers, for which store, in how many partitions."""
@@ -67,16 +82,14 @@ class RegistryActor:
             registry = await self._opening
         except Exception:
             # It must not live on as a shell that answers with yesterday's error: the next client makes another.
-            asyncio.get_running_loop().call_later(1.0, ray.get_runtime_context().current_actor.end.remote)
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_this)
             raise
         info = self._info
         return Hello(REGISTRY, info.hub, PROTOCOL, 0, os.getpid(), info.store, partitions=registry.settings.partitions)
 
     async def ask(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method of the `Registry`."""
-        if method.startswith("_"):
-            raise AttributeError(method)
-        return await getattr(await self._opening, method)(*args, **kwargs)
+        return await (await self._opening).asked(method, args, kwargs)
 
     async def packed(self, call: bytes) -> bytes:
         """`ask`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
@@ -113,6 +126,7 @@ class RegistryActor:
         """The registry's process."""
         return os.getpid()
 
-    async def end(self) -> None:
-        """End this process for good."""
-        ray.actor.exit_actor()
+    async def end(self, whose: str = "") -> None:
+        """End this process for good; with `whose`, only if it is that one."""
+        if whose in ("", self._identity):
+            ray.actor.exit_actor()

@@ -16,9 +16,10 @@ from durable_ray.actors.messages import Reply
 from durable_ray.actors.messenger import Messenger
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.permits import Permits
+from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.slots import Slots
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import Fenced, HubInUse, Store, StoreError
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.turns import receipt_reply
 from durable_ray.actors.waiters import Waiters
@@ -31,7 +32,14 @@ class RegistryCore:
     """The registry without what it can be asked."""
 
     def __init__(self, store: Store, fence: Fence, clock: Clock, settings: Settled, hosts: Hosts) -> None:
+        # The registry has no way to write but under its fence; commits assert it by themselves.
+        bare, store = store, store.fenced(fence)
         self.store = store
+        self.fence = fence
+        #: Set once the fence does not hold: another owns the hub, and this process must end.
+        self.fenced_by: Fenced | None = None
+        #: Hears of it.
+        self.on_fenced: Callable[[], None] = lambda: None
         self.clock = clock
         self.settings = settings
         self.hosts = hosts
@@ -39,7 +47,7 @@ class RegistryCore:
         self.waiters = Waiters()
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
-        self._committer = Committer(store, fence, self._loop, self._deployed)
+        self._committer = Committer(bare, fence, self._loop, self._deployed, self.lose)
         self._nursery = Nursery(self.library, settings)
         self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
         self.messenger = Messenger(store, clock, self.library, hosts, self.admission, self.blocking, self.spawn)
@@ -59,8 +67,29 @@ class RegistryCore:
         self._calls += 1
         try:
             return await self._loop.run_in_executor(self._threads, call)
+        except Fenced as error:
+            self.lose(error)
+            raise
         finally:
             self._calls -= 1
+
+    def lose(self, error: Fenced) -> None:
+        """The hub is another's: do nothing more, and send away who waits here."""
+        if self.fenced_by is None:
+            self.fenced_by = error
+            log.error("the registry was fenced, its process ends: %s", error)
+            self.waiters.moved(self.waiters.waited_for())
+            self.on_fenced()
+
+    async def successor(self) -> Exception:
+        """What whoever asks is told when the fence does not hold any more: who owns the hub, or to ask again."""
+        try:
+            row = await self._loop.run_in_executor(self._threads, self.store.hub)
+        except StoreError as error:
+            return Unreachable(f"another process has taken over the hub, and the store does not say which: {error}")
+        if row is None or row.boot_epoch == self.fence.boot_epoch:
+            return Unreachable("another process of this cluster is the hub's registry now")
+        return HubInUse(row.address, row.heartbeat)
 
     def spawn(self, work: Any) -> None:
         """Run a coroutine of the registry's own; an error in it is logged, never lost."""
@@ -70,8 +99,9 @@ class RegistryCore:
 
     def _spawned(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("registry: background work failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Fenced):
+            log.error("registry: background work failed", exc_info=error)
 
     def wake(self, targets: Iterable[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance)."""

@@ -222,7 +222,7 @@ class Turnstile:
                 return
 
     async def _until_answered(self, call: Callable[[], T]) -> T:
-        return await until_answered(self._blocking, call, "exchanging permits", (Fenced,))
+        return await until_answered(self._blocking, call, "exchanging permits")
 
     def _enter(self, granted: Iterable[Permit]) -> None:
         """These may run: here, or where somebody has to hear of it."""

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from durable_ray.actors.connecting import HubLink
 from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, translated
+from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.wire.address import WireAddress, WireBroken
 from durable_ray.actors.wire.callers import BlockingCaller, LoopCaller
 from durable_ray.coalescing import Coalescer
@@ -118,7 +119,7 @@ class RayDriver:
         if wire is not None:
             try:
                 return pickle.loads(wire.call(_packed(call), call.seconds))
-            except WireBroken as broken:
+            except (WireBroken, Unreachable) as broken:
                 self._targets.broken(call.target, wire)
                 raise TargetUnavailable(str(broken)) from broken
         try:
@@ -212,7 +213,7 @@ class _Lines:
             if call.method == "wait":
                 return await self._through_ray(call)
             return await self._in_turn(call)
-        except WireBroken as broken:
+        except (WireBroken, Unreachable) as broken:
             self._targets.broken(target, wire)
             raise TargetUnavailable(str(broken)) from broken
         except TimeoutError as late:

@@ -33,6 +33,7 @@ from durable_ray.actors.clock import Alarm, Clock, SystemClock
 from durable_ray.actors.in_process import InProcessHub, call
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.placing import is_dedicated
+from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.status import micros, moment
@@ -42,7 +43,7 @@ from durable_ray.client import AsyncClient, Client
 from durable_ray.deploying import Deployer
 from durable_ray.drive import drive, drive_async
 from durable_ray.orchestrations.catalog import Catalog, catalog
-from durable_ray.steps import Call, Steps, TargetGone
+from durable_ray.steps import Call, Steps, TargetGone, TargetUnavailable
 
 R = TypeVar("R")
 
@@ -226,6 +227,8 @@ class _Driver:
             return self._hub._on_loop(work).result(wanted.seconds)
         except KeyError as error:
             raise TargetGone(wanted.target) from error
+        except Unreachable as error:
+            raise TargetUnavailable(str(error)) from error
 
 
 class _AsyncDriver:
@@ -244,3 +247,5 @@ class _AsyncDriver:
             return await asyncio.wrap_future(self._hub._on_loop(work))
         except KeyError as error:
             raise TargetGone(wanted.target) from error
+        except Unreachable as error:
+            raise TargetUnavailable(str(error)) from error

@@ -22,6 +22,7 @@ LADDER = ("durable_ray.orchestrations", "durable_ray.actors", "durable_ray")
 RAY_DOORS = {
     "actors/bindings.py": "binds the plain classes to Ray's actor classes",
     "actors/handles.py": "finds the running actors by name",
+    "actors/ending.py": "ends the process of an actor",
     "actors/cluster.py": "keeps the ports of hosts and registry by Ray",
     "actors/host_actor.py": "a host as an actor",
     "actors/dedicated.py": "the actor of one instance",

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from durable_ray.actors.store.contract import Committed, Fenced
-from durable_ray.actors.store.database import Database, Unholdable
+from durable_ray.actors.store.contract import Committed
+from durable_ray.actors.store.database import Database, Unholdable, assert_fence
 from durable_ray.actors.store.group import Group, Raced, RequestKnown
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql import Session
-from durable_ray.actors.store.texts.group import FENCE, REVISION
+from durable_ray.actors.store.texts.group import REVISION
 from durable_ray.actors.store.writes import Answer, Refused, Write
 
 #: A race for a new ID is lost once to each rival; more than this many in a row is a fault.
@@ -22,7 +22,7 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
     wary = False
 
     def together(session: Session) -> Committed:
-        revision = assert_fence(session, fence)
+        revision = _asserted(session, fence)
         if not writes:
             return Committed((), revision)
         group = Group(session, writes, wary)
@@ -31,7 +31,7 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
         return Committed(answers, revision)
 
     def one_by_one(session: Session) -> Committed:
-        revision = assert_fence(session, fence)
+        revision = _asserted(session, fence)
         return Committed(tuple([_apart(session, write, wary) for write in writes]), revision)
 
     body = together
@@ -65,15 +65,9 @@ def _apart(session: Session, write: Write, wary: bool) -> Answer:
     return answer
 
 
-def assert_fence(session: Session, fence: Fence | None) -> int:
-    """Raise Fenced unless `fence` is the newest of its host in this boot; the definitions' revision."""
-    if fence is None:
-        row = session.one(REVISION)
-        return int(row[0]) if row else 0
-    row = session.one(FENCE, host=fence.host)
-    if row is None or row[0] != fence.epoch or row[1] != fence.boot_epoch:
-        raise Fenced(
-            f"{fence.host!r} has another owner now (this one: epoch {fence.epoch} of boot {fence.boot_epoch}, "
-            f"the store says {tuple(row[:2]) if row else 'purged'}); this process must exit"
-        )
-    return int(row[2])
+def _asserted(session: Session, fence: Fence | None) -> int:
+    """Raise Fenced unless `fence`, if there is one, holds; the definitions' revision."""
+    if fence is not None:
+        return assert_fence(session, fence)
+    row = session.one(REVISION)
+    return int(row[0]) if row else 0

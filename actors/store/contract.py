@@ -97,6 +97,13 @@ class Owning(Protocol):
         cluster whose store another cluster took over must not drive out its successor.
         """
 
+    def fenced(self, fence: Fence) -> Store:
+        """The same store, for the holder of `fence`: every method that writes asserts it, in its transaction, and raises
+        Fenced if it does not hold; then nothing was written (of a method with several transactions: nothing more).
+
+        Registry and hosts have no other. What makes fences is not for them: `acquire_hub`, `acquire_lease`.
+        """
+
     def checkpoint(self) -> None:
         """Upkeep that one process does for all (SQLite: WAL checkpoint)."""
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from durable_ray.actors.store.contract import StoreError
+from durable_ray.actors.store.contract import Fenced, StoreError
+from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql import Dialect, Session
+from durable_ray.actors.store.texts.group import FENCE
 
 T = TypeVar("T")
 
@@ -51,3 +53,42 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of every connection and lock."""
+
+
+class FencedDatabase:
+    """A database for the holder of a fence: whatever is written asserts that fence first, in the same transaction.
+
+    A writer cannot forget it, because it has no other way to write.
+    """
+
+    def __init__(self, database: Database, fence: Fence) -> None:
+        #: The same one, for what asserts a fence by itself.
+        self.bare = database
+        self._fence = fence
+        self.dialect: Dialect = database.dialect
+        self.read = database.read
+        self.apart = database.apart
+        self.own = database.own
+        self.owns = database.owns
+        self.upkeep = database.upkeep
+        self.close = database.close
+
+    def write(self, body: Callable[[Session], T]) -> T:
+        """As the database's; raises Fenced, after which nothing was written."""
+
+        def fenced(session: Session) -> T:
+            assert_fence(session, self._fence)
+            return body(session)
+
+        return self.bare.write(fenced)
+
+
+def assert_fence(session: Session, fence: Fence) -> int:
+    """Raise Fenced unless `fence` is the newest of its host in this boot; the definitions' revision."""
+    row = session.one(FENCE, host=fence.host)
+    if row is None or row[0] != fence.epoch or row[1] != fence.boot_epoch:
+        raise Fenced(
+            f"{fence.host!r} has another owner now (this one: epoch {fence.epoch} of boot {fence.boot_epoch}, "
+            f"the store says {tuple(row[:2]) if row else 'purged'}); this process must exit"
+        )
+    return int(row[2])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from durable_ray.actors.store.commits import commit
 from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
-from durable_ray.actors.store.database import Database
+from durable_ray.actors.store.database import Database, FencedDatabase
 from durable_ray.actors.store.definitions import Deploying
 from durable_ray.actors.store.erasing import Erasing
 from durable_ray.actors.store.permitting import Permitting
@@ -34,8 +34,16 @@ class SqlStore(Reading, Finding, Querying, Deploying, Releasing, Permitting, Era
         """For those who look at tables directly: checks and tests."""
         return self._database
 
+    def fenced(self, fence: Fence) -> SqlStore:
+        """The same store, for the holder of `fence`; see the contract."""
+        store = SqlStore(FencedDatabase(self._database, fence))
+        store._owned = self._owned
+        return store
+
     def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
         """Make all writes in one durable transaction, each isolated."""
+        if fence is not None and isinstance(self._database, FencedDatabase):
+            return commit(self._database.bare, fence, writes)
         return commit(self._database, fence, writes)
 
     def __reduce__(self) -> str:

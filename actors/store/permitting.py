@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 
-from durable_ray.actors.store.commits import assert_fence
-from durable_ray.actors.store.database import Database
+from durable_ray.actors.store.database import Database, assert_fence
 from durable_ray.actors.store.records import Fence, Permit
 from durable_ray.actors.store.sql import Row, Session
 from durable_ray.actors.store.texts import permitting as texts
@@ -31,7 +30,8 @@ class Permitting:
         """Exchange permits; see the contract."""
 
         def body(session: Session) -> tuple[Permit, ...]:
-            assert_fence(session, fence)
+            if fence is not None:
+                assert_fence(session, fence)
             if session.dialect == "postgresql":
                 for name in sorted(limits):
                     session.one(texts.ALONE, name=name)

@@ -71,6 +71,10 @@ class ArmedStore:
                 self.broken[name] = left - 1
                 raise StoreError(f"{name}: the database is busy")
 
+    def fenced(self, fence: Fence) -> Any:
+        """The store for the holder of a fence: what breaks here, breaks there."""
+        return _Fenced(self, self.real.fenced(fence))
+
     def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
         """As the store's, or as the shot says."""
         self._break("commit")
@@ -91,6 +95,15 @@ class ArmedStore:
         if self._mode == "refused":
             raise StoreError("database is locked")
         raise CommitUnknown("the connection broke")
+
+
+class _Fenced(ArmedStore):
+    """An armed store for the holder of a fence; commits are made on the store itself."""
+
+    def __init__(self, armed: ArmedStore, real: Store) -> None:
+        super().__init__(real)
+        self.broken = armed.broken
+        self._lock = armed._lock
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def fails_once(call: Callable[..., Any], when: Callable[..., bool], error: Excep
 
 def first_mark_fails(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
     """The first instance to be given a process is not: set when that is asked for, and to be set to let it fail."""
-    mark, at, go = hub._store.mark_resident, threading.Event(), threading.Event()
+    mark, at, go = hub.hub.registry.store.mark_resident, threading.Event(), threading.Event()
 
     def busy(ids: Sequence[str], resident: bool = True) -> None:
         if resident and not at.is_set():
@@ -86,7 +86,7 @@ def first_mark_fails(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> tuple[thr
             raise StoreError("busy")
         mark(ids, resident)
 
-    monkeypatch.setattr(hub._store, "mark_resident", busy)
+    monkeypatch.setattr(hub.hub.registry.store, "mark_resident", busy)
     return at, go
 
 
@@ -162,8 +162,10 @@ def test_a_question_to_make_way_that_fails_is_asked_again(monkeypatch: pytest.Mo
 def test_a_place_that_the_store_does_not_take_back_at_once_is_free_when_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=600, max_dedicated=1)) as hub:
         handle = begun(hub, "i")
-        busy = fails_once(hub._store.mark_resident, lambda ids, resident=True: not resident, StoreError("busy"))
-        monkeypatch.setattr(hub._store, "mark_resident", busy)
+        busy = fails_once(
+            hub.hub.registry.store.mark_resident, lambda ids, resident=True: not resident, StoreError("busy")
+        )
+        monkeypatch.setattr(hub.hub.registry.store, "mark_resident", busy)
         hub.hub.hosts[dedicated_host("i")].moved = True
         put(hub, "i")
         on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
@@ -223,7 +225,7 @@ def test_room_is_counted_when_it_is_given_away(hub: TestHub, monkeypatch: pytest
         await create(hosts, *args)
         most = max(most, len(actors(hub)))
 
-    monkeypatch.setattr(hub._store, "dedicated_waiting", slowly)
+    monkeypatch.setattr(hub.hub.registry.store, "dedicated_waiting", slowly)
     monkeypatch.setattr(_Hosts, "create", counted)
     starter = threading.Thread(target=lambda: hub.client.start_new(collect, 0, instance_id="k"))
     starter.start()

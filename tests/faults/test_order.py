@@ -178,7 +178,7 @@ def test_a_keyed_event_for_an_id_that_is_started_again_at_that_moment_is_told(mo
                 go.wait(10)
             return found
 
-        monkeypatch.setattr(store, "rows", old_rows, raising=False)
+        monkeypatch.setattr(hub.hub.registry.store, "rows", old_rows, raising=False)
         raising = threading.Thread(target=lambda: hub.client.raise_event("i", "e", 7, idempotency_key="k"))
         raising.start()
         assert seen.wait(10)

@@ -212,7 +212,7 @@ def test_retention_leaves_what_came_after_the_match(
         client.start_new(echo, "second", instance_id="e").wait_for_completion(20)
         return found
 
-    monkeypatch.setattr(hub._store, "expired", expired)
+    monkeypatch.setattr(hub.hub.registry.store, "expired", expired)
     assert hub._on_loop(hub.hub.registry.purge_expired()).result(20) == 0
     assert client.wait_for_completion("e", 20) == "second"
 

@@ -255,7 +255,7 @@ def test_a_finished_host_that_lingers_makes_room_for_who_waits(hub: TestHub) -> 
 def test_one_that_could_not_be_marked_is_not_counted_for_ever(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = hub.client.start_new(collect, 1, instance_id="i")
     fall_asleep(hub, "i")
-    mark = hub._store.mark_resident
+    mark = hub.hub.registry.store.mark_resident
     failures = [True, True]
 
     def fails(*args: Any) -> None:
@@ -264,7 +264,7 @@ def test_one_that_could_not_be_marked_is_not_counted_for_ever(hub: TestHub, monk
             raise StoreError("busy")
         mark(*args)
 
-    monkeypatch.setattr(hub._store, "mark_resident", fails)
+    monkeypatch.setattr(hub.hub.registry.store, "mark_resident", fails)
     for ask in (hub.hub.registry.admission.admit, lambda: hub.hub.registry.ensure(dedicated_host("i"))):
         if not failures:
             break
