@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from durable_ray.cli.commands import doctor, listing, looking, running, sending, starting
+from durable_ray.cli.func_names import FuncAware, add_func_names
 from durable_ray.cli.opening import open_hub
 from durable_ray.cli.session import before_commands, command
 
@@ -58,7 +59,8 @@ def _root() -> None:
 app.callback()(before_commands(_root, open_hub))
 for _panel, _commands in _PANELS.items():
     for _name, _function in _commands.items():
-        app.command(_name, rich_help_panel=_panel)(command(_function))
+        app.command(_name, cls=FuncAware, rich_help_panel=_panel)(command(_function))
+add_func_names(app)
 
 
 def main() -> None:

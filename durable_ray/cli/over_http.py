@@ -17,6 +17,7 @@ from durable_ray.actors.errors import (
     InvalidState,
     UnknownDefinition,
 )
+from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.cli.exits import Exit, Problem, usage
 from durable_ray.cli.hub import FINISHED, Deployed, Filter, Happening, Instance, Order, Verb
 from durable_ray.cli.naming import named_happenings
@@ -183,6 +184,8 @@ def _error(answer: httpx.Response, instance_id: str) -> Exception:
         return InstanceAlreadyExists(instance_id)
     if status == 409 and title == "The instance has finished":
         return InstanceFinished(instance_id, detail.partition("(")[2].partition(")")[0])
+    if status == 409 and title == "The token does not continue this query":
+        return InvalidToken(detail)
     if status == 409:
         return InvalidState(detail)
     if status in (400, 413, 415, 422):

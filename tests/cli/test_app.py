@@ -16,7 +16,7 @@ from durable_ray.cli.exits import Exit
 from durable_ray.cli.session import OPTIONS
 from tests.sources import ROOT
 
-COMMANDS = sorted(str(command.name) for command in app.registered_commands)
+COMMANDS = sorted(str(command.name) for command in app.registered_commands if not command.hidden)
 WIDE = {"COLUMNS": "200"}
 
 

@@ -90,3 +90,40 @@ def test_definitions_are_listed(cli: Cli) -> None:
 def test_an_empty_hub_says_that_it_is_empty(cli: Cli) -> None:
     assert "no instances" in cli.run("list").stderr
     assert cli.json("list") == []
+
+
+def test_a_list_is_paged_by_token(filled: Cli) -> None:
+    everything = filled.ok("list", "--ids").split()
+    first = filled.run("list", "--ids", "--limit", "2")
+    token = first.stderr.partition("--token ")[2].split()[0]
+    second = filled.run("list", "--ids", "--limit", "2", "--token", token)
+    assert first.stdout.split() + second.stdout.split() == everything
+    assert second.stderr == ""
+    other = filled.fails(2, "list", "--token", token, "--name", "hello")
+    assert "token" in other
+    assert "--all" in filled.fails(2, "list", "--token", token, "--all")
+
+
+def test_programs_page_by_the_token_in_the_document(filled: Cli) -> None:
+    found: list[str] = []
+    token = ""
+    for _ in range(5):
+        page = filled.json("list", "--limit", "1", "--token", token)
+        found += [one["instance_id"] for one in page["instances"]]
+        token = page["continuation_token"]
+        if token is None:
+            break
+    assert found == filled.ok("list", "--ids").split()
+
+
+@pytest.mark.parametrize("said", ["completed,running", "Completed RUNNING", "Running, Completed,"])
+def test_one_option_takes_several_statuses(filled: Cli, said: str) -> None:
+    assert len(filled.json("list", "--status", said)) == 3
+    assert filled.json("count", "--status", said) == {"count": 3}
+    assert filled.json("count", "-s", "completed", "-s", said) == {"count": 3}
+
+
+@pytest.mark.parametrize("said", ["", "Sleeping", "Completed,Sleeping"])
+def test_a_status_that_there_is_not_is_refused(filled: Cli, said: str) -> None:
+    for command in ("list", "count", "purge"):
+        assert "Terminated" in filled.fails(2, command, "--status", said)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 
+from durable_ray.cli.exits import usage
 from durable_ray.cli.hub import Filter, Hub, Instance
 from durable_ray.cli.inputs import tags as tags_of
 from durable_ray.cli.inputs import when
@@ -28,9 +30,13 @@ class StatusWord(enum.StrEnum):
 
 
 StatusOption = Annotated[
-    list[StatusWord] | None,
+    list[str] | None,
     typer.Option(
-        "--status", "-s", case_sensitive=False, help="In this status; may be repeated.", rich_help_panel=_PANEL
+        "--status",
+        "-s",
+        metavar="[" + "|".join(StatusWord) + "]",
+        help="In this status, or in one of several: Completed,Failed. May be repeated.",
+        rich_help_panel=_PANEL,
     ),
 ]
 NameOption = Annotated[
@@ -58,7 +64,7 @@ ParentOption = Annotated[
 
 
 def make_filter(
-    status: Sequence[StatusWord] | None,
+    status: Sequence[str] | None,
     name: Sequence[str] | None,
     prefix: str,
     created_after: str | None,
@@ -70,7 +76,7 @@ def make_filter(
 ) -> Filter:
     """A filter from what was typed."""
     return Filter(
-        statuses=tuple(str(one) for one in status or ()),
+        statuses=statuses_of(status or ()),
         names=tuple(name or ()),
         prefix=prefix,
         created_from=None if created_after is None else when(created_after),
@@ -79,6 +85,34 @@ def make_filter(
         parent=parent,
         descending=descending,
     )
+
+
+def statuses_of(said: Sequence[str]) -> tuple[str, ...]:
+    """The statuses of `--status` options, in any case; one option may name several, with commas or spaces between.
+
+    Example:
+        >>> statuses_of(["completed, Failed", "Failed"])
+        ('Completed', 'Failed')
+    """
+    known = {word.lower(): str(word) for word in StatusWord}
+    found: dict[str, None] = {}
+    for option in said:
+        words = re.split(r"[,\s]+", option.strip(", \t\n"))
+        for word in words:
+            if word.lower() not in known:
+                raise usage(f"{word!r} is no status", f"write {', '.join(StatusWord)}")
+            found[known[word.lower()]] = None
+    return tuple(found)
+
+
+def page(hub: Hub, wanted: Filter, size: int, token: str | None) -> tuple[list[Instance], str | None]:
+    """At most `size` instances after `token`, and the token that leads on if there are more."""
+    found: list[Instance] = []
+    while True:
+        more, token = hub.page(wanted, min(_PAGE, size - len(found)), token)
+        found += more
+        if token is None or len(found) >= size:
+            return found, token
 
 
 def matching(hub: Hub, wanted: Filter, limit: int | None = None) -> Iterator[Instance]:

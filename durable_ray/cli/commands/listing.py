@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -20,7 +19,9 @@ from durable_ray.cli.commands.filters import (
     TagOption,
     make_filter,
     matching,
+    page,
 )
+from durable_ray.cli.exits import usage
 from durable_ray.cli.hub import Filter
 from durable_ray.cli.output import as_json, counts_json, counts_table, instances_table, plain, print_json
 from durable_ray.cli.session import Session
@@ -37,6 +38,9 @@ def list_(
     parent: ParentOption = None,
     newest: Annotated[bool, typer.Option("--newest", help="Newest first.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="At most so many.")] = 100,
+    token: Annotated[
+        str | None, typer.Option("--token", metavar="TOKEN", help="The page after the one that gave this token.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", "-a", help="All that match, however many.")] = False,
     only_ids: Annotated[
         bool, typer.Option("--ids", "-q", help="IDs only, one a line: to pipe into other commands.")
@@ -44,22 +48,32 @@ def list_(
 ) -> None:
     """List instances, oldest first unless told otherwise.
 
-    Example: durable-ray list --status Failed --created-after 1d --ids | durable-ray rewind -
+    If there are more than were asked for, the token of the next page is printed on standard error; with --token and --json it
+    is in the document ("" begins with the first page).
+
+    Example: durable-ray list --status Failed,Terminated --created-after 1d --ids | durable-ray rewind -
     """
+    if everything and token is not None:
+        raise usage("--all lists everything: it goes without --token")
     wanted = make_filter(status, name, prefix, created_after, created_before, tag, parent, descending=newest)
-    found = matching(session.hub, wanted, None if everything else limit + 1)
-    shown = list(found if everything else islice(found, limit))
+    following: str | None = None
+    if everything:
+        shown = list(matching(session.hub, wanted))
+    else:
+        shown, following = page(session.hub, wanted, limit, token or None)
     if only_ids:
         for one in shown:
             print(one.instance_id)
     elif session.json:
-        print_json([as_json(one) for one in shown])
+        instances = [as_json(one) for one in shown]
+        print_json(instances if token is None else {"instances": instances, "continuation_token": following})
     elif shown:
         session.out.print(instances_table(shown, session.out.width))
     else:
         session.note("no instances" + (" match" if wanted != Filter() else ""))
-    if not everything and next(found, None) is not None:
-        session.err.print(f"there are more than {limit}; --all shows them, --limit more of them", style="dim")
+    if following is not None and (token is None or not session.json):
+        told = f"there are more than {limit}; --all shows them, --limit more of them, --token {following} the next"
+        session.err.print(told, style="dim", soft_wrap=True, markup=False, highlight=False)
 
 
 def count(
