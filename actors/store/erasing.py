@@ -17,11 +17,13 @@ class Erasing:
         """Delete all instances, definitions and messages; every host but `keep` is fenced; how many instances."""
 
         def body(session: Session) -> int:
+            # First the locks: of a commit between two of these deletions a part would be left behind.
+            session.run(texts.NEW_DEFINITIONS)
+            session.run(texts.FENCE_OTHERS, keep=keep)
+            session.one(texts.KEPT, keep=keep)
             row = session.one(texts.HOW_MANY)
             for statement in texts.EMPTY:
                 session.run(statement)
-            session.run(texts.FENCE_OTHERS, keep=keep)
-            session.run(texts.NEW_DEFINITIONS)
             return 0 if row is None else int(row[0])
 
         return self._database.write(body)

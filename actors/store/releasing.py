@@ -18,10 +18,11 @@ class Releasing:
         """Let the first held instances of a name begin; see the contract."""
 
         def body(session: Session) -> tuple[tuple[str, str], ...]:
-            busy = (session.one(texts.LET_IN, name=name), session.one(texts.RUNNING, name=name))
-            free = limit - sum(int(row[0]) for row in busy if row is not None and row[0] is not None)
-            held_back = session.one(texts.HELD_BACK, name=name)
-            free += int(held_back[0]) if held_back else 0
+            if session.dialect == "postgresql":
+                session.one(texts.ALONE, name=name)
+            taken = session.one(texts.TAKEN, name=name)
+            assert taken is not None
+            free = limit - int(taken[0])
             if free < 1:
                 return ()
             chosen = [row[0] for row in session.all(texts.NEXT, name=name, until=HELD + now, room=free)]

@@ -25,4 +25,6 @@ EMPTY = tuple(
 )
 #: Every lease but the one of whoever asks is somebody else's now.
 FENCE_OTHERS = update(leases).where(leases.c.host != text("keep")).values(epoch=leases.c.epoch + literal_column("1"))
+#: Whoever commits holds its lease shared until it has: who has this one, too, is alone with the contents.
+KEPT = select(leases.c.epoch).where(leases.c.host == text("keep")).with_for_update()
 NEW_DEFINITIONS = update(hub).values(definitions_revision=hub.c.definitions_revision + literal_column("1"))

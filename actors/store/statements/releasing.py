@@ -1,4 +1,4 @@
-"""Held instances of a name: how many run beside them, who is first, and letting them begin."""
+"""Held instances of a name: how many places beside them are taken, who is first, and letting them begin."""
 
 from __future__ import annotations
 
@@ -13,17 +13,33 @@ _held: ColumnElement[int] = literal_column(str(HELD))
 # The index on statuses finds the pending ones of all names: they are fewer than all that ever had this name.
 _pending = and_(_i.status == literal_column("'Pending'"), _i.name == text("name"))
 
-LET_IN = select(func.count()).select_from(instances).where(_pending, or_(_i.start_at.is_(None), _i.start_at < _held))
-RUNNING = select(func.sum(counters.c.n)).where(
-    counters.c.name == text("name"),
-    counters.c.status.in_([literal_column("'Running'"), literal_column("'Suspended'")]),
+_let_in = (
+    select(func.count())
+    .select_from(instances)
+    .where(_pending, or_(_i.start_at.is_(None), _i.start_at < _held))
+    .scalar_subquery()
+)
+_running = (
+    select(func.coalesce(func.sum(counters.c.n), literal_column("0")))
+    .where(
+        counters.c.name == text("name"),
+        counters.c.status.in_([literal_column("'Running'"), literal_column("'Suspended'")]),
+    )
+    .scalar_subquery()
 )
 #: Suspended before they were let in: they are no more than those that wait, whatever the counters say.
-HELD_BACK = (
+_held_back = (
     select(func.count())
     .select_from(instances)
     .where(_i.status == literal_column("'Suspended'"), _i.name == text("name"), _i.start_at >= _held)
+    .scalar_subquery()
 )
+#: In one statement, for in PostgreSQL each of several would count at another moment: one that is suspended between two of
+#: them would be taken off without having been counted.
+TAKEN = select(_let_in + _running - _held_back)
+#: Nobody else lets in instances of this name until this transaction ends, or both would give away the same places. SQLite
+#: has one writer anyway. The number is this project's.
+ALONE = {"postgresql": select(func.pg_advisory_xact_lock(literal_column("1146181966"), func.hashtext(text("name"))))}
 NEXT = (
     select(_i.instance_id)
     .where(_pending, _i.start_at >= _held, _i.start_at <= number("until"))

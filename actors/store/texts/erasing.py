@@ -71,6 +71,21 @@ FENCE_OTHERS = Statement(
     ),
 )
 
+KEPT = Statement(
+    ("keep",),
+    sqlite=(
+        "SELECT leases.epoch "
+        "FROM leases "
+        "WHERE leases.host = ?"
+    ),
+    postgresql=(
+        "SELECT leases.epoch "
+        "FROM leases "
+        "WHERE leases.host = %s::VARCHAR "
+        "FOR UPDATE"
+    ),
+)
+
 NEW_DEFINITIONS = Statement(
     sqlite=(
         "UPDATE hub "

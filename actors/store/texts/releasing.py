@@ -1,4 +1,4 @@
-"""Held instances of a name: how many run beside them, who is first, and letting them begin.
+"""Held instances of a name: how many places beside them are taken, who is first, and letting them begin.
 
 Written by `python -m durable_ray.actors.store.statements` from `statements/releasing.py`; do not edit.
 """
@@ -7,50 +7,29 @@ from __future__ import annotations
 
 from durable_ray.actors.store.sql import Statement
 
-LET_IN = Statement(
-    ("name",),
+TAKEN = Statement(
+    ("name", "name", "name"),
     sqlite=(
-        "SELECT count(*) AS count_1 "
-        "FROM instances "
-        "WHERE instances.status = 'Pending' AND instances.name = ? AND (instances.start_at IS NULL OR "
-        "instances.start_at < 2305843009213693952)"
+        "SELECT ((SELECT count(*) AS count_1 FROM instances WHERE instances.status = 'Pending' AND "
+        "instances.name = ? AND (instances.start_at IS NULL OR instances.start_at < 2305843009213693952)) + "
+        "(SELECT coalesce(sum(counters.n), 0) AS coalesce_1 FROM counters WHERE counters.name = ? AND "
+        "counters.status IN ('Running', 'Suspended'))) - (SELECT count(*) AS count_2 FROM instances WHERE "
+        "instances.status = 'Suspended' AND instances.name = ? AND instances.start_at >= 2305843009213693952) "
+        "AS anon_1"
     ),
     postgresql=(
-        "SELECT count(*) AS count_1 "
-        "FROM instances "
-        "WHERE instances.status = 'Pending' AND instances.name = %s::VARCHAR AND (instances.start_at IS NULL "
-        "OR instances.start_at < 2305843009213693952)"
+        "SELECT ((SELECT count(*) AS count_1 FROM instances WHERE instances.status = 'Pending' AND "
+        "instances.name = %s::VARCHAR AND (instances.start_at IS NULL OR instances.start_at < "
+        "2305843009213693952)) + (SELECT coalesce(sum(counters.n), 0) AS coalesce_1 FROM counters WHERE "
+        "counters.name = %s::VARCHAR AND counters.status IN ('Running', 'Suspended'))) - (SELECT count(*) AS "
+        "count_2 FROM instances WHERE instances.status = 'Suspended' AND instances.name = %s::VARCHAR AND "
+        "instances.start_at >= 2305843009213693952) AS anon_1"
     ),
 )
 
-RUNNING = Statement(
+ALONE = Statement(
     ("name",),
-    sqlite=(
-        "SELECT sum(counters.n) AS sum_1 "
-        "FROM counters "
-        "WHERE counters.name = ? AND counters.status IN ('Running', 'Suspended')"
-    ),
-    postgresql=(
-        "SELECT sum(counters.n) AS sum_1 "
-        "FROM counters "
-        "WHERE counters.name = %s::VARCHAR AND counters.status IN ('Running', 'Suspended')"
-    ),
-)
-
-HELD_BACK = Statement(
-    ("name",),
-    sqlite=(
-        "SELECT count(*) AS count_1 "
-        "FROM instances "
-        "WHERE instances.status = 'Suspended' AND instances.name = ? AND instances.start_at >= "
-        "2305843009213693952"
-    ),
-    postgresql=(
-        "SELECT count(*) AS count_1 "
-        "FROM instances "
-        "WHERE instances.status = 'Suspended' AND instances.name = %s::VARCHAR AND instances.start_at >= "
-        "2305843009213693952"
-    ),
+    postgresql="SELECT pg_advisory_xact_lock(1146181966, hashtext(%s::VARCHAR)) AS pg_advisory_xact_lock_1",
 )
 
 NEXT = Statement(
