@@ -179,6 +179,7 @@ def _filters(
     return {
         "created_time_from": created_from,
         "created_time_to": created_to,
-        "runtime_status": [status.value for status in statuses] if statuses else None,
+        # An empty list goes on to be refused: it hardly means all.
+        "runtime_status": None if statuses is None else [status.value for status in statuses],
         "instance_id_prefix": prefix,
     }

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.status import moment
 from durable_ray.cli.exits import Problem, usage
+from durable_ray.operations.bounds import read_moment
 from durable_ray.orchestrations.payloads import PayloadError, from_json_text
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -102,12 +103,11 @@ def when(text: str, *, ahead: bool = False) -> datetime:
     if _DURATION.match(text) and not re.match(r"\d{4}-", text):
         return now() + duration(text) if ahead else now() - duration(text)
     try:
-        found = datetime.fromisoformat(text)
+        return read_moment(text)
     except ValueError as error:
         raise usage(
             f"{text!r} is no time", "write 2030-01-31T09:00, 2030-01-31 09:00+02:00, or a duration: 2h"
         ) from error
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def tags(pairs: Sequence[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -88,9 +88,9 @@ def stamp(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
-def local(at: datetime | None) -> str:
-    """A time for people: theirs, to the second."""
-    return "" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+def utc(at: datetime | None) -> str:
+    """A time for people, to the second: UTC and said so, because it may be given back as a filter's bound."""
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def short(value: Any, width: int = 60) -> str:
@@ -129,7 +129,7 @@ def _longest(texts: Iterable[str], header: str) -> int:
 
 def instances_table(instances: Sequence[Instance], width: int) -> Table:
     """Instances, a line each. A narrow terminal shows fewer columns; an ID breaks over lines and is never cut."""
-    times = {"created": 19} | ({"updated": 19} if width >= 130 else {})
+    times = {"created": 20} | ({"updated": 20} if width >= 130 else {})
     if width < 80:
         times = {}
     fixed = {"status": 10, **times}
@@ -147,7 +147,7 @@ def instances_table(instances: Sequence[Instance], width: int) -> Table:
     }
     made = _made(list(columns.items()), fold="instance")
     for one in instances:
-        moments = [local(one.created), local(one.updated)][: len(times)]
+        moments = [utc(one.created), utc(one.updated)][: len(times)]
         result = one.waiting_reason or one.output or one.custom_status
         made.add_row(
             plain(one.instance_id),
@@ -168,11 +168,11 @@ def print_instance(out: Console, instance: Instance) -> None:
         ("instance", plain(instance.instance_id)),
         ("orchestrator", plain(f"{instance.name} {instance.version}".strip())),
         ("status", status),
-        ("created", local(instance.created)),
-        ("scheduled", local(instance.scheduled_start)),
-        ("started", local(instance.started)),
-        ("updated", local(instance.updated)),
-        ("completed", local(instance.completed)),
+        ("created", utc(instance.created)),
+        ("scheduled", utc(instance.scheduled_start)),
+        ("started", utc(instance.started)),
+        ("updated", utc(instance.updated)),
+        ("completed", utc(instance.completed)),
         ("input", plain(short(instance.input, 2000))),
         ("custom status", plain(short(instance.custom_status, 2000))),
         ("output", plain(short(instance.output, 2000))),
@@ -210,14 +210,14 @@ def detail(data: Mapping[str, Any]) -> str:
     for key, value in shown.items():
         if (key, value) == ("attempt", 1):
             continue
-        told = local(value) if isinstance(value, datetime) else short(value, 200)
+        told = utc(value) if isinstance(value, datetime) else short(value, 200)
         parts.append(told if key in ("input", "result", "payload", "reason") else f"{key}={told}")
     return " ".join(parts)
 
 
 def history_table(events: Sequence[Happening], width: int) -> Table:
     """A history, a line an event."""
-    fixed = {"time": 8, "event": _longest((event.kind for event in events), "event"), "#": 3}
+    fixed = {"time": 9, "event": _longest((event.kind for event in events), "event"), "#": 3}
     left = max(16, width - sum(fixed.values()) - _GAP * 5)
     name_width = min(_longest((event.what for event in events), "name"), max(6, left * 35 // 100))
     made = _made([*fixed.items(), ("name", name_width), ("detail", left - name_width)])
@@ -225,7 +225,7 @@ def history_table(events: Sequence[Happening], width: int) -> Table:
         style = "red" if "Failed" in event.kind else "green" if event.kind == "ExecutionCompleted" else ""
         task = str(event.data.get("task_id", ""))
         kind = Text(event.kind, style=style)
-        made.add_row(local(event.at)[11:], kind, task, plain(event.what), plain(detail(event.data)))
+        made.add_row(utc(event.at)[11:], kind, task, plain(event.what), plain(detail(event.data)))
     return made
 
 

@@ -199,16 +199,17 @@ def _path(instance_id: str, *more: str) -> str:
 
 def _query(wanted: Filter) -> dict[str, Any]:
     query: dict[str, Any] = {
-        "status": list(wanted.statuses),
-        "name": list(wanted.names),
-        "id_prefix": wanted.prefix,
+        "status": list(wanted.statuses) or None,
+        "name": list(wanted.names) or None,
+        "id_prefix": wanted.prefix or None,
         "created_from": _time(wanted.created_from),
         "created_to": _time(wanted.created_to),
-        "tag": [f"{key}={value}" for key, value in wanted.tags.items()],
+        "tag": [f"{key}={value}" for key, value in wanted.tags.items()] or None,
         "parent_id": wanted.parent,
-        "descending": wanted.descending,
+        "descending": wanted.descending or None,
     }
-    return {key: value for key, value in query.items() if value}
+    # An empty text is a value, which nothing may match; only None was left out.
+    return {key: value for key, value in query.items() if value is not None}
 
 
 def _time(at: datetime | None) -> str | None:

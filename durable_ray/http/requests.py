@@ -6,67 +6,136 @@ lead to another route.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from durable_ray.actors.status import RuntimeStatus
+from durable_ray.operations.bounds import read_moment, read_status, shown
 from durable_ray.orchestrations.payloads import PayloadTooLarge
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+#: Numbers are below this.
+_LARGEST = 1e9
+
+
+class Unreadable(ValueError):
+    """A query parameter that cannot be understood. The text says which, and how to write it."""
 
 
 class Params:
-    """Query parameters. What does not parse counts as not given, as in Durable Functions."""
+    """Query parameters. One that cannot be read raises Unreadable: it never counts as left out."""
 
-    def __init__(self, pairs: Mapping[str, list[str]]) -> None:
+    def __init__(self, pairs: Mapping[str, list[str]], trouble: str = "") -> None:
         self._pairs = pairs
+        self._trouble = trouble
 
     @classmethod
     def of(cls, scope: Scope) -> Params:
         """Those of a request."""
         found: dict[str, list[str]] = {}
         try:
-            said = parse_qsl(scope.get("query_string", b"").decode("latin-1"), True, max_num_fields=200)
+            said = parse_qsl(scope.get("query_string", b"").decode("latin-1"), True, max_num_fields=_MOST_PARAMETERS)
         except ValueError:
-            said = []
+            return cls({}, f"a query has at most {_MOST_PARAMETERS} parameters")
         for name, value in said:
             found.setdefault(name.lower(), []).append(value)
         return cls(found)
 
+    def check(self, declared: Mapping[str, Kind]) -> None:
+        """Read every parameter that a route takes, before anything is done for it.
+
+        Raises:
+            Unreadable: one of them cannot be read, or the query has one that the route does not take.
+        """
+        if self._trouble:
+            raise Unreadable(self._trouble)
+        known = {name.lower(): name for name in declared}
+        for name in self._pairs:
+            if name not in known:
+                listed = ", ".join(sorted(declared, key=str.lower))
+                raise Unreadable(f"there is no parameter {shown(name)} here; there are {listed}")
+        for lower, name in known.items():
+            if lower in self._pairs:
+                declared[name](self, name)
+
     def text(self, name: str) -> str | None:
-        """The last value of that name."""
+        """The value of that name."""
         values = self._pairs.get(name.lower())
-        return values[-1] if values else None
+        if values and len(set(values)) > 1:
+            raise Unreadable(f"{name} is given {len(values)} times, and not the same each time")
+        return values[0] if values else None
 
     def all(self, name: str) -> list[str]:
         """All values of that name, as they are."""
         return list(self._pairs.get(name.lower(), ()))
 
-    def texts(self, name: str) -> list[str]:
-        """All values of that name, each split at its commas."""
-        return [
-            part.strip() for value in self._pairs.get(name.lower(), ()) for part in value.split(",") if part.strip()
-        ]
+    def statuses(self, name: str) -> list[RuntimeStatus]:
+        """Statuses, in any case: said several times, or with commas."""
+        words = [word.strip() for value in self.all(name) for word in value.split(",")]
+        return [_read(name, word, read_status) for word in words]
 
-    def flag(self, name: str, default: bool) -> bool:
+    def flag(self, name: str, default: bool = False) -> bool:
         """`true` or `false`, in any case."""
-        return {"true": True, "false": False}.get((self.text(name) or "").lower(), default)
+        return self._read(name, _flag, default)
 
     def number(self, name: str) -> float | None:
         """A finite number that is not negative."""
-        try:
-            value = float(self.text(name) or "")
-        except ValueError:
-            return None
-        return value if 0 <= value < 1e9 else None
+        return self._read(name, _number, None)
+
+    def count(self, name: str) -> int | None:
+        """A whole number, at least 1."""
+        return self._read(name, _count, None)
 
     def moment(self, name: str) -> datetime | None:
         """An ISO 8601 time."""
-        try:
-            return datetime.fromisoformat((self.text(name) or "").strip())
-        except ValueError:
-            return None
+        return self._read(name, read_moment, None)
+
+    def _read(self, name: str, read: Callable[[str], T], default: D) -> T | D:
+        value = self.text(name)
+        return default if value is None else _read(name, value, read)
+
+
+#: How a route reads a parameter: one of the methods of `Params`.
+Kind = Callable[[Params, str], object]
+
+_MOST_PARAMETERS = 200
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
+
+
+def _read(name: str, value: str, read: Callable[[str], T]) -> T:
+    try:
+        if not value:
+            raise ValueError("it is empty: leave it out, or give it a value")
+        return read(value)
+    except ValueError as error:
+        raise Unreadable(f"{name}: {error}") from error
+
+
+def _flag(value: str) -> bool:
+    found = {"true": True, "false": False}.get(value.lower())
+    if found is None:
+        raise ValueError(f"{shown(value)} is neither true nor false")
+    return found
+
+
+def _number(value: str) -> float:
+    if not _NUMBER.fullmatch(value) or float(value) >= _LARGEST:
+        raise ValueError(f"{shown(value)} is no number of at least 0: write 30 or 0.5")
+    return float(value)
+
+
+def _count(value: str) -> int:
+    if not value.isascii() or not value.isdecimal() or not 1 <= float(value) < _LARGEST:
+        raise ValueError(f"{shown(value)} is no whole number of at least 1")
+    return int(value)
 
 
 def segments(scope: Scope) -> list[str]:

@@ -62,7 +62,7 @@ def query_of(filters: Filters) -> InstanceQuery:
         id_prefix=_text("instance_id_prefix", filters.get("instance_id_prefix")) or "",
         tags=tags_of(filters.get("tags")),
         parent_id=_text("parent_instance_id", filters.get("parent_instance_id")),
-        descending=bool(filters.get("descending")),
+        descending=_flag("descending", filters.get("descending")),
     )
 
 
@@ -98,6 +98,12 @@ def _status(word: str) -> str:
     if word not in tuple(RuntimeStatus):
         raise ValueError(f"no runtime status is called {word!r}; there are {', '.join(RuntimeStatus)}")
     return str(RuntimeStatus(word))
+
+
+def _flag(part: str, value: object) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise TypeError(f"{part} is True or False, not {value!r}")
 
 
 def _micros(part: str, when: object) -> int | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from durable_ray.cli.commands.filters import make_filter
+from durable_ray.cli.exits import Problem
 from durable_ray.cli.hub import Instance
 from durable_ray.cli.output import instances_table
+from durable_ray.cli.over_http import _query
 from tests.cli.conftest import Cli, fill
 
 
@@ -127,3 +131,25 @@ def test_one_option_takes_several_statuses(filled: Cli, said: str) -> None:
 def test_a_status_that_there_is_not_is_refused(filled: Cli, said: str) -> None:
     for command in ("list", "count", "purge"):
         assert "Terminated" in filled.fails(2, command, "--status", said)
+
+
+def test_a_time_that_is_shown_includes_its_own_instance_when_it_is_given_back() -> None:
+    at = datetime(2030, 1, 1, 9, 0, 5, 700_000, tzinfo=UTC)
+    out = Console(file=StringIO(), width=120)
+    out.print(instances_table([Instance("i", "n", "Completed", at, at)], 120))
+    (shown,) = re.findall(r"2030-\S+ \S+", out.file.getvalue())  # type: ignore[attr-defined]
+    wanted = make_filter((), (), "", shown, shown, ())
+    assert wanted.created_from is not None
+    assert wanted.created_to is not None
+    assert wanted.created_from <= at <= wanted.created_to
+
+
+@pytest.mark.parametrize("word", ["", "yesterday", "01/31/2001", "2001-13-01", "5"])
+def test_a_bound_that_cannot_be_read_is_refused(word: str) -> None:
+    with pytest.raises(Problem):
+        make_filter((), (), "", None, word, ())
+
+
+def test_a_parent_that_is_empty_is_nobodys_and_not_everybodys() -> None:
+    assert _query(make_filter((), (), "", None, None, (), ""))["parent_id"] == ""
+    assert _query(make_filter((), (), "", None, None, ())) == {}

@@ -114,7 +114,7 @@ async def test_lists_filter_page_and_count(http: httpx.AsyncClient) -> None:
     assert (counts["total"], counts["by_status"]["Completed"]) == (5, 4)
     for bad in ("limit=0", "limit=1001", "status=Nonsense", "tag=x", "created_from=5", "wait=-1"):
         target = f"{API}/instances/a" if bad.startswith("wait") else f"{API}/instances"
-        problem(await http.get(f"{target}?{bad}"), 422)
+        problem(await http.get(f"{target}?{bad}"), 400)
 
 
 async def test_the_life_of_one(http: httpx.AsyncClient) -> None:

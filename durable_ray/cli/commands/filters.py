@@ -13,6 +13,7 @@ from durable_ray.cli.exits import usage
 from durable_ray.cli.hub import Filter, Hub, Instance
 from durable_ray.cli.inputs import tags as tags_of
 from durable_ray.cli.inputs import when
+from durable_ray.operations.bounds import through
 
 _PANEL = "Which instances"
 _PAGE = 500
@@ -80,7 +81,7 @@ def make_filter(
         names=tuple(name or ()),
         prefix=prefix,
         created_from=None if created_after is None else when(created_after),
-        created_to=None if created_before is None else when(created_before),
+        created_to=None if created_before is None else through(when(created_before)),
         tags=tags_of(tag or ()),
         parent=parent,
         descending=descending,

@@ -26,12 +26,12 @@ from durable_ray.cli.output import (
     happening_json,
     history_table,
     instances_table,
-    local,
     print_instance,
     print_json,
     print_json_line,
     short,
     status_text,
+    utc,
 )
 from durable_ray.cli.session import Session
 
@@ -132,7 +132,7 @@ def _watch_instance(session: Session, instance_id: str, interval: float, looks: 
                 print_json_line({"event": happening_json(event)})
             else:
                 what = " ".join(filter(None, (f"{event.kind:<20}", event.what, detail(event.data))))
-                session.out.print(Text(f"{local(event.at)[11:]}  {what}"), no_wrap=True, overflow="ellipsis", crop=True)
+                session.out.print(Text(f"{utc(event.at)[11:]}  {what}"), no_wrap=True, overflow="ellipsis", crop=True)
         seen = len(events)
         now = f"{found.status} {short(found.custom_status)}".strip()
         if now != last:
@@ -140,7 +140,7 @@ def _watch_instance(session: Session, instance_id: str, interval: float, looks: 
             if session.json:
                 print_json_line({"status": as_json(replace(found, history=None))})
             else:
-                session.out.print(Text(f"{local(found.updated)[11:]}  "), status_text(now), sep="")
+                session.out.print(Text(f"{utc(found.updated)[11:]}  "), status_text(now), sep="")
         number += 1
         if found.finished:
             return print_end(session, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -24,9 +24,10 @@ from durable_ray.actors.errors import (
     UnknownDefinition,
 )
 from durable_ray.actors.store.contract import InvalidToken
-from durable_ray.http.answers import problem
+from durable_ray.http.answers import answer, problem
 from durable_ray.http.api import bulk, instances, overview, streams
 from durable_ray.http.api.models import Problem
+from durable_ray.http.api.parameters import only_known_parameters
 from durable_ray.http.api.services import Services
 from durable_ray.http.requests import body_of, is_json, replayed
 from durable_ray.orchestrations.ids import InvalidInstanceId
@@ -54,16 +55,22 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
 
 def api_app(services: Services) -> ASGIApp:
     """The app, behind a door that lets only JSON in."""
-    app = FastAPI(title="durable_ray", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(title="durable_ray", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.services = services
     for part in _PARTS:
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(only_known_parameters)])
     for kind in _STATUS:
         app.add_exception_handler(kind, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unknown)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.add_api_route(
+        "/openapi.json",
+        lambda: answer(app.openapi()),
+        include_in_schema=False,
+        dependencies=[Depends(only_known_parameters)],
+    )
     return StrictJson(app, services.settings.max_body_bytes)
 
 
@@ -132,7 +139,9 @@ def _allowed(request: Request) -> set[str]:
 async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     said = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found[:5])
-    return problem(422, "Not what the schema says", said.encode("utf-8", "replace").decode())
+    in_body = all(e["loc"][0] == "body" for e in found)
+    status, title = (422, "Not what the schema says") if in_body else (400, "A parameter cannot be understood")
+    return problem(status, title, said.encode("utf-8", "replace").decode())
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

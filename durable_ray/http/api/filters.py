@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 
 from durable_ray.actors.status import micros
 from durable_ray.actors.store.records import InstanceQuery
-from durable_ray.http.api.models import Moment, Name, Said, Status, Text
+from durable_ray.http.api.models import Moment, Name, Said, StatusAsked, Text
 
 
 def _tag(text: str) -> str:
@@ -23,16 +23,17 @@ Tag = Annotated[str, AfterValidator(_tag), WithJsonSchema({"type": "string", "pa
 
 
 class Filter(Said):
-    """Which instances: all parts must hold, one of several statuses or names is enough."""
+    """Which instances: all parts must hold, one of several statuses or names is enough. A list that is given is not empty:
+    whoever computed an empty one hardly means all."""
 
-    status: list[Status] = Field(default_factory=list, max_length=6)
-    name: list[Name] = Field(default_factory=list, max_length=100)
+    status: list[StatusAsked] = Field(default_factory=list, min_length=1, max_length=6)
+    name: list[Name] = Field(default_factory=list, min_length=1, max_length=100)
     id_prefix: Text = ""
     created_from: Moment | None = None
     created_to: Moment | None = None
     updated_from: Moment | None = None
     updated_to: Moment | None = None
-    tag: list[Tag] = Field(default_factory=list, max_length=20, description="`key=value`")
+    tag: list[Tag] = Field(default_factory=list, min_length=1, max_length=20, description="`key=value`")
     parent_id: Text | None = None
     descending: StrictBool = False
 
@@ -60,7 +61,7 @@ def _pair(tag: str) -> tuple[str, str]:
 
 
 async def _from_query(
-    status: Annotated[list[Status], Query(max_length=6)] = [],  # noqa: B006 - FastAPI copies it
+    status: Annotated[list[StatusAsked], Query(max_length=6)] = [],  # noqa: B006 - FastAPI copies it
     name: Annotated[list[Name], Query(max_length=100)] = [],  # noqa: B006
     id_prefix: Annotated[Text, Query()] = "",
     created_from: Annotated[Moment | None, Query()] = None,
@@ -71,17 +72,17 @@ async def _from_query(
     parent_id: Annotated[Text | None, Query()] = None,
     descending: bool = False,
 ) -> InstanceQuery:
+    lists = {"status": status, "name": name, "tag": tag}
     return Filter(
-        status=status,
-        name=name,
         id_prefix=id_prefix,
         created_from=created_from,
         created_to=created_to,
         updated_from=updated_from,
         updated_to=updated_to,
-        tag=tag,
         parent_id=parent_id,
         descending=descending,
+        # A query string has no empty list: what is not there was left out.
+        **{part: values for part, values in lists.items() if values},  # type: ignore[arg-type]
     ).query()
 
 

@@ -55,7 +55,7 @@ async def start(body: StartBody, given: Given, request: Request) -> Response:
     return answer(Started(instance_ids=[handle.instance_id]), 201, {"Location": where})
 
 
-@router.get("", response_model=InstancePage, responses=problems(409, 422))
+@router.get("", response_model=InstancePage, responses=problems(400, 409))
 async def list_instances(
     given: Given,
     filters: FilterParams,
@@ -69,11 +69,11 @@ async def list_instances(
     return answer(InstancePage(instances=shown, continuation_token=page.token))
 
 
-@router.get("/{instance_id}", response_model=Instance, responses=problems(404, 422))
+@router.get("/{instance_id}", response_model=Instance, responses=problems(400, 404))
 async def get_instance(
     instance_id: Id,
     given: Given,
-    wait: Annotated[float, Query(ge=0, le=600, description="Seconds to wait for its end.")] = 0,
+    wait: Annotated[float, Query(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for its end.")] = 0,
     show_payloads: bool = True,
 ) -> Response:
     """One instance; with `wait` as soon as it has ended, or as it stands when the time is over."""
@@ -83,7 +83,7 @@ async def get_instance(
     return answer(instance_of(await given.row(instance_id), payloads=show_payloads))
 
 
-@router.delete("/{instance_id}", response_model=Deleted, responses=problems(404, 409, 422))
+@router.delete("/{instance_id}", response_model=Deleted, responses=problems(400, 404, 409))
 async def purge(
     instance_id: Id, given: Given, recursive: Annotated[bool, Query(description="Its sub-orchestrations too.")] = False
 ) -> Response:
@@ -94,7 +94,7 @@ async def purge(
     return answer(Deleted(deleted=await given.door.client.purge(instance_id, recursive=recursive)))
 
 
-@router.get("/{instance_id}/history", response_model=History, responses=problems(404, 422))
+@router.get("/{instance_id}/history", response_model=History, responses=problems(400, 404))
 async def get_history(instance_id: Id, given: Given) -> Response:
     """Every event of its current execution."""
     found = await given.door.with_history(instance_id)

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from durable_ray.actors.store.records import IfExists, Placement
+from durable_ray.operations.bounds import plus_restored, read_status
 from durable_ray.orchestrations.ids import MAX_INSTANCE_ID_LENGTH, InvalidInstanceId, validate_instance_id
 
 #: As a JSON schema's pattern says them: control characters; blanks that are no control characters.
@@ -56,6 +57,7 @@ def _storable(text: str) -> str:
 
 def _moment(value: object) -> object:
     if isinstance(value, str):
+        value = plus_restored(value)
         if not _RFC3339.match(value):
             raise ValueError("a time is written as RFC 3339 says: 2030-01-31T12:00:00Z")
         # A leap second is as good as the second after it.
@@ -63,6 +65,10 @@ def _moment(value: object) -> object:
     if isinstance(value, datetime):
         return value
     raise ValueError("a time is text, as RFC 3339 says: 2030-01-31T12:00:00Z")
+
+
+def _status(value: object) -> object:
+    return str(read_status(value)) if isinstance(value, str) else value
 
 
 def _whole(value: object) -> object:
@@ -98,6 +104,8 @@ Tags = Annotated[
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Priority = Annotated[StrictInt, Field(ge=-1_000_000, le=1_000_000), BeforeValidator(_whole)]
 Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
+#: In a filter, in any case.
+StatusAsked = Annotated[Status, BeforeValidator(_status)]
 
 
 class Said(BaseModel):

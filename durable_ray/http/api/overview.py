@@ -36,7 +36,7 @@ async def get_counts(given: Given) -> Response:
     return answer(Counts(total=sum(by_status.values()), by_status=dict(by_status), by_name=named))
 
 
-@router.get("/count", response_model=Count, responses=problems(422))
+@router.get("/count", response_model=Count, responses=problems(400))
 async def count(given: Given, filters: FilterParams) -> Response:
     """How many instances match."""
     return answer(Count(count=await given.door.count(filters)))

@@ -45,10 +45,10 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _SAID = {
-    400: "The body is not JSON",
+    400: "A parameter cannot be understood, or the body is not JSON",
     404: "There is nothing of that name",
     409: "Not in this state",
     413: "Too large",
     415: "Only JSON is taken",
-    422: "Not what the schema says",
+    422: "The body is not what the schema says",
 }

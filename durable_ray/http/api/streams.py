@@ -28,7 +28,7 @@ _SHOWN: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/instances/{instance_id}/stream", response_class=Response, responses={**_SHOWN, **problems(404, 422)})
+@router.get("/instances/{instance_id}/stream", response_class=Response, responses={**_SHOWN, **problems(400, 404)})
 async def follow(
     instance_id: Id, given: Given, last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:

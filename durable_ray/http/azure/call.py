@@ -17,6 +17,7 @@ from durable_ray.http.door import Door, can_exist, value_from_outside
 from durable_ray.http.keys import Keyring
 from durable_ray.http.requests import Params, body_of, is_json, url_of
 from durable_ray.http.settings import GatewaySettings
+from durable_ray.operations.bounds import shown
 
 #: Longest reason or event name in characters.
 _MAX_TEXT = 4_000
@@ -52,6 +53,12 @@ class Call:
         """Raises InstanceNotFound for an ID that no instance can have: nothing of the kind reaches the hub."""
         if not can_exist(instance_id):
             raise InstanceNotFound(instance_id)
+
+    def same_hub(self) -> None:
+        """Refuse to choose among this hub's instances for somebody who names another hub. Raises BadRequest."""
+        said = self.params.text("taskHub")
+        if said is not None and said.lower() != self.door.hub.lower():
+            raise BadRequest(f"this gateway serves the task hub {self.door.hub!r}, not {shown(said)}")
 
     def reason(self) -> str | None:
         """The `reason` parameter, None if there is none. Raises BadRequest."""

@@ -15,6 +15,7 @@ from durable_ray.actors.errors import (
 )
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.http.answers import azure_error, empty
+from durable_ray.http.requests import Unreadable
 from durable_ray.orchestrations.ids import InvalidInstanceId
 from durable_ray.orchestrations.payloads import PayloadError, PayloadTooLarge
 
@@ -38,6 +39,8 @@ def response_to(error: Exception) -> Response:
     match error:
         case BadRequest():
             return azure_error(400, text, error.exception, "System.ArgumentException")
+        case Unreadable():
+            return azure_error(400, text, text, "System.ArgumentException")
         case InstanceNotFound():
             return empty(404)
         case InstanceFinished():

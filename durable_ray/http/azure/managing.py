@@ -8,6 +8,8 @@ from durable_ray.actors.errors import InstanceFinished, InvalidState
 from durable_ray.http.answers import answer, azure_error, empty
 from durable_ray.http.azure.call import Call, clean_text
 from durable_ray.http.azure.errors import BadRequest
+from durable_ray.http.azure.parameters import takes
+from durable_ray.http.requests import Params
 from durable_ray.orchestrations.payloads import PayloadNotJson
 
 
@@ -27,6 +29,7 @@ async def raise_event(call: Call, instance_id: str, event_name: str) -> Response
     return call.accepted()
 
 
+@takes(reason=Params.text)
 async def terminate(call: Call, instance_id: str) -> Response:
     """`POST instances/{id}/terminate?reason=`."""
     call.existing(instance_id)
@@ -34,6 +37,7 @@ async def terminate(call: Call, instance_id: str) -> Response:
     return call.accepted()
 
 
+@takes(reason=Params.text)
 async def suspend(call: Call, instance_id: str) -> Response:
     """`POST instances/{id}/suspend?reason=`; 500 if it is suspended already."""
     call.existing(instance_id)
@@ -41,6 +45,7 @@ async def suspend(call: Call, instance_id: str) -> Response:
     return call.accepted()
 
 
+@takes(reason=Params.text)
 async def resume(call: Call, instance_id: str) -> Response:
     """`POST instances/{id}/resume?reason=`; 500 if it is not suspended."""
     call.existing(instance_id)
@@ -48,6 +53,7 @@ async def resume(call: Call, instance_id: str) -> Response:
     return call.accepted()
 
 
+@takes(reason=Params.text)
 async def rewind(call: Call, instance_id: str) -> Response:
     """`POST instances/{id}/rewind?reason=`: what failed or was terminated goes on; 410 for what completed."""
     row = await call.row(instance_id)
@@ -62,6 +68,12 @@ async def rewind(call: Call, instance_id: str) -> Response:
     return call.accepted()
 
 
+@takes(
+    restartWithNewInstanceId=Params.flag,
+    timeout=Params.number,
+    pollingInterval=Params.number,
+    returnInternalServerErrorOnFailure=Params.flag,
+)
 async def restart(call: Call, instance_id: str) -> Response:
     """`POST instances/{id}/restart?restartWithNewInstanceId=`: its name and input once more."""
     if await call.door.row(instance_id) is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from starlette.responses import Response, StreamingResponse
 
@@ -13,12 +12,21 @@ from durable_ray.actors.status import RuntimeStatus, micros
 from durable_ray.actors.store.records import InstanceQuery, Page
 from durable_ray.http.answers import JSON, answer, azure_error, empty, opened, written
 from durable_ray.http.azure.call import Call
+from durable_ray.http.azure.parameters import takes
 from durable_ray.http.azure.shapes import status_object
+from durable_ray.http.requests import Params
+from durable_ray.operations.bounds import through
 
 TOKEN = "x-ms-continuation-token"
 _LARGEST_PAGE = 1000
 
 
+@takes(
+    showHistory=Params.flag,
+    showHistoryOutput=Params.flag,
+    showInput=Params.flag,
+    returnInternalServerErrorOnFailure=Params.flag,
+)
 async def get_instance(call: Call, instance_id: str) -> Response:
     """`GET instances/{id}`: 202 while it lives, 200 when it has ended."""
     params = call.params
@@ -36,13 +44,21 @@ async def get_instance(call: Call, instance_id: str) -> Response:
     return call.standing(row, failure_is_500=flag, show_input=show_input, history=history)
 
 
+@takes(
+    createdTimeFrom=Params.moment,
+    createdTimeTo=Params.moment,
+    runtimeStatus=Params.statuses,
+    instanceIdPrefix=Params.text,
+    showInput=Params.flag,
+    top=Params.count,
+)
 async def list_instances(call: Call) -> Response:
     """`GET instances`: with `top` a page of at most so many and the token of the next; without it all that match."""
     query = query_of(call)
     show_input = call.params.flag("showInput", True)
     token = call.request.headers.get(TOKEN) or None
-    top = call.params.number("top")
-    size = call.settings.page_size if top is None else max(1, min(int(top), _LARGEST_PAGE))
+    top = call.params.count("top")
+    size = call.settings.page_size if top is None else min(top, _LARGEST_PAGE)
     page = await call.door.query(query, size, token)
     if top is None and page.token is not None:
         return StreamingResponse(_all(call, query, page, show_input), 200, {TOKEN: ""}, JSON)
@@ -66,19 +82,21 @@ async def _all(call: Call, query: InstanceQuery, page: Page, show_input: bool) -
         page = await call.door.query(query, call.settings.page_size, page.token)
 
 
+@takes(createdTimeFrom=Params.moment, createdTimeTo=Params.moment, runtimeStatus=Params.statuses)
 async def purge_by(call: Call) -> Response:
     """`DELETE instances?createdTimeFrom=…`."""
     created_from = call.params.moment("createdTimeFrom")
     if created_from is None:
         return answer("Please provide value for 'createdTimeFrom' parameter.", 400)
-    asked = statuses_of(call)
+    call.same_hub()
+    until, asked = call.params.moment("createdTimeTo"), call.params.statuses("runtimeStatus")
     statuses = [status for status in asked or RuntimeStatus if status.finished]
     if not statuses:
         # Only what has ended can be purged; who asked for others gets what there is of them: nothing.
         return empty(404)
     result = await call.door.client.purge_by(
         created_time_from=created_from,
-        created_time_to=call.params.moment("createdTimeTo"),
+        created_time_to=None if until is None else through(until),
         runtime_status=statuses,
     )
     return answer({"instancesDeleted": result.deleted}) if result.deleted else empty(404)
@@ -86,25 +104,24 @@ async def purge_by(call: Call) -> Response:
 
 def query_of(call: Call) -> InstanceQuery:
     """The filter that the parameters say."""
+    call.same_hub()
     params = call.params
     since, until = params.moment("createdTimeFrom"), params.moment("createdTimeTo")
     return InstanceQuery(
         created_from=None if since is None else micros(since),
-        created_to=None if until is None else micros(until),
-        statuses=statuses_of(call),
+        created_to=None if until is None else micros(through(until)),
+        statuses=tuple(params.statuses("runtimeStatus")),
         id_prefix=(params.text("instanceIdPrefix") or "").replace("\0", "\ufffd"),
     )
 
 
-def statuses_of(call: Call) -> tuple[RuntimeStatus, ...]:
-    """The known ones of the statuses asked for; an unknown word is skipped."""
-    known: list[RuntimeStatus] = []
-    for word in call.params.texts("runtimeStatus"):
-        with suppress(ValueError):
-            known.append(RuntimeStatus(word))
-    return tuple(known)
-
-
+@takes(
+    lastOperationTimeFrom=Params.moment,
+    lastOperationTimeTo=Params.moment,
+    fetchState=Params.flag,
+    top=Params.count,
+    op=Params.text,
+)
 async def entities(call: Call) -> Response:
     """`entities…`: not there yet."""
     return azure_error(501, "This hub has no entities", "Durable entities are not implemented by this hub.")

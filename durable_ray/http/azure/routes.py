@@ -17,6 +17,7 @@ from durable_ray.http.answers import empty
 from durable_ray.http.azure import managing, querying, starting
 from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.errors import response_to
+from durable_ray.http.azure.parameters import declared
 from durable_ray.http.door import Door
 from durable_ray.http.keys import Keyring
 from durable_ray.http.requests import Params, segments
@@ -58,6 +59,7 @@ class ManagementApi:
         request = Request(scope, receive)
         call = Call(self._door, self._settings, self._keyring, request, Params.of(scope), rpc)
         try:
+            call.params.check(declared(handler))
             response = await handler(call)
         except Exception as error:
             response = response_to(error)

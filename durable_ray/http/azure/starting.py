@@ -7,8 +7,16 @@ from starlette.responses import PlainTextResponse, Response
 from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
 from durable_ray.http.azure.call import Call, clean_text
 from durable_ray.http.azure.errors import BAD_ARGUMENT, BadRequest
+from durable_ray.http.azure.parameters import takes
+from durable_ray.http.requests import Params
 
 
+@takes(
+    timeout=Params.number,
+    pollingInterval=Params.number,
+    version=Params.text,
+    returnInternalServerErrorOnFailure=Params.flag,
+)
 async def start(call: Call, name: str, instance_id: str | None = None) -> Response:
     """`POST orchestrators/{name}/{id?}`: 202, or with `timeout` and `pollingInterval` the output."""
     began = await begin(call, name, instance_id, await call.body())
@@ -19,6 +27,7 @@ async def start(call: Call, name: str, instance_id: str | None = None) -> Respon
     return await call.outcome(began, seconds, failure_is_500=flag)
 
 
+@takes(version=Params.text, returnInternalServerErrorOnFailure=Params.flag)
 async def start_singleton(call: Call, name: str, instance_id: str) -> Response:
     """`POST /orchestrators/{name}/{id}`: at most one live instance of that ID, however many ask at once."""
     try:
@@ -27,6 +36,12 @@ async def start_singleton(call: Call, name: str, instance_id: str) -> Response:
         return PlainTextResponse(str(error), 409)
 
 
+@takes(
+    timeout=Params.number,
+    retryInterval=Params.number,
+    version=Params.text,
+    returnInternalServerErrorOnFailure=Params.flag,
+)
 async def start_and_wait(call: Call, name: str) -> Response:
     """`POST /orchestrators/{name}/wait?timeout=&retryInterval=`, in seconds: 200 with the output, or 202."""
     timeout = call.params.number("timeout")
