@@ -223,15 +223,15 @@ async def test_a_bulk_action_by_filter_leaves_what_came_after_the_match(
     if action == "purge":
         await asyncio.gather(ended(http, "a"), ended(http, "old"))
     hub.advance(timedelta(minutes=1))
-    real = hub._store.query
+    real = hub.hub.registry.store.query
 
     def query(*args: Any) -> Any:
-        del hub._store.query
+        del hub.hub.registry.store.query
         page = real(*args)
         hub.client.start_new("http.approval", instance_id="a", if_exists="terminate_existing")
         return page
 
-    hub._store.query = query  # type: ignore[method-assign]
+    hub.hub.registry.store.query = query  # type: ignore[method-assign]
     select = {"filter": {"created_to": "2030-01-01T00:00:30Z"}}
     said = (await http.post(f"{API}/bulk/{action}", json={"select": select, **body})).json()
     assert said["done"] == (0 if action == "purge" else 1)

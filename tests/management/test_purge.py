@@ -96,7 +96,7 @@ def test_a_purged_id_begins_again_at_once_though_its_process_lingered(
             assert client.purge_by().deleted == 1
         case "expired":
             rows = hub._store.rows
-            hub._store.expired = lambda *args: tuple(row.row_version for row in rows(["w"]).values())  # type: ignore[method-assign]
+            hub.hub.registry.store.expired = lambda *args: tuple(row.row_version for row in rows(["w"]).values())  # type: ignore[method-assign]
             assert hub._on_loop(hub.hub.registry.purge_expired()).result(20) == 1
         case _:
             assert hub._store.purge([hub._store.rows(["w"])["w"].row_version]) == ("w",)
@@ -140,10 +140,10 @@ def meanwhile(hub: TestHub) -> Meanwhile:
     """Let something happen between the next query and what is done to what it has found (or before that query)."""
 
     def once(act: Callable[[], object], before: bool = False) -> None:
-        real = hub._store.query
+        real = hub.hub.registry.store.query
 
         def query(*args: Any) -> Any:
-            del hub._store.query
+            del hub.hub.registry.store.query
             if before:
                 act()
                 return real(*args)
@@ -151,7 +151,7 @@ def meanwhile(hub: TestHub) -> Meanwhile:
             act()
             return page
 
-        hub._store.query = query  # type: ignore[method-assign]
+        hub.hub.registry.store.query = query  # type: ignore[method-assign]
 
     return once
 

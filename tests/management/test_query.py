@@ -268,7 +268,7 @@ def test_s21_a_cancelled_query_stops_scanning(hub: TestHub, client: dr.Client, m
 def _count_queries(hub: TestHub) -> list[int]:
     """A list that grows with every page that the store is asked for."""
     asked: list[int] = []
-    store, query = hub.hub.store, hub.hub.store.query
+    store, query = hub.hub.registry.store, hub.hub.registry.store.query
 
     def counted(wanted: Any, limit: int, token: str | None = None) -> Any:
         asked.append(limit)
