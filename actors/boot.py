@@ -1,10 +1,13 @@
-"""`python -m durable_ray.actors.boot ADDRESS HUB STORE SETTINGS`: make a hub's registry from a job of its own.
+"""`python -m durable_ray.actors.boot ADDRESS`: make a hub's registry from a job of its own.
+
+Hub, store and settings come over standard input, as a JSON list: the store's URL may carry a password.
 
 Detached actors inherit the runtime environment of the job that makes them, and a job's package is gone with its cluster.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 
 from durable_ray.actors.cluster import HubInfo
@@ -14,7 +17,8 @@ from durable_ray.actors.settled import Settled
 
 def main(arguments: list[str]) -> None:
     """Join the cluster at ADDRESS and make the registry."""
-    address, hub, store, settings = arguments
+    (address,) = arguments
+    hub, store, settings = json.load(sys.stdin)
     join_ray(address)
     ensure_registry(HubInfo(hub, store, Settled.from_json(settings)))
 

@@ -31,6 +31,7 @@ from durable_ray.actors.handles import (
 from durable_ray.actors.placing import dedicated_host, environment_of
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.presence import Unreachable
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.warming import Reserve
@@ -53,6 +54,10 @@ class HubInfo(Struct, frozen=True):
     settings: Settled
     #: Boot of the hub in which this process was made; a process of an earlier one is refused its lease.
     boot_epoch: int | None = None
+
+    def __repr__(self) -> str:
+        # Without the store's password: what is shown ends in logs.
+        return f"HubInfo(hub={self.hub!r}, store={shown_url(self.store)!r}, boot_epoch={self.boot_epoch})"
 
     @property
     def pin(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ local Ray. A store has one owner: a registry that finds its store owned by anoth
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -24,12 +25,14 @@ from durable_ray.actors.cluster import HubInfo
 from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, find, system_namespace, translated
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.protocol import PROTOCOL
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.urls import for_a_hub
 
 log = logging.getLogger("durable_ray")
 
 _HELLO_SECONDS = 90.0
+_BOOT_SECONDS = 120.0
 
 
 class HubLink:
@@ -86,10 +89,11 @@ def connect(address: str | None, hub: str, store: str | None, settings: Settled)
             f"the hub {hub!r} speaks protocol {hello.protocol}, this client {PROTOCOL}: install the same release of "
             "durable-ray in both, then `durable-ray down` and `durable-ray up` (instances go on where they stopped)"
         )
-    if asked is not None and hello.store != asked:
+    # Without secrets on both sides: a password that was changed since is the same store.
+    if asked is not None and shown_url(hello.store) != shown_url(asked):
         raise errors.DurableRayError(
-            f"the hub {hub!r} is running on the store {hello.store}, not on {asked}; leave store= out, or name "
-            "another hub="
+            f"the hub {hub!r} is running on the store {shown_url(hello.store)}, not on {shown_url(asked)}; leave store= "
+            "out, or name another hub="
         )
     return HubLink(HubInfo(hub, hello.store, settings), hello, started)
 
@@ -182,23 +186,21 @@ def make_registry(info: HubInfo) -> None:
 
 def _make_registry_apart(info: HubInfo) -> None:
     """Create it from a process without a runtime environment: it would inherit this job's, which dies with the cluster."""
-    command = [
-        sys.executable,
-        "-m",
-        "durable_ray.actors.boot",
-        ray.get_runtime_context().gcs_address,
-        info.hub,
-        info.store,
-    ]
+    command = [sys.executable, "-m", "durable_ray.actors.boot", ray.get_runtime_context().gcs_address]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_JOB_")}
-    done = subprocess.run(
-        [*command, info.settings.to_json()],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    try:
+        # Through a pipe: every user of the machine can read arguments, and the store's URL may carry a password.
+        done = subprocess.run(
+            command,
+            input=json.dumps([info.hub, info.store, info.settings.to_json()]),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_BOOT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise errors.HubUnavailable(f"the registry could not be made within {_BOOT_SECONDS:.0f} s") from None
     if done.returncode:
         raise errors.HubUnavailable(f"the registry could not be made: {done.stderr.strip()[-2000:]}")
 

@@ -6,8 +6,8 @@ earlier try, so the receiver looks for its recorded outcome first.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct, field
@@ -96,7 +96,7 @@ class Ending(Struct, frozen=True):
     failure: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Hello:
     """Who answers, for whom, and which protocol it speaks. A dataclass as ever, so that other releases can read it."""
 
@@ -105,7 +105,8 @@ class Hello:
     protocol: int
     epoch: int
     pid: int
-    store: str
+    #: With its password, and so never shown as it is.
+    store: str = dataclasses.field(repr=False)
     version: str = ""
     partitions: int = 0
     #: The process is about to end: whoever wants the host makes another.

@@ -69,7 +69,10 @@ class ClientSettings(BaseSettings):
         'tests'
     """
 
-    model_config = SettingsConfigDict(env_prefix="DURABLE_RAY_", env_ignore_empty=True, extra="ignore")
+    # What was given is not shown in errors: it may be a key, or a store's password.
+    model_config = SettingsConfigDict(
+        env_prefix="DURABLE_RAY_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
 
     address: str | None = None
     hub: str = Field(default="durable_ray", min_length=1, max_length=100, pattern=r"^[\w.-]+$")

@@ -82,7 +82,9 @@ def _database(url: str, create: bool) -> Database:
         from durable_ray.actors.store.postgres import PostgresDatabase
 
         return PostgresDatabase(url)
-    raise StoreUnusable(f"{url.partition('://')[0]!r} is no kind of store; use sqlite:///path or postgresql://…")
+    scheme, slashes, _ = url.partition("://")
+    # What has no scheme may be anything, also a driver's own words with a password among them.
+    raise StoreUnusable(f"{scheme if slashes else 'this'!r} is no kind of store; use sqlite:///path or postgresql://…")
 
 
 def _bring_up_to_date(database: Database, create: bool) -> None:

@@ -22,12 +22,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
 from durable_ray.actors.store.database import Unholdable
 from durable_ray.actors.store.sql import Dialect, Session
 
 try:
     import psycopg
+    import psycopg.conninfo
 except ImportError as error:
     raise StoreUnusable("a PostgreSQL store needs its driver: pip install 'durable-ray[postgres]'") from error
 
@@ -56,6 +58,10 @@ _LOST_RACE = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
 )
+_HOW = (
+    "check its URL, {}: it is postgresql://user:password@host:port/database, and in a password the characters "
+    "@ : / ? # [ ] % & and blanks are written as %40 %3A %2F %3F %23 %5B %5D %25 %26 %20"
+)
 _UNHOLDABLE = (UnicodeEncodeError, OverflowError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 
 
@@ -65,8 +71,7 @@ class PostgresDatabase:
     dialect: Dialect = "postgresql"
 
     def __init__(self, url: str) -> None:
-        scheme, _, rest = url.partition("://")
-        self._url = f"postgresql://{rest}" if scheme.startswith("postgres") else url
+        self._url = _asserted(url)
         self._process = os.getpid()
         self._pool = threading.Lock()
         self._idle: list[Any] = []
@@ -232,6 +237,29 @@ class PostgresDatabase:
             raise StoreError("this store was closed")
         if self._process != os.getpid():
             raise StoreError("a store must not be used across a fork; open one in this process")
+
+
+def _asserted(url: str) -> str:
+    """The URL as libpq takes it. Raises StoreUnusable, without what may be a part of a password, if it means no server.
+
+    Everything of it that libpq would complain about later is looked at here: libpq quotes what it does not understand.
+    """
+    _, slashes, rest = url.partition("://")
+    known = f"postgresql://{rest}"
+    try:
+        said = psycopg.conninfo.conninfo_to_dict(known) if slashes else None
+    except (psycopg.ProgrammingError, ValueError) as error:
+        setting = str(error).strip() if str(error).startswith("invalid URI query parameter") else "it cannot be read"
+        raise StoreUnusable(f"cannot use this PostgreSQL store ({setting}): {_HOW.format(shown_url(url))}") from None
+    # What was written behind an unescaped "@" or "/" of a password is a host, a port or a database for libpq.
+    ports = str(said.get("port") or "0").split(",") if said is not None else []
+    if (
+        said is None
+        or not all(port.strip().isdecimal() for port in ports)
+        or "@" in f"{said.get('host')}{said.get('dbname')}"
+    ):
+        raise StoreUnusable(f"cannot use this PostgreSQL store: {_HOW.format(shown_url(url))}")
+    return known
 
 
 def _cannot_hold(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.store.contract import StoreUnusable
 
 
@@ -32,11 +33,15 @@ def sqlite_path(url: str) -> Path | None:
     if path.removeprefix("/") in {"", ":memory:"} and separator:
         return None
     if not path.startswith("/"):
-        raise StoreUnusable(f"{url!r} names no file; write sqlite:///relative/path, or sqlite:////absolute/path")
+        raise StoreUnusable(
+            f"{shown_url(url)!r} names no file; write sqlite:///relative/path, or sqlite:////absolute/path"
+        )
     try:
         return Path(path[1:]).expanduser().absolute()
     except (RuntimeError, OSError) as error:
-        raise StoreUnusable(f"{url!r} cannot be resolved ({error}); write sqlite:////absolute/path") from error
+        raise StoreUnusable(
+            f"{shown_url(url)!r} cannot be resolved ({error}); write sqlite:////absolute/path"
+        ) from error
 
 
 def for_a_hub(url: str) -> str:
@@ -53,7 +58,7 @@ def for_a_hub(url: str) -> str:
     path = sqlite_path(url)
     if path is None:
         raise StoreUnusable(
-            f"{url!r} is in the memory of one process, and a hub has several; name a file (sqlite:///path), or test with "
-            "durable_ray.testing.TestHub, which needs none"
+            f"{shown_url(url)!r} is in the memory of one process, and a hub has several; name a file (sqlite:///path), or test "
+            "with durable_ray.testing.TestHub, which needs none"
         )
     return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")

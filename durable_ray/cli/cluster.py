@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from durable_ray.actors.errors import HubUnavailable
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.stopping import cluster_address, hubs, is_running, leave, stop_hub
 from durable_ray.cli import local_ray
 from durable_ray.cli.exits import Exit, Problem
-from durable_ray.cli.over_ray import HERE, RayHub, no_ray_here, open_ray_hub, shown_store
+from durable_ray.cli.over_ray import HERE, RayHub, no_ray_here, open_ray_hub
 from durable_ray.cli.quiet import join_quietly
 from durable_ray.config import ClientSettings
 
@@ -56,7 +57,7 @@ def _facts(hub: RayHub, head: local_ray.LocalRay | None) -> dict[str, str]:
     hello = hub.client._link.hello
     facts = {
         "hub": hello.hub,
-        "store": shown_store(hello.store),
+        "store": shown_url(hello.store),
         "Ray": cluster_address(),
         "registry": f"process {hello.pid}",
         "partitions": str(hello.partitions),

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from durable_ray.actors.connecting import default_store
 from durable_ray.actors.errors import HubUnavailable
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.stopping import is_running
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.sqlite_file import driver, network_filesystem
 from durable_ray.actors.store.urls import for_a_hub
 from durable_ray.cli.health import Finding
 from durable_ray.cli.local_ray import noted, token_file
-from durable_ray.cli.over_ray import HERE, ray_address, shown_store
+from durable_ray.cli.over_ray import HERE, ray_address
 from durable_ray.cli.quiet import join_quietly
 from durable_ray.config import ClientSettings, config_file
 
@@ -34,7 +35,7 @@ def machine(settings: ClientSettings) -> Iterator[Finding]:
     yield _sqlite()
     named = {n: v for n in ("address", "hub", "url") if (v := getattr(settings, n)) is not None}
     file = config_file()
-    told = ", ".join(f"{name}={value}" for name, value in named.items())
+    told = ", ".join(f"{name}={shown_url(value)}" for name, value in named.items())
     yield Finding("ok", "settings", told + (f" ({file})" if file.exists() else ""))
     yield from _token(settings)
 
@@ -103,7 +104,7 @@ def store(url: str | None, hub: str) -> Iterator[Finding]:
         yield Finding("problem", "store", str(error), "--store, or DURABLE_RAY_STORE, names another")
         return
     if not url.startswith("sqlite:///"):
-        yield Finding("ok", "store", shown_store(url))
+        yield Finding("ok", "store", shown_url(url))
         return
     path = Path(url.removeprefix("sqlite:///"))
     if not path.exists():

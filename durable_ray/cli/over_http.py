@@ -17,6 +17,7 @@ from durable_ray.actors.errors import (
     InvalidState,
     UnknownDefinition,
 )
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.cli.exits import Exit, Problem, usage
 from durable_ray.cli.hub import FINISHED, Deployed, Filter, Happening, Instance, Order, Verb
@@ -34,7 +35,9 @@ def open_http_hub(settings: ClientSettings) -> HttpHub:
     """Reach the gateway that the settings name."""
     parts = urlsplit(settings.url or "")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise usage(f"{settings.url!r} is no address of a gateway", "write --url http://127.0.0.1:7071")
+        raise usage(
+            f"{shown_url(settings.url or '')!r} is no address of a gateway", "write --url http://127.0.0.1:7071"
+        )
     key = settings.key or (kept_key(settings) if parts.hostname in ("127.0.0.1", "localhost", "::1") else None)
     headers = {"x-functions-key": key} if key else {}
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
@@ -59,7 +62,7 @@ class HttpHub:
     @property
     def where(self) -> Mapping[str, str]:
         """See `Hub.where`."""
-        return {"hub": str(self._ask("GET", "/hub")["hub"]), "gateway": str(self._client.base_url)}
+        return {"hub": str(self._ask("GET", "/hub")["hub"]), "gateway": shown_url(str(self._client.base_url))}
 
     def start(self, order: Order, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
         """See `Hub.start`."""
@@ -161,7 +164,7 @@ class HttpHub:
         try:
             answer = self._client.request(method, f"/api/v1{path}", params=query, **content)
         except httpx.TransportError as error:
-            raise HubUnavailable(f"no gateway answers at {self._client.base_url} ({error})") from error
+            raise HubUnavailable(f"no gateway answers at {shown_url(str(self._client.base_url))} ({error})") from error
         if answer.is_success:
             return answer.json() if answer.content else None
         raise _error(answer, instance_id)

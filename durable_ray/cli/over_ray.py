@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from durable_ray.actors.errors import HubUnavailable, InstanceNotFound
 from durable_ray.actors.held import scheduled
+from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.status import failure_of, micros, moment
 from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page
 from durable_ray.cli.exits import Exit, Problem, usage
@@ -178,7 +179,7 @@ def open_ray_hub(settings: ClientSettings) -> RayHub:
     info = client._link.info
     where = {
         "hub": info.hub,
-        "store": shown_store(info.store),
+        "store": shown_url(info.store),
         "Ray": "on this machine" if address == HERE else address,
     }
     return RayHub(client, where)
@@ -208,13 +209,6 @@ def need_ray(hub: Hub, what: str) -> RayHub:
     raise usage(
         f"{what} needs the cluster: code never travels over HTTP", "without --url (DURABLE_RAY_URL), on the cluster"
     )
-
-
-def shown_store(store: str) -> str:
-    """A store's URL without its password."""
-    scheme, slashes, rest = store.partition("://")
-    login, at, host = rest.rpartition("@")
-    return f"{scheme}{slashes}{login.partition(':')[0]}:***@{host}" if at and ":" in login else store
 
 
 def _query(wanted: Filter) -> InstanceQuery:

@@ -75,9 +75,19 @@ OPTIONS: dict[str, Any] = {
     "as_json": _option(bool, "--json", text="JSON on standard output, errors as JSON on standard error."),
     "address": _option(_Maybe, "--address", text="Ray cluster (host:port).", env="DURABLE_RAY_ADDRESS"),
     "hub": _option(_Maybe, "--hub", text="Task hub.", env="DURABLE_RAY_HUB"),
-    "store": _option(_Maybe, "--store", text="sqlite:///path or postgresql://…", env="DURABLE_RAY_STORE"),
+    "store": _option(
+        _Maybe,
+        "--store",
+        text="sqlite:///path or postgresql://…; not with a password: all users of a machine see arguments.",
+        env="DURABLE_RAY_STORE",
+    ),
     "url": _option(_Maybe, "--url", text="HTTP gateway to use instead of Ray.", env="DURABLE_RAY_URL"),
-    "key": _option(_Maybe, "--key", text="Key of the gateway.", env="DURABLE_RAY_KEY"),
+    "key": _option(
+        _Maybe,
+        "--key",
+        text="Key of the gateway; all users of the machine see arguments, so rather by",
+        env="DURABLE_RAY_KEY",
+    ),
     "debug": _option(bool, "--debug", text="Tracebacks."),
 }
 _DEFAULTS: dict[str, Any] = {"as_json": False, "debug": False}
