@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from durable_ray.steps import Call, Pause, Steps
+from durable_ray.steps import Call, InOrder, Pause, Steps
 
 R = TypeVar("R")
 
@@ -26,13 +26,16 @@ def drive(steps: Steps[R], make: Callable[[Call], Any]) -> R:
             time.sleep(wanted.seconds)
             continue
         try:
-            answer = make(wanted)
+            # Whoever blocks has sent nothing that is not answered.
+            answer = drive(wanted.carry([wanted.item]), make)[0] if isinstance(wanted, InOrder) else make(wanted)
         except Exception as raised:
             error = raised
 
 
-async def drive_async(steps: Steps[R], make: Callable[[Call], Awaitable[Any]]) -> R:
-    """Run steps on this loop; see `drive`."""
+async def drive_async(
+    steps: Steps[R], make: Callable[[Call], Awaitable[Any]], take: Callable[[InOrder], Awaitable[Any]]
+) -> R:
+    """Run steps on this loop; see `drive`. `take` sends what has an order."""
     answer: Any = None
     error: BaseException | None = None
     while True:
@@ -45,6 +48,6 @@ async def drive_async(steps: Steps[R], make: Callable[[Call], Awaitable[Any]]) -
             await asyncio.sleep(wanted.seconds)
             continue
         try:
-            answer = await make(wanted)
+            answer = await (take(wanted) if isinstance(wanted, InOrder) else make(wanted))
         except Exception as raised:
             error = raised

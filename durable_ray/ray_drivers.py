@@ -20,6 +20,7 @@ from durable_ray.actors.wire.address import WireAddress, WireBroken
 from durable_ray.actors.wire.callers import BlockingCaller, LoopCaller
 from durable_ray.coalescing import Coalescer
 from durable_ray.drive import drive, drive_async
+from durable_ray.ordering import Ordering
 from durable_ray.steps import Call, Steps, TargetGone, TargetUnavailable
 
 R = TypeVar("R")
@@ -156,12 +157,13 @@ class AsyncRayDriver:
     def __init__(self, link: HubLink) -> None:
         self._link = link
         self._coalescer = Coalescer(self._make, self._in_turn)
+        self._ordering = Ordering(self.run)
         self._lines: dict[asyncio.AbstractEventLoop, _Lines] = {}
         self._gate = threading.Lock()
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
-        return await drive_async(steps, self._coalescer.make)
+        return await drive_async(steps, self._coalescer.make, self._ordering.take)
 
     def _in_turn(self, target: str) -> bool:
         lines = self._lines.get(asyncio.get_running_loop())

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.actors.placing import is_dedicated
-from durable_ray.steps import Call, Pause, Steps, TargetGone, TargetUnavailable
+from durable_ray.orchestrations.events import EventRaised
+from durable_ray.steps import Call, InOrder, Pause, Steps, TargetGone, TargetUnavailable
 
 REGISTRY = "registry"
 
@@ -82,27 +83,40 @@ class Reach:
         return [next(again) if reply.code == "moved" else reply for reply in replies]
 
     def deliver(self, delivery: Delivery) -> Steps[Reply]:
-        """Bring a message to an instance, wherever it is."""
+        """Bring a message to an instance, wherever it is, behind what this client was asked to bring to it before."""
+        # What is said to an instance is judged by what it was told before; events are only kept in their order.
+        alone = not isinstance(delivery.message.event, EventRaised)
+        reply: Reply = yield InOrder(delivery.instance_id, delivery, self._deliver, alone)
+        return reply
+
+    def _deliver(self, deliveries: Sequence[Delivery]) -> Steps[list[Reply]]:
+        """Bring messages to one instance, all of them in their order."""
         patience = _Patience(PATIENCE)
-        instance_id = delivery.instance_id
+        instance_id = deliveries[0].instance_id
+        replies: dict[str, Reply] = {}
+        left = list(deliveries)
         while True:
             host = self._hosts.get(instance_id)
             try:
-                (reply,) = yield Call(host or REGISTRY, "deliver_many", ([delivery],), seconds=patience.left)
+                answers: list[Reply] = yield Call(host or REGISTRY, "deliver_many", (left,), seconds=patience.left)
             except TargetGone as error:
                 yield from self._gone(instance_id, host)
                 yield patience.pause(error)
                 continue
             except TargetUnavailable as error:
-                delivery = replace(delivery, retry=True)
+                left = [replace(delivery, retry=True) for delivery in left]
                 yield patience.pause(error)
                 continue
-            if reply.code != "moved":
-                return reply  # type: ignore[no-any-return]
-            if host is not None:
-                # It may have been taken before its host left: whoever is asked next looks for a receipt first.
-                delivery = replace(delivery, retry=True)
-            yield from self._moved(instance_id, host, reply.host, patience)
+            told = list(zip(left, answers, strict=True))
+            replies.update((delivery.request_id, reply) for delivery, reply in told if reply.code != "moved")
+            moved = [(delivery, reply) for delivery, reply in told if reply.code == "moved"]
+            if not moved:
+                return [replies[delivery.request_id] for delivery in deliveries]
+            if len(moved) < len(left):
+                patience.renew()
+            # They may have been taken before their host left: whoever is asked next looks for a receipt first.
+            left = [delivery if host is None else replace(delivery, retry=True) for delivery, _ in moved]
+            yield from self._moved(instance_id, host, moved[0][1].host, patience)
 
     def ask_host(self, host: str, delivery: Delivery) -> Steps[Reply]:
         """Bring a message to the host of that name, which is made if it is not there."""

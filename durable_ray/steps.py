@@ -33,6 +33,18 @@ class Pause(Struct, frozen=True):
     seconds: float
 
 
+class InOrder(Struct, frozen=True):
+    """Send `item` after everything with this key that the same client was asked to send before, and answer what came of it.
+
+    `carry` sends several at once, in their order, and answers each. One that is `alone` goes with no others.
+    """
+
+    key: str
+    item: Any
+    carry: Callable[[list[Any]], Generator[Any, Any, list[Any]]]
+    alone: bool = False
+
+
 class TargetGone(Exception):
     """There is no such actor now: the call was not made."""
 
@@ -41,7 +53,7 @@ class TargetUnavailable(Exception):
     """The actor did not answer; the call may or may not have been made."""
 
 
-Steps = Generator[Call | Pause, Any, R]
+Steps = Generator[Call | Pause | InOrder, Any, R]
 
 
 class BlockingDriver(Protocol):
@@ -97,3 +109,13 @@ class operation(Generic[S, P, R]):
     def steps(self, instance: S, *args: P.args, **kwargs: P.kwargs) -> Steps[R]:
         """The steps themselves, to be used within others: ``yield from``."""
         return self._steps(instance, *args, **kwargs)
+
+
+def in_order(key: str, steps: Steps[R]) -> Steps[R]:
+    """Take these steps after everything with this key that the same client was asked to send before."""
+
+    def alone(_: list[Any]) -> Steps[list[R]]:
+        return [(yield from steps)]
+
+    answer: R = yield InOrder(key, None, alone, alone=True)
+    return answer

@@ -40,9 +40,11 @@ from durable_ray.actors.status import micros, moment
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.client import AsyncClient, Client
+from durable_ray.coalescing import Coalescer
 from durable_ray.deploying import Deployer
 from durable_ray.drive import drive, drive_async
 from durable_ray.orchestrations.catalog import Catalog, catalog
+from durable_ray.ordering import Ordering
 from durable_ray.steps import Call, Steps, TargetGone, TargetUnavailable
 
 R = TypeVar("R")
@@ -236,10 +238,13 @@ class _AsyncDriver:
 
     def __init__(self, hub: TestHub) -> None:
         self._hub = hub
+        # As over Ray: calls of one step are one.
+        self._coalescer = Coalescer(self._call)
+        self._ordering = Ordering(self.run)
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
-        return await drive_async(steps, self._call)
+        return await drive_async(steps, self._coalescer.make, self._ordering.take)
 
     async def _call(self, wanted: Call) -> Any:
         work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)

@@ -11,7 +11,7 @@ from durable_ray.operations.base import ClientCore, H
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.ids import validate_instance_id
-from durable_ray.steps import Steps, operation
+from durable_ray.steps import Steps, in_order, operation
 
 
 class Messaging(ClientCore[H]):
@@ -61,7 +61,7 @@ class Messaging(ClientCore[H]):
         validate_instance_id(instance_id)
         delivery = Delivery(message_id, instance_id, Message(message_id, event))
         key = once_key(event_name, idempotency_key)
-        reply: Reply = yield from self._reach.registry("deliver_once", delivery, key)
+        reply: Reply = yield from in_order(instance_id, self._reach.registry("deliver_once", delivery, key))
         errors.raise_for(instance_id, reply.code, reply.detail)
 
     @operation

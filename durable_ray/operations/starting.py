@@ -22,7 +22,7 @@ from durable_ray.operations.start_objects import StartObject, read_start_objects
 from durable_ray.orchestrations.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.ids import validate_instance_id
-from durable_ray.steps import Steps, operation
+from durable_ray.steps import Steps, in_order, operation
 
 AnyOrchestrator = Orchestrator[..., Any] | str
 
@@ -203,7 +203,8 @@ class Starting(ClientCore[H]):
         message_id = uuid.uuid4().hex
         signal = Message(message_id, raised(event_name, event_data, message_id))
         manner = _Manner("use_existing", None, tags, placement, version, signal=signal, ids=[instance_id])
-        (handle,) = yield from self._start(orchestrator, [input], manner)
+        validate_instance_id(instance_id)
+        (handle,) = yield from in_order(instance_id, self._start(orchestrator, [input], manner))
         return handle
 
     # --- inside -----------------------------------------------------------------------------------
