@@ -1,4 +1,4 @@
-"""Running one attempt of an activity, wherever that is: load, call, describe what came of it. Never raises."""
+"""Running one attempt of an activity, wherever that is: load, call, describe what came of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from dataclasses import dataclass, field
 
+from durable_ray.actors import sigterm
 from durable_ray.actors.clock import Clock, SystemClock
 from durable_ray.actors.packing import PYTHON_PAYLOADS, unpack
 from durable_ray.actors.ports import ActivityResult, Invocation
@@ -82,7 +83,12 @@ def run_activity(
     stop: Stop | None = None,
     clock: Clock | None = None,
 ) -> ActivityResult:
-    """Run one attempt here and now. Blocks. Whatever goes wrong is in the answer."""
+    """Run one attempt here and now. Blocks. Whatever goes wrong is in the answer.
+
+    Raises ProcessEnds, and nothing else: this process was told to end, so that what user code raises says nothing about it.
+    """
+    if sigterm.told():
+        raise sigterm.ProcessEnds
     address = invocation.address
     began = (clock or SystemClock()).now()
     try:
@@ -96,6 +102,8 @@ def run_activity(
         payload = None if result is None else PYTHON_PAYLOADS.encode(result)
         return ActivityCompleted(address.task_id, payload, address.attempt, began)
     except BaseException as error:  # a SystemExit of user code is a failed attempt, not the end of the worker
+        if sigterm.told():
+            raise sigterm.ProcessEnds from error
         return ActivityFailed(address.task_id, FailureDetails.of(error), address.attempt, began)
 
 

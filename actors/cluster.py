@@ -33,11 +33,12 @@ from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.settled import Settled
+from durable_ray.actors.sigterm import ProcessEnds
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.warming import Reserve
 from durable_ray.actors.wire.address import WireBroken
 from durable_ray.actors.wire.callers import Lines, reached
-from durable_ray.actors.worker_desk import WorkerGone
+from durable_ray.actors.worker_desk import WorkerEnds, WorkerGone
 from durable_ray.orchestrations.options import OrchestratorOptions
 
 log = logging.getLogger("durable_ray.cluster")
@@ -139,6 +140,8 @@ class RayWorkerLink:
         if self._lines is not None:
             try:
                 return await self._lines.call(packed)
+            except ProcessEnds as ends:
+                raise WorkerEnds(str(ends)) from ends
             except WireBroken:
                 pass  # a worker that lives knows what it was given: asking again does not run it again
         answer: bytes = await self._ask(self._handle.run_packed.remote(packed))
@@ -169,6 +172,8 @@ class RayWorkerLink:
             return await ref
         except Exception as error:
             meaning = translated(error)
+            if isinstance(meaning, ProcessEnds):
+                raise WorkerEnds(str(meaning)) from error
             if isinstance(meaning, (Gone, Unavailable)):
                 raise WorkerGone(str(meaning), ran=isinstance(meaning, Unavailable)) from error
             raise meaning from error
@@ -182,6 +187,16 @@ class RayWorkerLink:
 
 class RaySolo(RayWorkerLink):
     """The actor of a detached activity."""
+
+    async def begin(
+        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow]
+    ) -> Sequence[tuple[Address, ActivityResult]]:
+        """See `ActivityWorker.begin`."""
+        results: Sequence[tuple[Address, ActivityResult]]
+        results = pickle.loads(
+            await self._ask(self._handle.begin_packed.remote(pickle.dumps((host, jobs, code), protocol=5)))
+        )
+        return results
 
     def dismiss(self) -> None:
         """End the process."""

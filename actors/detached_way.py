@@ -13,19 +13,19 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from durable_ray.actors.activity_runner import failed
-from durable_ray.actors.dispatcher import Job
+from durable_ray.actors.dispatcher import Crashed, Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.worker_desk import WorkerGone
+from durable_ray.actors.worker_desk import WorkerEnds, WorkerGone
 
 
 class Solo(Protocol):
     """An actor for one activity, as a host reaches it. Raises WorkerGone if its process is not there any more."""
 
-    def run(
-        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
+    def begin(
+        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow]
     ) -> Awaitable[Sequence[tuple[Address, ActivityResult]]]:
-        """See `ActivityWorker.run`."""
+        """See `ActivityWorker.begin`."""
 
     def collect(self, host: str, acks: Collection[Address]) -> Awaitable[Sequence[tuple[Address, ActivityResult]]]:
         """See `ActivityWorker.collect`."""
@@ -37,6 +37,8 @@ class Solo(Protocol):
         """End the process. One-way."""
 
 
+#: Seconds before an attempt whose process was told to end is tried again: until then its name may be taken.
+_PAUSE = 0.5
 #: Finds the actor of that name, or makes it with these Ray options.
 FindSolo = Callable[[str, dict[str, Any]], Solo]
 
@@ -44,7 +46,7 @@ FindSolo = Callable[[str, dict[str, Any]], Solo]
 class DetachedWay:
     """Runs each job in a detached actor."""
 
-    def __init__(self, host: str, find: FindSolo, on_result: OnResult, crashed: Callable[[Job, str], None]) -> None:
+    def __init__(self, host: str, find: FindSolo, on_result: OnResult, crashed: Crashed) -> None:
         self._host = host
         self._find = find
         self._on_result = on_result
@@ -85,9 +87,12 @@ class DetachedWay:
         address = job.invocation.address
         try:
             solo = self._solos[address] = self._find(solo_name(address), _options(job))
-            results = await solo.run(self._host, [job.invocation], [job.row], ())
+            results = await solo.begin(self._host, [job.invocation], [job.row])
             while not results:
                 results = await solo.collect(self._host, ())
+        except WorkerEnds as ends:
+            self._solos.pop(address, None)
+            self._loop.call_later(_PAUSE, self._crashed, job, str(ends), False)
         except WorkerGone as gone:
             self._solos.pop(address, None)
             self._crashed(job, str(gone))

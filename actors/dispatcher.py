@@ -21,6 +21,9 @@ log = logging.getLogger("durable_ray.activities")
 #: How often the process of one attempt may die before the attempt counts as failed: an activity that kills its worker
 #: every time would otherwise run for ever.
 MAX_CRASHES = 4
+#: How often it may be gone for another reason (its process was told to end, it went with its node) before that counts, too:
+#: an activity may be what makes its process go.
+MAX_MOVES = 16
 
 
 class Job(Struct, frozen=True):
@@ -78,6 +81,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._jobs: dict[Address, Job | None] = {}
         self._crashes: dict[Address, int] = {}
+        self._moves: dict[Address, int] = {}
         self._alarms: dict[Address, Alarm] = {}
         #: Handed over and not acknowledged: on their way into history, so not to be run again.
         self._told: set[Address] = set()
@@ -207,6 +211,9 @@ class Dispatcher:
         address = job.invocation.address
         if address not in self._jobs:
             return
+        if not counted:
+            moves = self._moves[address] = self._moves.get(address, 0) + 1
+            counted = moves > MAX_MOVES
         crashes = self._crashes.get(address, 0) + counted
         if counted:
             self._crashes[address] = crashes
@@ -221,5 +228,7 @@ class Dispatcher:
         self._jobs.pop(address, None)
         if self._crashes:
             self._crashes.pop(address, None)
+        if self._moves:
+            self._moves.pop(address, None)
         if self._alarms and (alarm := self._alarms.pop(address, None)) is not None:
             alarm.cancel()

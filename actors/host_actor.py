@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import ray
 
-from durable_ray.actors import instance_log
+from durable_ray.actors import instance_log, sigterm
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster import HubInfo, RayPeers, RayWorkerLink, find_solo
 from durable_ray.actors.desk import Desk
@@ -53,6 +53,7 @@ class HostActor:
 
     def __init__(self, info: HubInfo, host: str) -> None:
         instance_log.show()
+        sigterm.end_at_once()
         self._info = info
         self._name = host
         self._identity = uuid.uuid4().hex

@@ -13,6 +13,7 @@ from durable_ray.actors.activity_runner import Stop, run_activity
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, OnResult
+from durable_ray.actors.sigterm import ProcessEnds
 
 log = logging.getLogger("durable_ray.activities")
 
@@ -82,7 +83,9 @@ class LocalWay:
                 continue
             try:
                 self._run(*item)
-            except Exception:
+            except ProcessEnds:
+                return
+            except BaseException:  # a thread less would be a place less for activities
                 log.exception("running an activity failed in a way it never should")
 
     def _run(self, job: Job, stop: Stop) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from durable_ray.actors import instance_log
+from durable_ray.actors import instance_log, sigterm
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.ending import end_this_process
@@ -36,6 +36,7 @@ class RegistryActor:
 
     def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str) -> None:
         instance_log.show()
+        sigterm.end_at_once()
         self._info = info
         self._classes = classes
         self._address = address

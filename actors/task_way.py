@@ -10,25 +10,30 @@ import asyncio
 import json
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RuntimeEnvSetupError, TaskCancelledError
+from ray.exceptions import LocalRayletDiedError, NodeDiedError, RayError, RuntimeEnvSetupError, TaskCancelledError
 
+from durable_ray.actors import sigterm
 from durable_ray.actors.activity_runner import failed, run_activity
-from durable_ray.actors.dispatcher import Job
+from durable_ray.actors.dispatcher import Crashed, Job
 from durable_ray.actors.ports import Address, OnResult
 
 #: Seconds between the polite and the forceful cancellation.
 _GRACE = 5.0
 _MOST_FUNCTIONS = 1_000
+#: Seconds before an attempt whose process was told to end is tried again: until then Ray may take that for its place.
+_PAUSE = 0.5
+#: What a task answers whose process was told to end.
+_ENDS = b""
 
 
 class TaskWay:
     """Runs each job as a Ray task of its own."""
 
-    def __init__(self, hub: str, on_result: OnResult, crashed: Callable[[Job, str], None]) -> None:
+    def __init__(self, hub: str, on_result: OnResult, crashed: Crashed) -> None:
         self._hub = hub
         self._on_result = on_result
         self._crashed = crashed
@@ -83,22 +88,38 @@ class TaskWay:
         try:
             ref = self._function(job).remote(pickle.dumps((job.row, job.invocation, self._hub), protocol=5))
             self._refs[address] = ref
-            result = pickle.loads(await ref)
+            answer = await ref
+            result = pickle.loads(answer) if answer != _ENDS else None
         except RuntimeEnvSetupError as error:
             self._on_result(address, failed(job.invocation, "ray.exceptions.RuntimeEnvSetupError", str(error)))
         except TaskCancelledError:
             self._on_result(address, failed(job.invocation, "durable_ray.ActivityCanceled", "it was cancelled"))
+        except (NodeDiedError, LocalRayletDiedError) as error:
+            self._crashed(job, type(error).__name__, False)
         except (RayError, ValueError, TypeError) as error:
             self._crashed(job, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
         else:
-            self._on_result(address, result)
+            if result is None:
+                self._loop.call_later(_PAUSE, self._crashed, job, "its process was told to end", False)
+            else:
+                self._on_result(address, result)
         finally:
             self._refs.pop(address, None)
 
 
 def _run_packed(packed: bytes) -> bytes:
     """Bytes for bytes, which Ray passes on as they are."""
-    return pickle.dumps(run_activity(*pickle.loads(packed)), protocol=5)
+    sigterm.unwind()
+    answer = _ENDS
+    try:
+        answer = pickle.dumps(run_activity(*pickle.loads(packed)), protocol=5)
+    except (SystemExit, sigterm.ProcessEnds):
+        if not sigterm.told():
+            raise
+    if not sigterm.told():
+        return answer
+    sigterm.left()
+    return _ENDS
 
 
 def _options(job: Job) -> dict[str, Any]:

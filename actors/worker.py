@@ -22,6 +22,7 @@ from msgspec import Struct, field
 from durable_ray.actors.activity_runner import Stop, run_activity
 from durable_ray.actors.clock import SystemClock, monotonic
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.sigterm import ProcessEnds
 from durable_ray.actors.store.records import DefinitionRow
 
 #: Seconds between two looks at the batches, and how many activities of a batch must have run in between: threads gain
@@ -76,6 +77,8 @@ class ActivityWorker:
         #: Guards the shelves; told when a result that nobody is about to take has come.
         self._news = threading.Condition()
         self._collecting = 0
+        #: Told to end: nothing is begun any more, and whoever waits is sent elsewhere.
+        self._ending = False
         self._batches: set[_Batch] = set()
         self._batched = threading.Event()
         threading.Thread(target=self._steward, name="steward", daemon=True).start()
@@ -90,9 +93,41 @@ class ActivityWorker:
         """Run these for `host` and answer what has finished.
 
         An invocation that is already known is not run again. What is not in the answer comes with a later one, or by
-        `collect`. Raises CodeMissing, and runs none, if the code of one was not sent to this process.
+        `collect`. Raises CodeMissing, and runs none, if the code of one was not sent to this process; ProcessEnds, if this
+        process was told to end.
         """
+        shelf, life, jobs = self._accept(host, invocations, code, acknowledged)
+        if len(jobs) == 1:
+            self._work(host, life, *jobs[0])
+        elif jobs:
+            self._work_off(_Batch(host, life, jobs, len(jobs)))
         with self._news:
+            return self._take(shelf, life)
+
+    def begin(
+        self,
+        host: str,
+        invocations: Sequence[Invocation],
+        code: Sequence[DefinitionRow],
+        acknowledged: Collection[Address] = (),
+    ) -> list[tuple[Address, ActivityResult]]:
+        """As `run`, for what takes long: answers at once, and `collect` brings the results."""
+        shelf, life, jobs = self._accept(host, invocations, code, acknowledged)
+        for job in jobs:
+            self._helpers.submit(self._work, host, life, *job, aside=True)
+        with self._news:
+            return self._take(shelf, life)
+
+    def _accept(
+        self,
+        host: str,
+        invocations: Sequence[Invocation],
+        code: Sequence[DefinitionRow],
+        acknowledged: Collection[Address],
+    ) -> tuple[_Shelf, int, deque[tuple[Invocation, Stop]]]:
+        with self._news:
+            if self._ending:
+                raise ProcessEnds
             shelf = self._shelf(host, acknowledged)
             life = shelf.life
             for row in code:
@@ -109,15 +144,13 @@ class ActivityWorker:
                 elif address not in shelf.running:
                     stop = shelf.running[address] = Stop()
                     jobs.append((invocation, stop))
-        if len(jobs) == 1:
-            self._work(host, life, *jobs[0])
-        elif jobs:
-            self._work_off(_Batch(host, life, jobs, len(jobs)))
-        with self._news:
-            return self._take(shelf, life)
+        return shelf, life, jobs
 
     def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
-        """Answer what has finished for `host` since; waits up to 10 s for something."""
+        """Answer what has finished for `host` since; waits up to 10 s for something.
+
+        Raises ProcessEnds if that is nothing, and nothing will come: this process was told to end.
+        """
         with self._news:
             shelf = self._shelf(host, acknowledged)
             life = shelf.life
@@ -125,9 +158,11 @@ class ActivityWorker:
             try:
                 end = monotonic() + (_SLICE if self._collecting < _MANY else _SHORT_SLICE)
                 while not shelf.fresh and shelf.running and shelf.life == life and (left := end - monotonic()) > 0:
+                    if self._ending:
+                        break
                     self._news.wait(left)
                 end = monotonic() + _GRACE
-                while shelf.fresh and shelf.running and (left := end - monotonic()) > 0:
+                while shelf.fresh and shelf.running and not self._ending and (left := end - monotonic()) > 0:
                     self._news.wait(left)
             finally:
                 self._collecting -= 1
@@ -162,6 +197,12 @@ class ActivityWorker:
         with self._news:
             return sum(len(shelf.running) for shelf in self._shelves.values())
 
+    def told_to_end(self) -> None:
+        """This process was told to end: whoever waits here is sent elsewhere, and so is whoever comes."""
+        with self._news:
+            self._ending = True
+            self._news.notify_all()
+
     def pid(self) -> int:
         """The worker's process."""
         return os.getpid()
@@ -191,17 +232,21 @@ class ActivityWorker:
         for host in lost:
             del self._shelves[host]
 
-    @staticmethod
-    def _take(shelf: _Shelf, life: int) -> list[tuple[Address, ActivityResult]]:
+    def _take(self, shelf: _Shelf, life: int) -> list[tuple[Address, ActivityResult]]:
         if shelf.life != life:
             return []
+        if self._ending and shelf.running and not shelf.fresh:
+            raise ProcessEnds
         fresh, shelf.fresh = shelf.fresh, set()
         return [(address, shelf.done[address]) for address in fresh if address in shelf.done]
 
     def _work(self, host: str, life: int, invocation: Invocation, stop: Stop, aside: bool = False) -> None:
         row = self._code[invocation.name, invocation.code_id]
         with self._slots:
-            result = run_activity(row, invocation, self._hub, stop, self._clock)
+            try:
+                result = run_activity(row, invocation, self._hub, stop, self._clock)
+            except ProcessEnds:
+                return  # it stays among those that run: whoever waits for it is sent elsewhere
         with self._news:
             shelf = self._shelves[host]
             shelf.running.pop(invocation.address, None)

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from durable_ray.actors import sigterm
 from durable_ray.actors.ports import ActivityResult, Address
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import ThreadListener
@@ -30,6 +31,7 @@ class WorkerActor(ActivityWorker):
 
     def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
         super().__init__(hub, slots, idle_seconds)
+        sigterm.end_after(self.told_to_end)
         self._myself = ray.get_runtime_context().current_actor
         self._wire = ThreadListener(self.run_packed).open()
         threading.Thread(target=self._watch_for_idleness, name="idleness", daemon=True).start()
@@ -43,6 +45,11 @@ class WorkerActor(ActivityWorker):
     def run_packed(self, packed: bytes) -> bytes:
         """`run`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
         return pickle.dumps(self.run(*pickle.loads(packed)), protocol=5)
+
+    @ray.method(concurrency_group="ctl")
+    def begin_packed(self, packed: bytes) -> bytes:
+        """`begin`, as `run_packed`."""
+        return pickle.dumps(self.begin(*pickle.loads(packed)), protocol=5)
 
     @ray.method(concurrency_group="ctl")
     def wire(self) -> WireAddress | None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.sigterm import ProcessEnds
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.actors.worker import CodeMissing
 
@@ -24,6 +25,8 @@ _ACK_DELAY = 1.0
 _SLOW = 0.02
 #: Calls of a worker under way at once, the slow ones not counted: what comes meanwhile goes together, in the next.
 _CALLS = 2
+#: With these a call is refused by a worker that has run nothing of it, or nothing that counts.
+_NOT_RUN = (CodeMissing, ProcessEnds)
 
 
 class WorkerGone(Exception):
@@ -36,6 +39,13 @@ class WorkerGone(Exception):
     def __init__(self, why: str, *, ran: bool = True) -> None:
         super().__init__(why)
         self.ran = ran
+
+
+class WorkerEnds(WorkerGone):
+    """The worker's process was told to end, and says so before it does: nothing that was sent to it died of itself."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, ran=False)
 
 
 class WorkerLink(Protocol):
@@ -174,8 +184,8 @@ class Desk:
         try:
             results = await call
         except Exception as error:
-            ran = error.ran if isinstance(error, WorkerGone) else not isinstance(error, CodeMissing)
-            if not isinstance(error, (WorkerGone, CodeMissing)):
+            ran = error.ran if isinstance(error, WorkerGone) else not isinstance(error, _NOT_RUN)
+            if not isinstance(error, (WorkerGone, *_NOT_RUN)):
                 # Whatever it is, the jobs sent with this call are not heard of again by waiting.
                 log.exception("a call of worker %s failed", self.link.name)
             self._answered(number)

@@ -24,8 +24,6 @@ _LOOK_SECONDS, _BUSY = 5.0, 2
 _BACK = 1.0
 #: Seconds in which a worker says what it holds, unless it cannot; and for which known ones are waited for when one has.
 _HELD_SECONDS, _REST_SECONDS = 10.0, 0.2
-#: How often a job may meet a worker that is gone before that counts as a crash.
-_MOVES = 16
 
 #: Finds (and, with True, makes) the hub's workers.
 FindWorkers = Callable[[bool], Awaitable[Sequence[WorkerLink]]]
@@ -47,9 +45,8 @@ class WorkerWay:
         self._looked = 0.0
         self._asked: set[str] = set()
         self._came = asyncio.Event()
-        #: Of jobs whose worker was lost: where that was, and how often it was gone before.
+        #: Of jobs whose worker was lost: where that was.
         self._lost_at: dict[Address, str] = {}
-        self._moves: dict[Address, int] = {}
         self._later: asyncio.TimerHandle | None = None
         #: Workers whose results this host has had its part of: what they still hold runs, or ran, elsewhere.
         self._acquainted: set[str] = set()
@@ -94,7 +91,6 @@ class WorkerWay:
         for address in addresses:
             if self._lost_at:
                 self._lost_at.pop(address, None)
-                self._moves.pop(address, None)
             desk = self._where.pop(address, None)
             if desk is not None:
                 by_desk.setdefault(desk, []).append(address)
@@ -139,12 +135,9 @@ class WorkerWay:
             if ran:
                 self._crashed(job, f"worker {desk.link.name} died: {why}")
             else:
-                # It had not begun when its worker was gone. Or so it seems: what makes its worker leave seems so, too.
-                moves = self._moves[address] = self._moves.get(address, 0) + 1
-                self._crashed(job, f"worker {desk.link.name} was gone: {why}", moves > _MOVES)
+                self._crashed(job, f"worker {desk.link.name} was gone: {why}", False)
             if address not in self._where and address not in self._waiting:
                 self._lost_at.pop(address, None)  # nobody wants it any more
-                self._moves.pop(address, None)
 
     async def _hire(self) -> None:
         pause = 0.1

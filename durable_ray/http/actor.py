@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 
+from durable_ray.actors import sigterm
 from durable_ray.actors.connecting import HubLink
 from durable_ray.actors.handles import system_namespace
 from durable_ray.client import AsyncClient
@@ -26,6 +27,7 @@ class GatewayActor:
     """Serves the gateway on the actor's event loop."""
 
     def __init__(self, hub: str, store: str, settings: str) -> None:
+        sigterm.end_at_once()
         self._hub = hub
         self._store = store
         self._settings = GatewaySettings.model_validate_json(settings)

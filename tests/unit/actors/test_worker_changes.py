@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from durable_ray.actors import worker_desk, worker_way
-from durable_ray.actors.ports import ActivityResult, Address
+from durable_ray.actors.dispatcher import Crashed, Dispatcher
+from durable_ray.actors.ports import ActivityResult, Address, OnResult
 from durable_ray.actors.worker_desk import WorkerGone
-from tests.unit.actors.hosting import double, invocation, until
+from durable_ray.actors.worker_way import WorkerWay
+from tests.unit.actors.hosting import ToldClock, double, invocation, new_library, until
 from tests.unit.actors.working import Link, Way, job
 
 
@@ -200,8 +202,17 @@ async def test_what_ran_on_a_lost_node_runs_on_another_next() -> None:
 
 
 async def test_what_makes_every_worker_leave_is_a_crash_in_the_end() -> None:
-    made = Way(Left("w"))
-    made.way.submit([job(1)])
-    await until(lambda: made.crashes)
-    assert made.crashes == [1]
-    await made.way.close()
+    made, results = Way(Left("w")), []
+
+    def way(told: OnResult, crashed: Crashed) -> WorkerWay:
+        made.way = WorkerWay("host", made.find, told, crashed)
+        return made.way
+
+    def told(address: Address, result: ActivityResult) -> None:
+        results.append(result)
+
+    dispatcher = Dispatcher(told, new_library(double), ToldClock(), {"worker": way})
+    dispatcher.submit([invocation(double)])
+    await until(lambda: results)
+    assert results[0].failure.error_type == "durable_ray.WorkerCrashed"
+    await dispatcher.close()
