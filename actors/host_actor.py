@@ -35,7 +35,7 @@ from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.task_way import TaskWay
-from durable_ray.actors.watchdog import Watchdog
+from durable_ray.actors.watchdog import Watchdog, end_with_this_thread
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
 from durable_ray.actors.worker_actor import worker_class
@@ -54,6 +54,7 @@ class HostActor:
     def __init__(self, info: HubInfo, host: str) -> None:
         instance_log.show()
         sigterm.end_at_once()
+        end_with_this_thread()
         self._info = info
         self._name = host
         self._identity = uuid.uuid4().hex

@@ -167,11 +167,12 @@ class Lanes:
                 return take_turn(live, self._library, now, self._birth, now + self._receipts)
             finally:
                 self._marker.clear()
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: it would end the loop, and every instance here with it
             log.exception("a turn of instance %r could not be computed", live.instance_id)
             if live.letters is not mailbox:
                 live.letters = [*mailbox, *live.letters]
-            self._around.broken(live, [], error)
+            cause = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+            self._around.broken(live, [], cause)
             return None
 
     def _commit(self, taken: list[tuple[Live, Turn]]) -> None:

@@ -132,7 +132,7 @@ def unpack(packed: Packed) -> AnyDefinition:
     """
     try:
         loaded = import_path(packed.body.decode()) if packed.how == "reference" else _from_value(packed.body)
-    except Exception as error:
+    except BaseException as error:  # a module may leave by SystemExit when it is imported
         raise DefinitionCannotLoad(packed.name, _advice(error)) from error
     expected = Activity if packed.kind == "activity" else Orchestrator
     if not isinstance(loaded, expected) or loaded.name != packed.name:
@@ -193,7 +193,7 @@ def _from_value(body: bytes) -> Any:
     return loads(pickled)
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"{error}; install it on every node, or name it in the runtime_env of the definition"
     return f"{type(error).__name__}: {error}"

@@ -22,6 +22,7 @@ from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.registry import Registry
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.watchdog import end_with_this_thread
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
 
@@ -37,6 +38,7 @@ class RegistryActor:
     def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str) -> None:
         instance_log.show()
         sigterm.end_at_once()
+        end_with_this_thread()
         self._info = info
         self._classes = classes
         self._address = address

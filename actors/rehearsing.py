@@ -40,7 +40,7 @@ async def rehearse(host: InstanceHost, row: InstanceRow, wanted: ev.ExecutionRew
     host.marker.set(row.instance_id)
     try:
         _replay(row.instance_id, orchestrator, [*history, *events])
-    except Exception as error:
+    except BaseException as error:  # nothing that user code raises may reach the host's loop
         return Reply("mismatch", str(error))
     finally:
         host.marker.clear()

@@ -65,7 +65,7 @@ class Replaying:
             self._marker.set(live.instance_id)
             try:
                 decision = live.execution.advance(history, replaying=True)
-            except Exception as error:
+            except BaseException as error:  # nothing that user code raises may reach the host's loop
                 self._fail(live, FailureDetails.of(error))
                 return False
             finally:

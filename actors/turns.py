@@ -98,7 +98,7 @@ def _advance(live: Live, append: Append) -> Decision:
         return live.execution.advance(append.events)
     except NonDeterminismError as error:
         return Decision(outcome=Raised(FailureDetails.of(error)))
-    except Exception as error:
+    except BaseException as error:  # nothing that user code raises may reach the host's loop
         log.exception("the engine failed on instance %r", live.instance_id)
         return Decision(outcome=Raised(FailureDetails.of(error)))
 

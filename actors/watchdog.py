@@ -1,5 +1,6 @@
-"""Ends a process whose turn never ends: an endless loop in one orchestrator must not hold up every instance beside it.
+"""Ends a process that can do no more: whose turn never ends, or whose event loop has ended.
 
+An endless loop in one orchestrator must not hold up every instance beside it.
 It wraps the marker, which knows when a turn begins and ends. The process is ended as a crash would end it; Ray starts a new
 one, which finds in the marker whose turn it was.
 """
@@ -16,6 +17,25 @@ from durable_ray.actors.clock import monotonic
 from durable_ray.actors.marker import FileMarker
 
 log = logging.getLogger("durable_ray.host")
+
+#: Seconds in which a process whose loop was stopped on purpose has ended.
+_ORDERLY_SECONDS = 2.0
+
+
+def end_with_this_thread() -> None:
+    """From now on this process ends when the calling thread, which runs the event loop, has ended.
+
+    Whatever got out of the loop: without it the process would answer nobody, and Ray would take it for alive.
+    """
+    watched = threading.current_thread()
+
+    def watch() -> None:
+        watched.join()
+        threading.Event().wait(_ORDERLY_SECONDS)
+        log.critical("the event loop has ended and its process has not; it is replaced")
+        os._exit(71)
+
+    threading.Thread(target=watch, name="end with the loop", daemon=True).start()
 
 
 class Watchdog:

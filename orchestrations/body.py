@@ -63,12 +63,12 @@ def outcome_of(code: asyncio.Future[Any], codec: PayloadCodec) -> Outcome:
     """How the finished main task ended."""
     if code.cancelled():
         return Raised(FailureDetails.of(asyncio.CancelledError("the orchestrator awaited a task that was cancelled")))
-    error = code.exception()
+    error: BaseException | None = code.exception()
     if error is None:
         value = code.result()
         try:
             return Returned(None if value is None else codec.encode(value))
-        except Exception as unsayable:
+        except BaseException as unsayable:  # how a value is written may be user code
             error = unsayable
     error = _explained(error)
     return Raised(FailureDetails.of(error), failed_task_ids(error))

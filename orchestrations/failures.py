@@ -142,21 +142,21 @@ def _qualified(kind: type[BaseException]) -> str:
 def _says_so(error: BaseException) -> bool:
     try:
         return bool(getattr(error, "non_retryable", False))
-    except Exception:
+    except BaseException:  # whatever user code does there, to describe it must not fail
         return False
 
 
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:
+    except BaseException as broken:
         return f"<{type(error).__name__}.__str__ raised {type(broken).__name__}>"
 
 
 def _trace_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))
-    except Exception:
+    except BaseException:
         return ""
 
 

@@ -179,7 +179,7 @@ async def drive(generator: Generator[Any, Any, Any]) -> Any:
                     generator.throw,
                     TaskCanceled(f"a cancelled task was waited for: {yielded!r}"),
                 )
-            except Exception as error:
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # a value may not be readable
                 step, argument = generator.throw, error
     finally:
         generator.close()

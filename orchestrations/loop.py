@@ -70,7 +70,10 @@ class DeterministicLoop(WorldlessLoop):
         self._ready.append(handle.fired())
 
     def run_until_idle(self, main: asyncio.Future[Any]) -> None:
-        """Run callbacks, and what they schedule, until none is left or `main` is done."""
+        """Run callbacks, and what they schedule, until none is left or `main` is done.
+
+        Raises SystemExit or KeyboardInterrupt if a callback that is no task's raises it. asyncio would end its loop.
+        """
         while self._ready and not self.inert:
             batch, self._ready = self._ready, []
             for handle in batch:
@@ -78,11 +81,15 @@ class DeterministicLoop(WorldlessLoop):
                     continue
                 try:
                     handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]
-                except SystemExit:
-                    # asyncio lets it through, besides giving it to the task that raised it. There it is a failure
-                    # like any other; here it would take the whole process along.
-                    pass
-                except Exception as error:
+                except (SystemExit, KeyboardInterrupt) as error:
+                    # asyncio lets them through, besides giving them to the task that raised them. There they are
+                    # failures like any other; here they would end the loop of the host.
+                    if not any(
+                        task.done() and not task.cancelled() and task._exception is error for task in self._live
+                    ):
+                        self._ready.clear()
+                        raise
+                except BaseException as error:
                     message = f"an exception escaped from the callback {handle._callback!r}"
                     self.call_exception_handler({"message": message, "exception": error, "handle": handle})
                 if main.done() or self.inert:

@@ -201,7 +201,7 @@ def _encode_pickled(value: object, pickler: Callable[[object], bytes] | None) ->
         raw = pickler(value)
     except PayloadError:
         raise
-    except Exception as error:
+    except BaseException as error:  # what it is made of may be user code
         where = "; ".join(f"{path}: {reason}" for path, reason in offenders[:3]) or _name(type(value))
         raise PayloadNotSerializable(
             f"the value can be written neither as JSON ({where}) nor pickled ({error})"
@@ -235,7 +235,7 @@ def _decode_pickled(payload: Payload, unpickler: Callable[[bytes], object] | Non
         return unpickler(base64.b64decode(payload[len(PICKLED) :], validate=True))
     except binascii.Error as error:
         raise PayloadNotReadable(f"the pickled payload is damaged: {error}") from error
-    except Exception as error:
+    except BaseException as error:  # what it is made of may be user code
         raise PayloadNotReadable(
             f"the pickled payload does not load here ({type(error).__name__}: {error}); "
             "install what it was made with, or exchange JSON values, dataclasses or pydantic models instead"

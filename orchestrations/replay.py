@@ -21,9 +21,9 @@ from msgspec.structs import replace
 
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.body import evict, main, outcome_of
-from durable_ray.orchestrations.commands import Continued, Decision, Outcome, Returned
+from durable_ray.orchestrations.commands import Continued, Decision, Outcome, Raised, Returned
 from durable_ray.orchestrations.events import Event
-from durable_ray.orchestrations.failures import NonDeterminismError
+from durable_ray.orchestrations.failures import FailureDetails, NonDeterminismError
 from durable_ray.orchestrations.journal import RECORDS, REMEDY
 from durable_ray.orchestrations.rewinding import Region, regions
 from durable_ray.orchestrations.running import Running
@@ -162,7 +162,11 @@ class Execution:
 
     def _run(self, code: asyncio.Future[Any]) -> None:
         work = self._work
-        work.loop.run_until_idle(code)
+        try:
+            work.loop.run_until_idle(code)
+        except (SystemExit, KeyboardInterrupt) as error:  # of a callback: it would end any other asyncio program, too
+            self._outcome = Raised(FailureDetails.of(error))
+            return
         if work.continued is not None:
             payload, save_events = work.continued
             self._outcome = Continued(payload, save_events=save_events)

@@ -246,7 +246,7 @@ class Work:
     def _answer(self, task: DurableTask, payload: Payload | None) -> None:
         try:
             task.set_result(None if payload is None else self.codec.decode(payload, task.hint))
-        except Exception as error:
+        except BaseException as error:  # how a value is read may be user code
             task.set_exception(error)
 
     def _stop_timer(self, task: EventTask) -> None:

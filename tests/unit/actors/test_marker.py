@@ -63,3 +63,28 @@ def test_a_name_of_any_length_fits(tmp_path: Path) -> None:
     marker = FileMarker(tmp_path / "marker")
     marker.set("x" * 10_000)
     assert set(FileMarker(tmp_path / "marker").take() or "") == {"x"}
+
+
+LOOP_ENDS = """
+import asyncio, threading
+from durable_ray.actors import watchdog
+watchdog._ORDERLY_SECONDS = 0.1
+
+def run():
+    loop = asyncio.new_event_loop()
+    def leave(): raise KeyboardInterrupt
+    loop.call_soon(watchdog.end_with_this_thread)
+    loop.call_soon(leave)
+    loop.run_forever()
+
+threading.Thread(target=run, daemon=True).start()
+threading.Event().wait(600)
+"""
+
+
+def test_a_process_whose_event_loop_has_ended_ends() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOP_ENDS], env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 71, done.stderr.decode()

@@ -221,6 +221,15 @@ def reference_to(path: str, kind: Any = "activity", name: str = "x") -> PackedDe
     return PackedDefinition(kind, name, "", "c0de", "reference", path.encode(), "{}")
 
 
+def test_a_module_that_leaves_when_it_is_imported_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaves_at_import.py").write_text("raise SystemExit('no main guard')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(DefinitionCannotLoad, match="SystemExit: no main guard"):
+        unpack(reference_to("leaves_at_import:work"))
+
+
 @pytest.mark.parametrize(
     ("packed", "reason"),
     [

@@ -14,7 +14,7 @@ import contextvars
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -264,6 +264,83 @@ def test_sys_exit_is_a_failure_of_the_orchestrator_only() -> None:
 
     assert Driven(exits).error.is_caused_by(SystemExit)
     assert Driven(child_exits).error.is_caused_by(SystemExit)
+
+
+class Private(BaseException):
+    """Somebody's own way out."""
+
+
+class Unspeakable(BaseException):
+    """One that cannot even be described."""
+
+    @property
+    def non_retryable(self) -> bool:
+        sys.exit(4)
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+ENDS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), Private(), Unspeakable()]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: type(end).__name__)
+def test_whatever_code_raises_is_its_execution_s_failure_and_nothing_gets_out(end: BaseException) -> None:
+    async def raises(ctx: Any) -> None:
+        raise end
+
+    def at_once(ctx: Any) -> None:
+        raise end
+
+    def generator(ctx: Any) -> Iterator[Any]:
+        yield ctx.call_activity("first")
+        raise end
+
+    async def child(ctx: Any) -> None:
+        await asyncio.create_task(raises(ctx))
+
+    async def cleaning(ctx: Any) -> None:
+        try:
+            await ctx.call_activity("never")
+        finally:
+            raise end
+
+    kind = type(end)
+    for code in (raises, at_once, child):
+        assert Driven(code).error.is_caused_by(kind), code
+    assert Driven(generator).complete(1).error.is_caused_by(kind)
+    Driven(cleaning).execution.close()
+
+
+@pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt()], ids=["SystemExit", "KeyboardInterrupt"])
+def test_what_ends_an_asyncio_program_from_a_callback_ends_the_execution(end: BaseException) -> None:
+    def out() -> None:
+        raise end
+
+    async def soon(ctx: Any) -> None:
+        asyncio.get_running_loop().call_soon(out)
+        await ctx.call_activity("never")
+
+    async def when_done(ctx: Any) -> None:
+        task = ctx.call_activity("a")
+        task.add_done_callback(lambda _: out())
+        await asyncio.sleep(60)
+
+    assert Driven(soon).error.is_caused_by(type(end))
+    assert Driven(when_done).complete(1).error.is_caused_by(type(end))
+
+
+def test_a_group_s_member_that_ends_it_is_the_execution_s_failure() -> None:
+    async def ends(ctx: Any) -> None:
+        await ctx.call_activity("a")
+        raise KeyboardInterrupt
+
+    async def grouped(ctx: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ends(ctx))
+            group.create_task(asyncio.sleep(60))
+
+    assert Driven(grouped).complete(1).error.is_caused_by(KeyboardInterrupt)
 
 
 def test_an_async_generator_that_is_closed_may_wait() -> None:
