@@ -1,7 +1,8 @@
 """Instances that must end whatever their code would do.
 
 Those whose code takes its process along again and again, so that others in it go on; and those of which a turn can never be
-stored. In memory only: the next process finds both out by itself.
+stored. In memory only: the next process finds both out by itself. And those whose turn took so long that the watchdog ended
+the process: they may go on, but not beside others.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Condemned:
         self._blocking = blocking
         self._failures: dict[str, FailureDetails] = {}
         self._suspects: set[str] = set()
+        self._slow: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._failures)
@@ -48,14 +50,21 @@ class Condemned:
     def discard(self, instance_id: str) -> None:
         """This instance has ended."""
         self._failures.pop(instance_id, None)
+        self._slow.discard(instance_id)
 
     def suspects(self, instance_id: str) -> bool:
         """Whether the predecessor of this process died while this instance's code ran."""
         return instance_id in self._suspects
 
-    async def blame(self, instance_id: str) -> None:
+    def slow(self, instance_id: str) -> bool:
+        """Whether the predecessor of this process was ended because a turn of this instance took too long."""
+        return instance_id in self._slow
+
+    async def blame(self, instance_id: str, slow: bool = False) -> None:
         """The predecessor died while this instance's code ran. Awaited before any is loaded: this may have been its last."""
         self._suspects.add(instance_id)
+        if slow:
+            self._slow.add(instance_id)
         count = await until_answered(self._blocking, lambda: self._store.note_recovery(instance_id), "noting a crash")
         rows = await until_answered(self._blocking, lambda: self._store.rows([instance_id]), "looking who crashed")
         if instance_id in rows and count > self._most_recoveries(rows[instance_id]):

@@ -21,6 +21,7 @@ from durable_ray.actors.condemned import Condemned
 from durable_ray.actors.dues import Dues
 from durable_ray.actors.errands import Errands
 from durable_ray.actors.held import is_held
+from durable_ray.actors.isolating import Isolating
 from durable_ray.actors.lanes import Lanes
 from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
@@ -87,6 +88,7 @@ class InstanceHost:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._condemned = Condemned(store, library, settings, self.blocking)
+        self._isolating = Isolating(self.name, store, self._condemned, self.waiters, peers, self.blocking)
         self.nursery = Nursery(library, settings)
         self.committer = Committer(bare, fence, self._loop, self._deployed)
         self.residence = Residence(
@@ -110,9 +112,11 @@ class InstanceHost:
     async def open(self) -> None:
         """Take up where the predecessor left off."""
         await until_answered(self.blocking, self.library.refresh, "learning what is deployed")
-        blamed = self.marker.take()
+        slow, blamed = self.marker.timed_out(), self.marker.take()
         if blamed is not None:
-            await self._condemned.blame(blamed)
+            await self._condemned.blame(blamed, slow)
+            if self._isolating.wants(blamed) and self._condemned.get(blamed) is None:
+                await self._isolating.isolate(blamed)  # before it is loaded, and what it waits for is asked for here
         await self.activities.adopt()
         now = self.clock.now()
         waiting = await until_answered(self.blocking, lambda: self.store.to_revive(self.name, now), "reviving")
@@ -250,6 +254,10 @@ class InstanceHost:
         if condemned is not None:
             self._fail(live, condemned)
             return False
+        if self._isolating.wants(live.instance_id) and not live.to_be_terminated:
+            live.busy = True
+            self.spawn(self._isolate(live))
+            return False
         if live.unstarted and not self.may_begin(live):
             return False
         # To end an instance takes none of its code, which may be the very thing that is missing.
@@ -359,6 +367,11 @@ class InstanceHost:
     def _fail(self, live: Live, failure: FailureDetails) -> None:
         # Letters stay behind: in no history, they are answered "finished" once this is durable.
         self.lanes.submit(live, set_aside(live, self.clock.now(), failure, self.library, self.nursery.birth))
+
+    async def _isolate(self, live: Live) -> None:
+        await self._isolating.isolate(live.instance_id)
+        self._condemned.discard(live.instance_id)
+        self.refused(live, [], None)
 
     def _unwanted(self, letters: Iterable[Letter], instance_id: str) -> None:
         self._condemned.discard(instance_id)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 _SIZE = 4096
 _LENGTH = 2
+#: Where it is noted that the process was ended because that code took too long.
+_TIMED_OUT = _SIZE - 1
 
 
 class FileMarker:
@@ -27,13 +29,22 @@ class FileMarker:
 
     def set(self, instance_id: str) -> None:
         """This instance's code runs now."""
-        text = instance_id.encode()[: _SIZE - _LENGTH]
+        text = instance_id.encode()[: _TIMED_OUT - _LENGTH]
         self._map[_LENGTH : _LENGTH + len(text)] = text
         self._map[:_LENGTH] = len(text).to_bytes(_LENGTH, "big")
 
     def clear(self) -> None:
         """No instance's code runs now."""
         self._map[:_LENGTH] = b"\0\0"
+
+    def time_out(self) -> None:
+        """This process is about to be ended, because that code has taken too long."""
+        self._map[_TIMED_OUT] = 1
+
+    def timed_out(self) -> bool:
+        """Whether the previous process was ended because the code that ran took too long; forgotten by being read."""
+        found, self._map[_TIMED_OUT] = self._map[_TIMED_OUT], 0
+        return bool(found)
 
     def take(self) -> str | None:
         """Whose code ran when the previous process died; forgotten by being read."""
@@ -51,6 +62,10 @@ class NoMarker:
 
     def clear(self) -> None:
         """Nothing to note."""
+
+    def timed_out(self) -> bool:
+        """No."""
+        return False
 
     def take(self) -> str | None:
         """Nobody."""

@@ -79,5 +79,8 @@ class Marker(Protocol):
     def clear(self) -> None:
         """No instance's code runs now."""
 
+    def timed_out(self) -> bool:
+        """Whether the previous process was ended because the code that ran took too long; forgotten by being read."""
+
     def take(self) -> str | None:
         """Whose code ran when the previous process died; forgotten by being read."""

@@ -1,6 +1,7 @@
 """Ends a process that can do no more: whose turn never ends, or whose event loop has ended.
 
-An endless loop in one orchestrator must not hold up every instance beside it.
+An endless loop in one orchestrator must not hold up every instance beside it: those lose one turn limit, for its host's
+successor gives it a host of its own (`isolating`).
 It wraps the marker, which knows when a turn begins and ends. The process is ended as a crash would end it; Ray starts a new
 one, which finds in the marker whose turn it was.
 """
@@ -60,6 +61,10 @@ class Watchdog:
         self._since = 0.0
         self._marker.clear()
 
+    def timed_out(self) -> bool:
+        """Whether the previous process was ended by its watchdog."""
+        return self._marker.timed_out()
+
     def take(self) -> str | None:
         """Whose code ran when the previous process died."""
         return self._marker.take()
@@ -72,5 +77,6 @@ class Watchdog:
                 log.critical(
                     "a turn of instance %r has taken over %.0f s; its host is replaced", self._whose, self._limit
                 )
+                self._marker.time_out()
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
                 os._exit(70)

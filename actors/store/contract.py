@@ -116,6 +116,10 @@ class Owning(Protocol):
     def note_recovery(self, instance_id: str) -> int:
         """Count one more crash while this instance had a turn; returns the count. A committed turn resets it."""
 
+    def isolate(self, instance_id: str, host: str, own_host: str) -> bool:
+        """Give a live shared instance of `host` a host of its own, under which it becomes dedicated: its messages, permits
+        and counters go along, and turns under way at `host` are Stale. False if it does not live there (any more)."""
+
     def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
         """Delete finished instances with all they own, if they are as they were matched; returns the IDs of those.
 

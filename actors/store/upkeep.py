@@ -104,6 +104,25 @@ class Keeping:
         row = self._database.write(lambda session: session.one(texts.RECOVERY, instance_id=instance_id))
         return 0 if row is None else int(row[0])
 
+    def isolate(self, instance_id: str, host: str, own_host: str) -> bool:
+        """Give a live shared instance of `host` a host of its own; see the contract."""
+
+        def body(session: Session) -> bool:
+            row = session.one(texts.ISOLATE, instance_id=instance_id, host=host, own_host=own_host)
+            if row is None:
+                return False
+            session.run(texts.ISOLATE_MAIL, instance_id=instance_id, own_host=own_host)
+            session.run(texts.ISOLATE_PERMITS, instance_id=instance_id, own_host=own_host)
+            name, status = row
+            moves = [
+                {"host": "", "name": name, "status": status, "n": 1},
+                {"host": host, "name": name, "status": status, "n": -1},
+            ]
+            session.each(COUNT, moves)
+            return True
+
+        return self._database.write(body)
+
     def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
         """Say why a live instance makes no progress although it could; a committed turn clears it."""
         self._database.write(lambda session: session.run(texts.WHY, instance_id=instance_id, reason=reason))

@@ -21,6 +21,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "mark_resident": lambda s: s.mark_resident(["d"]),
     "set_waiting_reason": lambda s: s.set_waiting_reason("live", "code"),
     "note_recovery": lambda s: s.note_recovery("live"),
+    "isolate": lambda s: s.isolate("live", HOST, "instance:live"),
     "purge": lambda s: s.purge([RowVersion("done", "done-x1", 1)]),
     "forget_receipts": lambda s: s.forget_receipts(1000, 10),
     "commit": lambda s: s.commit(None, [start("another")]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, delete, false, func, literal_column, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
-from durable_ray.actors.store.schema import history, hub, inbox, inputs, instances, leases, receipts, tags
+from durable_ray.actors.store.schema import history, hub, inbox, inputs, instances, leases, permits, receipts, tags
 from durable_ray.actors.store.statements.changes import due_without_process
 from durable_ray.actors.store.statements.core import among, number, text
 
@@ -58,6 +58,30 @@ RECOVERY = (
     .values(recoveries=_i.recoveries + _one)
     .returning(_i.recoveries)
 )
+
+#: From a partition to a process of its own, with all by which its host is known.
+ISOLATE = (
+    update(instances)
+    .where(
+        _i.instance_id == text("instance_id"),
+        _i.host == text("host"),
+        _i.placement == literal_column("'shared'"),
+        _i.completed_at.is_(None),
+    )
+    .values(
+        placement=literal_column("'dedicated'"),
+        host=text("own_host"),
+        resident=false(),
+        next_due=due_without_process(_i.next_due),
+    )
+    .returning(_i.name, _i.status)
+)
+ISOLATE_MAIL = (
+    update(inbox)
+    .where(inbox.c.instance_id == text("instance_id"))
+    .values(placement=literal_column("'dedicated'"), host=text("own_host"))
+)
+ISOLATE_PERMITS = update(permits).where(permits.c.instance_id == text("instance_id")).values(host=text("own_host"))
 
 WHY = (
     update(instances)

@@ -161,6 +161,56 @@ RECOVERY = Statement(
     ),
 )
 
+ISOLATE = Statement(
+    ("own_host", "instance_id", "host"),
+    sqlite=(
+        "UPDATE instances "
+        "SET placement='dedicated', host=?, resident=0, next_due=CASE WHEN (instances.completed_at IS NOT "
+        "NULL) THEN NULL WHEN (instances.outstanding > 0) THEN instances.updated_at ELSE instances.next_due "
+        "END "
+        "WHERE instances.instance_id = ? AND instances.host = ? AND instances.placement = 'shared' AND "
+        "instances.completed_at IS NULL "
+        "RETURNING name, status"
+    ),
+    postgresql=(
+        "UPDATE instances "
+        "SET placement='dedicated', host=%s::VARCHAR, resident=false, next_due=CASE WHEN "
+        "(instances.completed_at IS NOT NULL) THEN NULL WHEN (instances.outstanding > 0) THEN "
+        "instances.updated_at ELSE instances.next_due END "
+        "WHERE instances.instance_id = %s::VARCHAR AND instances.host = %s::VARCHAR AND instances.placement = "
+        "'shared' AND instances.completed_at IS NULL "
+        "RETURNING instances.name, instances.status"
+    ),
+)
+
+ISOLATE_MAIL = Statement(
+    ("own_host", "instance_id"),
+    sqlite=(
+        "UPDATE inbox "
+        "SET placement='dedicated', host=? "
+        "WHERE inbox.instance_id = ?"
+    ),
+    postgresql=(
+        "UPDATE inbox "
+        "SET placement='dedicated', host=%s::VARCHAR "
+        "WHERE inbox.instance_id = %s::VARCHAR"
+    ),
+)
+
+ISOLATE_PERMITS = Statement(
+    ("own_host", "instance_id"),
+    sqlite=(
+        "UPDATE permits "
+        "SET host=? "
+        "WHERE permits.instance_id = ?"
+    ),
+    postgresql=(
+        "UPDATE permits "
+        "SET host=%s::VARCHAR "
+        "WHERE permits.instance_id = %s::VARCHAR"
+    ),
+)
+
 WHY = Statement(
     ("reason", "instance_id"),
     sqlite=(

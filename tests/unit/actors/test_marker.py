@@ -48,6 +48,8 @@ def test_a_note_outlives_its_process(script: str, code: int, blamed: str, tmp_pa
     )
     assert done.returncode == code, done.stderr.decode()
     successor = FileMarker(path)
+    assert successor.timed_out() == (blamed == "endless"), "only the watchdog says that it took too long"
+    assert not successor.timed_out(), "it is forgotten by being read"
     assert successor.take() == blamed
     assert successor.take() is None, "it is forgotten by being read"
 
