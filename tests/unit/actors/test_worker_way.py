@@ -52,7 +52,7 @@ async def test_a_dead_worker_s_jobs_are_reported_and_only_those() -> None:
     made.way.submit([job(n) for n in range(4)])
     await until(lambda: first.runs and second.runs)
     first.answer(0)
-    await until(lambda: any(not call.done() for call in first.calls))
+    await until(lambda: made.results and any(not call.done() for call in first.calls))
     first.die(WorkerGone("killed"))
     await until(lambda: made.crashes)
     assert made.crashes == [2]
