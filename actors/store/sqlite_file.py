@@ -3,6 +3,7 @@
 - Before 3.51.3 (3.50.7, 3.44.6) SQLite could lose committed pages when a WAL was reset under concurrent connections
   (its release notes call it the WAL-reset bug), so an older library is refused.
 - WAL needs shared memory between all processes, which network filesystems do not give.
+- Nobody but its owner may write the file: it holds code that the hub runs.
 - `<file>.writers`: SQLite lets competing writers poll, and under load one of them gets nearly all turns. The kernel
   queues those who wait for a file lock, so writers take this lock first.
 - `<file>.hub`: held by the process that owns the hub for as long as it lives; the kernel drops it with the process.
@@ -15,6 +16,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import stat
 import types
 from pathlib import Path
 
@@ -87,7 +89,7 @@ def network_filesystem(path: Path, mounts: str) -> str | None:
 
 def prepare(path: Path, create: bool) -> None:
     """Make sure that a database may live at `path`: parent directory, rights (only its owner's), no network
-    filesystem."""
+    filesystem. Raises StoreUnusable."""
     try:
         if not create and not path.exists():
             raise StoreUnusable(f"there is no store at {path}; start a hub on it first, or check the path")
@@ -103,9 +105,22 @@ def prepare(path: Path, create: bool) -> None:
                 "put the store on a local disk, or use a PostgreSQL store"
             )
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
+    try:
+        _only_its_owner_writes(path, os.fstat(file).st_mode)
+    finally:
+        os.close(file)
+
+
+def _only_its_owner_writes(path: Path, mode: int) -> None:
+    """Code is kept in the store, so that to write it is to run code as whoever opens it."""
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreUnusable(
+            f"others may write to the store {path} (its mode is {stat.S_IMODE(mode):04o}), and whoever writes it runs code in its "
+            f"hub: chmod 600 {path}"
+        )
 
 
 def unwritable(path: Path, error: Exception) -> StoreUnusable:

@@ -103,6 +103,20 @@ def test_a_store_is_its_owners_alone(tmp_path: Path) -> None:
         os.umask(previous)
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o622, 0o660, 0o602])
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_that_others_may_write_is_refused(tmp_path: Path, mode: int, create: bool) -> None:
+    """It holds code, which the hub's processes run."""
+    path = tmp_path / "store.db"
+    open_store(f"sqlite:///{path}").close()
+    path.chmod(mode)
+    with pytest.raises(StoreUnusable, match=rf"{mode:04o}.*chmod 600 {path}"):
+        open_store(f"sqlite:///{path}", create=create)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    path.chmod(0o600)
+    open_store(f"sqlite:///{path}").close()
+
+
 def test_a_path_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(StoreUnusable, match=r"cannot write to .*folder\.db"):
