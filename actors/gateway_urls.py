@@ -40,8 +40,8 @@ _ROUTES = {
 }
 
 
-def management_payload(gateway: GatewayAddress, instance_id: str) -> dict[str, str]:
-    """All URLs of an instance; `{eventName}` and `{text}` stay in for the caller to fill.
+def management_payload(gateway: GatewayAddress, instance_id: str, prefix: str = PREFIX) -> dict[str, str]:
+    """All URLs of an instance, under one of the API's bases; `{eventName}` and `{text}` stay in for the caller to fill.
 
     The body of every 202 too, as Durable Functions' documents have it (later extensions leave `rewindPostUri` out).
 
@@ -49,7 +49,7 @@ def management_payload(gateway: GatewayAddress, instance_id: str) -> dict[str, s
         >>> management_payload(GatewayAddress("http://h:7071", hub="x"), "a b")["terminatePostUri"]
         'http://h:7071/runtime/webhooks/durabletask/instances/a%20b/terminate?reason={text}&taskHub=x&connection=Storage'
     """
-    base = f"{gateway.base_url.rstrip('/')}{PREFIX}/instances/{quote(instance_id, safe='')}"
+    base = f"{gateway.base_url.rstrip('/')}{prefix}/instances/{quote(instance_id, safe='')}"
     common = [f"taskHub={quote(gateway.hub, safe='')}", f"connection={quote(gateway.connection, safe='')}"]
     if gateway.key:
         common.append(f"code={quote(gateway.key, safe='')}")

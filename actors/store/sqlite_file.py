@@ -118,8 +118,8 @@ def _only_its_owner_writes(path: Path, mode: int) -> None:
     """Code is kept in the store, so that to write it is to run code as whoever opens it."""
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreUnusable(
-            f"others may write to the store {path} (its mode is {stat.S_IMODE(mode):04o}), and whoever writes it runs code in its "
-            f"hub: chmod 600 {path}"
+            f"others may write to the store {path} (its mode is {stat.S_IMODE(mode):04o}), and whoever writes it runs code in "
+            f"its hub: chmod 600 {path}"
         )
 
 

@@ -11,7 +11,7 @@ from durable_ray.http.api.services import Services
 from durable_ray.http.azure.routes import ManagementApi
 from durable_ray.http.door import Door
 from durable_ray.http.keys import Keyring, kept_keyring, keys_path, new_keyring, ray_key
-from durable_ray.http.security import Guard
+from durable_ray.http.security import guarded
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
 
@@ -36,8 +36,8 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     services = Services(door, settings, Watch(door, settings.stream_interval))
     routes = [Mount("/api/v1", app=api_app(services))]
     # Not a mount at "/": a path with a line break in it would match no pattern, and miss its answer.
-    router = Router(routes, redirect_slashes=False, default=ManagementApi(door, settings, ring))
-    return Guard(router, settings, ring)
+    router = Router(routes, redirect_slashes=False, default=ManagementApi(door, settings))
+    return guarded(router, settings, ring)
 
 
 def keyring_of(client: AsyncClient, settings: GatewaySettings) -> Keyring:

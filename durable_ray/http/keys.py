@@ -38,6 +38,10 @@ class Key:
         return f"<Key {self.name!r} {self.access.name.lower()}>"
 
 
+#: Stands for the key of whoever is let in without one (`GatewaySettings.open_rpc`).
+OPEN_RPC = Key("open-rpc", Access.FULL, "")
+
+
 class Keyring:
     """The keys a gateway honours.
 

@@ -18,11 +18,12 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from durable_ray.actors.clock import monotonic
 from durable_ray.http.answers import azure_error, problem
-from durable_ray.http.keys import Access, Key, Keyring
+from durable_ray.http.keys import OPEN_RPC, Access, Keyring
 from durable_ray.http.requests import Params, header, headers, segments
 from durable_ray.http.settings import GatewaySettings
 
@@ -31,6 +32,31 @@ log = logging.getLogger("durable_ray.http.access")
 
 _READING = frozenset({"GET", "HEAD"})
 _WELCOME = {"www-authenticate": "Bearer"}
+
+
+#: What a page of an allowed origin may send, and may read of an answer beside its body.
+_CORS_METHODS = ("GET", "HEAD", "POST", "DELETE")
+_CORS_SENT = ("authorization", "content-type", "last-event-id", "x-functions-key", "x-ms-continuation-token")
+_CORS_READ = ("Location", "Retry-After", "x-ms-continuation-token")
+
+
+def guarded(app: ASGIApp, settings: GatewaySettings, keyring: Keyring) -> ASGIApp:
+    """An app behind the guard and, if pages of other origins may call it, behind the headers that tell browsers so.
+
+    CORS stands outside: a preflight carries no key, and a page is to read its refusals, too.
+    """
+    guard = Guard(app, settings, keyring)
+    if not settings.allowed_origins:
+        return guard
+    return CORSMiddleware(
+        guard,
+        allow_origins=settings.allowed_origins,
+        allow_methods=_CORS_METHODS,
+        allow_headers=_CORS_SENT,
+        # A public page that calls a gateway in a private network; only a page of an allowed origin is answered so.
+        allow_private_network=True,
+        expose_headers=_CORS_READ,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +76,7 @@ class Guard:
         self._settings = settings
         self._keyring = keyring
         self._names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in settings.allowed_hosts)}
-        self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
+        self._origins = frozenset(settings.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look at one request."""
@@ -92,7 +118,7 @@ class Guard:
         found = [self._keyring.find(key) if key else None for key in presented]
         key = min((k for k in found if k), key=lambda k: k.access, default=None) if all(found) else None
         if not presented and self._may_go_without(scope):
-            key = Key("open-rpc", Access.FULL, "")
+            key = OPEN_RPC
         if key is None:
             return Refusal(401, "No valid key", "send a key: ?code=…, x-functions-key: …, or Authorization: Bearer …")
         if key.access < Access.FULL and scope["method"] not in _READING:

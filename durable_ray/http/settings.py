@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -45,8 +46,39 @@ class GatewaySettings(BaseSettings):
     #: Seconds a request may still run after the gateway was told to stop.
     grace: NonNegativeFloat = 10.0
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_browsers_say_it(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        """Origins as browsers send them: in lower case, without a path and without the port that goes without saying."""
+        return tuple(_origin(origin) for origin in origins)
+
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _from_commas(cls, value: object) -> object:
         """The environment says lists with commas."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _origin(said: str) -> str:
+    parts = urlsplit(said.strip())
+    path_is_root = parts.path in ("", "/") and not parts.query and not parts.fragment
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if (
+        parts.scheme not in _PORTS
+        or not parts.hostname
+        or not path_is_root
+        or parts.username
+        or port == -1
+        or "*" in said
+    ):
+        raise ValueError(
+            f"{said!r} is no origin: write https://ops.example or http://localhost:3000, each by name (there is no *)"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+_PORTS = {"http": 80, "https": 443}

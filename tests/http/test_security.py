@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -311,7 +312,10 @@ async def test_the_clusters_own_token_passes_and_never_enters_an_url(
         answer = await http.post(f"{HOOKS}/orchestrators/http.echo", headers=headers)
         assert answer.status_code == 202
         assert "token-of-the-cluster" not in answer.text
-        assert (await http.get(answer.headers["location"])).status_code in (200, 202)
+        # Nor does he get a key that he did not show: he shows the token again.
+        assert all(key not in answer.text + answer.headers["location"] for key in (world.KEY, "code="))
+        assert (await http.get(answer.headers["location"])).status_code == 401
+        assert (await http.get(answer.headers["location"], headers=headers)).status_code in (200, 202)
 
 
 def test_the_clusters_token_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -337,6 +341,109 @@ async def test_the_rpc_base_may_be_opened_to_this_machine(hub: TestHub) -> None:
             assert (await http.get(path)).status_code == code
             # A wrong key is wrong even where none is needed.
             assert (await http.get(f"{path}?code=wrong")).status_code == 401
+
+
+async def test_nobody_is_given_a_key_that_he_did_not_show(hub: TestHub) -> None:
+    settings = world.SETTINGS.model_copy(update={"open_rpc": True})
+    second = Key("second", Access.FULL, "the-secret-of-a-second-key")
+    app = create_app(hub.async_client, settings, world.RING.and_also(second))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=world.URL) as http:
+        shown = {"x-functions-key": second.secret}
+        for path in ("/durabletask", HOOKS, ""):
+            for sent in ({}, shown):
+                for more in ("", "/wait?timeout=0&retryInterval=0"):
+                    if path and more:
+                        more = "?timeout=0&pollingInterval=0"
+                    answer = await http.post(f"{path}/orchestrators/http.approval{more}", headers=sent)
+                    told = answer.text + str(answer.headers)
+                    assert world.KEY not in told
+                    assert world.READ_KEY not in told
+                    if not sent:
+                        assert second.secret not in told
+                        assert answer.status_code == (202 if path == "/durabletask" else 401)
+                    else:
+                        assert f"code={second.secret}" in answer.headers["location"]
+        # What a caller without a key is given works without one.
+        urls = (await http.post("/durabletask/orchestrators/http.approval/open")).json()
+        assert (await http.get(urls["statusQueryGetUri"])).status_code in (200, 202)
+        assert (await http.post(urls["terminatePostUri"].replace("{text}", "why"))).status_code == 202
+
+
+ORIGIN = "https://ops.example"
+
+
+@pytest.fixture
+async def page(hub: TestHub) -> AsyncIterator[httpx.AsyncClient]:
+    """What a page of an allowed origin calls, as a browser does: with its origin and without a key of its own."""
+    settings = world.SETTINGS.model_copy(update={"allowed_origins": (ORIGIN,)})
+    app = create_app(hub.async_client, settings, world.RING)
+    headers = {"origin": ORIGIN, "sec-fetch-site": "cross-site"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=world.URL, headers=headers) as http:
+        yield http
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("POST", "/api/v1/instances", "content-type,x-functions-key"),
+        ("DELETE", f"{HOOKS}/instances/x", "x-functions-key"),
+        ("GET", f"{HOOKS}/instances", "authorization,x-ms-continuation-token"),
+        ("GET", "/api/v1/stream", "last-event-id, authorization"),
+        ("POST", "/orchestrators/http.echo", "content-type,authorization"),
+    ],
+)
+async def test_a_preflight_of_an_allowed_origin_is_answered(
+    page: httpx.AsyncClient, method: str, path: str, sent: str
+) -> None:
+    asks = {"access-control-request-method": method, "access-control-request-headers": sent}
+    told = await page.options(path, headers=asks | {"access-control-request-private-network": "true"})
+    assert told.status_code == 200
+    assert told.headers["access-control-allow-origin"] == ORIGIN
+    assert method in told.headers["access-control-allow-methods"]
+    allowed = {name.strip().lower() for name in told.headers["access-control-allow-headers"].split(",")}
+    assert {name.strip() for name in sent.split(",")} <= allowed
+    assert told.headers["access-control-allow-private-network"] == "true"
+    assert "access-control-allow-credentials" not in told.headers
+    other = await page.options(path, headers=asks | {"origin": "https://evil.example"})
+    assert other.status_code == 400
+    assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_page_of_an_allowed_origin_reads_answers_and_refusals(page: httpx.AsyncClient) -> None:
+    key = {"x-functions-key": world.KEY}
+    started = await page.post(f"{HOOKS}/orchestrators/http.approval/x", headers=key)
+    listed = await page.get("/api/v1/instances", headers=key)
+    refused = await page.get("/api/v1/instances")
+    absent = await page.get(f"{HOOKS}/instances/nobody", headers=key)
+    for answer, status in ((started, 202), (listed, 200), (refused, 401), (absent, 404)):
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "Origin" in answer.headers["vary"]
+        assert "location" in answer.headers["access-control-expose-headers"].lower()
+    evil = await page.get("/api/v1/instances", headers=key | {"origin": "https://evil.example"})
+    assert evil.status_code == 403
+    assert "access-control-allow-origin" not in evil.headers
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("https://ops.example", "https://ops.example"),
+        (" HTTPS://Ops.Example:443/", "https://ops.example"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_origins_are_kept_as_browsers_say_them(said: str, meant: str) -> None:
+    assert GatewaySettings(allowed_origins=(said,)).allowed_origins == (meant,)
+
+
+@pytest.mark.parametrize(
+    "said", ["*", "ops.example", "null", "https://*.example", "https://ops.example/page", "ftp://x", "https://x:port"]
+)
+def test_what_is_no_origin_is_refused(said: str) -> None:
+    with pytest.raises(ValueError, match="is no origin"):
+        GatewaySettings(allowed_origins=(said,))
 
 
 def test_without_a_key_it_listens_on_loopback_only() -> None:

@@ -14,7 +14,6 @@ from durable_ray.http.answers import answer, empty
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.shapes import check_status, output_of, status_object
 from durable_ray.http.door import Door, can_exist, value_from_outside
-from durable_ray.http.keys import Keyring
 from durable_ray.http.requests import Params, body_of, is_json, url_of
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.operations.bounds import shown
@@ -29,7 +28,6 @@ class Call:
 
     door: Door
     settings: GatewaySettings
-    keyring: Keyring
     request: Request
     params: Params
     rpc: bool
@@ -68,7 +66,7 @@ class Call:
     def started(self, instance_id: str) -> Response:
         """202: where to ask for this instance."""
         flag = self.params.flag("returnInternalServerErrorOnFailure", False)
-        body, headers = check_status(self.request.scope, self.door.hub, self.keyring, instance_id, failure_is_500=flag)
+        body, headers = check_status(self.request.scope, self.door.hub, instance_id, failure_is_500=flag)
         return answer(body, 202, headers)
 
     async def outcome(self, instance_id: str, seconds: float, *, failure_is_500: bool) -> Response:

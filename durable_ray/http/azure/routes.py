@@ -19,7 +19,6 @@ from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.errors import response_to
 from durable_ray.http.azure.parameters import declared
 from durable_ray.http.door import Door
-from durable_ray.http.keys import Keyring
 from durable_ray.http.requests import Params, segments
 from durable_ray.http.settings import GatewaySettings
 
@@ -44,10 +43,9 @@ _OPERATIONS = {
 class ManagementApi:
     """The ASGI app of the management API."""
 
-    def __init__(self, door: Door, settings: GatewaySettings, keyring: Keyring) -> None:
+    def __init__(self, door: Door, settings: GatewaySettings) -> None:
         self._door = door
         self._settings = settings
-        self._keyring = keyring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -57,7 +55,7 @@ class ManagementApi:
             return
         rpc, handler = found
         request = Request(scope, receive)
-        call = Call(self._door, self._settings, self._keyring, request, Params.of(scope), rpc)
+        call = Call(self._door, self._settings, request, Params.of(scope), rpc)
         try:
             call.params.check(declared(handler))
             response = await handler(call)

@@ -8,13 +8,16 @@ from typing import Any
 
 from starlette.types import Scope
 
-from durable_ray.actors.gateway_urls import GatewayAddress, management_payload
+from durable_ray.actors.gateway_urls import PREFIX, GatewayAddress, management_payload
 from durable_ray.actors.status import failure_of, moment
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.http.answers import opened
-from durable_ray.http.keys import Access, Key, Keyring
+from durable_ray.http.keys import OPEN_RPC, Key
 from durable_ray.http.requests import origin_of
 from durable_ray.orchestrations.payloads import from_json_text
+
+#: Where Durable Functions' out-of-process clients look for the API.
+RPC_PREFIX = "/durabletask"
 
 
 def stamp(when: datetime) -> str:
@@ -57,18 +60,17 @@ def output_of(row: InstanceRow) -> Any:
 
 
 def check_status(
-    scope: Scope, hub: str, keyring: Keyring, instance_id: str, *, failure_is_500: bool = False
+    scope: Scope, hub: str, instance_id: str, *, failure_is_500: bool = False
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Body and headers of the 202 that a start answers: where its instance is managed."""
-    urls = management_payload(GatewayAddress(origin_of(scope), _key_for_urls(scope, keyring), hub), instance_id)
+    """Body and headers of the 202 that a start answers: where its instance is managed.
+
+    The URLs carry the key that the caller showed, and never another: who came with the cluster's token, which no URL should
+    carry, sends it again; who was let in without a key gets URLs below the base that lets him in.
+    """
+    key: Key | None = scope.get("state", {}).get("key")
+    secret = "" if key is None or key.from_ray else key.secret
+    prefix = RPC_PREFIX if key is OPEN_RPC else PREFIX
+    urls = management_payload(GatewayAddress(origin_of(scope), secret, hub), instance_id, prefix)
     if failure_is_500:
         urls["statusQueryGetUri"] += "&returnInternalServerErrorOnFailure=true"
     return urls, {"Location": urls["statusQueryGetUri"], "Retry-After": "10"}
-
-
-def _key_for_urls(scope: Scope, keyring: Keyring) -> str:
-    """The caller's own key; the gateway's, if the caller came with the cluster's token, which no URL should carry."""
-    key: Key | None = scope.get("state", {}).get("key")
-    if key is None or key.from_ray or not key.secret:
-        key = keyring.first(Access.FULL)
-    return key.secret if key else ""
