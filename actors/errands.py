@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from durable_ray.actors.lanes import Lanes
+from durable_ray.actors.late_results import LateResults
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.ports import Activities, ActivityResult, Address, Invocation
 from durable_ray.actors.redelivery import Redelivery
 from durable_ray.actors.residence import Residence
+from durable_ray.actors.turns import Turn
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.transition import Append
@@ -17,10 +19,17 @@ from durable_ray.orchestrations.transition import Append
 class Errands:
     """Sends activities out after the commit, and brings each result to whoever still wants it."""
 
-    def __init__(self, residence: Residence, lanes: Lanes, redelivery: Redelivery) -> None:
+    def __init__(
+        self,
+        residence: Residence,
+        lanes: Lanes,
+        redelivery: Redelivery,
+        late: Callable[[Callable[[Iterable[Letter], str], None]], LateResults],
+    ) -> None:
         self._residence = residence
         self._lanes = lanes
         self._redelivery = redelivery
+        self.late = late(self.acknowledge)
         #: Set by the host, whose activities report to `result`.
         self.activities: Activities
 
@@ -32,16 +41,31 @@ class Errands:
             self.activities.cancel([Address(live.instance_id, execution_id, *task) for task in append.cancel.items()])
 
     def send_again(self, live: Live) -> None:
-        """`live` was loaded: ask for what it has under way. What still runs, here or on a worker, is not run twice."""
+        """`live` was loaded: ask for what it has under way. What still runs, here or on a worker, is not run twice.
+
+        After a rewind not before its code has said what it still asks for (`rewinding.py`).
+        """
+        self.late.forget(live.instance_id)
+        if live.withheld:
+            return
         under_way = [task_id for task_id in live.snapshot.activities if task_id not in live.snapshot.retries]
         if under_way:
             self.activities.submit([_invocation(live, task_id) for task_id in under_way])
+
+    def ended(self, live: Live, turn: Turn) -> None:
+        """`live` has ended by this turn: results that it has not taken by then came too late for it."""
+        self.late.keep(live, turn)
+        self.acknowledge(
+            [letter for letter in live.letters if not self.late.take(live.instance_id, letter)], live.instance_id
+        )
 
     def result(self, address: Address, event: ActivityResult) -> None:
         """An activity answered. Its address decides whether anybody still wants to know."""
         message_id = f"{address.execution_id}:{address.task_id}:{address.attempt}"
         letter = Letter(Message(message_id, event, address.execution_id))
         live = self._residence.peek(address.instance_id)
+        if live is None and self.late.take(address.instance_id, letter):
+            return
         if live is None:
             self._redelivery.bring(address.instance_id, [letter])
         elif live.snapshot.execution_id == address.execution_id and address.task_id in live.snapshot.activities:

@@ -23,6 +23,7 @@ from durable_ray.actors.errands import Errands
 from durable_ray.actors.held import is_held
 from durable_ray.actors.isolating import Isolating
 from durable_ray.actors.lanes import Lanes
+from durable_ray.actors.late_results import LateResults
 from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Ending, Reply
@@ -45,6 +46,7 @@ from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
 from durable_ray.orchestrations.failures import FailureDetails
+from durable_ray.orchestrations.rewinding import just_rewound
 from durable_ray.orchestrations.snapshot import Snapshot, fold
 
 log = logging.getLogger("durable_ray.host")
@@ -100,7 +102,7 @@ class InstanceHost:
             library, self.residence, self.lanes, store, marker, self.blocking, self.spawn, self._fail
         )
         self.dues = Dues(clock, self._rung)
-        self.errands = Errands(self.residence, self.lanes, self.redelivery)
+        self.errands = Errands(self.residence, self.lanes, self.redelivery, self._late_results)
         self.turnstile = Turnstile(
             bare, fence, library, settings, peers, self.errands.result, self._priority, self.blocking, self.fenced
         )
@@ -180,6 +182,9 @@ class InstanceHost:
         if not task.cancelled() and task.exception() is not None:
             log.error("host %s: background work failed", self.name, exc_info=task.exception())
 
+    def _late_results(self, durable: Callable[[Iterable[Letter], str], None]) -> LateResults:
+        return LateResults(self.clock, self.committer, durable, self.redelivery.bring, self.fenced)
+
     def _deployed(self, revision: int) -> None:
         if revision > self.library.revision:
             self.spawn(self.blocking(self.library.refresh))
@@ -209,12 +214,14 @@ class InstanceHost:
             return  # somebody asked for it before its starter came back from the commit
         if existing is not None:
             self._drop(existing)
+        self.errands.late.forget(row.instance_id)
         self._arrived(self.residence.enter(row))
         if is_held(row.start_at):
             self.peers.finished([row.instance_id])  # whoever counts has to look
 
     def _admitted(self, live: Live) -> None:
         # Before its first turn: what a turn schedules is not durable yet and must not be taken for lost work.
+        live.withheld = just_rewound(self.residence.histories[live.instance_id])
         self.errands.send_again(live)
         self._arrived(live)
 
@@ -262,8 +269,15 @@ class InstanceHost:
             return False
         # To end an instance takes none of its code, which may be the very thing that is missing.
         if live.execution is None and not live.to_be_terminated:
-            return self._replaying.replay(live)
+            if not self._replaying.replay(live):
+                return False
+            if live.withheld and live.leftover is None:
+                self._release(live)
         return True
+
+    def _release(self, live: Live) -> None:
+        live.withheld = False
+        self.errands.send_again(live)
 
     def may_begin(self, live: Live) -> bool:
         """Whether an instance that has not begun may do so now: its time has come, or it is to be terminated."""
@@ -286,8 +300,10 @@ class InstanceHost:
         if turn.successor is not None:
             self._succeed(live, turn.successor, append.successor or [])
         if live.snapshot.finished:
-            self._finished(live)
+            self._finished(live, turn)
             return
+        if live.withheld:
+            self._release(live)
         if turn.write.turn == 0:
             self.waiters.started(live.instance_id, live.status)
         due = live.snapshot.next_due()
@@ -328,14 +344,14 @@ class InstanceHost:
         self.residence.histories[live.instance_id] = events
         self.lanes.enqueue(live)
 
-    def _finished(self, live: Live) -> None:
+    def _finished(self, live: Live, turn: Turn) -> None:
         snapshot = live.snapshot
         if snapshot.status == "Terminated":
             instance_log.terminated(live.instance_id, snapshot.output)
         failure = encode_event(ev.ExecutionFailed(snapshot.failure)) if snapshot.failure else None
         for letter in live.letters:
             letter.reply(Reply("finished", snapshot.status))
-        self.errands.acknowledge(live.letters, live.instance_id)
+        self.errands.ended(live, turn)
         live.letters.clear()
         self._condemned.discard(live.instance_id)
         self.turnstile.withdraw(live.instance_id)

@@ -54,6 +54,7 @@ class Live:
         "status",
         "turn",
         "waiting_reason",
+        "withheld",
     )
 
     def __init__(self, row: InstanceRow, snapshot: Snapshot) -> None:
@@ -83,6 +84,8 @@ class Live:
         self.fresh = row.next_due is not None and row.turn > 0 and snapshot.next_due() is None
         #: Waits for its code: it has something to do, though no turn can be taken.
         self.held = False
+        #: It was rewound, and its code has not said yet which activities it still asks for.
+        self.withheld = False
         #: Dropped from memory: late callbacks find nothing to do.
         self.gone = False
         #: The due time for which the host's timer heap has an entry.

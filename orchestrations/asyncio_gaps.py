@@ -6,6 +6,7 @@ is closed from inside the deterministic loop, by looking at who is asking it for
 - `as_completed` makes tasks of bare coroutines in the order of a set of addresses;
 - `gather` makes a future that hashes by address;
 - `wrap_future`, with which a Ray ObjectRef is awaited, waits for something that is in no history;
+- `wait` looks at the failures that it does not raise, and then they count as seen by code;
 - an async generator that is dropped half-way is finished by whichever loop runs when the garbage collector
   finds it.
 """
@@ -13,7 +14,8 @@ is closed from inside the deterministic loop, by looking at who is asking it for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from types import CodeType, FrameType
 from typing import Any
 
@@ -28,6 +30,20 @@ ENSURE_FUTURE = _codes(asyncio.ensure_future, getattr(asyncio.tasks, "_ensure_fu
 _AS_COMPLETED: CodeType = asyncio.as_completed.__code__
 WRAP_FUTURE: CodeType = asyncio.wrap_future.__code__
 GATHERING: CodeType = asyncio.tasks._GatheringFuture.__init__.__code__  # type: ignore[attr-defined]
+#: What `asyncio.wait` calls when one that it waits for is done.
+_WAIT_LOOKS = frozenset(
+    const
+    for const in asyncio.tasks._wait.__code__.co_consts  # type: ignore[attr-defined]
+    if isinstance(const, CodeType)
+)
+
+
+def exception_of(future: Any, ask: Callable[[], BaseException | None]) -> BaseException | None:
+    """What `future.exception()` answers; without counting as seen if it is only `asyncio.wait` that asks."""
+    if sys._getframe(2).f_code in _WAIT_LOOKS and future.done() and not future.cancelled():
+        exception: BaseException | None = future._exception
+        return exception
+    return ask()
 
 
 def awaited_together(frame: FrameType | None) -> object | None:

@@ -135,6 +135,20 @@ class Evicted(BaseException):
     """
 
 
+def reasons(error: BaseException, *, hidden: bool = False) -> Iterator[BaseException]:
+    """What led straight to `error`: its cause or context, and, of a group, its members.
+
+    This is the one step of every walk over exceptions. `hidden`: also the context that `raise ... from` hides.
+    """
+    if error.__cause__ is not None:
+        yield error.__cause__
+    context = error.__context__ if hidden or not error.__suppress_context__ else None
+    if context is not None and context is not error.__cause__:
+        yield context
+    if isinstance(error, BaseExceptionGroup):
+        yield from error.exceptions
+
+
 def _qualified(kind: type[BaseException]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 

@@ -120,7 +120,7 @@ class Journal:
 
     def repeat(self, command: Command) -> None:
         """Ask once more for something that has its number already."""
-        self._new.setdefault(command.task_id, command)
+        self._new.setdefault(_key(command), command)
 
     def _instead(self) -> str:
         others = [describe(command) for command in self._new.values()]

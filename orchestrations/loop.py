@@ -23,11 +23,18 @@ import sys
 import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakSet
 
 from durable_ray.orchestrations import asyncio_gaps as gaps
 from durable_ray.orchestrations.failures import NotDeterministic
 from durable_ray.orchestrations.handles import Handle, TimerHandle, Timers
-from durable_ray.orchestrations.tasks import InertTask, OrderedFuture, OrderedGathering, OrderedTask
+from durable_ray.orchestrations.tasks import (
+    InertTask,
+    OrderedFuture,
+    OrderedGathering,
+    OrderedTask,
+    failed_task_ids,
+)
 from durable_ray.orchestrations.worldless import WorldlessLoop
 
 _SECOND = 1_000_000
@@ -50,7 +57,19 @@ class DeterministicLoop(WorldlessLoop):
     counts.
     """
 
-    __slots__ = ("_batch", "_live", "_on_error", "_order", "_ready", "_sweep_at", "_timers", "inert", "now")
+    __slots__ = (
+        "_batch",
+        "_failed",
+        "_live",
+        "_lost",
+        "_on_error",
+        "_order",
+        "_ready",
+        "_sweep_at",
+        "_timers",
+        "inert",
+        "now",
+    )
 
     def __init__(self, timers: Timers, seed: str, on_error: Callable[[dict[str, Any]], None]) -> None:
         self.now = 0
@@ -62,6 +81,9 @@ class DeterministicLoop(WorldlessLoop):
         self._live: list[OrderedTask] = []
         self._sweep_at = 16
         self._batch: dict[int, OrderedTask] | None = None
+        #: What failed and may not have been looked at; and the failures that nobody can look at any more.
+        self._failed: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self._lost: set[int] = set()
 
     # --- what drives it ---
 
@@ -106,7 +128,23 @@ class DeterministicLoop(WorldlessLoop):
 
     def sweep(self) -> None:
         """Let go of finished tasks; asyncio reports those that failed and that nobody looked at."""
+        for task in self._live:
+            if _untaken(task):
+                self._failed.add(task)
         self._live = self.unfinished()
+
+    def note_failed(self, future: asyncio.Future[Any]) -> None:
+        """`future` failed, and nobody has taken its exception yet."""
+        self._failed.add(future)
+
+    def untaken(self) -> tuple[int, ...]:
+        """The numbers of the tasks behind failures that no code has taken: neither awaited nor asked for.
+
+        Whether the garbage collector has found the future by now makes no difference.
+        """
+        alive = [future for future in (*self._failed, *self._live) if _untaken(future)]
+        errors = [future._exception for future in alive]  # `exception()` would take it
+        return (*self._lost, *failed_task_ids(*(error for error in errors if error is not None)))
 
     def unfinished(self) -> list[OrderedTask]:
         """The tasks that are not done, in the order they were created."""
@@ -231,4 +269,12 @@ class DeterministicLoop(WorldlessLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Report a failure that no code handled: logged, never fatal, silent in replay."""
         if not self.inert:
+            error = context.get("exception")
+            if error is not None and not context.keys().isdisjoint(("future", "task")):
+                self._lost.update(failed_task_ids(error))
             self._on_error(context)
+
+
+def _untaken(future: asyncio.Future[Any]) -> bool:
+    """Whether `future` failed and its exception was neither raised nor asked for. asyncio keeps book of that for its log."""
+    return future.done() and bool(future._log_traceback)

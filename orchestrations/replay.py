@@ -47,7 +47,7 @@ class Execution:
     use.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_main", "_orchestrator", "_outcome", "_queue", "_timed", "_work")
+    __slots__ = ("__weakref__", "_closed", "_main", "_orchestrator", "_outcome", "_over", "_queue", "_timed", "_work")
 
     def __init__(self, instance_id: str, orchestrator: Any, codec: PayloadCodec) -> None:
         self._work = Work(instance_id, codec, self._report)
@@ -57,6 +57,8 @@ class Execution:
         #: What arrived while suspended, in order; None while not suspended.
         self._queue: list[Event] | None = None
         self._timed = False
+        #: History says that the execution failed or was terminated: what follows concerns the code after a rewind only.
+        self._over = False
         self._closed = False
 
     @property
@@ -140,6 +142,7 @@ class Execution:
         """Read a part of history that a rewind made void from its first failure on (see `rewinding.py`)."""
         journal = self._work.journal
         before = journal.event
+        self._over = False
         region.enter(journal)
         for event in region.inputs:
             region.note(event, self._work.open)
@@ -151,10 +154,14 @@ class Execution:
 
     def _deliver(self, deliver: Callable[[Execution, Any], None], event: Event) -> None:
         """Bring one event to the code, and run what that sets going."""
+        if self._over:
+            return
         if self._outcome is not None:
             # It came too late for this code, but not for the execution that follows.
             if isinstance(event, ev.EventRaised) and isinstance(self._outcome, Continued):
                 self._work.raise_event(event)
+            elif isinstance(event, ev.ActivityFailed | ev.ChildFailed):
+                self._work.failures.came(event.task_id, self._work.journal.event)
             return
         deliver(self, event)
         if self._main is not None:
@@ -173,10 +180,14 @@ class Execution:
             if work.signals is not None:
                 work.signals.forget_all()
         elif code.done():
-            self._outcome = outcome_of(code, work.codec)
+            self._outcome = outcome = outcome_of(code, work.codec)
+            if isinstance(outcome, Raised):
+                work.failures.ended((*outcome.task_ids, *work.loop.untaken()), frozenset(work.open))
 
     def _finished(self) -> Outcome | None:
         outcome = self._outcome
+        if isinstance(outcome, Raised):
+            return replace(outcome, task_ids=self._work.failures.unhandled())
         if not isinstance(outcome, Continued):
             return outcome
         signals = self._work.signals
@@ -261,6 +272,8 @@ def _started(execution: Execution, event: ev.ExecutionStarted) -> None:
 
 
 def _turn_started(execution: Execution, event: ev.TurnStarted) -> None:
+    if execution._over:
+        return
     execution._work.journal.end_turn()
     if execution._outcome is not None and execution._work.journal.adopter is None:
         raise NonDeterminismError(
@@ -296,6 +309,7 @@ def _ended(execution: Execution, event: Event) -> None:
             f"history says at event #{journal.event} that the execution {_ENDED[type(event)]}, but the code "
             f"running now {did}.{REMEDY}"
         )
+    execution._over = expected is None
 
 
 _INPUTS: dict[type, Callable[[Execution, Any], None]] = {

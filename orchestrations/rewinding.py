@@ -11,7 +11,8 @@ for that: it is read differently. From the first of those failures to the rewind
 - what the code asked for then and does not ask for now (a clean-up, say) stays in history, void.
 
 At the rewind itself the code asks once more for what ended with the failed execution: every timer it still
-waits for, and every activity that was cancelled only because of the failure.
+waits for, and every activity that was cancelled only because of the failure. And it gives up what it does not ask for
+any more: an activity that failed in the handler of another's failure (a compensation, say) is void with that one.
 
 Which events a region covers depends on history alone, so every later replay reads it alike.
 """
@@ -48,6 +49,10 @@ class Region(Struct):
     earlier: Mapping[int, Record]
     #: The highest number that history has used up to here.
     highest: int
+    #: The tasks that run again, because their failures are void.
+    rewound: frozenset[int]
+    #: Those of them that do not, if the code does not ask for them any more.
+    droppable: frozenset[int]
     #: Results that came before the code, going another way now, asked for them.
     early: dict[int, Event] = field(default_factory=dict)
     #: Those of them that it has asked for since.
@@ -79,13 +84,25 @@ class Region(Struct):
     def leave(self, journal: Journal, waiting: Iterable[int]) -> None:
         """Back to numbering by order; ask again for what ended with the failed execution."""
         journal.adopter = None
-        stopped = {record.task_id for record in self.unclaimed if isinstance(record, ev.ActivityCanceled)}
+        stopped = {
+            record.task_id for record in self.unclaimed if isinstance(record, ev.ActivityCanceled)
+        } - self.rewound
+        for number in sorted(self.droppable.difference(waiting)):
+            journal.repeat(cmd.CancelActivity(number))
         for number in sorted(waiting):
             record = self.earlier.get(number)
             if isinstance(record, ev.TimerCreated):
                 journal.repeat(cmd.CreateTimer(number, record.fire_at))
             elif isinstance(record, ev.ActivityScheduled) and number in stopped:
                 journal.repeat(cmd.ScheduleActivity(number, record.name, record.input, record.retry))
+
+
+def just_rewound(events: Sequence[Event]) -> bool:
+    """Whether a rewind was the last thing that happened from outside."""
+    for event in reversed(events):
+        if isinstance(event, (ev.ExecutionRewound, ev.TurnStarted)):
+            return isinstance(event, ev.ExecutionRewound)
+    return False
 
 
 def regions(events: Sequence[Event]) -> Iterator[Region]:
@@ -98,7 +115,8 @@ def regions(events: Sequence[Event]) -> Iterator[Region]:
     for last in rewinds:
         failures = _voided(events, last)
         void.update(failures)
-        first = min(failures, default=_last_turn(events, last))
+        # From the turn that ended the execution, at the latest: some of the failures may have come after its end.
+        first = min((*failures, _last_turn(events, last)))
         # A failure from before an earlier rewind: the two regions are one.
         while spans and first <= spans[-1][1]:
             first = min(first, spans.pop()[0])
@@ -123,6 +141,8 @@ def _region(events: Sequence[Event], first: int, last: int, void: set[int]) -> R
         unclaimed=[event for event in past[first:] if type(event) in RECORDS],  # type: ignore[misc]
         earlier={record.task_id: record for record in records if isinstance(record, _REPEATABLE)},
         highest=max((record.task_id for record in records), default=0),
+        rewound=frozenset(_rewound(events, last).task_ids),
+        droppable=_droppable(events, last),
     )
 
 
@@ -131,14 +151,32 @@ _REPEATABLE = (ev.ActivityScheduled, ev.TimerCreated)
 
 def _voided(events: Sequence[Event], rewind: int) -> list[int]:
     """The position of the last failure of each of the rewound tasks."""
-    rewound = events[rewind]
-    assert isinstance(rewound, ev.ExecutionRewound)
+    rewound = _rewound(events, rewind)
     found: dict[int, int] = {}
     for position in range(rewind - 1, -1, -1):
         event = events[position]
         if isinstance(event, _FAILURES) and event.task_id in rewound.task_ids:
             found.setdefault(event.task_id, position)
     return list(found.values())
+
+
+def _rewound(events: Sequence[Event], rewind: int) -> ev.ExecutionRewound:
+    event = events[rewind]
+    assert isinstance(event, ev.ExecutionRewound)
+    return event
+
+
+def _droppable(events: Sequence[Event], rewind: int) -> frozenset[int]:
+    """The activities among the rewound tasks that the code may give up at the rewind.
+
+    Where history went on it says which those were, and an older one, which does not say, never dropped any.
+    """
+    end = next((n for n in range(rewind + 1, len(events)) if isinstance(events[n], ev.TurnStarted)), None)
+    kind = ev.ActivityScheduled if end is None else ev.ActivityCanceled
+    among = events[:rewind] if end is None else events[rewind:end]
+    return frozenset(_rewound(events, rewind).task_ids).intersection(
+        event.task_id for event in among if isinstance(event, kind)
+    )
 
 
 def _last_turn(events: Sequence[Event], rewind: int) -> int:

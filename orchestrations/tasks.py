@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any, Protocol, cast
 
-from durable_ray.orchestrations.failures import TaskFailed
+from durable_ray.orchestrations.asyncio_gaps import exception_of
+from durable_ray.orchestrations.failures import TaskFailed, reasons
 
 
 class Numbered(Protocol):
@@ -20,6 +22,13 @@ class Numbered(Protocol):
 
     def next_order(self) -> int:
         """The next one."""
+
+
+class Loop(Numbered, Protocol):
+    """What futures need of their loop."""
+
+    def note_failed(self, future: asyncio.Future[Any]) -> None:
+        """`future` failed, and nobody has taken its exception yet."""
 
 
 class OrderedFuture(asyncio.Future[Any]):
@@ -30,6 +39,15 @@ class OrderedFuture(asyncio.Future[Any]):
     def __init__(self, *, loop: Any) -> None:
         super().__init__(loop=loop)
         self._order: int = loop.next_order()
+
+    def set_exception(self, exception: Any, /) -> None:
+        """Fail. The loop remembers it until somebody takes the exception."""
+        super().set_exception(exception)
+        cast(Loop, self.get_loop()).note_failed(self)
+
+    def exception(self) -> BaseException | None:
+        """The failure, or None."""
+        return exception_of(self, super().exception)
 
     def __hash__(self) -> int:
         return self._order
@@ -44,6 +62,10 @@ class OrderedTask(asyncio.Task[Any]):
         # First of all: asyncio puts the task into a set while it initialises it.
         self._order = order
         super().__init__(coro, **options)
+
+    def exception(self) -> BaseException | None:
+        """The failure, or None."""
+        return exception_of(self, super().exception)
 
     def __hash__(self) -> int:
         return self._order
@@ -62,6 +84,23 @@ class OrderedGathering(asyncio.tasks._GatheringFuture):  # type: ignore[name-def
         """Make `future`, which `gather` is just creating, one of these."""
         future.__class__ = OrderedGathering
         future._order = order
+
+    def set_exception(self, exception: Any, /) -> None:
+        """Fail with the first failure. `gather` drops all that follow, so they are noted on this one as they come."""
+        super().set_exception(exception)
+        cast(Loop, self.get_loop()).note_failed(self)
+        group = [exception]
+        _groups(exception).append(group)
+        for child in dict.fromkeys(self._children):
+            if child.done():
+                _note_sibling(group, child)
+            else:
+                child.add_done_callback(partial(_note_sibling, group))
+
+    def set_result(self, result: Any, /) -> None:
+        """Succeed. With `return_exceptions=True` failures are among the results, and code may raise one of several."""
+        super().set_result(result)
+        remember_siblings([error for error in result if isinstance(error, BaseException)])
 
     def __hash__(self) -> int:
         return self._order
@@ -212,15 +251,30 @@ def failure_of(future: asyncio.Future[Any]) -> BaseException | None:
 
 
 def remember_siblings(errors: Sequence[BaseException]) -> None:
-    """Note on the first of several failures what the others were: only one of them can be raised."""
+    """Note on each of several failures what the others were: as a rule only one of them is raised."""
     if len(errors) > 1:
+        group = list(errors)
+        for error in group:
+            _groups(error).append(group)
+
+
+def _groups(error: BaseException) -> list[list[BaseException]]:
+    """What failed together with `error`; kept on it, and filled while more fail."""
+    found: list[list[BaseException]] | None = getattr(error, "_siblings", None)
+    if found is None:
+        found = []
         with contextlib.suppress(AttributeError):
-            errors[0]._siblings = tuple(errors[1:])  # type: ignore[attr-defined]
+            error._siblings = found  # type: ignore[attr-defined]
+    return found
 
 
-def failed_task_ids(error: BaseException) -> tuple[int, ...]:
-    """The numbers of the tasks whose failures are behind `error`: itself, its causes, its groups, its
-    siblings.
+def _note_sibling(group: list[BaseException], child: asyncio.Future[Any]) -> None:
+    if not child.cancelled() and (error := child.exception()) is not None:
+        group.append(error)
+
+
+def failed_task_ids(*errors: BaseException) -> tuple[int, ...]:
+    """The numbers of the tasks whose failures are behind `errors`: themselves, their causes, groups and siblings.
 
     Example:
         >>> from durable_ray.orchestrations.failures import FailureDetails
@@ -229,7 +283,8 @@ def failed_task_ids(error: BaseException) -> tuple[int, ...]:
     """
     seen: dict[int, BaseException] = {}
     found: dict[int, None] = {}
-    todo: list[BaseException] = [error]
+    groups: set[int] = set()
+    todo: list[BaseException] = list(errors)
     while todo:
         at = todo.pop()
         if id(at) in seen:
@@ -237,16 +292,10 @@ def failed_task_ids(error: BaseException) -> tuple[int, ...]:
         seen[id(at)] = at
         if isinstance(at, TaskFailed):
             found[at.task_id] = None
-        todo.extend(_behind(at))
+        # `raise ... from None` hides what was being handled from a reader; it is no less the reason.
+        todo.extend(reasons(at, hidden=True))
+        for group in getattr(at, "_siblings", ()):
+            if id(group) not in groups:  # each of thousands may name the same thousands
+                groups.add(id(group))
+                todo.extend(group)
     return tuple(sorted(found))
-
-
-def _behind(error: BaseException) -> Iterable[BaseException]:
-    if error.__cause__ is not None:
-        yield error.__cause__
-    # `raise ... from None` hides what was being handled from a reader; it is no less the reason.
-    if error.__context__ is not None:
-        yield error.__context__
-    if isinstance(error, BaseExceptionGroup):
-        yield from error.exceptions
-    yield from getattr(error, "_siblings", ())

@@ -31,6 +31,7 @@ from durable_ray.orchestrations.tasks import (
     InertTask,
     TimerTask,
 )
+from durable_ray.orchestrations.unhandled import Failures
 
 #: Stands for "nothing was given" where None is something.
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "<unset>", "__slots__": ()})()
@@ -60,6 +61,7 @@ class Work:
         "codec",
         "continued",
         "custom_status",
+        "failures",
         "instance_id",
         "journal",
         "loop",
@@ -76,6 +78,7 @@ class Work:
         self.loop = DeterministicLoop(self, instance_id, on_error)  # type: ignore[abstract]
         self.open: dict[int, DurableTask | TimerHandle] = {}
         self.signals: Signals | None = None
+        self.failures = Failures()
         self.started: ExecutionStarted | None = None
         self.replaying = False
         self.custom_status: Payload | None = None
@@ -182,6 +185,8 @@ class Work:
             self._stop_timer(task)
             return
         del self.open[task.task_id]
+        if not isinstance(task, TimerTask):
+            self.failures.gave_up(task.task_id, self.journal.event)
         if isinstance(task, ActivityTask):
             self.journal.retract(cmd.CancelActivity(task.task_id))
         elif isinstance(task, TimerTask):
@@ -205,10 +210,13 @@ class Work:
         task = self._closing(number)
         if isinstance(task, DurableTask):
             self._answer(task, result)
+        else:
+            self.failures.answered(number)
 
     def fail(self, number: int, failure: FailureDetails) -> None:
         """The activity or sub-orchestration of that number failed for good."""
         task = self._closing(number)
+        self.failures.came(number, self.journal.event)
         if isinstance(task, ActivityTask):
             message = f"Activity '{task.name}' (#{number}) failed: {failure}"
             task.set_exception(ActivityFailed(message, failure, number))

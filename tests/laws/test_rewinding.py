@@ -92,6 +92,62 @@ async def timed_out(ctx: Ctx) -> list[Any]:
         return [first, await ctx.call_activity("picky", 3), await ctx.call_activity("double", 7)]
 
 
+async def gathered(ctx: Ctx) -> list[int]:
+    return list(await asyncio.gather(*(ctx.call_activity("picky", 3 * n) for n in range(8))))
+
+
+async def gathered_with_cleanup(ctx: Ctx) -> list[int]:
+    try:
+        return list(await asyncio.gather(*(ctx.call_activity("picky", n) for n in range(9))))
+    finally:
+        await ctx.call_activity("double", 99)
+
+
+async def grouped(ctx: Ctx) -> list[int]:
+    async def one(value: int) -> int:
+        return int(await ctx.call_activity("picky", value))
+
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(one(3 * n)) for n in range(8)]
+    return [task.result() for task in started]
+
+
+async def one_after_the_other(ctx: Ctx) -> list[int]:
+    begun = [ctx.call_activity("picky", n) for n in range(9)]
+    return [await each for each in begun]
+
+
+async def waited(ctx: Ctx) -> list[int]:
+    begun = [ctx.call_activity("picky", n) for n in range(9)]
+    await asyncio.wait(begun, return_when=asyncio.FIRST_EXCEPTION)
+    return [await each for each in begun]
+
+
+async def waited_tasks(ctx: Ctx) -> list[int]:
+    async def one(value: int) -> int:
+        return int(await ctx.call_activity("picky", value))
+
+    begun = [asyncio.create_task(one(n)) for n in range(9)]
+    await asyncio.wait(begun, return_when=asyncio.FIRST_EXCEPTION)
+    return [await each for each in begun]
+
+
+async def unrelated(ctx: Ctx) -> int:
+    begun = [ctx.call_activity("picky", n) for n in (3, 6)]
+    await ctx.call_activity("double", 1)
+    if await ctx.call_activity("fragile", 9) != 9:
+        raise AssertionError
+    return sum([await each for each in begun])
+
+
+async def compensated(ctx: Ctx) -> int:
+    try:
+        return int(await ctx.call_activity("picky", 3))
+    except TaskFailed:
+        await ctx.call_activity("fragile", 99)
+        raise
+
+
 def generated(context: Any) -> Any:
     first = yield context.call_activity("double", 1)
     second = yield context.call_activity("picky", 3)
@@ -110,6 +166,14 @@ EXPECTED = {
     handled_and_not: ["3 is a multiple of 3", 10, 6],
     timed_out: [1, 3, 14],
     generated: [2, 3, 4],
+    gathered: [0, 3, 6, 9, 12, 15, 18, 21],
+    gathered_with_cleanup: list(range(9)),
+    grouped: [0, 3, 6, 9, 12, 15, 18, 21],
+    one_after_the_other: list(range(9)),
+    waited: list(range(9)),
+    waited_tasks: list(range(9)),
+    unrelated: 9,
+    compensated: 3,
 }
 
 
@@ -148,6 +212,31 @@ def test_a_rewound_history_replays_and_needs_no_memory(orchestrator: Any) -> Non
         decision = replay("world", orchestrator, JsonCodec(), kept.history, [])
         assert decision.commands == ()
         assert decision.outcome == kept.outcome
+
+
+@pytest.mark.parametrize("orchestrator", EXPECTED, ids=lambda fn: fn.__name__)
+@pytest.mark.parametrize("fate", range(12))
+def test_a_rewind_runs_what_failed_once_and_nothing_that_completed(orchestrator: Any, fate: int) -> None:
+    ran: Counter[tuple[str, int]] = Counter()
+
+    def counting(activities: dict[str, Any]) -> dict[str, Any]:
+        def counted(name: str) -> Any:
+            return lambda value: ran.update([(name, value)]) or activities[name](value)
+
+        return {name: counted(name) for name in activities}
+
+    shape = Shape(orchestrator.__name__, orchestrator, None, counting(ILL))
+    world = World(shape, fate, most=1 + fate % 4).run()
+    before, done = Counter(ran), set(results(world.history))
+    world.rewind(counting(WELL))
+    world.run()
+    assert world.snapshot.status == "Completed", world.snapshot.failure
+    again = ran - before
+    assert set(again.values()) <= {1}
+    if orchestrator is compensated:
+        assert again == Counter([("picky", 3)])
+    clean_ups = {99, 98, -1}
+    assert not {(name, json.dumps(value)) for name, value in again if value not in clean_ups} & done
 
 
 def test_a_completed_activity_of_another_branch_is_adopted() -> None:
