@@ -94,6 +94,7 @@ def test_a_start_that_is_sent_again_is_the_same_start(hub: TestHub) -> None:
 
 def test_an_event_that_is_sent_again_comes_once(hub: TestHub) -> None:
     handle = hub.client.start_new(protocol_wait, instance_id="waits")
+    handle.wait_for_start()  # its host is asked directly, and has to be there
     handle.suspend()
     event = Message("message-1", ev.EventRaised("Other", "1", "message-1"))
     for retry in (False, True, True):
