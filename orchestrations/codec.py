@@ -176,8 +176,12 @@ def _reader(hint: Any) -> Callable[[Any], Any] | None:
         if part in (FailureDetails, ParentAddress, RetryPolicy):
             return lambda said: _read(part, said)
         if typing.get_origin(part) is tuple:
-            return tuple
+            return _each(_reader(typing.get_args(part)[0]))
     return None
+
+
+def _each(read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    return tuple if read is None else lambda said: tuple(read(item) for item in said)
 
 
 def _policy(known: dict[str, Any]) -> RetryPolicy:

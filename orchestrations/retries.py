@@ -32,7 +32,8 @@ class RetryPolicy:
         backoff_coefficient: each wait is this many times the one before; at least 1.
         max_retry_interval: no wait is longer than this (timedelta, seconds, or None).
         retry_timeout: no new attempt begins later than this after the first was scheduled (timedelta, seconds, None).
-        retry_on: only these exceptions are tried again (classes, or names; subclasses count). None: all.
+        retry_on: only these exceptions are tried again (classes, or names; subclasses count). None: all. As
+            `TaskFailed.is_caused_by`, it looks through causes, groups, and what failed in a sub-orchestration.
         do_not_retry_on: these are never tried again, whatever `retry_on` says.
 
     Raises:
@@ -78,11 +79,11 @@ class RetryPolicy:
 
     def next_attempt_at(self, attempt: int, scheduled_at: int, failure: FailureDetails, now: int) -> int | None:
         """When attempt `attempt + 1` begins (µs), or None if `failure` of `attempt` is final."""
-        if attempt >= self.max_number_of_attempts or failure.non_retryable:
+        if attempt >= self.max_number_of_attempts or failure.is_final:
             return None
-        if any(failure.is_caused_by(name, chain=False) for name in self.do_not_retry_on):
+        if any(failure.is_caused_by(name) for name in self.do_not_retry_on):
             return None
-        if self.retry_on is not None and not any(failure.is_caused_by(n, chain=False) for n in self.retry_on):
+        if self.retry_on is not None and not any(failure.is_caused_by(name) for name in self.retry_on):
             return None
         # An exponent of thousands overflows a float; by then every cap has long been reached.
         delay = self.first_retry_interval * self.backoff_coefficient ** min(attempt - 1, 256)

@@ -154,6 +154,7 @@ class Failure(Told):
     message: str
     stack_trace: str = ""
     cause: Failure | None = None
+    members: list[Failure] = Field(default_factory=list, description="The failures of a group.")
 
 
 class InstancePage(Told):

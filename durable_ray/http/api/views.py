@@ -84,4 +84,5 @@ def _failure(failure: FailureDetails) -> Failure:
         message=failure.message,
         stack_trace=failure.stack_trace,
         cause=None if failure.cause is None else _failure(failure.cause),
+        members=[_failure(member) for member in failure.members],
     )

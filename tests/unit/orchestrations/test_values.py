@@ -50,7 +50,7 @@ def test_an_activity_may_return_it_and_its_type_hint_brings_it_back(value: Any, 
 def test_json_has_every_field_in_order() -> None:
     assert encode(INNER) == (
         '{"error_type":"builtins.KeyError","message":"\'x\'","stack_trace":"","bases":["builtins.KeyError"],'
-        '"cause":null,"non_retryable":false}'
+        '"cause":null,"non_retryable":false,"members":[]}'
     )
     assert encode([ev.TimerFired(2)]) == '[{"task_id":2}]'
 
