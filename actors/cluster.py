@@ -27,6 +27,7 @@ from durable_ray.actors.handles import (
     named_in,
     system_namespace,
     translated,
+    workers_of,
 )
 from durable_ray.actors.placing import dedicated_host, environment_of
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
@@ -287,14 +288,10 @@ class RayHosts:
     async def workers(self, create: bool) -> list[str]:
         """Names of the hub's activity workers; with `create`, every node that has not gets its share."""
         if not create:
-            return await self._hired()
+            return await workers_of(self._info.hub)
         async with self._hiring:
-            names = await self._hired()
+            names = await workers_of(self._info.hub)
             return [*names, *await self._hire(set(names))]
-
-    async def _hired(self) -> list[str]:
-        names = await asyncio.to_thread(named_in, system_namespace(self._info.hub))
-        return [name for name in names if name.startswith(WORKER_PREFIX)]
 
     async def _hire(self, there: Collection[str]) -> list[str]:
         settings = self._info.settings

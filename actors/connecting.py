@@ -57,8 +57,14 @@ class HubLink:
         return bool(ray.wait([ref], timeout=0)[0])
 
     def revive(self) -> None:
-        """The registry is gone for good (not merely restarting): make one."""
-        ensure_registry(self.info)
+        """The registry is gone for good (not merely restarting): make one. Whoever asks it then hears what keeps it."""
+        try:
+            find(self.info.hub, REGISTRY)
+        except Gone:
+            try:
+                _make(self.info, known=True)
+            except Exception as error:
+                log.warning("the registry is gone and cannot be made now: %s", error)  # whoever asks, asks again
 
     def runtime_env(self) -> dict[str, Any]:
         """The runtime environment of this job."""
@@ -160,17 +166,22 @@ def ensure_registry(info: HubInfo) -> Hello:
         return _hello(find(info.hub, REGISTRY))
     except Gone:
         pass
-    if ray.get_runtime_context().runtime_env:
-        _make_registry_apart(info)
-    else:
-        make_registry(info)
+    _make(info)
     try:
         return _hello(find(info.hub, REGISTRY))
     except Gone as gone:
         raise errors.HubUnavailable(f"the registry could not be started: {gone}") from gone
 
 
-def make_registry(info: HubInfo) -> None:
+def _make(info: HubInfo, known: bool = False) -> None:
+    """Create the registry. `known`: the hub was open in this cluster before."""
+    if ray.get_runtime_context().runtime_env:
+        _make_registry_apart(info)
+    else:
+        make_registry(info, known)
+
+
+def make_registry(info: HubInfo, known: bool = False) -> None:
     """Create the registry's actor, as this job."""
     context = ray.get_runtime_context()
     registry_class().options(
@@ -181,7 +192,7 @@ def make_registry(info: HubInfo) -> None:
         max_restarts=-1,
         num_cpus=0,
         resources=info.pin,
-    ).remote(info, classes(), context.gcs_address, context.get_session_name())
+    ).remote(info, classes(), context.gcs_address, context.get_session_name(), known)
 
 
 def _make_registry_apart(info: HubInfo) -> None:

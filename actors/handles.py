@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import ray
@@ -49,6 +50,12 @@ def named_in(namespace: str) -> list[str]:
     """Names of the living actors of a namespace."""
     listed = ray.util.list_named_actors(all_namespaces=True)
     return [str(actor["name"]) for actor in listed if actor["namespace"] == namespace]
+
+
+async def workers_of(hub: str) -> list[str]:
+    """Names of the hub's living activity workers."""
+    names = await asyncio.to_thread(named_in, system_namespace(hub))
+    return [name for name in names if name.startswith(WORKER_PREFIX)]
 
 
 def translated(error: Exception) -> Exception:

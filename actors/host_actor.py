@@ -24,7 +24,7 @@ from durable_ray.actors.desk import Desk
 from durable_ray.actors.detached_way import DetachedWay
 from durable_ray.actors.dispatcher import Dispatcher
 from durable_ray.actors.ending import end_this_process
-from durable_ray.actors.handles import PACKED, REGISTRY, Gone, find
+from durable_ray.actors.handles import PACKED, REGISTRY, Gone, find, workers_of
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.library import Library
 from durable_ray.actors.local_way import LocalWay
@@ -46,6 +46,8 @@ log = logging.getLogger("durable_ray.actor")
 
 #: Seconds before a process that could not open is ended and made anew: the store may only be busy.
 _BEFORE_REPLACED = 2.0
+#: Seconds in which the registry hires workers, where there are some already.
+_HIRE_SECONDS = 10.0
 
 
 class HostActor:
@@ -164,13 +166,18 @@ def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library)
     clock = SystemClock()
 
     async def find_workers(create: bool) -> list[WorkerLink]:
-        try:
-            names = await find(info.hub, REGISTRY).workers.remote(create)
-        except Exception as error:
-            if create:
-                raise
-            log.warning("no word of surviving workers: %s", error)
-            return []
+        # Those that are there can be seen without the registry: a host that comes back waits for nobody.
+        there = await workers_of(info.hub)
+        names = there
+        if create:
+            try:
+                names = await asyncio.wait_for(
+                    find(info.hub, REGISTRY).workers.remote(True), _HIRE_SECONDS if there else None
+                )
+            except Exception as error:
+                if not there:
+                    raise
+                log.warning("the registry hires no workers now, those that are there have to do: %r", error)
         links: list[WorkerLink] = []
         for name in names:
             try:

@@ -18,9 +18,11 @@ from durable_ray.actors.cluster import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.ending import end_this_process
 from durable_ray.actors.handles import REGISTRY
 from durable_ray.actors.messages import Hello
+from durable_ray.actors.persistence import Persistent, StillOpening
+from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.registry import Registry
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import HubInUse, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.watchdog import end_with_this_thread
 from durable_ray.actors.wire.address import WireAddress
@@ -30,12 +32,15 @@ log = logging.getLogger("durable_ray.actor")
 
 #: Seconds for which a registry that has to end still says why.
 _LAST_WORDS = 1.0
+#: Seconds for which whoever asks waits for one that is still opening, before he is told what keeps it.
+_OPEN_SECONDS = 10.0
 
 
 class RegistryActor:
     """The registry."""
 
-    def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str) -> None:
+    def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str, known: bool = False) -> None:
+        """`known`: the hub was open in this cluster before, so whatever keeps it from opening will pass."""
         instance_log.show()
         sigterm.end_at_once()
         end_with_this_thread()
@@ -44,7 +49,9 @@ class RegistryActor:
         self._address = address
         self._cluster = cluster
         self._identity = uuid.uuid4().hex
-        self._opening = asyncio.get_running_loop().create_task(self._open())
+        self._known = known or ray.get_runtime_context().was_current_actor_reconstructed
+        self._opening = Persistent(self._open, self._passes, "the hub's registry")
+        self._opening.task.add_done_callback(self._opened)
         self._listener = LoopListener(self.packed)
         self._wire = asyncio.get_running_loop().create_task(self._listener.open())
         self._hosts: RayHosts
@@ -62,18 +69,42 @@ class RegistryActor:
             # In this boot only: another cluster may have come between, and must not be fenced by us.
             return row, store.acquire_lease(REGISTRY, row.boot_epoch)
 
-        row, fence = await loop.run_in_executor(None, own)
-        # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
-        settings = settings._replace(partitions=row.partitions)
-        self._info = HubInfo(info.hub, info.store, settings, row.boot_epoch)
-        self._hosts = RayHosts(self._info, self._classes)
-        registry = Registry(store, fence, clock, settings, self._hosts)
-        registry.on_fenced = self._replaced
-        await registry.open()
+        registry = None
+        try:
+            row, fence = await loop.run_in_executor(None, own)
+            # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
+            settings = settings._replace(partitions=row.partitions)
+            self._info = HubInfo(info.hub, info.store, settings, row.boot_epoch)
+            self._hosts = RayHosts(self._info, self._classes)
+            registry = Registry(store, fence, clock, settings, self._hosts)
+            registry.on_fenced = self._replaced
+            await registry.open()
+        except BaseException:
+            if registry is not None:
+                await registry.close()
+            await loop.run_in_executor(None, store.close)  # and with it the hub's lock
+            raise
         return registry
 
+    def _passes(self, error: Exception) -> bool:
+        """Whether what keeps the registry from opening may pass: all but another cluster that owns the hub. The lock of its own
+        cluster is held by a predecessor that has not ended yet, or by another process that is about to say whose it is."""
+        return not isinstance(error, HubInUse) or error.cluster in ("", self._cluster)
+
+    def _opened(self, task: asyncio.Task[Registry]) -> None:
+        # A registry that will never open must not live on as a shell.
+        if not task.cancelled() and task.exception() is not None:
+            self._replaced()
+
+    async def _registry(self) -> Registry:
+        """The registry, when it is open. Raises HubInUse, or Unreachable: then whoever asks may ask again."""
+        try:
+            return await self._opening.within(_OPEN_SECONDS)
+        except StillOpening as error:
+            raise Unreachable(str(error)) from error
+
     def _replaced(self) -> None:
-        """Another owns the hub: whoever asks in these moments is told so, then this process ends."""
+        """It is not, or no more, the hub's: whoever asks in these moments is told so, then this process ends."""
         asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_this)
 
     def _end_this(self) -> None:
@@ -81,18 +112,25 @@ class RegistryActor:
 
     async def hello(self) -> Hello:
         """Who answers, for which store, in how many partitions."""
-        try:
-            registry = await self._opening
-        except Exception:
-            # It must not live on as a shell that answers with yesterday's error: the next client makes another.
-            asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_this)
-            raise
+        if self._known:
+            registry = await self._registry()
+        else:
+            try:
+                registry = await self._opening.first()
+            except HubInUse as error:
+                if not self._passes(error):
+                    raise
+                registry = await self._registry()
+            except Exception:
+                # Most likely the store was named wrongly: whoever asks is told at once, and the next makes another registry.
+                self._replaced()
+                raise
         info = self._info
         return Hello(REGISTRY, info.hub, PROTOCOL, 0, os.getpid(), info.store, partitions=registry.settings.partitions)
 
     async def ask(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method of the `Registry`."""
-        return await (await self._opening).asked(method, args, kwargs)
+        return await (await self._registry()).asked(method, args, kwargs)
 
     async def packed(self, call: bytes) -> bytes:
         """`ask`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
@@ -100,7 +138,7 @@ class RegistryActor:
 
     async def wire(self) -> WireAddress | None:
         """Where clients on the same machine call `packed` without Ray; None if that cannot be had."""
-        await self._opening
+        await self._registry()
         return await self._wire if self._info.settings.wire else None
 
     # Words of hosts are answered before anything follows from them. A process that leaves does not end before the calls that
@@ -108,20 +146,20 @@ class RegistryActor:
 
     async def wake_many(self, targets: list[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance)."""
-        (await self._opening).wake(targets)
+        (await self._registry()).wake(targets)
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
         """These dedicated instances have ended."""
-        registry = await self._opening
+        registry = await self._registry()
         registry.spawn(registry.finished(instance_ids))
 
     async def left(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory."""
-        await (await self._opening).left(instance_id)
+        await (await self._registry()).left(instance_id)
 
     async def workers(self, create: bool) -> list[str]:
         """Names of the hub's activity workers."""
-        await self._opening
+        await self._registry()
         return await self._hosts.workers(create)
 
     @ray.method(concurrency_group="ctl")

@@ -89,7 +89,7 @@ class RegistryCore:
             return Unreachable(f"another process has taken over the hub, and the store does not say which: {error}")
         if row is None or row.boot_epoch == self.fence.boot_epoch:
             return Unreachable("another process of this cluster is the hub's registry now")
-        return HubInUse(row.address, row.heartbeat)
+        return HubInUse(row.address, row.heartbeat, row.cluster)
 
     def spawn(self, work: Any) -> None:
         """Run a coroutine of the registry's own; an error in it is logged, never lost."""

@@ -36,18 +36,19 @@ class Fenced(StoreError):
 
 
 class HubInUse(StoreError, DurableRayError):
-    """Another cluster owns this store. `address` and `since` (µs of its last heartbeat) say which."""
+    """Another process owns this store. `address`, `since` (µs of its last heartbeat) and `cluster` say of which cluster."""
 
-    def __init__(self, address: str, since: int) -> None:
+    def __init__(self, address: str, since: int, cluster: str = "") -> None:
         super().__init__(
             f"this store is owned by the hub of another running cluster ({address}); connect to that cluster, "
             "stop it, or use another store"
         )
         self.address = address
         self.since = since
+        self.cluster = cluster
 
-    def __reduce__(self) -> tuple[type[HubInUse], tuple[str, int]]:
-        return type(self), (self.address, self.since)
+    def __reduce__(self) -> tuple[type[HubInUse], tuple[str, int, str]]:
+        return type(self), (self.address, self.since, self.cluster)
 
 
 class StoreUnusable(StoreError, DurableRayError):

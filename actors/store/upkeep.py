@@ -37,7 +37,7 @@ class Keeping:
         """Own the hub for the life of this store object; see the contract."""
         if not self._database.own(address):
             owner = self.hub()
-            raise HubInUse(owner.address if owner else "unknown", owner.heartbeat if owner else 0)
+            raise HubInUse(owner.address, owner.heartbeat, owner.cluster) if owner else HubInUse("unknown", 0)
 
         def body(session: Session) -> HubRow:
             found = _hub_row(session.one(texts.HUB))

@@ -15,6 +15,7 @@ from durable_ray.actors.admission import Admission
 from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.permits import Permits
+from durable_ray.actors.persistence import Persistent
 from durable_ray.actors.placing import dedicated_host, is_dedicated
 from durable_ray.actors.registry_actor import RegistryActor
 from durable_ray.actors.settings import HubSettings
@@ -290,8 +291,11 @@ def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: Test
 
     async def tell() -> None:
         actor: Any = RegistryActor.__new__(RegistryActor)
-        actor._opening = asyncio.get_running_loop().create_future()
-        actor._opening.set_result(registry)
+
+        async def opened() -> Any:
+            return registry
+
+        actor._opening = Persistent(opened, lambda error: False, "the registry")
         await actor.finished(["a"])
         await actor.wake_many([("instance:a", "a")])
         await actor.left("a")
