@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-SECOND = 1_000_000
-#: The end of the year 9999 (µs). What is meant for later is meant for never, and a column might not hold it.
-LATEST = 253_402_300_799_999_999
+from durable_ray.orchestrations.times import LATEST, SECOND
+
+__all__ = ["LATEST", "SECOND", "Alarm", "Clock", "SystemClock", "monotonic"]
 
 #: A single asyncio timer is never longer than this: a suspended laptop or a stepped clock is noticed at its end.
 _LONGEST_WAIT = 60.0

@@ -26,6 +26,7 @@ from durable_ray.actors.wishes import once_key, raised, termination, why
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.options import UNSET
+from durable_ray.orchestrations.times import seconds
 
 
 class DedicatedActor(HostActor):
@@ -98,7 +99,8 @@ class DedicatedActor(HostActor):
 
     async def wait_for_completion(self, timeout: float | None = None) -> Any:
         """Its output. Raises OrchestrationFailed, OrchestrationTerminated, TimeoutError."""
-        until = None if timeout is None else monotonic() + timeout
+        limit = seconds(timeout, "timeout")
+        until = None if limit is None else monotonic() + limit
         while until is None or monotonic() < until:
             left = 10.0 if until is None else until - monotonic()
             endings = await self.wait([self._instance_id], left)

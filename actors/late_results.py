@@ -24,6 +24,7 @@ from durable_ray.actors.turns import Turn
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_events
 from durable_ray.orchestrations.snapshot import Snapshot
+from durable_ray.orchestrations.times import turn_time
 
 
 class _Ended(Struct):
@@ -93,7 +94,7 @@ class LateResults:
             return
         ended.busy, ended.letters = ended.letters, []
         snapshot, last = ended.snapshot, ended.last
-        at = max(snapshot.at, self._clock.now())
+        at = turn_time(snapshot.at, self._clock.now())
         events: list[ev.Event] = [ev.TurnStarted(at), *(letter.message.event for letter in ended.busy)]
         write = replace(
             last,

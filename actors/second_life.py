@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.snapshot import Snapshot, fold
+from durable_ray.orchestrations.times import turn_time
 
 
 class Move(Struct, frozen=True):
@@ -40,7 +41,7 @@ def second_life(
         move: the orchestrator's code from here on; None: what it has.
     """
     snapshot = fold(instance_id, history)
-    at = max(snapshot.at, now)
+    at = turn_time(snapshot.at, now)
     target = ("", "") if move is None else (move.version, move.code_id)
     rewound = ev.ExecutionRewound(reason, _to_blame(history), *target)
     events: list[ev.Event] = [ev.TurnStarted(at), rewound]

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from durable_ray.actors.settled import Settled
+from durable_ray.orchestrations.times import LATEST, SECOND
+
+
+def _fitting(seconds: float) -> float:
+    return min(seconds, float(LATEST // SECOND))
+
+
+#: Seconds; infinity is as long as a time can be.
+Seconds = Annotated[PositiveFloat, AfterValidator(_fitting)]
+SecondsOrZero = Annotated[NonNegativeFloat, AfterValidator(_fitting)]
 
 
 def _default_partitions() -> int:
@@ -30,27 +50,27 @@ class HubSettings(BaseModel):
     #: Idle processes kept ready for dedicated instances once there was one, where Ray can be asked for them.
     warm_processes: NonNegativeInt = 1
     #: Seconds a dedicated instance may only wait before its process leaves memory; None: never.
-    idle_timeout: PositiveFloat | None = 300.0
+    idle_timeout: Seconds | None = 300.0
     #: Seconds a finished dedicated instance's actor stays to answer questions.
-    linger: NonNegativeFloat = 60.0
+    linger: SecondsOrZero = 60.0
     #: Placement of instances whose starter chose their ID; those with a random ID are shared.
     default_placement: str = Field(default="dedicated", pattern="^(dedicated|shared)$")
     #: Seconds a single turn may take before its process is replaced (it blocks every instance beside it).
-    turn_limit: PositiveFloat = 30.0
+    turn_limit: Seconds = 30.0
     #: Crashes of its host during an instance's turns after which it is set aside as Failed.
     max_recoveries: PositiveInt = 5
     #: Instances a shared host keeps in memory; the least recently used beyond that are put away and replayed when needed.
     max_in_memory: PositiveInt = 20_000
     #: Seconds between the registry's sweeps (lost nudges, admission, expired receipts).
-    sweep_interval: PositiveFloat = 5.0
+    sweep_interval: Seconds = 5.0
     #: Activity worker processes per node; None: one per core.
     workers: PositiveInt | None = None
     #: Activities one worker runs at the same time.
     worker_slots: PositiveInt = 64
     #: Seconds without work after which a worker process ends.
-    worker_idle: PositiveFloat = 300.0
+    worker_idle: Seconds = 300.0
     #: Seconds after which a finished instance is purged by itself; None: never. An orchestrator's own `retain_for` wins.
-    retain_for: NonNegativeFloat | None = None
+    retain_for: SecondsOrZero | None = None
     #: Orchestrator's name -> how many of its instances run at a time, in place of what it declares; the others wait.
     max_running: dict[str, PositiveInt] = Field(default_factory=dict)
     #: Activity's name -> how many of its attempts run at a time, in place of what it declares; the others wait.
@@ -58,7 +78,7 @@ class HubSettings(BaseModel):
     #: Whether processes of one machine call each other over sockets of theirs; otherwise only through Ray.
     wire: bool = True
     #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
-    receipt_seconds: PositiveFloat = 900.0
+    receipt_seconds: Seconds = 900.0
 
     def settled(self) -> Settled:
         """The same as the hub's processes read them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec import field, to_builtins
@@ -19,9 +19,8 @@ from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.codec import decode_event, decode_events
 from durable_ray.orchestrations.events import Event, ExecutionFailed
 from durable_ray.orchestrations.failures import FailureDetails
+from durable_ray.orchestrations.times import to_datetime, to_micros
 from durable_ray.orchestrations.values import Value
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RuntimeStatus(enum.StrEnum):
@@ -118,13 +117,12 @@ def _plain_event(event: Event) -> dict[str, Any]:
 
 def moment(at: int) -> datetime:
     """Microseconds since the epoch as an aware time."""
-    return _EPOCH + timedelta(0, 0, at)
+    return to_datetime(at)
 
 
 def micros(when: datetime) -> int:
     """A time as microseconds since the epoch; a naive one is taken as UTC."""
-    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
+    return to_micros(when)
 
 
 def failure_of(text: str | None) -> FailureDetails | None:

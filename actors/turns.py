@@ -23,6 +23,7 @@ from durable_ray.orchestrations.commands import Decision, Raised
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.failures import FailureDetails, NonDeterminismError
 from durable_ray.orchestrations.snapshot import Snapshot, fold
+from durable_ray.orchestrations.times import turn_time
 from durable_ray.orchestrations.transition import Append, ChildStart, child_conflict, receive, settle
 
 log = logging.getLogger("durable_ray.host")
@@ -55,7 +56,7 @@ def take_turn(live: Live, library: Library, now: int, birth: Birth, receipts_unt
     if live.leftover is not None:
         # What a fresh execution did on its first events is recorded before anything new is taken, or replay, which
         # meets events and commands in the order of history, would not find them together.
-        append, decision = Append(max(live.snapshot.at, now)), live.leftover
+        append, decision = Append(turn_time(live.snapshot.at, now)), live.leftover
         live.leftover = None
     else:
         letters, live.letters = live.letters, []

@@ -6,7 +6,6 @@ ID and is repeated with it, so asking twice is never doing twice.
 
 from __future__ import annotations
 
-import math
 import numbers
 import time
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.actors.placing import is_dedicated
 from durable_ray.orchestrations.events import EventRaised
+from durable_ray.orchestrations.times import seconds as limit_in_seconds
 from durable_ray.steps import Call, InOrder, Pause, Steps, TargetGone, TargetUnavailable
 
 REGISTRY = "registry"
@@ -155,7 +155,7 @@ class Reach:
 
     def wait(self, instance_id: str, seconds: float | None, *, start: bool = False) -> Steps[Ending | None]:
         """How the instance ended (or, with `start`, that it began); None when `seconds` have passed."""
-        _check_seconds(seconds)
+        seconds = _limit(seconds)
         until = None if seconds is None else time.monotonic() + seconds
         patience, looks = _Patience(PATIENCE), _LOOKS
         while True:
@@ -183,7 +183,7 @@ class Reach:
 
     def wait_all(self, instance_ids: Sequence[str], seconds: float | None) -> Steps[dict[str, Ending]]:
         """How all of these ended; whoever has not after `seconds` is missing."""
-        _check_seconds(seconds)
+        seconds = _limit(seconds)
         until = None if seconds is None else time.monotonic() + seconds
         found: dict[str, Ending] = {}
         missing = list(dict.fromkeys(instance_ids))
@@ -239,11 +239,16 @@ class Reach:
             self.remember(instance_id, where)
 
 
-def _check_seconds(seconds: object) -> None:
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, numbers.Real)):
-        raise TypeError(f"a timeout is a number of seconds, or None to wait for ever, not {seconds!r}")
-    if seconds is not None and math.isnan(seconds):
+def _limit(given: object) -> float | None:
+    """Seconds to wait for, None for ever. Raises TypeError or ValueError for what is no limit."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        raise TypeError(f"a timeout is a number of seconds, or None to wait for ever, not {given!r}")
+    if given != given:
         raise ValueError("a timeout is a number of seconds, or None to wait for ever, not NaN")
+    number: Any = given
+    return limit_in_seconds(number if isinstance(number, int) else float(number), "timeout")
 
 
 class _Patience:

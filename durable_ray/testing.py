@@ -44,6 +44,7 @@ from durable_ray.coalescing import Coalescer
 from durable_ray.deploying import Deployer
 from durable_ray.drive import drive, drive_async
 from durable_ray.orchestrations.catalog import Catalog, catalog
+from durable_ray.orchestrations.times import after, duration
 from durable_ray.ordering import Ordering
 from durable_ray.steps import Call, Steps, TargetGone, TargetUnavailable
 
@@ -145,12 +146,12 @@ class TestHub:
         """The hub's time."""
         return moment(self.hub.clock.now())
 
-    def advance(self, by: timedelta) -> None:
-        """Let virtual time pass, timer by timer, until `by` has passed and all is idle."""
+    def advance(self, by: timedelta | float) -> None:
+        """Let virtual time pass, timer by timer, until `by` (timedelta, or seconds) has passed and all is idle."""
         virtual = self._virtual
         if virtual is None:
             raise RuntimeError("this hub runs on real time")
-        self._on_loop(self._advance(virtual, virtual.now() + by // timedelta(microseconds=1))).result(60)
+        self._on_loop(self._advance(virtual, after(virtual.now(), duration(by, "by", least=0)))).result(60)
 
     def settle(self) -> None:
         """Wait until all that is under way has come to rest. Time does not pass by it."""

@@ -8,17 +8,17 @@ durabletask-python.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from durable_ray.orchestrations.ids import child_instance_id, validate_instance_id
 from durable_ray.orchestrations.retries import RetryPolicy
-from durable_ray.orchestrations.surroundings import Surroundings, to_micros
+from durable_ray.orchestrations.surroundings import Surroundings
 from durable_ray.orchestrations.tasks import AllTask, AnyTask, InertTask
+from durable_ray.orchestrations.times import after, duration, to_micros
 from durable_ray.orchestrations.work import UNSET
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class ContinueAsNew(BaseException):
@@ -133,7 +133,7 @@ class OrchestrationContext(Surroundings):
     def create_timer(self, fire_at: datetime | timedelta) -> asyncio.Future[Any]:
         """Wait until a moment (naive: UTC) or for a while, durably. Cancel the task to disarm the timer."""
         if isinstance(fire_at, timedelta):
-            at = self._work.loop.now + fire_at // _MICROSECOND
+            at = after(self._work.loop.now, duration(fire_at, "fire_at"))
         elif isinstance(fire_at, datetime):
             at = to_micros(fire_at)
         else:
@@ -155,11 +155,11 @@ class OrchestrationContext(Surroundings):
 
         Args:
             name: the event's name.
-            timeout: give up after this long (timedelta, or seconds).
+            timeout: give up after this long (timedelta, or seconds); None and infinity: never.
             default: what to answer then; without one, `TimeoutError` is raised.
             data_type: read the event's data as this type.
         """
-        limit = None if timeout is None else _span(timeout) // _MICROSECOND
+        limit = None if timeout is None or timeout == math.inf else duration(timeout, "timeout")
         return self._given(self._work.wait_for_event(name, limit, default, data_type))
 
     def send_event(self, instance_id: str, name: str, data: object = None) -> None:
@@ -239,7 +239,7 @@ def retry_policy_of(options: Any) -> RetryPolicy | None:
     if options is None or isinstance(options, RetryPolicy):
         return options
     try:
-        interval = timedelta(milliseconds=options.first_retry_interval_in_milliseconds)
+        interval = options.first_retry_interval_in_milliseconds / 1000
         return RetryPolicy(interval, options.max_number_of_attempts)
     except AttributeError:
         raise TypeError(f"retry options are a RetryPolicy or Azure's RetryOptions, not {options!r}") from None
@@ -258,7 +258,3 @@ def _called(target: Any, kind: str, policy: RetryPolicy | None, hint: Any) -> tu
     if policy is None:
         policy = getattr(getattr(target, "options", None), "retry_policy", None)
     return name, policy, getattr(target, "output_hint", None) if hint is None else hint
-
-
-def _span(value: timedelta | float) -> timedelta:
-    return value if isinstance(value, timedelta) else timedelta(seconds=value)

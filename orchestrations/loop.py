@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import sys
 import zlib
 from collections.abc import Callable, Coroutine
@@ -35,9 +36,9 @@ from durable_ray.orchestrations.tasks import (
     OrderedTask,
     failed_task_ids,
 )
+from durable_ray.orchestrations.times import SECOND as _SECOND
+from durable_ray.orchestrations.times import after, duration
 from durable_ray.orchestrations.worldless import WorldlessLoop
-
-_SECOND = 1_000_000
 
 #: The order number is the low part of a hash, so that small sets iterate in creation order. Above it stands a
 #: salt by execution: asyncio keeps every task of the process in one WeakSet, which would be quadratic if all
@@ -177,7 +178,7 @@ class DeterministicLoop(WorldlessLoop):
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run `callback` after `delay` seconds, on a durable timer."""
-        return self._call_at(self.now + round(delay * _SECOND), callback, args, context)
+        return self._call_at(self.now / _SECOND + delay, duration(delay, "a delay"), callback, args, context)
 
     def call_at(  # type: ignore[override]
         self,
@@ -187,17 +188,21 @@ class DeterministicLoop(WorldlessLoop):
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run `callback` at `when` (seconds since the epoch), on a durable timer."""
-        return self._call_at(round(when * _SECOND), callback, args, context)
+        return self._call_at(when, duration(when, "a time") - self.now, callback, args, context)
 
     def _call_at(
         self,
-        at: int,
+        when: float,
+        delay: int,
         callback: Callable[..., object],
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> TimerHandle:
-        handle = TimerHandle(callback, args, context, self._timers, at / _SECOND)
-        if at > self.now and not self.inert:
+        at = after(self.now, delay)
+        handle = TimerHandle(callback, args, context, self._timers, when if when == math.inf else at / _SECOND)
+        if when == math.inf:
+            pass  # never
+        elif at > self.now and not self.inert:
             handle.number = self._timers.arm(at, handle)
         else:
             self._ready.append(handle)

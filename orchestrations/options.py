@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 from durable_ray.orchestrations.retries import RetryPolicy
+from durable_ray.orchestrations.times import duration
 
 ActivityPlacement = Literal["worker", "task", "local", "detached"]
 OrchestratorPlacement = Literal["dedicated", "shared"]
@@ -54,7 +55,6 @@ FORBIDDEN = {
     "retry_exceptions": "Ray's retries are invisible to history; use RetryPolicy(retry_on=...)",
 }
 
-_MICROSECOND = timedelta(microseconds=1)
 _AMOUNTS = ("num_cpus", "num_gpus", "memory", "max_calls")
 _DURATIONS = ("timeout", "idle_timeout", "retain_for")
 
@@ -219,15 +219,8 @@ def options_from(kind: type[_Options], declared: Mapping[str, Any]) -> _Options:
     values = dict(declared)
     for name in _DURATIONS:
         if values.get(name) is not None and values[name] is not UNSET:
-            values[name] = _micros(values[name], name)
+            values[name] = duration(values[name], name, least=0)
     return kind(**values)
-
-
-def _micros(value: timedelta | float, name: str) -> int:
-    delta = value if isinstance(value, timedelta) else timedelta(seconds=value)
-    if delta < timedelta(0):
-        raise ValueError(f"{name} must not be negative")
-    return delta // _MICROSECOND
 
 
 def _check_name(name: object) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from durable_ray.orchestrations.failures import FailureDetails
+from durable_ray.orchestrations.times import LATEST, after, clamped, duration
 
-_MICROSECOND = timedelta(microseconds=1)
+#: More attempts than this are as many as one likes: it is what every reader of JSON can tell apart.
+_MANY = 1 << 53
 
 ExceptionFilter = type[BaseException] | str
 
@@ -28,7 +30,7 @@ class RetryPolicy:
 
     Args:
         first_retry_interval: wait before the second attempt (timedelta, or seconds).
-        max_number_of_attempts: how many attempts in all, the first included; at least 1.
+        max_number_of_attempts: how many attempts in all, the first included; at least 1. Infinity: no limit.
         backoff_coefficient: each wait is this many times the one before; at least 1.
         max_retry_interval: no wait is longer than this (timedelta, seconds, or None).
         retry_timeout: no new attempt begins later than this after the first was scheduled (timedelta, seconds, None).
@@ -57,20 +59,20 @@ class RetryPolicy:
     def __init__(
         self,
         first_retry_interval: timedelta | float = 1.0,
-        max_number_of_attempts: int = 3,
+        max_number_of_attempts: float = 3,
         backoff_coefficient: float = 1.0,
         max_retry_interval: timedelta | float | None = None,
         retry_timeout: timedelta | float | None = None,
         retry_on: Iterable[ExceptionFilter] | None = None,
         do_not_retry_on: Iterable[ExceptionFilter] = (),
     ) -> None:
-        if max_number_of_attempts < 1:
+        if not max_number_of_attempts >= 1:
             raise ValueError("max_number_of_attempts counts the first attempt too and must be at least 1")
-        if backoff_coefficient < 1:
+        if not backoff_coefficient >= 1:
             raise ValueError("backoff_coefficient must be at least 1")
         assign = object.__setattr__
-        assign(self, "first_retry_interval", _micros(first_retry_interval, "first_retry_interval"))
-        assign(self, "max_number_of_attempts", int(max_number_of_attempts))
+        assign(self, "first_retry_interval", duration(first_retry_interval, "first_retry_interval", least=0))
+        assign(self, "max_number_of_attempts", int(min(max_number_of_attempts, _MANY)))
         assign(self, "backoff_coefficient", float(backoff_coefficient))
         assign(self, "max_retry_interval", _optional_micros(max_retry_interval, "max_retry_interval"))
         assign(self, "retry_timeout", _optional_micros(retry_timeout, "retry_timeout"))
@@ -85,22 +87,21 @@ class RetryPolicy:
             return None
         if self.retry_on is not None and not any(failure.is_caused_by(name) for name in self.retry_on):
             return None
-        # An exponent of thousands overflows a float; by then every cap has long been reached.
-        delay = self.first_retry_interval * self.backoff_coefficient ** min(attempt - 1, 256)
-        if self.max_retry_interval is not None:
-            delay = min(delay, self.max_retry_interval)
-        at = now + int(min(delay, 10**16))
-        if self.retry_timeout is not None and at > scheduled_at + self.retry_timeout:
+        at = after(now, self._delay(attempt))
+        if self.retry_timeout is not None and at > after(scheduled_at, self.retry_timeout):
             return None
         return at
 
-
-def _micros(value: timedelta | float, name: str) -> int:
-    delta = value if isinstance(value, timedelta) else timedelta(seconds=value)
-    if delta < timedelta(0):
-        raise ValueError(f"{name} must not be negative")
-    return delta // _MICROSECOND
+    def _delay(self, attempt: int) -> int:
+        """How long (µs) to wait after `attempt`."""
+        if not self.first_retry_interval:
+            return 0  # whatever it is multiplied with, infinity included
+        try:
+            delay = clamped(self.first_retry_interval * self.backoff_coefficient ** (attempt - 1))
+        except OverflowError:
+            delay = LATEST
+        return delay if self.max_retry_interval is None else min(delay, self.max_retry_interval)
 
 
 def _optional_micros(value: timedelta | float | None, name: str) -> int | None:
-    return None if value is None else _micros(value, name)
+    return None if value is None else duration(value, name, least=0)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Event, ParentAddress, Payload
 from durable_ray.orchestrations.failures import FailureDetails
+from durable_ray.orchestrations.times import is_never
 
 Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
 
@@ -40,7 +41,7 @@ class Snapshot(Struct):
     parent: ParentAddress | None = None
     generation: int = 0
     status: Status = "Pending"
-    #: Time of the last turn (µs); the next one is never earlier.
+    #: Time of the last turn (µs); the next one is not earlier, unless the clock was mended meanwhile (`turn_time`).
     at: int = 0
     started_at: int | None = None
     events: int = 0
@@ -65,7 +66,8 @@ class Snapshot(Struct):
         """When time alone will give this execution something to do (µs), or None."""
         if not (self.timers or self.retries):
             return None
-        return min((*self.timers.values(), *self.retries.values()))
+        due = min((*self.timers.values(), *self.retries.values()))
+        return None if is_never(due) else due
 
     def task(self, task_id: int) -> Outstanding | None:
         """The outstanding activity or sub-orchestration of that number."""

@@ -11,31 +11,13 @@ import logging
 import random
 import uuid
 from collections.abc import MutableMapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from durable_ray.orchestrations.events import ExecutionStarted
 from durable_ray.orchestrations.ids import replayable_uuid
+from durable_ray.orchestrations.times import to_datetime
 from durable_ray.orchestrations.work import Work
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def to_datetime(micros: int) -> datetime:
-    """The aware UTC time of `micros` µs since the epoch."""
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def to_micros(moment: datetime) -> int:
-    """µs since the epoch; a naive time counts as UTC.
-
-    Example:
-        >>> to_micros(datetime(1970, 1, 1, 0, 0, 1))
-        1000000
-    """
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // _MICROSECOND
 
 
 class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):

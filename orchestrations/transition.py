@@ -24,6 +24,7 @@ from durable_ray.orchestrations.failures import FailureDetails
 from durable_ray.orchestrations.ids import child_instance_id, next_execution_id
 from durable_ray.orchestrations.retries import RetryPolicy
 from durable_ray.orchestrations.snapshot import Outstanding, Snapshot
+from durable_ray.orchestrations.times import turn_time
 
 
 class Resolver(Protocol):
@@ -76,7 +77,7 @@ def receive(snapshot: Snapshot, messages: Iterable[Message], now: int, resolve: 
     The first event is `TurnStarted`, if there is any other: what changes nothing leaves no trace. A termination ends the
     intake: what came after it is too late.
     """
-    at = max(snapshot.at, now)
+    at = turn_time(snapshot.at, now)
     turn = Append(at)
     _fire_due(snapshot, at, turn, resolve)
     for message in messages:

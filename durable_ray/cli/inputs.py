@@ -17,6 +17,7 @@ from durable_ray.actors.status import moment
 from durable_ray.cli.exits import Problem, usage
 from durable_ray.operations.bounds import read_moment
 from durable_ray.orchestrations.payloads import PayloadError, from_json_text
+from durable_ray.orchestrations.times import duration as micros_of
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
@@ -95,7 +96,8 @@ def duration(text: str) -> timedelta:
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise usage(f"{text!r} is no duration", "write 90s, 5m, 1h30m, 2d or 1w")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return timedelta(microseconds=micros_of(seconds, "a duration"))
 
 
 def when(text: str, *, ahead: bool = False) -> datetime:
