@@ -12,8 +12,10 @@ from durable_ray.orchestrations.commands import Outcome, Raised, Returned
 from durable_ray.orchestrations.context import OrchestrationContext
 from durable_ray.orchestrations.failures import Evicted, FailureDetails, NotDeterministic
 from durable_ray.orchestrations.generators import GeneratorContext, drive
+from durable_ray.orchestrations.payloads import PayloadNotSerializable
 from durable_ray.orchestrations.signatures import Shape, orchestrator_shape, read_hints
 from durable_ray.orchestrations.tasks import failed_task_ids
+from durable_ray.orchestrations.unawaited import unawaited
 from durable_ray.orchestrations.work import PayloadCodec, Work
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ async def main(orchestrator: Any, work: Work) -> Any:
     result = fn(*shape.arguments(context, value))
     del value
     if isinstance(result, Generator):
+        if not isinstance(context, GeneratorContext):
+            # A decorator hid that it is one. Its code has not begun, so it has seen no other kind of task yet.
+            context.__class__ = GeneratorContext
         return await drive(result)
     return await result if inspect.isawaitable(result) else result
 
@@ -67,6 +72,8 @@ def outcome_of(code: asyncio.Future[Any], codec: PayloadCodec) -> Outcome:
     if error is None:
         value = code.result()
         try:
+            if (forgotten := unawaited(value)) is not None:
+                raise PayloadNotSerializable(f"the orchestrator returned what is no result: {forgotten}")
             return Returned(None if value is None else codec.encode(value))
         except BaseException as unsayable:  # how a value is written may be user code
             error = unsayable

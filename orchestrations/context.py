@@ -198,7 +198,7 @@ class OrchestrationContext(Surroundings):
         """
         work = self._work
         if not work.loop.inert:
-            payload = None if input_ is None else work.codec.encode(input_)
+            payload = None if input_ is None else work.encode(input_)
             work.continued = (payload, save_events)
             work.loop.inert = True
         raise ContinueAsNew
@@ -206,7 +206,7 @@ class OrchestrationContext(Surroundings):
     def set_custom_status(self, status: object) -> None:
         """Show `status` (anything JSON can say) to whoever queries this instance; None clears it."""
         if not self._work.loop.inert:
-            self._work.custom_status = self._work.codec.encode(status)
+            self._work.custom_status = self._work.encode(status)
 
     # --- how tasks are handed out and taken back ---
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from durable_ray.orchestrations.context import OrchestrationContext
 from durable_ray.orchestrations.failures import TaskCanceled
+from durable_ray.orchestrations.unawaited import unawaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,22 @@ class GeneratorAny(GeneratorTask):
         return next((task for task in self._given if getattr(task, "future", task) is value), value)
 
 
+class GeneratorAll(GeneratorTask):
+    """The task of a `task_all`: each of its results is what the task given there answers by itself."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, future: asyncio.Future[Any], given: list[Any]) -> None:
+        super().__init__(future)
+        self._given = given
+
+    def _own(self, value: Any) -> Any:
+        return [
+            task._own(each) if isinstance(task, GeneratorTask) else each
+            for task, each in zip(self._given, value, strict=True)
+        ]
+
+
 #: What Azure's context has and this one has not -> what takes its place.
 _INSTEAD = {
     "call_http": "call an activity that sends the request",
@@ -152,6 +169,11 @@ class GeneratorContext(OrchestrationContext):
         given = list(tasks)
         futures = self._futures(given)
         return GeneratorAny(self._first_of(futures), given)
+
+    def task_all(self, tasks: Any) -> Any:
+        """As `OrchestrationContext.task_all`; among the results of nested tasks are those of their own kind."""
+        given = list(tasks)
+        return GeneratorAll(super().task_all(given).future, given)  # type: ignore[attr-defined]
 
     def _given(self, future: asyncio.Future[Any]) -> Any:  # not a future, and that is the point
         return GeneratorTask(future)
@@ -192,6 +214,8 @@ async def _awaited(yielded: Any) -> Any:
         return await yielded
     if isinstance(yielded, (list, tuple)):
         raise TypeError("a generator orchestrator yields one task; for several: yield context.task_all([...])")
+    if (forgotten := unawaited(yielded)) is not None:
+        raise TypeError(f"a generator orchestrator yields tasks: {forgotten}")
     raise TypeError(
         f"a generator orchestrator yields tasks (what context.call_activity(...) and its like return), "
         f"not {type(yielded).__name__}: {yielded!r}"

@@ -25,6 +25,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from durable_ray.orchestrations.unawaited import unawaited
+
 Payload = str
 
 #: What marks a payload that only Python can read. JSON text never begins so.
@@ -287,6 +289,8 @@ def _refusal(value: object) -> str | None:
     kind = type(value)
     if is_object_ref(kind):
         return _OBJECT_REF
+    if (forgotten := unawaited(value)) is not None:
+        return forgotten
     try:
         to_json(value, bytes_mode="base64", inf_nan_mode="constants")
     except Exception as error:

@@ -21,6 +21,7 @@ from durable_ray.orchestrations.failures import (
 from durable_ray.orchestrations.handles import TimerHandle
 from durable_ray.orchestrations.journal import REMEDY, Journal
 from durable_ray.orchestrations.loop import DeterministicLoop
+from durable_ray.orchestrations.payloads import PayloadNotSerializable
 from durable_ray.orchestrations.retries import RetryPolicy
 from durable_ray.orchestrations.signals import Signals
 from durable_ray.orchestrations.tasks import (
@@ -31,6 +32,7 @@ from durable_ray.orchestrations.tasks import (
     InertTask,
     TimerTask,
 )
+from durable_ray.orchestrations.unawaited import unawaited
 from durable_ray.orchestrations.unhandled import Failures
 
 #: Stands for "nothing was given" where None is something.
@@ -86,12 +88,18 @@ class Work:
 
     # --- what code asks for ---
 
+    def encode(self, value: object) -> Payload:
+        """The payload of a value that code gives away. Raises for what is no value yet."""
+        if (forgotten := unawaited(value)) is not None:
+            raise PayloadNotSerializable(f"an orchestrator gives away values: {forgotten}")
+        return self.codec.encode(value)
+
     def call_activity(self, name: str, value: object, retry: RetryPolicy | None, hint: object) -> asyncio.Future[Any]:
         """Schedule an activity."""
         if self.loop.inert:
             return InertTask(loop=self.loop)
         journal = self.journal
-        payload = journal.payload(self.codec.encode, value)
+        payload = journal.payload(self.encode, value)
         number = journal.emit(cmd.ScheduleActivity(journal.next_id, name, payload, retry))
         task = self.open[number] = ActivityTask(self, self.loop, number, name, hint)
         return task
@@ -129,7 +137,7 @@ class Work:
         detached: bool,
     ) -> int:
         journal = self.journal
-        payload = journal.payload(self.codec.encode, value)
+        payload = journal.payload(self.encode, value)
         return journal.emit(cmd.ScheduleChild(journal.next_id, name, payload, instance_id, version, retry, detached))
 
     def create_timer(self, fire_at: int) -> asyncio.Future[Any]:
@@ -143,7 +151,7 @@ class Work:
     def send_event(self, instance_id: str, name: str, value: object) -> None:
         """Send an event to another instance."""
         if not self.loop.inert:
-            payload = self.journal.payload(self.codec.encode, value)
+            payload = self.journal.payload(self.encode, value)
             self.journal.emit(cmd.SendEvent(self.journal.next_id, instance_id, name, payload))
 
     def wait_for_event(self, name: str, timeout: int | None, default: object, hint: object) -> asyncio.Future[Any]:

@@ -16,8 +16,8 @@ from tests.laws.world import START, JsonCodec
 class Driven:
     """An execution that has started, with what it decided last."""
 
-    def __init__(self, orchestrator: Any, value: Any = None, *before: Event, **started: Any) -> None:
-        self.execution = Execution("i", orchestrator, JsonCodec())
+    def __init__(self, orchestrator: Any, value: Any = None, *before: Event, codec: Any = None, **started: Any) -> None:
+        self.execution = Execution("i", orchestrator, codec or JsonCodec())
         self.at = START
         payload = None if value is None else json.dumps(value)
         self.decision = Decision()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.orchestrations import commands as cmd
 from durable_ray.orchestrations.failures import ActivityFailed, TaskCanceled
 from tests.unit.orchestrations.driving import Driven, raised
@@ -217,3 +218,96 @@ def test_yield_from_helps_to_divide_code() -> None:
         return (yield from helper(context, first))
 
     assert Driven(orchestrator_function).complete(1, 10).complete(2, 20).result == 21
+
+
+def test_nested_tasks_answer_what_they_answer_alone() -> None:
+    def nests(context: Any) -> Any:
+        calls = [context.call_activity("a", n) for n in range(6)]
+        either = context.task_any(calls[:2])
+        both = context.task_all(calls[2:4])
+        first, pair, plain = yield context.task_all([either, both, calls[4]])
+        assert first is calls[1]
+        outer = yield context.task_any([context.task_any([calls[0], calls[1]]), calls[5]])
+        assert outer.result is calls[1]
+        deep = yield context.task_all([context.task_all([context.task_any([calls[1]])])])
+        assert deep[0][0] is calls[1]
+        done = yield context.task_any([both])
+        return [first.result, pair, plain, done.result, either.result.result]
+
+    run = Driven(nests)
+    for number in (2, 3, 4, 5):
+        run.complete(number, number * 10)
+    assert run.result == [20, [30, 40], 50, [30, 40], 20]
+
+
+def test_a_decorator_that_hides_the_generator_changes_nothing() -> None:
+    def plain(fn: Any) -> Any:
+        def inner(context: Any) -> Any:
+            return fn(context)
+
+        return inner
+
+    @plain
+    def hidden(context: Any) -> Any:
+        calls = [context.call_activity("a", n) for n in range(2)]
+        winner = yield context.task_any(calls)
+        results = yield context.task_all(calls)
+        return [winner == calls[1], winner.result, results]
+
+    assert Driven(hidden).complete(2, "x").complete(1, "y").result == [True, "x", ["y", "x"]]
+
+
+def helper(context: Any) -> Any:
+    return (yield context.call_activity("a"))
+
+
+async def async_helper(context: Any) -> Any:
+    return await context.call_activity("a")
+
+
+def forgets_in_the_result(context: Any) -> Any:
+    yield context.call_activity("first")
+    return helper(context)
+
+
+def forgets_in_an_input(context: Any) -> Any:
+    yield context.call_activity("first")
+    yield context.call_activity("b", helper(context))
+
+
+def forgets_in_a_list(context: Any) -> Any:
+    yield context.call_activity("first")
+    return {"found": [helper(context)]}
+
+
+def forgets_from(context: Any) -> Any:
+    yield context.call_activity("first")
+    yield helper(context)
+
+
+@pytest.mark.parametrize("forgets", [forgets_in_the_result, forgets_in_an_input, forgets_in_a_list, forgets_from])
+def test_a_forgotten_yield_from_is_said(forgets: Any) -> None:
+    run = Driven(forgets, codec=PYTHON_PAYLOADS).complete(1)
+    assert "the generator helper(...) was called and not run: write `yield from helper(...)`" in run.error.message
+    assert run.commands == () or forgets is forgets_in_a_list, "its code must not run by being looked at"
+
+
+@pytest.mark.parametrize("value", ["coroutine", "task"])
+def test_a_forgotten_await_is_said(value: str) -> None:
+    async def forgets(ctx: Any) -> Any:
+        await ctx.call_activity("first")
+        return helping if value == "coroutine" else ctx.call_activity("a")
+
+    helping = async_helper(None)
+    message = Driven(forgets, codec=PYTHON_PAYLOADS).complete(1).error.message
+    helping.close()
+    assert "await" in message
+    assert "pickle" not in message
+
+
+def test_a_forgotten_yield_is_said() -> None:
+    def forgets(context: Any) -> Any:
+        yield context.call_activity("first")
+        return context.call_activity("a")
+
+    assert "was not waited for" in Driven(forgets, codec=PYTHON_PAYLOADS).complete(1).error.message
