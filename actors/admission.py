@@ -45,6 +45,9 @@ class Hosts(Actors, Protocol):
     async def ask_to_leave(self, instance_id: str) -> bool:
         """Ask a dedicated host to leave memory if its instance merely waits or has finished; whether it will."""
 
+    async def deployed(self, host: str) -> None:
+        """Tell a host that something was deployed, if it has a process."""
+
 
 class Admission:
     """Who of the dedicated instances is alive, and who is next."""

@@ -271,6 +271,11 @@ class RayHosts:
                 return False
             raise Unreachable(f"{host}: {meaning}") from error
 
+    async def deployed(self, host: str) -> None:
+        """Tell a host that something was deployed, if it has a process."""
+        with contextlib.suppress(Gone):
+            await find(self._info.hub, host).deployed.remote()
+
     async def end(self, instance_id: str) -> None:
         """End the process of a dedicated instance."""
         with contextlib.suppress(Gone):

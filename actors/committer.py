@@ -200,11 +200,12 @@ class Committer:
             if isinstance(outcome, Fenced) and self._fenced is not None:
                 self._fenced(outcome)
             return
+        # First: who is told that its write was outdated decides again by what is learned now.
+        self._noticed(outcome.definitions_revision)
         at = 0
         for writes, done in group:
             self._say(done, outcome.answers[at : at + len(writes)])
             at += len(writes)
-        self._noticed(outcome.definitions_revision)
 
     @staticmethod
     def _say(done: Done, outcome: Sequence[Answer] | Exception) -> None:

@@ -13,7 +13,7 @@ from durable_ray.actors.held import is_held
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.pending import finish_pending, pause_refused, status_by
 from durable_ray.actors.registry_core import RegistryCore
-from durable_ray.actors.starting import Start, begin, conceive
+from durable_ray.actors.starting import Start, begin, conceive_again, conceived
 from durable_ray.actors.store.records import InboxRow, InstanceRow
 from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
 from durable_ray.actors.turns import out_message, receipt_text
@@ -31,11 +31,15 @@ class Delivering(RegistryCore):
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
         """Begin instances, wherever they belong. Each is durable when this answers."""
         known = await self._recorded([r.request_id for r in requests if r.retry])
-        if any(request.revision > self.library.revision for request in requests):
-            await self.blocking(self.library.refresh)
         now = self.clock.now()
-        starts = conceive([r for r in requests if r.request_id not in known], self._nursery, now)
-        told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows)
+        wanted = [r for r in requests if r.request_id not in known]
+        starts = await conceived(wanted, self._nursery, self.deployments, now)
+
+        async def again(outdated: Sequence[Start]) -> None:
+            await self.deployments.refresh()
+            conceive_again(outdated, self._nursery, now)
+
+        told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows, again)
         self.wake(told)
         await self._begun(starts)
         await self._begun_before([r for r in requests if r.request_id in known])

@@ -19,7 +19,7 @@ from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.pending import pausing, status_by
 from durable_ray.actors.rehearsing import rehearse
-from durable_ray.actors.starting import Start, begin, conceive, start_writes, take_answers
+from durable_ray.actors.starting import Start, begin, conceive_again, conceived, start_writes, take_answers
 from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import (
@@ -62,15 +62,12 @@ class Desk:
         host = self._host
         if host.moved:
             return [Reply("moved")] * len(requests)
-        if any(request.revision > host.library.revision for request in requests):
-            await host.blocking(host.library.refresh)
         known = await self._recorded([r.request_id for r in requests if r.retry])
         host.summon([r.wish.instance_id for r in requests if r.request_id in known])
         now = host.clock.now()
-        starts = conceive([r for r in requests if r.request_id not in known], host.nursery, now)
-        for start in starts:
-            if start.new is not None and start.new.host != host.name:
-                start.reply = Reply("moved")
+        wanted = [r for r in requests if r.request_id not in known]
+        starts = await conceived(wanted, host.nursery, host.deployments, now)
+        self._own(starts)
         begun = {id(start): done for start in starts if (done := self._at_once(start, now)) is not None}
         alone = [start for start in starts if start.reply is None and id(start) not in begun]
         try:
@@ -85,6 +82,12 @@ class Desk:
             return [Reply("moved")] * len(requests)  # nothing was written; the successor will answer
         replies = {start.request.request_id: start.reply for start in starts}
         return [replies.get(r.request_id) or known[r.request_id] for r in requests]
+
+    def _own(self, starts: Sequence[Start]) -> None:
+        """Those that are to live elsewhere are not for this host."""
+        for start in starts:
+            if start.new is not None and start.new.host != self._host.name:
+                start.reply = Reply("moved")
 
     def _at_once(self, start: Start, now: int) -> asyncio.Future[Answer] | None:
         """Start and first turn in one transaction, where that can be; None where the start goes alone."""
@@ -104,7 +107,12 @@ class Desk:
         async def rows(ids: Sequence[str]) -> Mapping[str, InstanceRow]:
             return await host.blocking(lambda: host.store.rows(ids))
 
-        parents = await begin(starts, now, host.settings.receipt_seconds, host.committer.write_once, rows)
+        async def again(outdated: Sequence[Start]) -> None:
+            await host.deployments.refresh()
+            conceive_again(outdated, host.nursery, now)
+            self._own(outdated)
+
+        parents = await begin(starts, now, host.settings.receipt_seconds, host.committer.write_once, rows, again)
         for at, parent in parents:
             host.peers.nudge(at, [parent], True)
         for start in starts:

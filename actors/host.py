@@ -18,6 +18,7 @@ from durable_ray.actors import instance_log
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
 from durable_ray.actors.condemned import Condemned
+from durable_ray.actors.deployments import Deployments
 from durable_ray.actors.dues import Dues
 from durable_ray.actors.errands import Errands
 from durable_ray.actors.held import is_held
@@ -92,7 +93,10 @@ class InstanceHost:
         self._condemned = Condemned(store, library, settings, self.blocking)
         self._isolating = Isolating(self.name, store, self._condemned, self.waiters, peers, self.blocking)
         self.nursery = Nursery(library, settings)
-        self.committer = Committer(bare, fence, self._loop, self._deployed)
+        self.deployments = Deployments(library, self.blocking, self.spawn, self._learned)
+        #: They take no turn before definitions that were heard of are learned.
+        self._uninformed: dict[str, Live] = {}
+        self.committer = Committer(bare, fence, self._loop, self.deployments.heard)
         self.residence = Residence(
             self.name, store, self.blocking, self._admitted, self._arrived, settings.max_in_memory
         )
@@ -185,9 +189,11 @@ class InstanceHost:
     def _late_results(self, durable: Callable[[Iterable[Letter], str], None]) -> LateResults:
         return LateResults(self.clock, self.committer, durable, self.redelivery.bring, self.fenced)
 
-    def _deployed(self, revision: int) -> None:
-        if revision > self.library.revision:
-            self.spawn(self.blocking(self.library.refresh))
+    def _learned(self) -> None:
+        uninformed, self._uninformed = self._uninformed, {}
+        for live in uninformed.values():
+            self.lanes.enqueue(live)
+        self._replaying.learned()
 
     # --- bringing an instance to its next turn ----------------------------------------------------
 
@@ -236,7 +242,12 @@ class InstanceHost:
         predecessor of this process died: that one is written first, so that its crashes can be counted.
         """
         ready = self.library.loaded_orchestrator(row.name, row.code_id) is not None
-        if not ready or row.start_at is not None or self._condemned.suspects(row.instance_id):
+        if (
+            not ready
+            or row.start_at is not None
+            or self.deployments.behind
+            or self._condemned.suspects(row.instance_id)
+        ):
             return None
         return Live(row, fold(row.instance_id, ()))
 
@@ -256,6 +267,9 @@ class InstanceHost:
         """Whether `live` can take a turn now; if not, see to it."""
         if live.dirty:
             self.residence.read_inbox(live, self._outdated)
+            return False
+        if self.deployments.behind:
+            self._uninformed[live.instance_id] = live
             return False
         condemned = self._condemned.get(live.instance_id)
         if condemned is not None:

@@ -144,6 +144,11 @@ class HostActor:
         self._host.summon(instance_ids)
         return True
 
+    async def deployed(self) -> None:
+        """Something was deployed: learn it before it is needed."""
+        await self._opening
+        self._host.deployments.look()
+
     @ray.method(concurrency_group="ctl")
     async def pid(self) -> int:
         """The process, also while user code blocks the loop."""

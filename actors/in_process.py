@@ -135,6 +135,11 @@ class _Hosts(Hosts):
         found.summon(instance_ids)
         return True
 
+    async def deployed(self, host: str) -> None:
+        found = self._hub.hosts.get(host)
+        if found is not None and not found.moved:
+            found.deployments.look()
+
     async def end(self, instance_id: str) -> None:
         await self._hub.drop(dedicated_host(instance_id))
 

@@ -1,13 +1,14 @@
 """What a host knows of the hub's definitions: metadata of all of them in memory, code loaded once when first needed.
 
-Names are resolved without waiting, because a turn cannot wait; the table is refreshed when a commit shows that something
-was deployed. Only hosts and workers open a definition's body; the registry and the gateway move it as bytes.
+Names are resolved without waiting, because a turn cannot wait; `deployments` keeps the table as new as what is written
+by it has to be. Only hosts and workers open a definition's body; the registry and the gateway move it as bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -57,7 +58,9 @@ class Library:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        #: The hub's definitions revision that is known here: all up to it, perhaps some later ones.
         self.revision = 0
+        self._refreshing = threading.Lock()
         self._activities: dict[str, KnownActivity] = {}
         self._orchestrators: dict[tuple[str, str | None], KnownOrchestrator] = {}
         self._loaded: dict[tuple[str, str, str], Activity | Orchestrator] = {}
@@ -113,16 +116,22 @@ class Library:
         return tuple(sorted({name for name, _ in self._orchestrators}))
 
     def forget(self) -> None:
-        """The hub was emptied: know nothing."""
-        self.revision = 0
-        for known in (self._activities, self._orchestrators, self._loaded, self._packed):
-            known.clear()
+        """The hub was emptied: know nothing. Blocks."""
+        with self._refreshing:
+            self.revision = 0
+            for known in (self._activities, self._orchestrators, self._loaded, self._packed):
+                known.clear()
 
     def refresh(self) -> None:
         """Learn what was registered since the last time. Blocks."""
-        rows = self._store.definitions(self.revision)
-        for row in rows:
-            self._learn(row)
+        with self._refreshing:  # two at once could let an older row of a name come after its newer one
+            # Not the newest row's: an erasure takes a revision, too, and leaves no row.
+            revision = self._store.definitions_revision()
+            for row in self._store.definitions(self.revision):
+                self._learn(row)
+                revision = max(revision, row.revision)
+            # Last: whoever decides meanwhile knows some of the new ones, but is only as good as the old revision.
+            self.revision = revision
 
     def _learn(self, row: DefinitionRow) -> None:
         options = json.loads(row.options)
@@ -132,7 +141,6 @@ class Library:
             known = KnownOrchestrator(row, OrchestratorOptions.from_json_dict(options))
             self._orchestrators[row.name, None] = known
             self._orchestrators[row.name, row.version] = known
-        self.revision = max(self.revision, row.revision)
 
     # --- code, loaded when needed -----------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Managing(Delivering):
             self._rewinder = Rewinder(
                 self.store, self._committer, self._nursery, self.library, self.clock, self.settings, self.blocking
             )
-        await self.blocking(self.library.refresh)
+        await self.deployments.refresh()
         return self._rewinder
 
     async def restart(self, request_id: str, instance_id: str, new_id: str, revision: int = 0) -> Reply:
@@ -154,7 +154,8 @@ class Managing(Delivering):
         if live and not force:
             return Reply("refused", f"{live} of its instances have not finished; terminate them, or pass force=True")
         erased = await self.blocking(lambda: self.store.erase("registry"))
-        self.library.forget()
+        await self.blocking(self.library.forget)
+        await self.deployments.refresh()
         return Reply("ok", str(erased))
 
     # --- the gateway ------------------------------------------------------------------------------

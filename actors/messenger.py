@@ -14,7 +14,7 @@ from typing import Any
 from durable_ray.actors.admission import Admission, Hosts
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.library import Library
-from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated
+from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated, partition_hosts
 from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.store.contract import Store
 
@@ -25,6 +25,8 @@ _ASLEEP = "asleep"
 
 #: Forgotten instances of one host that a sweep looks after; the next sweep finds more.
 _MANY = 1000
+#: Hosts that are told of a deployment at a time, and for how many seconds each at most.
+_TOLD_AT_ONCE, _ANNOUNCE_SECONDS = 16, 5.0
 
 
 class Messenger:
@@ -35,6 +37,7 @@ class Messenger:
         store: Store,
         clock: Clock,
         library: Library,
+        partitions: int,
         hosts: Hosts,
         admission: Admission,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
@@ -43,6 +46,7 @@ class Messenger:
         self._store = store
         self._clock = clock
         self._library = library
+        self._shards = partitions
         self._hosts = hosts
         self._admission = admission
         self._blocking = blocking
@@ -50,6 +54,7 @@ class Messenger:
         self._partitions: dict[str, asyncio.Task[None]] = {}
         #: Hosts that a sweep is telling of what they forgot.
         self._reminded: set[str] = set()
+        self._announcing = self._announce_again = False
 
     async def open(self) -> None:
         """Revive the hosts that have work."""
@@ -103,6 +108,32 @@ class Messenger:
             return None
         await self._hosts.nudge(host, instance_ids)
         return None
+
+    async def announce(self) -> None:
+        """Tell the hosts that have a process that something was deployed. Nothing depends on that they hear it."""
+        self._announce_again = True
+        if self._announcing:
+            return
+        self._announcing = True
+        try:
+            while self._announce_again:
+                self._announce_again = False
+                hosts = [*self._shared(), *(dedicated_host(instance_id) for instance_id in self._admission.ready())]
+                for at in range(0, len(hosts), _TOLD_AT_ONCE):
+                    await asyncio.gather(*(self._announce(host) for host in hosts[at : at + _TOLD_AT_ONCE]))
+        finally:
+            self._announcing = False
+
+    async def _announce(self, host: str) -> None:
+        try:
+            await asyncio.wait_for(self._hosts.deployed(host), _ANNOUNCE_SECONDS)
+        except Exception as error:
+            log.info("%s is not told of what was deployed; its next commit says so: %r", host, error)
+
+    def _shared(self) -> list[str]:
+        known = [self._library.known_orchestrator(name) for name in self._library.names()]
+        environments = {"", *(self._library.environment(one.row) for one in known if one is not None)}
+        return [host for environment in environments for host in partition_hosts(self._shards, environment)]
 
     # --- upkeep -----------------------------------------------------------------------------------
 

@@ -24,6 +24,11 @@ class Nursery:
         self._library = library
         self._settings = settings
 
+    @property
+    def revision(self) -> int:
+        """That of the definitions it goes by."""
+        return self._library.revision
+
     def conceive(self, wish: Wish, now: int) -> NewInstance | None:
         """The row of a new instance, or None if no such orchestrator is deployed."""
         known = self._library.known_orchestrator(wish.name, wish.version)

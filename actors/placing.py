@@ -13,7 +13,15 @@ _PARTITION = "partition-"
 def partition_host(instance_id: str, partitions: int, environment: str = "") -> str:
     """The partition of a shared instance: a stable hash of its ID, in the hub's runtime environment or another."""
     digest = hashlib.blake2b(instance_id.encode(), digest_size=8).digest()
-    number = int.from_bytes(digest, "big") % partitions
+    return _partition(int.from_bytes(digest, "big") % partitions, environment)
+
+
+def partition_hosts(partitions: int, environment: str = "") -> tuple[str, ...]:
+    """All partitions of an environment, whether they have a process or not."""
+    return tuple(_partition(number, environment) for number in range(partitions))
+
+
+def _partition(number: int, environment: str) -> str:
     return f"{_PARTITION}{number}@{environment}" if environment else f"{_PARTITION}{number}"
 
 

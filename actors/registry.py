@@ -34,7 +34,7 @@ class Registry(Asking, Managing):
 
     async def open(self) -> None:
         """Learn what is there, revive what is not finished, keep the house."""
-        await self.blocking(self.library.refresh)
+        await self.deployments.refresh()
         await self.admission.open()
         await self.messenger.open()
         # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
@@ -64,8 +64,11 @@ class Registry(Asking, Managing):
 
     async def register(self, definitions: Sequence[DefinitionRow]) -> int:
         """Deploy definitions; answers the hub's revision, which a start may carry so that it finds them."""
+        before = self.library.revision
         revision = await self.blocking(lambda: self.store.put_definitions(definitions))
-        await self.blocking(self.library.refresh)
+        await self.deployments.current(revision)
+        if revision > before:
+            self.spawn(self.messenger.announce())
         return revision
 
     async def ensure(self, host: str) -> bool:

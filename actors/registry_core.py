@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from durable_ray.actors.admission import Admission, Hosts
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.committer import Committer
+from durable_ray.actors.deployments import Deployments
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.messenger import Messenger
@@ -47,10 +48,13 @@ class RegistryCore:
         self.waiters = Waiters()
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
-        self._committer = Committer(bare, fence, self._loop, self._deployed, self.lose)
+        self.deployments = Deployments(self.library, self.blocking, self.spawn)
+        self._committer = Committer(bare, fence, self._loop, self.deployments.heard, self.lose)
         self._nursery = Nursery(self.library, settings)
         self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
-        self.messenger = Messenger(store, clock, self.library, hosts, self.admission, self.blocking, self.spawn)
+        self.messenger = Messenger(
+            store, clock, self.library, settings.partitions, hosts, self.admission, self.blocking, self.spawn
+        )
         self.slots = Slots(store, clock, self.library, settings, self.blocking, self.wake)
         self.permits = Permits(store, self.library, settings, self.blocking, self.wake, self.admission.has)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -108,10 +112,6 @@ class RegistryCore:
         targets = list(targets)
         if targets:
             self.spawn(self.messenger.wake(targets))
-
-    def _deployed(self, revision: int) -> None:
-        if revision > self.library.revision:
-            self.spawn(self.blocking(self.library.refresh))
 
     async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
         if not request_ids:

@@ -49,6 +49,14 @@ class Replaying:
         self._spawn = spawn
         self._fail = fail
         self._loop = asyncio.get_running_loop()
+        #: Those whose code could not be had, and when they try again.
+        self._waiting: dict[str, tuple[Live, asyncio.TimerHandle]] = {}
+
+    def learned(self) -> None:
+        """Something was deployed: it may be what they wait for."""
+        for live, retry in tuple(self._waiting.values()):
+            retry.cancel()
+            self._try_again(live)
 
     def replay(self, live: Live) -> bool:
         """Whether `live` has its code and is where its history left it; if not, it is queued again when it is."""
@@ -83,7 +91,8 @@ class Replaying:
         except (DefinitionMissing, DefinitionCannotLoad) as error:
             # Not the instance's fault: it waits, says so, and goes on when the code can be had.
             log.warning("instance %r waits for its code: %s", live.instance_id, error)
-            self._loop.call_later(_RETRY_CODE, self._try_again, live)
+            retry = self._loop.call_later(_RETRY_CODE, self._try_again, live)
+            self._waiting[live.instance_id] = (live, retry)
             live.waiting_reason = f"code: {error}"
             live.turn_away()
             await self._blocking(lambda: self._store.set_waiting_reason(live.instance_id, live.waiting_reason))
@@ -95,5 +104,6 @@ class Replaying:
         self._try_again(live)
 
     def _try_again(self, live: Live) -> None:
+        self._waiting.pop(live.instance_id, None)
         live.held = False
         self._lanes.enqueue(live)

@@ -8,12 +8,14 @@ from msgspec import Struct
 
 from durable_ray.actors import instance_log
 from durable_ray.actors.clock import SECOND
+from durable_ray.actors.deployments import Deployments
 from durable_ray.actors.messages import Reply, StartRequest
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.store.records import InstanceRow, NewInstance
 from durable_ray.actors.store.writes import (
     Answer,
     Exists,
+    Outdated,
     OutMessage,
     PutMessage,
     Receipt,
@@ -42,20 +44,32 @@ class Start(Struct):
     replaced: InstanceRow | None = None
     #: The live instance with a parent whose place it takes ("terminate_existing"), as it was last read.
     rival: InstanceRow | None = None
+    #: That of the definitions by which it was conceived.
+    revision: int | None = None
+    #: Newer ones are deployed.
+    outdated: bool = False
 
 
 Commit = Callable[[Sequence[Write]], Awaitable[Sequence[Answer]]]
 ReadRows = Callable[[Sequence[str]], Awaitable[Mapping[str, InstanceRow]]]
+Again = Callable[[Sequence[Start]], Awaitable[None]]
 
 
 async def begin(
-    starts: Sequence[Start], now: int, receipt_seconds: float, commit: Commit, rows: ReadRows
+    starts: Sequence[Start], now: int, receipt_seconds: float, commit: Commit, rows: ReadRows, again: Again
 ) -> list[tuple[str, str]]:
-    """Commit until each start has its reply; answers (host, instance) of parents that were told of a replacement."""
-    while writes := start_writes(starts, now, receipt_seconds):
+    """Commit until each start has its reply; answers (host, instance) of parents that were told of a replacement.
+
+    `again` conceives anew, by the definitions that are deployed, what was conceived by older ones.
+    """
+    while True:
+        if outdated := [start for start in starts if start.outdated]:
+            await again(outdated)
+        if not (writes := start_writes(starts, now, receipt_seconds)):
+            break
         take_answers(starts, await commit(writes))
         # A live child is replaced only together with the word to its parent, which takes a look at the child.
-        stale = [start for start in starts if start.new is not None and start.reply is None]
+        stale = [s for s in starts if s.new is not None and s.reply is None and not s.outdated]
         if stale:
             found = await rows([start.request.wish.instance_id for start in stale])
             for start in stale:
@@ -67,14 +81,34 @@ async def begin(
     return [(row.host, row.instance_id) for row in found.values() if not row.finished]
 
 
+async def conceived(
+    requests: Sequence[StartRequest], nursery: Nursery, deployments: Deployments, now: int
+) -> list[Start]:
+    """The rows of what is asked for. That nobody has deployed it is said only after a look into the store."""
+    await deployments.current(max((request.revision for request in requests), default=0))
+    starts = conceive(requests, nursery, now)
+    if any(start.new is None for start in starts):
+        await deployments.refresh()
+        starts = conceive(requests, nursery, now)
+    return starts
+
+
 def conceive(requests: Sequence[StartRequest], nursery: Nursery, now: int) -> list[Start]:
-    """The rows of what is asked for."""
-    starts = [Start(request, nursery.conceive(request.wish, now)) for request in requests]
+    """The rows of what is asked for, by the definitions that are known."""
+    starts = [Start(request, None) for request in requests]
+    conceive_again(starts, nursery, now)
+    return starts
+
+
+def conceive_again(starts: Sequence[Start], nursery: Nursery, now: int) -> None:
+    """The rows of these, by the definitions that are known now."""
     for start in starts:
+        start.outdated = False
+        start.revision = nursery.revision
+        start.new = nursery.conceive(start.request.wish, now)
         if start.new is None:
             version = f" version {start.request.wish.version!r}" if start.request.wish.version else ""
             start.reply = Reply("unknown", f"{start.request.wish.name!r}{version}")
-    return starts
 
 
 def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> list[Write]:
@@ -87,7 +121,7 @@ def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> l
         receipt = Receipt(start.request.request_id, receipt_text(Reply("ok")), until)
         rival = start.rival
         told, replaces = (replaced_message(rival), rival.execution_id) if rival is not None else (None, None)
-        writes.append(StartInstance(start.new, start.request.if_exists, receipt, told, replaces))
+        writes.append(StartInstance(start.new, start.request.if_exists, receipt, told, replaces, start.revision))
         if start.request.signal is not None:
             signalled = Receipt(f"{start.request.request_id}/signal", receipt_text(Reply("ok")), until)
             writes.append(PutMessage(out_message(start.new.instance_id, start.request.signal), signalled))
@@ -103,6 +137,7 @@ def take_answers(starts: Sequence[Start], answers: Sequence[Answer]) -> None:
         answer = next(remaining)
         if start.request.signal is not None:
             next(remaining)
+        start.outdated = isinstance(answer, Outdated)
         start.reply = _reply(start, answer)
 
 
@@ -121,7 +156,7 @@ def _reply(start: Start, answer: Answer) -> Reply | None:
             return Reply("exists", row.status, row, row.host, row.placement)
         case Refused():
             return Reply("refused", answer.reason)
-        case Stale():
+        case Stale() | Outdated():
             return None
         case _:
             raise TypeError(f"a start was answered by {answer!r}")

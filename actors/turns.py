@@ -52,6 +52,7 @@ def started_event(live: Live) -> ev.ExecutionStarted:
 def take_turn(live: Live, library: Library, now: int, birth: Birth, receipts_until: int) -> Turn | None:
     """Compute the next turn, or None if nothing that waits changes anything."""
     letters: list[Letter] = []
+    revision = library.revision
     settling = live.leftover is not None
     if live.leftover is not None:
         # What a fresh execution did on its first events is recorded before anything new is taken, or replay, which
@@ -69,7 +70,7 @@ def take_turn(live: Live, library: Library, now: int, birth: Birth, receipts_unt
         for letter in letters:
             letter.reply(answer_to(letter, append, live))
         return None
-    return _turn(live, append, letters, birth, receipts_until)
+    return _turn(live, append, letters, birth, receipts_until, revision)
 
 
 def set_aside(live: Live, now: int, failure: FailureDetails, library: Library, birth: Birth) -> Turn:
@@ -80,7 +81,7 @@ def set_aside(live: Live, now: int, failure: FailureDetails, library: Library, b
         append.events.append(ev.TurnStarted(append.at))
         live.snapshot.apply(append.events[0])
     settle(live.snapshot, Decision(outcome=Raised(failure)), append, library)
-    return _turn(live, append, [], birth, 0)
+    return _turn(live, append, [], birth, 0, None)
 
 
 def _messages(live: Live, letters: list[Letter]) -> list[Message]:
@@ -114,7 +115,9 @@ def answer_to(letter: Letter, append: Append, live: Live) -> Reply:
     return Reply("refused", why)
 
 
-def _turn(live: Live, append: Append, letters: list[Letter], birth: Birth, receipts_until: int) -> Turn:
+def _turn(
+    live: Live, append: Append, letters: list[Letter], birth: Birth, receipts_until: int, revision: int | None
+) -> Turn:
     snapshot, row = live.snapshot, live.row
     successor = append.successor
     following = fold(row.instance_id, successor) if successor is not None else None
@@ -149,6 +152,7 @@ def _turn(live: Live, append: Append, letters: list[Letter], birth: Birth, recei
         successor=_successor(successor, following) if successor is not None and following is not None else None,
         expires=expiry(row.settings, append.at) if finished else None,
         outstanding=0 if finished or following else len(snapshot.activities),
+        revision=revision,
     )
     return Turn(write, append, letters, following)
 

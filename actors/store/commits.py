@@ -25,14 +25,14 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
         revision = _asserted(session, fence)
         if not writes:
             return Committed((), revision)
-        group = Group(session, writes, wary)
+        group = Group(session, writes, revision, wary)
         answers = tuple([group.decide(write) for write in writes])
         group.finish()
         return Committed(answers, revision)
 
     def one_by_one(session: Session) -> Committed:
         revision = _asserted(session, fence)
-        return Committed(tuple([_apart(session, write, wary) for write in writes]), revision)
+        return Committed(tuple([_apart(session, write, revision, wary) for write in writes]), revision)
 
     body = together
     for _ in range(_MOST_RACES):
@@ -49,11 +49,11 @@ def commit(database: Database, fence: Fence | None, writes: Sequence[Write]) -> 
     return database.write(body)
 
 
-def _apart(session: Session, write: Write, wary: bool) -> Answer:
+def _apart(session: Session, write: Write, revision: int, wary: bool) -> Answer:
     """One write behind a savepoint, so that one that cannot be stored does not take the others with it."""
     session.plain("SAVEPOINT member")
     try:
-        group = Group(session, (write,), wary)
+        group = Group(session, (write,), revision, wary)
         answer = group.decide(write)
         group.finish()
     except Exception as error:

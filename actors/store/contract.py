@@ -219,6 +219,9 @@ class Deploying(Protocol):
         """Register definitions (idempotent by kind, name, version and code_id: registering the newest again changes
         nothing; an older one again makes it the newest). Returns the hub's definitions revision."""
 
+    def definitions_revision(self) -> int:
+        """The hub's definitions revision now: whoever asks for definitions afterwards sees all up to it."""
+
     def definition(
         self, kind: str, name: str, version: str | None = None, code_id: str | None = None
     ) -> DefinitionRow | None:

@@ -15,6 +15,7 @@ from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.actors.store.sql import Row, Session
 from durable_ray.actors.store.texts import definitions as texts
+from durable_ray.actors.store.texts.group import REVISION
 
 #: By whether a version is asked for, and a code.
 _NEWEST = {
@@ -57,6 +58,12 @@ class Deploying:
             return before + len(news)
 
         return self._database.write(body)
+
+    def definitions_revision(self) -> int:
+        """The hub's definitions revision: all up to it can be read."""
+        with self._database.read() as session:
+            row = session.one(REVISION)
+        return 0 if row is None else int(row[0])
 
     def definition(
         self, kind: str, name: str, version: str | None = None, code_id: str | None = None

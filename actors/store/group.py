@@ -36,6 +36,7 @@ from durable_ray.actors.store.writes import (
     Finished,
     FinishUnstarted,
     Hibernate,
+    Outdated,
     OutMessage,
     PutMessage,
     Receipt,
@@ -75,10 +76,13 @@ class Group:
 
     A turn whose requests were carried out before is as rare as a host that died between commit and answer, so they are
     looked for only when the group is `wary`; otherwise such a turn is found when its receipts meet those that are there.
+
+    `revision` is that of the definitions as the transaction sees them: what was decided by older ones is `Outdated`.
     """
 
-    def __init__(self, session: Session, writes: Sequence[Write], wary: bool = False) -> None:
+    def __init__(self, session: Session, writes: Sequence[Write], revision: int, wary: bool = False) -> None:
         self._session = session
+        self._revision = revision
         ids = {instance_id for write in writes for instance_id in concerned(write)}
         found = session.all(KNOWN, ids=session.list(sorted(ids)))
         self._known = {row[0]: Known(*row) for row in found}
@@ -164,6 +168,8 @@ class Group:
 
     # --- starts -----------------------------------------------------------------------------------
     def _start(self, write: StartInstance) -> Answer:
+        if self._outdated(write):
+            return Outdated()
         new = write.new
         old = self._known.get(new.instance_id)
         if old is None:
@@ -180,6 +186,9 @@ class Group:
         if orphan and write.on_replaced is not None:
             self._put(write.on_replaced)
         return Started(replaced)
+
+    def _outdated(self, write: StartInstance | CommitTurn) -> bool:
+        return write.revision is not None and write.revision < self._revision
 
     def _row(self, instance_id: str) -> Any:
         """The whole row as the writes before this one leave it."""
@@ -256,6 +265,8 @@ class Group:
         for receipt in write.receipts:
             if (outcome := self._receipts.get(receipt.request_id)) is not None:
                 return Repeated(outcome)
+        if self._outdated(write):
+            return Outdated()
         known.turn += 1
         for row in write.consumed:
             self._change(instance_id, Op.CONSUME, {"row": row, "instance_id": instance_id})

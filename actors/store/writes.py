@@ -44,6 +44,8 @@ class StartInstance(Struct, frozen=True):
     receipt: Receipt | None = None
     on_replaced: OutMessage | None = None
     replaces: str | None = None
+    #: See `Outdated`.
+    revision: int | None = None
 
 
 class Started(Struct, frozen=True):
@@ -111,6 +113,8 @@ class CommitTurn(Struct, frozen=True):
     expires: int | None = None
     #: Number of activities under way after this turn.
     outstanding: int = 0
+    #: See `Outdated`.
+    revision: int | None = None
 
 
 class TurnCommitted(Struct, frozen=True):
@@ -159,6 +163,13 @@ class Stale(Struct, frozen=True):
     """The instance is not as the write assumed (other host, execution or turn): drop it from memory and reload."""
 
 
+class Outdated(Struct, frozen=True):
+    """The write was decided by definitions of its `revision`, and newer ones are deployed; nothing was written.
+
+    Learn them and decide again. None: what the write says does not depend on what is deployed.
+    """
+
+
 class FinishUnstarted(Struct, frozen=True):
     """End an instance that never had a turn (Pending, or Suspended so early), without any process. Tells its parent by
     `message`. `Stale` if it has begun, or if the ID has another execution by now."""
@@ -205,4 +216,4 @@ class Refused(Struct, frozen=True):
 
 
 Write = StartInstance | CommitTurn | PutMessage | FinishUnstarted | Hibernate
-Answer = Started | Exists | TurnCommitted | Delivered | Absent | Finished | Stale | Done | Repeated | Refused
+Answer = Started | Exists | TurnCommitted | Delivered | Absent | Finished | Stale | Outdated | Done | Repeated | Refused

@@ -1,6 +1,6 @@
 """`pin_activities`: an execution keeps to the code with which it first called an activity.
 
-Without it each attempt takes the newest that its host has heard of; a start makes sure that it has.
+Without it each attempt takes the newest.
 """
 
 from __future__ import annotations

@@ -67,6 +67,35 @@ def test_an_instance_goes_on_with_the_code_it_began_with(ray_client: dr.Client, 
     assert ray_client.wait_for_completion("new", 30) == "new code!"
 
 
+MENDED = """
+    @dr.activity(name="mended_step")
+    def step() -> str:
+        return {value!r}
+
+    @dr.orchestrator(name="mended")
+    async def mended(ctx):
+        await ctx.wait_for_external_event("Go")
+        return await ctx.call_activity("mended_step") + {value!r}
+
+    client = dr.Client(hub=hub, store=store)
+    if more:
+        for instance_id, placement in (("mended-1", "shared"), ("mended-2", "dedicated")):
+            client.start_new(mended, instance_id=instance_id, placement=placement).wait_for_start(30)
+    else:
+        client.register()
+"""
+
+
+def test_a_fix_reaches_who_waits_and_who_begins(ray_client: dr.Client, tmp_path: Path) -> None:
+    drive(tmp_path, "broken.py", MENDED.format(value="old"), ray_client, "start")
+    drive(tmp_path, "mended.py", MENDED.format(value="new"), ray_client)
+    more = [ray_client.start_new("mended") for _ in range(8)]
+    for handle in (*map(ray_client.get_handle, ("mended-1", "mended-2")), *more):
+        handle.raise_event("Go")
+    assert [ray_client.wait_for_completion(i, 30) for i in ("mended-1", "mended-2")] == ["newold"] * 2
+    assert [handle.wait_for_completion(30) for handle in more] == ["newnew"] * 8
+
+
 def test_a_module_that_only_the_driver_can_import_travels_by_value(ray_client: dr.Client, tmp_path: Path) -> None:
     (tmp_path / "private_helpers.py").write_text("FACTOR = 7\n\ndef scaled(n: int) -> int:\n    return n * FACTOR\n")
     (tmp_path / "private_jobs.py").write_text(

@@ -31,7 +31,9 @@ def dedicated(instance_id: str, **more: Any) -> NewInstance:
 
 def start(instance_id: str, **more: Any) -> StartInstance:
     """A start of `new(...)`; a policy, receipt and so on are for the start, the rest is for the instance."""
-    own = {name: more.pop(name) for name in ("if_exists", "receipt", "on_replaced", "replaces") if name in more}
+    own = {
+        name: more.pop(name) for name in ("if_exists", "receipt", "on_replaced", "replaces", "revision") if name in more
+    }
     return StartInstance(new(instance_id, **more), **own)
 
 

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import DefinitionRow
-from tests.store_contract.building import made, start
+from durable_ray.actors.store.writes import Outdated, Receipt, Repeated, Started, TurnCommitted
+from tests.store_contract.building import made, start, turn
 
 
 def code(code_id: str, name: str = "hello", version: str = "", **more: object) -> DefinitionRow:
@@ -87,3 +88,29 @@ def test_every_commit_says_how_new_the_definitions_are(store: Store) -> None:
     fence = store.acquire_lease("h")
     assert store.commit(fence, []).definitions_revision == revision
     assert made(store) == ()
+
+
+def test_what_was_decided_by_older_definitions_is_not_written(store: Store) -> None:
+    made(store, start("old"), start("waits"))
+    revision = store.put_definitions([code("c1"), code("c2", "other")])
+    row = store.rows(["waits"])["waits"]
+    late, new = [start("a", revision=revision - 1), turn(row, revision=0)], [start("b", revision=revision)]
+    first, second, third = store.commit(None, [*late, *new]).answers
+    assert (first, second, third) == (Outdated(), Outdated(), Started())
+    assert set(store.rows(["a", "b"])) == {"b"}
+    assert store.rows(["waits"])["waits"] == row
+    assert store.commit(None, [turn(row, revision=revision)]).answers == (TurnCommitted(),)
+
+
+def test_what_was_carried_out_before_is_not_outdated(store: Store) -> None:
+    once = start("a", receipt=Receipt("r", "ok", 9000), revision=0)
+    made(store, once)
+    store.put_definitions([code("c1")])
+    assert store.commit(None, [once]).answers == (Repeated("ok"),)
+
+
+def test_the_revision_by_itself(store: Store) -> None:
+    assert store.definitions_revision() == 0
+    assert store.put_definitions([code("c1"), code("c2", "other")]) == store.definitions_revision() == 2
+    store.erase("registry")
+    assert store.definitions_revision() == 3

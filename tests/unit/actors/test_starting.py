@@ -12,13 +12,13 @@ import durable_ray as dr
 from durable_ray.actors.messages import Reply, StartRequest, Wish
 from durable_ray.actors.nursery import Nursery
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.starting import Start, begin, conceive
+from durable_ray.actors.starting import Start, begin, conceive, conceive_again
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import Answer, StartInstance, Write
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import decode_event
 from durable_ray.orchestrations.events import Message, ParentAddress
-from tests.unit.actors.hosting import new_library, new_store
+from tests.unit.actors.hosting import new_library, new_store, row_of
 
 
 @dr.orchestrator(name="unit.start")
@@ -42,7 +42,12 @@ class Place:
 
     async def make(self, *requests: StartRequest) -> tuple[list[Reply | None], list[tuple[str, str]]]:
         starts: list[Start] = conceive(requests, self.nursery, 1000)
-        told = await begin(starts, 1000, 60, self.commit, self.rows)
+
+        async def again(outdated: Sequence[Start]) -> None:
+            self.nursery._library.refresh()
+            conceive_again(outdated, self.nursery, 1000)
+
+        told = await begin(starts, 1000, 60, self.commit, self.rows, again)
         return [one.reply for one in starts], told
 
 
@@ -89,6 +94,18 @@ async def test_a_signal_consumed_before_the_retry_is_not_sent_again() -> None:
 def test_only_a_start_that_cannot_be_refused_carries_a_signal(policy: str) -> None:
     with pytest.raises(ValueError, match="use_existing"):
         request(1, if_exists=policy, signal=Message("s", ev.EventRaised("e")))
+
+
+async def test_what_was_conceived_by_old_definitions_is_conceived_anew() -> None:
+    place = Place()
+    newer = replace(row_of(start), code_id="newer")
+    place.store.put_definitions([newer])
+    replies, _ = await place.make(request(1))
+    assert codes(replies) == ["ok"]
+    assert (place.store.rows(["i"])["i"].code_id, place.commits) == ("newer", 2)
+    place.store.put_definitions([replace(newer, code_id="newest")])
+    replies, _ = await place.make(request(1))
+    assert (codes(replies), place.store.rows(["i"])["i"].code_id) == (["ok"], "newer"), "it was begun before"
 
 
 async def test_a_signal_reaches_the_instance_that_is_there() -> None:
