@@ -50,6 +50,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "counts": lambda s: s.counts(),
     "definition": lambda s: s.definition("activity", "n"),
     "definitions": lambda s: s.definitions(),
+    "definitions_revision": lambda s: s.definitions_revision(),
     "permits": lambda s: s.permits("d"),
     "permit_holders": lambda s: s.permit_holders(),
 }
