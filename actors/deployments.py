@@ -31,6 +31,7 @@ class Deployments:
         self._spawn = spawn
         self._learned = learned
         self._newest = 0
+        self._held: dict[str, Callable[[], None]] = {}
         self._learning = self._again = False
 
     @property
@@ -44,6 +45,10 @@ class Deployments:
             return
         self._newest = max(self._newest, revision)
         self.look()
+
+    def then(self, who: str, go_on: Callable[[], None]) -> None:
+        """Call `go_on`, the last of `who`, when the library is not `behind` any more."""
+        self._held[who] = go_on
 
     def look(self) -> None:
         """Learn what is deployed, beside everything else."""
@@ -68,4 +73,7 @@ class Deployments:
                 await until_answered(self._blocking, self._library.refresh, "learning what was deployed")
         finally:
             self._learning = False
+        held, self._held = self._held, {}
+        for go_on in held.values():
+            go_on()
         self._learned()

@@ -93,9 +93,7 @@ class InstanceHost:
         self._condemned = Condemned(store, library, settings, self.blocking)
         self._isolating = Isolating(self.name, store, self._condemned, self.waiters, peers, self.blocking)
         self.nursery = Nursery(library, settings)
-        self.deployments = Deployments(library, self.blocking, self.spawn, self._learned)
-        #: They take no turn before definitions that were heard of are learned.
-        self._uninformed: dict[str, Live] = {}
+        self.deployments = Deployments(library, self.blocking, self.spawn, lambda: self._replaying.learned())
         self.committer = Committer(bare, fence, self._loop, self.deployments.heard)
         self.residence = Residence(
             self.name, store, self.blocking, self._admitted, self._arrived, settings.max_in_memory
@@ -189,12 +187,6 @@ class InstanceHost:
     def _late_results(self, durable: Callable[[Iterable[Letter], str], None]) -> LateResults:
         return LateResults(self.clock, self.committer, durable, self.redelivery.bring, self.fenced)
 
-    def _learned(self) -> None:
-        uninformed, self._uninformed = self._uninformed, {}
-        for live in uninformed.values():
-            self.lanes.enqueue(live)
-        self._replaying.learned()
-
     # --- bringing an instance to its next turn ----------------------------------------------------
 
     def summon(self, instance_ids: Iterable[str]) -> None:
@@ -269,7 +261,7 @@ class InstanceHost:
             self.residence.read_inbox(live, self._outdated)
             return False
         if self.deployments.behind:
-            self._uninformed[live.instance_id] = live
+            self.deployments.then(live.instance_id, lambda: self.lanes.enqueue(live))
             return False
         condemned = self._condemned.get(live.instance_id)
         if condemned is not None:
