@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from durable_ray.actors.desk import SLICE, ending_of
+from durable_ray.actors.histories import damage
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry_core import RegistryCore
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, InstanceRow, Page
+from durable_ray.actors.store.records import LIVE, DefinitionRow, InstanceQuery, InstanceRow, Page
 
 
 class Asking(RegistryCore):
@@ -35,6 +36,17 @@ class Asking(RegistryCore):
     async def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
         """A page of instances, by created time."""
         return await self.blocking(lambda: self.store.query(query, limit, token))
+
+    async def damaged(self, limit: int, token: str | None = None) -> tuple[list[tuple[str, str]], str | None]:
+        """Of the next `limit` unfinished instances those whose history or mail cannot be trusted, with what is wrong; and
+        the token that continues. Their hosts find that out when they load them; this reads those that sleep, too."""
+
+        def look() -> tuple[list[tuple[str, str]], str | None]:
+            page = self.store.query(InstanceQuery(statuses=LIVE), limit, token)
+            loaded = self.store.load([row.instance_id for row in page.rows])
+            return [(name, told) for name, each in loaded.items() if (told := damage(each))], page.token
+
+        return await self.blocking(look)
 
     async def count(self, query: InstanceQuery) -> int:
         """How many instances match."""

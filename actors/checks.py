@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from durable_ray.actors.held import is_held
+from durable_ray.actors.histories import DamagedHistory, restore
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import LIVE, InstanceQuery, Loaded
 from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.codec import decode_events
 from durable_ray.orchestrations.events import ParentAddress
-from durable_ray.orchestrations.snapshot import Snapshot, fold
+from durable_ray.orchestrations.snapshot import Snapshot
 
 _PAGE = 500
 
@@ -54,9 +54,11 @@ def _stranded(store: Store, loaded: Loaded, now: int, at_rest: bool) -> Iterator
         elif at_rest and not is_held(row.start_at) and row.next_due <= now and row.waiting_reason is None:
             yield f"{name} was due for its first turn and did not have it"
         return
-    snapshot = fold(row.instance_id, (event for chunk in loaded.history for event in decode_events(chunk)))
-    if snapshot.status != row.status:
-        yield f"{name} is {snapshot.status} by its history"
+    try:
+        _, snapshot = restore(row, loaded.history)
+    except DamagedHistory as error:
+        yield str(error)
+        return
     due = snapshot.next_due()
     if due is not None and (row.next_due is None or row.next_due > due):
         yield f"{name} has something due at {due}, but its row says {row.next_due}"

@@ -96,7 +96,7 @@ class InstanceHost:
         self.deployments = Deployments(library, self.blocking, self.spawn, lambda: self._replaying.learned())
         self.committer = Committer(bare, fence, self._loop, self.deployments.heard)
         self.residence = Residence(
-            self.name, store, self.blocking, self._admitted, self._arrived, settings.max_in_memory
+            self.name, store, self.blocking, self._admitted, self._arrived, self._stopped, settings.max_in_memory
         )
         self.lanes = Lanes(clock, library, self.committer, marker, self.nursery.birth, settings.receipt_seconds, self)
         self.redelivery = Redelivery(store, self.residence, self.lanes, self.blocking, self._unwanted)
@@ -243,6 +243,12 @@ class InstanceHost:
             return None
         return Live(row, fold(row.instance_id, ()))
 
+    def _stopped(self, live: Live) -> None:
+        """What is stored of it is damaged: its row says so, and its neighbours go on."""
+        reason = live.waiting_reason
+        noted = lambda: self.store.set_waiting_reason(live.instance_id, reason)  # noqa: E731
+        self.spawn(until_answered(self.blocking, noted, f"noting that {live.instance_id!r} is stopped"))
+
     def _priority(self, instance_id: str) -> int:
         live = self.residence.peek(instance_id)
         return live.row.priority if live is not None else 0
@@ -272,6 +278,8 @@ class InstanceHost:
             self.spawn(self._isolate(live))
             return False
         if live.unstarted and not self.may_begin(live):
+            return False
+        if live.damaged and not live.to_be_terminated:
             return False
         # To end an instance takes none of its code, which may be the very thing that is missing.
         if live.execution is None and not live.to_be_terminated:

@@ -40,6 +40,7 @@ class Live:
         "busy",
         "carried",
         "custom_status",
+        "damaged",
         "dirty",
         "execution",
         "fresh",
@@ -86,10 +87,18 @@ class Live:
         self.held = False
         #: It was rewound, and its code has not said yet which activities it still asks for.
         self.withheld = False
+        #: What is stored of it cannot be trusted: it takes no turn but the one that ends it.
+        self.damaged = False
         #: Dropped from memory: late callbacks find nothing to do.
         self.gone = False
         #: The due time for which the host's timer heap has an entry.
         self.armed: int | None = None
+
+    def stop(self, reason: str) -> None:
+        """Take no more turns, because of what is stored; whoever writes to it does so in the store."""
+        self.damaged = self.held = True
+        self.waiting_reason = reason
+        self.turn_away()
 
     @property
     def to_be_terminated(self) -> bool:

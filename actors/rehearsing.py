@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from durable_ray.actors.histories import DamagedHistory, restore
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.library import DefinitionMissing
 from durable_ray.actors.messages import Reply
@@ -15,7 +16,6 @@ from durable_ray.actors.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
 from durable_ray.actors.second_life import Move, second_life
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.codec import decode_events
 from durable_ray.orchestrations.definitions import Orchestrator
 from durable_ray.orchestrations.failures import NonDeterminismError
 from durable_ray.orchestrations.replay import Execution
@@ -30,7 +30,10 @@ async def rehearse(host: InstanceHost, row: InstanceRow, wanted: ev.ExecutionRew
     except (DefinitionMissing, DefinitionCannotLoad) as error:
         return Reply("mismatch", f"the code cannot be loaded: {error}")
     chunks = await host.blocking(lambda: host.store.history(row.instance_id))
-    history = [event for chunk in chunks for event in decode_events(chunk)]
+    try:
+        history, _ = restore(row, chunks)
+    except DamagedHistory as error:
+        return Reply("mismatch", str(error))
     move = Move(row.instance_id, row.execution_id, row.turn, row.host, row.name, wanted.version, wanted.code_id)
     newest = host.library.activity
     events, _ = second_life(

@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from durable_ray.actors.histories import DamagedHistory, as_far_as_its_row_says, message_of, restore
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.patience import until_answered
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
-from durable_ray.orchestrations.codec import decode_event, decode_events
-from durable_ray.orchestrations.events import Event, Message
+from durable_ray.orchestrations.events import Event
 from durable_ray.orchestrations.snapshot import fold
 
 log = logging.getLogger("durable_ray.host")
@@ -39,6 +39,7 @@ class Residence:
         blocking: Callable[[Callable[[], object]], Awaitable[object]],
         admitted: Callable[[Live], None],
         arrived: Callable[[Live], None],
+        stopped: Callable[[Live], None],
         limit: int,
     ) -> None:
         self._host = host
@@ -46,6 +47,7 @@ class Residence:
         self._blocking = blocking
         self._admitted = admitted
         self._arrived = arrived
+        self._stopped = stopped
         self._limit = limit
         self._lives: OrderedDict[str, Live] = OrderedDict()
         #: Whom the next read will answer, and whom the one under way.
@@ -155,7 +157,7 @@ class Residence:
             if now is None or _another(now, live):
                 outdated(live)
                 return
-            _take_in(live, rows)
+            self._take_in(live, rows)
             self._arrived(live)
 
         self._keep(self._loop.create_task(read()))
@@ -217,14 +219,44 @@ class Residence:
             if loaded.inbox:
                 self._look_for_mail(existing)  # it was born meanwhile, and whoever has written to it may have said so
             return existing
-        history = [event for chunk in loaded.history for event in decode_events(chunk)]
-        live = Live(loaded.row, fold(loaded.row.instance_id, history))
+        damage: DamagedHistory | None = None
+        try:
+            history, snapshot = restore(loaded.row, loaded.history)
+        except DamagedHistory as error:
+            damage, history, snapshot = error, [], as_far_as_its_row_says(loaded.row)
+        live = Live(loaded.row, snapshot)
         self.histories[live.instance_id] = history
-        _take_in(live, loaded.inbox)
+        self._take_in(live, loaded.inbox)
+        if damage is not None:
+            self._stop(live, damage)
         self._lives[live.instance_id] = live
         self._make_room()
         self._admitted(live)
         return live
+
+    def _take_in(self, live: Live, rows: Iterable[InboxRow]) -> None:
+        """Put messages from the store's inbox before whatever came straight from a client: they were accepted earlier.
+
+        But after those that came out of the inbox before and still wait (for `start_at`, or for code).
+        """
+        letters: list[Letter] = []
+        for row in rows:
+            if row.row in live.carried:
+                continue
+            live.carried.add(row.row)
+            try:
+                letters.append(Letter(message_of(row), row=row.row))
+            except DamagedHistory as error:
+                self._stop(live, error)
+        at = 0
+        while at < len(live.letters) and live.letters[at].row is not None:
+            at += 1
+        live.letters[at:at] = letters
+
+    def _stop(self, live: Live, error: DamagedHistory) -> None:
+        log.error("instance %r is stopped: %s", live.instance_id, error)
+        live.stop(f"history: {error}")
+        self._stopped(live)
 
     def _make_room(self) -> None:
         if len(self._lives) <= self._limit:
@@ -239,20 +271,6 @@ class Residence:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _take_in(live: Live, rows: Iterable[InboxRow]) -> None:
-    """Put messages from the store's inbox before whatever came straight from a client: they were accepted earlier.
-
-    But after those that came out of the inbox before and still wait (for `start_at`, or for code).
-    """
-    fresh = [row for row in rows if row.row not in live.carried]
-    letters = [Letter(Message(r.message_id, decode_event(r.body), r.execution_id), row=r.row) for r in fresh]
-    live.carried.update(row.row for row in fresh)
-    at = 0
-    while at < len(live.letters) and live.letters[at].row is not None:
-        at += 1
-    live.letters[at:at] = letters
 
 
 def _another(row: InstanceRow, live: Live) -> bool:

@@ -21,6 +21,7 @@ from msgspec import Struct, field
 
 from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.committer import Committer
+from durable_ray.actors.histories import DamagedHistory, restore
 from durable_ray.actors.library import Library
 from durable_ray.actors.messages import Reply, started_anew
 from durable_ray.actors.nursery import Nursery
@@ -41,7 +42,7 @@ from durable_ray.actors.store.writes import (
 )
 from durable_ray.actors.turns import out_message, receipt_reply, receipt_text
 from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.codec import decode_events, encode_event, encode_events
+from durable_ray.orchestrations.codec import encode_event, encode_events
 from durable_ray.orchestrations.events import ParentAddress
 from durable_ray.orchestrations.snapshot import Snapshot
 from durable_ray.orchestrations.transition import ChildStart, child_conflict, tell_parent, unknown_child
@@ -148,6 +149,8 @@ class Rewinder:
                     await self._plan(plan, loaded, reason, (receipt,), None)
                 except _Unseen:
                     return Reply("moved"), []
+                except DamagedHistory as error:
+                    return Reply("refused", str(error)), []
                 answers = await self._committer.write(plan.writes)
                 if not isinstance(answers[0], Stale):
                     await self._again(plan, answers, reason)
@@ -175,7 +178,10 @@ class Rewinder:
                     "refused", f"the newest code of {at!r} needs another runtime environment than its host has"
                 )
             found.append(Move(at, row.execution_id, row.turn, row.host, row.name, known.row.version, known.row.code_id))
-            history = [event for chunk in loaded.history for event in decode_events(chunk)]
+            try:
+                history, _ = restore(row, loaded.history)
+            except DamagedHistory as error:
+                return Reply("refused", str(error))
             _, snapshot = second_life(at, history, self._clock.now(), None, self._newest)
             for task_id, task in snapshot.children.items():
                 if task_id not in snapshot.retries and isinstance(task.scheduled, ev.ChildScheduled):
@@ -202,7 +208,7 @@ class Rewinder:
         self, plan: _Plan, loaded: Loaded, reason: str | None, receipts: tuple[Receipt, ...], about: _Waited | None
     ) -> None:
         row = loaded.row
-        history = [event for chunk in loaded.history for event in decode_events(chunk)]
+        history, _ = restore(row, loaded.history)
         move = plan.move(row)
         pinned = move is None and self._library.pins(row.name, row.version)
         code = (lambda activity: "") if pinned else self._newest

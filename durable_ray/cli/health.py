@@ -51,6 +51,13 @@ def stuck(instances: Iterable[Instance], now: datetime) -> Iterator[Finding]:
             yield finding
 
 
+def damaged(found: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    """Instances, awake or asleep, whose stored history cannot be trusted."""
+    for instance_id, told in found:
+        remedy = f"restore the store from a backup, or: durable-ray terminate {instance_id}"
+        yield Finding("problem", f"instance {instance_id}", told, remedy)
+
+
 def _stuck(one: Instance, now: datetime) -> Finding | None:
     who = f"instance {one.instance_id}"
     silent = now - one.updated
@@ -94,6 +101,8 @@ def _remedy(one: Instance) -> str:
     reason = one.waiting_reason or ""
     if reason.startswith("code"):
         return "durable-ray deploy its module again (or install what is missing on every node); it goes on by itself"
+    if reason.startswith("history"):
+        return f"restore the store from a backup, or: durable-ray terminate {one.instance_id}"
     if reason.startswith("admission"):
         return "raise max_dedicated, or start with --placement shared"
     return f"durable-ray history {one.instance_id}"

@@ -30,6 +30,9 @@ from durable_ray.orchestrations.events import Event, Payload, TurnStarted
 from durable_ray.orchestrations.payloads import is_pickled
 from durable_ray.steps import Blocking, Steps, operation
 
+#: Instances whose histories are read by one question.
+_LOOKED_THROUGH = 100
+
 
 class _Rows(Blocking):
     """What the registry answers, before a client makes Python objects of it."""
@@ -150,6 +153,15 @@ class RayHub:
             parent_instance_id=wanted.parent,
         )
         return result.deleted
+
+    def damaged(self, most: int) -> Iterator[tuple[str, str]]:
+        """Of so many unfinished instances those whose stored history cannot be trusted, with what is wrong."""
+        token: str | None = None
+        for _ in range(0, most, _LOOKED_THROUGH):
+            found, token = self._rows.ask("damaged", _LOOKED_THROUGH, token)
+            yield from found
+            if token is None:
+                return
 
     def gateway(self) -> str | None:
         """Where the hub's HTTP gateway listens, if one runs."""

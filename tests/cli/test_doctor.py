@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.cli.exits import Exit
 from durable_ray.cli.health import Finding, hub_findings, stuck
 from durable_ray.cli.health_ray import machine, store
@@ -31,6 +31,7 @@ def running(**changes: object) -> Instance:
     ("changes", "level", "told", "remedy"),
     [
         ({"waiting_reason": "code: no module named 'orders'"}, "problem", "no module named", "deploy"),
+        ({"waiting_reason": "history: it has 1 events"}, "problem", "it has 1 events", "restore the store"),
         ({"waiting_reason": "admission"}, "problem", "waits for admission", "max_dedicated"),
         ({"next_due": NOW - timedelta(minutes=5)}, "problem", "overdue for 5 min", "durable-ray up"),
         ({"status": "Pending", "placement": "dedicated"}, "problem", "no room for its actor", "--placement shared"),
@@ -87,6 +88,24 @@ def test_a_hub_that_does_not_answer_is_a_finding(cli: Cli) -> None:
     result = cli.runner.invoke(app, ["doctor", "--url", "http://127.0.0.1:1", "--json"], obj=unreachable)
     assert result.exit_code == Exit.FAILURE
     assert "nobody is there" in result.stdout
+
+
+def test_a_damaged_history_is_a_finding_whether_its_instance_was_loaded_or_not(cli: Cli) -> None:
+    cli.ok("start", "approval", "--id", "a")
+    cli.hub.settle()
+    doctor = ("doctor", "--url", "http://127.0.0.1:7071")  # so it looks at the hub alone
+    assert "is damaged" not in cli.ok(*doctor)
+    assert isinstance(cli.hub._store, SqlStore)
+    cli.hub._store.database.write(lambda session: session.plain("UPDATE history SET body = 'x'"))
+    for loaded in (False, True):
+        said = cli.run(*doctor)
+        assert said.exit_code == Exit.FAILURE
+        assert said.stdout.count("the history of 'a' is damaged") == 1
+        assert "durable-ray terminate a" in said.stdout
+        assert ("waits for history" in said.stdout) == loaded
+        cli.hub.crash()
+        cli.ok("raise-event", "a", "Approval")
+        cli.hub.settle()
 
 
 def found_of(findings: list[Finding], subject: str) -> Finding:

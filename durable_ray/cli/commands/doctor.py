@@ -12,7 +12,7 @@ from rich.text import Text
 
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit, one_line, problem_of
-from durable_ray.cli.health import Finding, hub_findings, stuck
+from durable_ray.cli.health import Finding, damaged, hub_findings, stuck
 from durable_ray.cli.hub import Filter
 from durable_ray.cli.inputs import now
 from durable_ray.cli.output import print_json
@@ -41,6 +41,8 @@ def doctor(
 
 
 def _findings(session: Session, most: int) -> Iterator[Finding]:
+    from durable_ray.cli.over_ray import RayHub
+
     if session.settings.url is None:
         from durable_ray.cli import health_ray
 
@@ -61,7 +63,12 @@ def _findings(session: Session, most: int) -> Iterator[Finding]:
         yield Finding("problem", "hub", str(problem), problem.hint)
         return
     live = Filter(statuses=("Pending", "Running", "Suspended"))
-    yield from stuck(islice(matching(hub, live), most), now())
+    told_of: set[str] = set()
+    for finding in stuck(islice(matching(hub, live), most), now()):
+        told_of.add(finding.subject)
+        yield finding
+    if isinstance(hub, RayHub):
+        yield from (finding for finding in damaged(hub.damaged(most)) if finding.subject not in told_of)
 
 
 def _print(session: Session, finding: Finding) -> None:

@@ -18,7 +18,7 @@ from durable_ray.actors.store.contract import Store, StoreError
 from durable_ray.actors.store.records import InstanceRow, NewInstance
 from durable_ray.actors.store.writes import CommitTurn, OutMessage, PutMessage, Receipt, StartInstance
 from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.codec import encode_event
+from durable_ray.orchestrations.codec import encode_event, encode_events
 from durable_ray.orchestrations.events import Message
 from durable_ray.orchestrations.snapshot import fold
 from tests.unit.actors.hosting import new_store, until
@@ -59,12 +59,14 @@ class Home:
         self.admitted: list[str] = []
         self.arrived: list[str] = []
         self.outdated: list[str] = []
+        self.stopped: list[str] = []
         self.residence = Residence(
             "h",
             self.reads,  # type: ignore[arg-type]
             self.blocking,
             lambda live: self.admitted.append(live.instance_id),
             lambda live: self.arrived.append(live.instance_id),
+            lambda live: self.stopped.append(live.instance_id),
             limit,
         )
 
@@ -143,6 +145,19 @@ async def test_one_that_cannot_be_read_does_not_take_others_along(monkeypatch: p
     assert isinstance(bad, ValueError)
     assert isinstance(good, Live)
     assert home.residence.idle
+
+
+async def test_one_with_a_damaged_history_is_stopped_and_its_mail_stays_where_it_is() -> None:
+    home = Home("bad", "good")
+    home.store.commit(
+        None, [CommitTurn("bad", "e1", "h", 0, "n", "Pending", "Running", 1, encode_events([ev.TurnStarted(1)]), 0, 2)]
+    )
+    home.put("bad", 1)
+    bad, good = await home.live("bad"), await home.live("good")
+    assert (bad.damaged, bad.held, home.stopped) == (True, True, ["bad"])
+    assert "it has 1 events, its row says 2" in str(bad.waiting_reason)
+    assert not good.damaged
+    assert len(home.store.inbox(["bad"])) == 1
 
 
 async def test_mail_that_comes_while_its_instance_is_being_read_is_read() -> None:
