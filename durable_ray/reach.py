@@ -28,6 +28,9 @@ PATIENCE = 60.0
 #: Seconds of one long poll; a bit less than the host's own slice.
 _SLICE = 9.0
 _KNOWN_HOSTS = 100_000
+#: Seconds for which a process of one instance is asked because the instance was seen there once, or was to be; and because the
+#: registry has just said that it is there. Then the registry is asked (again).
+_HINT_SECONDS, _WORD_SECONDS = 5.0, 15.0
 #: How often an instance is looked for, however little time there is: who has none wants to know how it stands.
 _LOOKS = 3
 
@@ -95,16 +98,19 @@ class Reach:
         instance_id = deliveries[0].instance_id
         replies: dict[str, Reply] = {}
         left = list(deliveries)
+        worth = _HINT_SECONDS
         while True:
             host = self._hosts.get(instance_id)
+            seconds = min(patience.left, worth) if host is not None and is_dedicated(host) else patience.left
             try:
-                answers: list[Reply] = yield Call(host or REGISTRY, "deliver_many", (left,), seconds=patience.left)
+                answers: list[Reply] = yield Call(host or REGISTRY, "deliver_many", (left,), seconds=seconds)
             except TargetGone as error:
                 yield from self._gone(instance_id, host)
                 yield patience.pause(error)
                 continue
             except TargetUnavailable as error:
                 left = [replace(delivery, retry=True) for delivery in left]
+                self._doubt(instance_id, host)
                 yield patience.pause(error)
                 continue
             told = list(zip(left, answers, strict=True))
@@ -116,6 +122,7 @@ class Reach:
                 patience.renew()
             # They may have been taken before their host left: whoever is asked next looks for a receipt first.
             left = [delivery if host is None else replace(delivery, retry=True) for delivery, _ in moved]
+            worth = _WORD_SECONDS if host is None else _HINT_SECONDS
             yield from self._moved(instance_id, host, moved[0][1].host, patience)
 
     def ask_host(self, host: str, delivery: Delivery) -> Steps[Reply]:
@@ -165,12 +172,15 @@ class Reach:
             looks = max(0, looks - 1)
             host = self._hosts.get(instance_id)
             slice_ = min(left, _SLICE)
-            call = Call(host or REGISTRY, "wait", ([instance_id], slice_), {"start": start}, slice_ + 20)
+            grace = _HINT_SECONDS if host is not None and is_dedicated(host) else 20.0
+            call = Call(host or REGISTRY, "wait", ([instance_id], slice_), {"start": start}, slice_ + grace)
             try:
                 endings: list[Ending] = yield call
             except (TargetGone, TargetUnavailable) as error:
                 if isinstance(error, TargetGone):
                     yield from self._gone(instance_id, host)
+                else:
+                    self._doubt(instance_id, host)
                 yield patience.pause(error)
                 continue
             patience.renew()
@@ -224,6 +234,12 @@ class Reach:
         if host is not None and not is_dedicated(host):
             yield from self.registry("ensure", host)
         else:
+            self.forget(instance_id)
+
+    def _doubt(self, instance_id: str, host: str | None) -> None:
+        """Who was thought to hold it does not answer. It may never have come up: only the registry knows, and can do without
+        it. Of a shared instance it says no more than is known here."""
+        if host is not None and is_dedicated(host):
             self.forget(instance_id)
 
     def _moved(self, instance_id: str, host: str | None, hint: str, patience: _Patience) -> Steps[None]:

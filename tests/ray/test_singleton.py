@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import ray
 
 import durable_ray as dr
+from durable_ray.actors.handles import named_in
 from durable_ray.orchestrations.events import EventRaised
 from tests.ray.orchestrators import hello_cities, wait_for_go
-from tests.ray_cluster import pid_of
+from tests.ray_cluster import eventually, pid_of
 
 pytestmark = pytest.mark.ray
 
@@ -106,3 +108,18 @@ def test_a_finished_instance_is_started_again_in_the_same_actor(ray_client: dr.C
     assert pid_of(ray_client, "instance:again") == pid
     with pytest.raises(dr.InstanceAlreadyExists):
         ray_client.start_new(hello_cities, ["c"], instance_id="again", if_exists="reject_finished")
+
+
+@dr.orchestrator(num_cpus=10_000)
+async def too_large(ctx: dr.OrchestrationContext) -> None: ...
+
+
+def test_one_whose_process_never_comes_up_is_ended_by_who_started_it(ray_client: dr.Client) -> None:
+    handle = ray_client.start_new(too_large, instance_id="too-large")
+    hub = ray_client.hub
+    eventually(lambda: "too-large" in named_in(hub), "Ray is asked for its process")
+    began = time.monotonic()
+    handle.terminate("enough")
+    with pytest.raises(dr.OrchestrationTerminated, match="enough"):
+        handle.wait_for_completion(30)
+    assert time.monotonic() - began < 40, "it was asked for in vain where it was to be"
