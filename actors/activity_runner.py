@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from dataclasses import dataclass, field
 
 from durable_ray.actors import sigterm
+from durable_ray.actors.activity_loop import finish
 from durable_ray.actors.clock import Clock, SystemClock
 from durable_ray.actors.packing import PYTHON_PAYLOADS, unpack
 from durable_ray.actors.ports import ActivityResult, Invocation
@@ -98,7 +98,7 @@ def run_activity(
         value = PYTHON_PAYLOADS.decode(invocation.input, definition.input_hint)
         result = definition(*shape.arguments(context, value))
         if type(result) not in _PLAIN and inspect.isawaitable(result):
-            result = asyncio.run(_finish(result))
+            result = finish(result)
         payload = None if result is None else PYTHON_PAYLOADS.encode(result)
         return ActivityCompleted(address.task_id, payload, address.attempt, began)
     except BaseException as error:  # a SystemExit of user code is a failed attempt, not the end of the worker
@@ -110,10 +110,6 @@ def run_activity(
 def _context(invocation: Invocation, hub: str, stop: Stop) -> ActivityContext:
     at = invocation.address
     return ActivityContext(at.instance_id, at.execution_id, at.task_id, at.attempt, invocation.name, hub, stop)
-
-
-async def _finish(awaitable: object) -> object:
-    return await awaitable  # type: ignore[misc]
 
 
 def failed(invocation: Invocation, kind: str, message: str, *, non_retryable: bool = False) -> ActivityFailed:

@@ -51,6 +51,30 @@ answer = _run_packed(pickle.dumps((row_of(blocks), invocation(blocks), "hub")))
 print("answer", answer, flush=True)
 time.sleep(600)
 """
+ASYNC_TASK = """
+import asyncio
+
+@dr.activity(name="g.waits")
+async def waits(value: int) -> int:
+    async def beside() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            print("beside left", flush=True)
+
+    task = asyncio.create_task(beside())
+    await asyncio.sleep(0)
+    try:
+        ready()
+        await asyncio.sleep(600)
+    finally:
+        print("left", flush=True)
+    return 1
+
+answer = _run_packed(pickle.dumps((row_of(waits), invocation(waits), "hub")))
+print("answer", answer, flush=True)
+time.sleep(600)
+"""
 SWALLOWS = """
 @dr.activity(name="g.swallows")
 def swallows(value: int) -> int:
@@ -129,6 +153,13 @@ def test_an_attempt_in_a_ray_task_has_not_been_made_when_its_process_is_told_to_
     code, said = told(TASK.replace("{clause}", clause))
     assert said == f"left\nanswer {_ENDS!r}\n", "its `finally` ran, and its host is told to run it elsewhere"
     assert code == sigterm.EXIT_CODE
+
+
+def test_a_coroutine_in_a_ray_task_leaves_its_finally_too() -> None:
+    code, said = told(ASYNC_TASK)
+    *lefts, answer = said.splitlines()
+    assert sorted(lefts) == ["beside left", "left"]
+    assert (answer, code) == (f"answer {_ENDS!r}", sigterm.EXIT_CODE)
 
 
 def test_user_code_that_swallows_it_does_not_hold_its_process() -> None:
