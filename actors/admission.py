@@ -21,6 +21,7 @@ from durable_ray.actors.putting_off import PutOff
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.unopened import WaitingForHosts
 from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations.options import OrchestratorOptions
 
@@ -76,6 +77,7 @@ class Admission:
         self._alarm: Alarm | None = None
         self._soon: asyncio.TimerHandle | None = None
         self._making_room = False
+        self._unopened = WaitingForHosts(store, blocking)
         self._put_off = PutOff(lambda: self._spawn(self.admit()))
 
     @property
@@ -218,8 +220,10 @@ class Admission:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
             self._put_off.failed(row)
             self._present.doubt(row.instance_id, process)
+            await self._unopened.failed(row.host, [row.instance_id], error)
             return False
         self._put_off.came(row.instance_id)
+        await self._unopened.came(row.host)
         await self._present.arrived(row.instance_id, process)
         return True
 

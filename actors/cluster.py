@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 from msgspec import Struct
-from ray.exceptions import ActorUnschedulableError, RuntimeEnvSetupError
+from ray.exceptions import ActorUnschedulableError, RayTaskError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from durable_ray.actors.ending import end_this_process
@@ -36,6 +36,7 @@ from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.sigterm import ProcessEnds
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
+from durable_ray.actors.unopened import CannotOpen
 from durable_ray.actors.warming import Reserve
 from durable_ray.actors.wire.address import WireBroken
 from durable_ray.actors.wire.callers import Lines, reached
@@ -239,7 +240,7 @@ class RayHosts:
         make = self._classes.partition.options(**options).remote
         try:
             await self._until_it_answers(lambda: make(self._info, host), host)
-        except (Gone, RuntimeEnvSetupError, ActorUnschedulableError):
+        except (Gone, CannotOpen, RuntimeEnvSetupError, ActorUnschedulableError):
             raise
         except Exception as error:
             raise Unreachable(f"{host}: {error}") from error
@@ -257,9 +258,14 @@ class RayHosts:
             wanted["runtime_env"] = json.loads(runtime_env)
         # A process of another environment cannot be had ahead.
         with contextlib.nullcontext() if runtime_env else self._reserve.taken():
-            await self._until_it_answers(
-                lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
-            )
+            try:
+                await self._until_it_answers(
+                    lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
+                )
+            except (TimeoutError, Gone, Unavailable):
+                # It dies or hangs while it opens, and Ray would restart it for ever, in the place of another.
+                await self.end(row.instance_id)
+                raise
 
     async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
         """Tell a host to look into the store; False if it is not there or is leaving. Raises Unreachable."""
@@ -346,6 +352,8 @@ class RayHosts:
                 if not hello.leaving:
                     return
             except Exception as error:
+                if isinstance(error, RayTaskError) and isinstance(error.cause, CannotOpen):
+                    raise error.cause from error
                 meaning = translated(error)
                 if not isinstance(meaning, (Gone, Unavailable)) or loop.time() > end:
                     raise meaning from error

@@ -35,6 +35,7 @@ from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.task_way import TaskWay
+from durable_ray.actors.unopened import CannotOpen, opened
 from durable_ray.actors.watchdog import Watchdog, end_with_this_thread
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
@@ -44,8 +45,8 @@ from durable_ray.actors.worker_way import WorkerWay
 
 log = logging.getLogger("durable_ray.actor")
 
-#: Seconds before a process that could not open is ended and made anew: the store may only be busy.
-_BEFORE_REPLACED = 2.0
+#: Seconds in which those who wait for a host hear that it cannot be opened, before its process ends.
+_SAY_SECONDS = 1.0
 #: Seconds in which the registry hires workers, where there are some already.
 _HIRE_SECONDS = 10.0
 
@@ -68,16 +69,17 @@ class HostActor:
         self._wire = asyncio.get_running_loop().create_task(self._listener.open())
 
     async def _open_or_end(self) -> Desk:
-        """An actor that cannot open must not live on as a shell that answers with yesterday's error."""
+        """An actor that cannot open must not live on as a shell that answers with yesterday's error, nor be restarted by
+        Ray for ever: it ends for good, and the registry makes another when it is time to."""
         try:
-            return await self._open()
+            return await opened(self._open, self._name)
         except Fenced:
             end_this_process(self._identity)
             raise
-        except Exception:
-            log.exception("host %s could not be opened; its process is replaced", self._name)
-            await asyncio.sleep(_BEFORE_REPLACED)
-            os._exit(1)
+        except CannotOpen as error:
+            self._opened.set_exception(error)
+            asyncio.get_running_loop().call_later(_SAY_SECONDS, end_this_process, self._identity)
+            raise
 
     async def _open(self) -> Desk:
         loop = asyncio.get_running_loop()
@@ -97,7 +99,12 @@ class HostActor:
         )
         # A file is never far away; a server may be, and must not hold up whoever asks for something else.
         host.committer.inline = self._info.store.startswith("sqlite")
-        await host.open()
+        try:
+            await host.open()
+        except BaseException:
+            await host.close()
+            store.close()
+            raise
         self._host = host
         self._opened.set_result(host)
         return Desk(host)

@@ -17,6 +17,7 @@ from durable_ray.actors.library import Library
 from durable_ray.actors.placing import dedicated_host, environment_of, instance_of, is_dedicated, partition_hosts
 from durable_ray.actors.presence import Unreachable
 from durable_ray.actors.store.contract import Store
+from durable_ray.actors.unopened import CannotOpen, WaitingForHosts, in_short
 
 log = logging.getLogger("durable_ray.registry")
 
@@ -27,6 +28,8 @@ _ASLEEP = "asleep"
 _MANY = 1000
 #: Hosts that are told of a deployment at a time, and for how many seconds each at most.
 _TOLD_AT_ONCE, _ANNOUNCE_SECONDS = 16, 5.0
+#: Seconds for which a partition that could not be had is let be: at first, and at most.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 
 
 class Messenger:
@@ -51,7 +54,11 @@ class Messenger:
         self._admission = admission
         self._blocking = blocking
         self._spawn = spawn
+        self._unopened = WaitingForHosts(store, blocking)
         self._partitions: dict[str, asyncio.Task[None]] = {}
+        #: Those that could not be had: why, how long they are let be, and what tries again.
+        self._let_be: dict[str, tuple[Exception, float]] = {}
+        self._again: dict[str, asyncio.TimerHandle] = {}
         #: Hosts that a sweep is telling of what they forgot.
         self._reminded: set[str] = set()
         self._announcing = self._announce_again = False
@@ -66,15 +73,39 @@ class Messenger:
         """Make sure that a host has a process; False if there is no such host, or its process cannot be made now."""
         if is_dedicated(host):
             return await self._admission.ensure(instance_of(host))
+        if host in self._again:
+            raise CannotOpen(in_short(self._let_be[host][0]))
         making = self._partitions.get(host)
         if making is None:
-            making = asyncio.ensure_future(
-                self._hosts.ensure_partition(host, self._library.runtime_env(environment_of(host)))
-            )
+            making = asyncio.ensure_future(self._make(host))
             self._partitions[host] = making
             making.add_done_callback(lambda _: self._partitions.pop(host, None))
         await asyncio.shield(making)
         return True
+
+    async def _make(self, host: str) -> None:
+        try:
+            await self._hosts.ensure_partition(host, self._library.runtime_env(environment_of(host)))
+        except Exception as error:
+            if isinstance(error, Unreachable) and not isinstance(error, CannotOpen):
+                raise  # it may be there
+            _, last = self._let_be.get(host, (error, 0.0))
+            pause = min(2 * last, _LONGEST_PAUSE) if last else _FIRST_PAUSE
+            self._let_be[host] = error, pause
+            self._again[host] = asyncio.get_running_loop().call_later(pause, self._try_again, host)
+            self._spawn(self._say_why(host, error))
+            raise
+        self._let_be.pop(host, None)
+        await self._unopened.came(host)
+
+    def _try_again(self, host: str) -> None:
+        del self._again[host]
+        self._remind(host, [])
+
+    async def _say_why(self, host: str, error: Exception) -> None:
+        now = self._clock.now()
+        waiting = await self._blocking(lambda: self._store.to_revive(host, now))
+        await self._unopened.failed(host, waiting, error)
 
     async def wake(self, targets: Iterable[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance): tell their hosts, or make them."""
@@ -100,9 +131,9 @@ class Messenger:
             log.info("%s cannot be told of mail, it is looked for: %s", host, error)
         try:
             await self.ensure(host)
-        except Unreachable:
-            raise  # it may live, and be reached by others: nobody's mail is acknowledged before it knows
         except Exception as error:
+            if isinstance(error, Unreachable) and not isinstance(error, CannotOpen):
+                raise  # it may live, and be reached by others: nobody's mail is acknowledged before it knows
             # It has no process that could miss anything, and is no reason to leave others without an answer.
             log.warning("%s cannot be had; it reads its mail when it can: %s", host, error)
             return None
@@ -158,6 +189,9 @@ class Messenger:
 
     async def _wake_one(self, host: str, instance_ids: Sequence[str]) -> None:
         try:
-            await self.wake([(host, instance_id) for instance_id in instance_ids])
+            if instance_ids:
+                await self.wake([(host, instance_id) for instance_id in instance_ids])
+            else:
+                await self._tell(host, [])
         finally:
             self._reminded.discard(host)

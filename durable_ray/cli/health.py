@@ -103,6 +103,10 @@ def _remedy(one: Instance) -> str:
         return "durable-ray deploy its module again (or install what is missing on every node); it goes on by itself"
     if reason.startswith("history"):
         return f"restore the store from a backup, or: durable-ray terminate {one.instance_id}"
+    if reason.startswith("host"):
+        return (
+            "mend what it names (Ray's log of the host has more); it is tried again by itself, a minute later at most"
+        )
     if reason.startswith("admission"):
         return "raise max_dedicated, or start with --placement shared"
     return f"durable-ray history {one.instance_id}"

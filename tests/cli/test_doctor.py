@@ -32,6 +32,12 @@ def running(**changes: object) -> Instance:
     [
         ({"waiting_reason": "code: no module named 'orders'"}, "problem", "no module named", "deploy"),
         ({"waiting_reason": "history: it has 1 events"}, "problem", "it has 1 events", "restore the store"),
+        (
+            {"waiting_reason": "host: instance:x cannot be opened: OSError: full"},
+            "problem",
+            "OSError: full",
+            "tried again",
+        ),
         ({"waiting_reason": "admission"}, "problem", "waits for admission", "max_dedicated"),
         ({"next_due": NOW - timedelta(minutes=5)}, "problem", "overdue for 5 min", "durable-ray up"),
         ({"status": "Pending", "placement": "dedicated"}, "problem", "no room for its actor", "--placement shared"),
