@@ -10,6 +10,7 @@ from durable_ray.actors.activity_loop import finish
 from durable_ray.actors.clock import Clock, SystemClock
 from durable_ray.actors.packing import PYTHON_PAYLOADS, unpack
 from durable_ray.actors.ports import ActivityResult, Invocation
+from durable_ray.actors.recent import Recent
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.definitions import Activity
 from durable_ray.orchestrations.events import ActivityCompleted, ActivityFailed
@@ -62,7 +63,7 @@ class ActivityContext:
 
 
 #: Definitions that this process has loaded, by code.
-_opened: dict[tuple[str, str], Activity[..., object]] = {}
+_opened: Recent[tuple[str, str], Activity[..., object]] = Recent(500)
 
 
 def open_activity(row: DefinitionRow) -> Activity[..., object]:

@@ -105,6 +105,7 @@ class InstanceHost:
         )
         self.dues = Dues(clock, self._rung)
         self.errands = Errands(self.residence, self.lanes, self.redelivery, self._late_results)
+        self.lanes.changed_nothing = self.errands.acknowledge
         self.turnstile = Turnstile(
             bare, fence, library, settings, peers, self.errands.result, self._priority, self.blocking, self.fenced
         )
@@ -369,6 +370,7 @@ class InstanceHost:
         live.letters.clear()
         self._condemned.discard(live.instance_id)
         self.turnstile.withdraw(live.instance_id)
+        self.dues.discard(live.instance_id)
         self.residence.drop(live)
         self.waiters.ended(Ending(live.instance_id, snapshot.status, snapshot.output, failure))
         if is_dedicated(self.name) or limit_of(live.row.name, self.library, self.settings) is not None:

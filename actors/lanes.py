@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from durable_ray.actors.clock import SECOND, Clock
@@ -76,6 +76,8 @@ class Lanes:
         self._birth = birth
         self._receipts = int(receipt_seconds * SECOND)
         self._around = surroundings
+        #: Told of letters that left the mailbox without a turn, for they changed nothing (a result that came too late, say).
+        self.changed_nothing: Callable[[Sequence[Letter], str], None] = lambda letters, instance_id: None
         self._queue: list[Live] = []
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -164,9 +166,12 @@ class Lanes:
                 return None
             self._marker.set(live.instance_id)
             try:
-                return take_turn(live, self._library, now, self._birth, now + self._receipts)
+                turn = take_turn(live, self._library, now, self._birth, now + self._receipts)
             finally:
                 self._marker.clear()
+            if turn is None and mailbox:
+                self.changed_nothing(mailbox, live.instance_id)
+            return turn
         except BaseException as error:  # also SystemExit: it would end the loop, and every instance here with it
             log.exception("a turn of instance %r could not be computed", live.instance_id)
             if live.letters is not mailbox:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from durable_ray.actors.packing import unpack
+from durable_ray.actors.recent import Recent
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.definitions import Activity, Orchestrator
@@ -24,6 +25,10 @@ from durable_ray.orchestrations.retries import RetryPolicy
 T = TypeVar("T")
 #: Runs a blocking call on a thread that may block.
 Blocking = Callable[[Callable[[], T]], Awaitable[T]]
+
+
+#: Versions of code that are kept in memory: older ones are read again if an instance goes on with them.
+_MOST_CODE = 500
 
 
 class DefinitionMissing(LookupError):
@@ -63,8 +68,8 @@ class Library:
         self._refreshing = threading.Lock()
         self._activities: dict[str, KnownActivity] = {}
         self._orchestrators: dict[tuple[str, str | None], KnownOrchestrator] = {}
-        self._loaded: dict[tuple[str, str, str], Activity | Orchestrator] = {}
-        self._packed: dict[tuple[str, str, str], DefinitionRow] = {}
+        self._loaded: Recent[tuple[str, str, str], Activity | Orchestrator] = Recent(_MOST_CODE)
+        self._packed: Recent[tuple[str, str, str], DefinitionRow] = Recent(_MOST_CODE)
         self._environments: dict[str, str] = {}
 
     # --- metadata, answered at once ---------------------------------------------------------------

@@ -9,6 +9,8 @@ from durable_ray.actors.store.records import InstanceRow
 
 #: Seconds before the second attempt, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+#: Pauses that are remembered when they are over: whoever failed may have been ended, and never come.
+_MOST = 1_000
 
 
 class PutOff:
@@ -34,6 +36,8 @@ class PutOff:
         pause = min(2 * again, _LONGEST_PAUSE) if again else _FIRST_PAUSE
         self.came(row.instance_id)
         self._pauses[row.instance_id] = row.execution_id, pause
+        if len(self._pauses) > _MOST + len(self._waits):
+            del self._pauses[next(i for i in self._pauses if i not in self._waits)]
         self._waits[row.instance_id] = asyncio.get_running_loop().call_later(pause, self._try_again, row.instance_id)
 
     def came(self, instance_id: str) -> None:

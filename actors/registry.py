@@ -25,6 +25,8 @@ log = logging.getLogger("durable_ray.registry")
 
 #: Instances whose time to be kept is over are purged so many at a time, so often in one sweep.
 _EXPIRED_BATCH, _EXPIRED_BATCHES = 500, 20
+#: Receipts forgotten in one transaction: turns wait for it.
+_RECEIPTS = 5_000
 
 
 class Registry(Asking, Managing):
@@ -107,7 +109,7 @@ class Registry(Asking, Managing):
             lambda: self.slots.look(self.slots.limited()),
             self.permits.sweep,
             self.purge_expired,
-            lambda: self.blocking(partial(self.store.forget_receipts, self.clock.now(), 10_000)),
+            self.forget_receipts,
             lambda: self.blocking(self.store.checkpoint),
         )
 
@@ -121,6 +123,12 @@ class Registry(Asking, Managing):
                 self.lose(error)
             except Exception:
                 log.exception("a chore of the registry's failed; it is tried again")
+
+    async def forget_receipts(self) -> None:
+        """Forget all receipts whose time is over, in small transactions: however many come, as many have to go."""
+        now = self.clock.now()
+        while await self.blocking(partial(self.store.forget_receipts, now, _RECEIPTS)) == _RECEIPTS:
+            pass
 
     async def purge_expired(self) -> int:
         """Delete the finished instances whose time to be kept is over, in small transactions; answers how many."""

@@ -35,6 +35,8 @@ _GRACE = 0.002
 _SLICE, _SHORT_SLICE, _MANY = 10.0, 0.2, 32
 #: Seconds after which a result that no host asked for is dropped (its host is gone for good).
 _KEEP = 3600.0
+#: Seconds for which code is kept that nobody uses. Hosts send it anew before.
+KEEP_CODE = 3600.0
 
 
 class CodeMissing(LookupError):
@@ -53,12 +55,16 @@ class _Shelf(Struct):
     life: int = 0
 
 
+#: What runs, the code it runs, and its flag.
+_Job = tuple[Invocation, DefinitionRow, Stop]
+
+
 class _Batch(Struct, eq=False):
     """What a call has still to run: taken from the left by its own thread, all at once by the steward."""
 
     host: str
     life: int
-    jobs: deque[tuple[Invocation, Stop]]
+    jobs: deque[_Job]
     left: int
 
 
@@ -70,7 +76,8 @@ class ActivityWorker:
         self._slots = threading.Semaphore(slots)
         self._helpers = ThreadPoolExecutor(slots, thread_name_prefix="activity")
         self._shelves: dict[str, _Shelf] = {}
-        self._code: dict[tuple[str, str], DefinitionRow] = {}
+        #: Code and when it was last used, the least recently used first.
+        self._code: dict[tuple[str, str], tuple[DefinitionRow, float]] = {}
         self._idle_seconds = idle_seconds
         self._used = monotonic()
         self._clock = SystemClock()
@@ -102,7 +109,7 @@ class ActivityWorker:
         elif jobs:
             self._work_off(_Batch(host, life, jobs, len(jobs)))
         with self._news:
-            return self._take(shelf, life)
+            return self._take(host, shelf, life)
 
     def begin(
         self,
@@ -116,7 +123,7 @@ class ActivityWorker:
         for job in jobs:
             self._helpers.submit(self._work, host, life, *job, aside=True)
         with self._news:
-            return self._take(shelf, life)
+            return self._take(host, shelf, life)
 
     def _accept(
         self,
@@ -124,26 +131,22 @@ class ActivityWorker:
         invocations: Sequence[Invocation],
         code: Sequence[DefinitionRow],
         acknowledged: Collection[Address],
-    ) -> tuple[_Shelf, int, deque[tuple[Invocation, Stop]]]:
+    ) -> tuple[_Shelf, int, deque[_Job]]:
         with self._news:
             if self._ending:
                 raise ProcessEnds
             shelf = self._shelf(host, acknowledged)
             life = shelf.life
-            for row in code:
-                self._code[row.name, row.code_id] = row
-            for invocation in invocations:
-                if (invocation.name, invocation.code_id) not in self._code:
-                    # Before any is noted as running here: who asks again is told that it is.
-                    raise CodeMissing(invocation.name)
-            jobs: deque[tuple[Invocation, Stop]] = deque()
-            for invocation in invocations:
+            # Before any is noted as running here: who asks again is told that it is.
+            rows = self._rows(code, invocations)
+            jobs: deque[_Job] = deque()
+            for invocation, row in zip(invocations, rows, strict=True):
                 address = invocation.address
                 if address in shelf.done:
                     shelf.fresh.add(address)
                 elif address not in shelf.running:
                     stop = shelf.running[address] = Stop()
-                    jobs.append((invocation, stop))
+                    jobs.append((invocation, row, stop))
         return shelf, life, jobs
 
     def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
@@ -166,12 +169,12 @@ class ActivityWorker:
                     self._news.wait(left)
             finally:
                 self._collecting -= 1
-            return self._take(shelf, life)
+            return self._take(host, shelf, life)
 
     def forget(self, host: str, acknowledged: Collection[Address]) -> None:
         """These results are durable: they need not be kept."""
         with self._news:
-            self._shelf(host, acknowledged)
+            self._take_down(host, self._shelf(host, acknowledged))
 
     def held(self, host: str) -> list[Address]:
         """What this worker runs, or has finished, for `host`, which asks when its process is new.
@@ -182,7 +185,9 @@ class ActivityWorker:
             shelf = self._shelf(host, ())
             shelf.life += 1
             self._news.notify_all()
-            return [*shelf.running, *shelf.done]
+            held = [*shelf.running, *shelf.done]
+            self._take_down(host, shelf)
+            return held
 
     def cancel(self, host: str, address: Address) -> bool:
         """Raise the flag of a running activity; False if it does not run here."""
@@ -232,16 +237,40 @@ class ActivityWorker:
         for host in lost:
             del self._shelves[host]
 
-    def _take(self, shelf: _Shelf, life: int) -> list[tuple[Address, ActivityResult]]:
+    def _take_down(self, host: str, shelf: _Shelf) -> None:
+        """An empty shelf is nobody's: hosts come and go, most of them for good."""
+        if not (shelf.running or shelf.done) and self._shelves.get(host) is shelf:
+            del self._shelves[host]
+
+    def _rows(self, code: Sequence[DefinitionRow], invocations: Sequence[Invocation]) -> list[DefinitionRow]:
+        """The code of each; what was not used for long is forgotten."""
+        now = monotonic()
+        for row in code:
+            self._code[row.name, row.code_id] = (row, now)
+        rows = []
+        for invocation in invocations:
+            key = (invocation.name, invocation.code_id)
+            found = self._code.pop(key, None)
+            if found is None:
+                raise CodeMissing(invocation.name)
+            rows.append(found[0])
+            self._code[key] = (found[0], now)
+        while self._code and now - self._code[oldest := next(iter(self._code))][1] > KEEP_CODE:
+            del self._code[oldest]
+        return rows
+
+    def _take(self, host: str, shelf: _Shelf, life: int) -> list[tuple[Address, ActivityResult]]:
         if shelf.life != life:
             return []
         if self._ending and shelf.running and not shelf.fresh:
             raise ProcessEnds
+        self._take_down(host, shelf)
         fresh, shelf.fresh = shelf.fresh, set()
         return [(address, shelf.done[address]) for address in fresh if address in shelf.done]
 
-    def _work(self, host: str, life: int, invocation: Invocation, stop: Stop, aside: bool = False) -> None:
-        row = self._code[invocation.name, invocation.code_id]
+    def _work(
+        self, host: str, life: int, invocation: Invocation, row: DefinitionRow, stop: Stop, aside: bool = False
+    ) -> None:
         with self._slots:
             try:
                 result = run_activity(row, invocation, self._hub, stop, self._clock)

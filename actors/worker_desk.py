@@ -15,7 +15,7 @@ from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.sigterm import ProcessEnds
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.worker import CodeMissing
+from durable_ray.actors.worker import KEEP_CODE, CodeMissing
 
 log = logging.getLogger("durable_ray.activities")
 
@@ -27,6 +27,10 @@ _SLOW = 0.02
 _CALLS = 2
 #: With these a call is refused by a worker that has run nothing of it, or nothing that counts.
 _NOT_RUN = (CodeMissing, ProcessEnds)
+
+
+#: Seconds for which a worker is taken to have the code that it used; it keeps it for longer.
+_KNOWN = KEEP_CODE / 2
 
 
 class WorkerGone(Exception):
@@ -99,7 +103,8 @@ class Desk:
         self.running: dict[Address, Job] = {}
         self._way = way
         self._outbox: list[Job] = []
-        self._known: set[tuple[str, str]] = set()
+        #: When code was last sent or used there; the least recently used first.
+        self._known: dict[tuple[str, str], float] = {}
         self._acks: set[Address] = set()
         #: When the calls under way that carried jobs were made, oldest first.
         self._sent: dict[int, float] = {}
@@ -150,13 +155,16 @@ class Desk:
         if not jobs:
             return
         code: dict[tuple[str, str], DefinitionRow] = {}
+        now = self._loop.time()
         for job in jobs:
             key = (job.row.name, job.row.code_id)
-            if key not in self._known:
+            if now - self._known.pop(key, -_KNOWN) >= _KNOWN:
                 code[key] = job.row
-        self._known.update(code)
+            self._known[key] = now
+        while now - self._known[oldest := next(iter(self._known))] >= _KNOWN:
+            del self._known[oldest]
         self._number += 1
-        self._sent[self._number] = self._loop.time()
+        self._sent[self._number] = now
         if self._look is None:
             self._look = self._loop.call_later(_SLOW, self._look_again)
         invocations = [job.invocation for job in jobs]

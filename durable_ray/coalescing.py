@@ -13,7 +13,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from durable_ray.actors.messages import Ending
 from durable_ray.steps import Call
@@ -40,13 +39,15 @@ class Coalescer:
     def __init__(self, send: Send, in_turn: Callable[[str], bool] = _at_any_time) -> None:
         self._send = send
         self._in_turn = in_turn
-        self._boards: WeakKeyDictionary[asyncio.AbstractEventLoop, _Board] = WeakKeyDictionary()
+        self._boards: dict[asyncio.AbstractEventLoop, _Board] = {}
 
     async def make(self, call: Call) -> Any:
         """Make a call, perhaps together with others; answers (or raises) what it alone would have."""
         loop = asyncio.get_running_loop()
         board = self._boards.get(loop)
         if board is None:
+            for ended in [known for known in tuple(self._boards) if known.is_closed()]:
+                self._boards.pop(ended, None)
             board = self._boards[loop] = _Board(loop, self._send, self._in_turn)
         if call.method in _LISTS:
             return await board.add(call)
@@ -97,7 +98,7 @@ class _Board:
         key = (call.target, bool(call.kwargs.get("start")))
         watch = self._watches.get(key)
         if watch is None:
-            watch = self._watches[key] = _Watch(self._loop, self._send, self.keep, *key)
+            watch = self._watches[key] = _Watch(self._loop, self._send, self.keep, self._watches.pop, *key)
         return await watch.ending(call.args[0][0], call.args[1])
 
     def keep(self, work: Any) -> None:
@@ -156,11 +157,20 @@ class _Watch:
     """Those whose end (or beginning) at one host is waited for."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, send: Send, keep: Callable[[Any], None], target: str, start: bool
+        self,
+        loop: asyncio.AbstractEventLoop,
+        send: Send,
+        keep: Callable[[Any], None],
+        over: Callable[[tuple[str, bool]], Any],
+        target: str,
+        start: bool,
     ) -> None:
         self._loop = loop
         self._send = send
         self._keep = keep
+        #: Told once that nobody waits here any more: most hosts of one instance are waited for once.
+        self._over = over
+        self._polls = 0
         self._target = target
         self._start = start
         self._waiting: dict[str, set[asyncio.Future[list[Ending]]]] = {}
@@ -198,6 +208,15 @@ class _Watch:
             self._keep(self._poll(wanted[at : at + _MOST]))
 
     async def _poll(self, wanted: list[str]) -> None:
+        self._polls += 1
+        try:
+            await self._poll_once(wanted)
+        finally:
+            self._polls -= 1
+            if not (self._polls or self._waiting or self._unasked):
+                self._over((self._target, self._start))
+
+    async def _poll_once(self, wanted: list[str]) -> None:
         kwargs = {"start": True} if self._start else {}
         call = Call(self._target, "wait", (wanted, _SLICE), kwargs, _SLICE + _SLACK)
         try:

@@ -67,6 +67,8 @@ class VirtualClock:
         self._now = micros(start)
         self._alarms: list[tuple[int, int, _VirtualAlarm]] = []
         self._numbers = itertools.count()
+        #: So many alarms are worth a look for those that were called off.
+        self._many = 64
 
     def now(self) -> int:
         """Microseconds since the epoch, UTC."""
@@ -75,6 +77,10 @@ class VirtualClock:
     def wake(self, at: int, ring: Callable[[], None]) -> Alarm:
         """Ring at or after `at`."""
         alarm = _VirtualAlarm(ring)
+        if len(self._alarms) >= self._many:
+            self._alarms = [entry for entry in self._alarms if entry[2].ring is not None]
+            heapq.heapify(self._alarms)
+            self._many = max(64, 2 * len(self._alarms))
         heapq.heappush(self._alarms, (at, next(self._numbers), alarm))
         return alarm
 

@@ -205,3 +205,25 @@ async def test_many_who_deploy_the_same_make_one_call() -> None:
     assert len(target.calls) == 1
     await coalescer.make(Call("registry", "register", (rows,)))
     assert len(target.calls) == 2
+
+
+async def test_of_targets_that_were_waited_for_nothing_is_kept() -> None:
+    target = Target()
+    coalescer = Coalescer(target.send)
+    for number in range(50):
+        name = f"instance:{number}"
+        answers = [asyncio.create_task(coalescer.make(Call(name, "wait", ([name], 5.0), {"start": s}))) for s in (0, 1)]
+        given_up = asyncio.create_task(coalescer.make(Call(name, "wait", ([name], 5.0))))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        target.end(name)
+        await asyncio.gather(*answers)
+    (board,) = coalescer._boards.values()
+    assert not board._watches
+
+
+def test_a_loop_that_has_ended_is_forgotten() -> None:
+    coalescer = Coalescer(Target().send)
+    for _ in range(5):
+        assert asyncio.run(coalescer.make(Call("host", "deliver_many", ([1],)))) == [2]
+    assert len(coalescer._boards) == 1

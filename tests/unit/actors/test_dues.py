@@ -67,3 +67,17 @@ def test_every_due_rings_at_its_time_whatever_the_order() -> None:
             assert {wanted[name] for name in names} == {now}
         rung.clear()
     assert one.next is None
+
+
+def test_an_instance_that_changes_its_mind_has_one_entry_and_none_when_it_has_ended() -> None:
+    one, clock, rung = dues()
+    for number in range(5_000):
+        one.add(START + 10**6 - number, "sooner")
+        one.add(START + 10**6 + number, "later")
+        one.add(START + 10**6, f"ended-{number}")
+        one.discard(f"ended-{number}")
+    assert len(one._heap) < 100
+    assert len(one._earliest) == 2
+    clock.pass_to(START + 10**6)
+    assert [name for names in rung for name in names] == ["sooner", "later"]
+    assert one.next is None

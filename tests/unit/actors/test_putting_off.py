@@ -71,3 +71,16 @@ async def test_a_later_life_does_not_wait_for_an_earlier_one(row: InstanceRow) -
     put_off.failed(later)
     assert later in put_off
     assert put_off._pauses["i"] == ("later", 0.01)
+
+
+async def test_those_that_never_come_are_not_remembered_for_ever(
+    row: InstanceRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(putting_off, "_FIRST_PAUSE", 0.0)
+    put_off = PutOff(lambda: None)
+    for number in range(3_000):
+        put_off.failed(replace(row, instance_id=f"i{number}"))
+        await asyncio.sleep(0)
+    while len(put_off):
+        await asyncio.sleep(0.001)
+    assert len(put_off._pauses) < 1_010

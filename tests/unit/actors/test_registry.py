@@ -20,6 +20,7 @@ from durable_ray.actors.placing import dedicated_host, is_dedicated
 from durable_ray.actors.registry_actor import RegistryActor
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
+from durable_ray.actors.store.sql import Statement
 from durable_ray.actors.store.writes import OutMessage, PutMessage
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
@@ -358,3 +359,15 @@ def test_a_chore_that_hangs_or_fails_keeps_no_other_undone(monkeypatch: pytest.M
             assert time.monotonic() < until, "nothing is purged"
             hub.advance(timedelta(seconds=1))
             time.sleep(0.02)
+
+
+def test_receipts_are_forgotten_as_fast_as_they_come() -> None:
+    """However many are over at a sweep: none is left for the next."""
+    with TestHub(settings=HubSettings(partitions=1, sweep_interval=600)) as hub:
+        store: Any = hub._store
+        rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)"
+        insert = f"INSERT INTO receipts (request_id, outcome, expires) {rows} SELECT 'r' || i, 'ok', i FROM n"
+        store.database.write(lambda session: session.plain(insert))
+        hub._on_loop(hub.hub.registry.forget_receipts()).result(60)
+        with store.database.read() as session:
+            assert session.one(Statement(sqlite="SELECT count(*) FROM receipts")) == (0,)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from durable_ray.actors import worker as module
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
@@ -128,3 +129,38 @@ def test_what_comes_without_its_code_is_not_held_to_be_running(acts: Acts) -> No
     assert (worker.held("h"), worker.busy()) == ([], 0)
     assert numbers(worker.run("h", [invocation(1), invocation(2)], [ROW])) == [1, 2]
     assert sorted(acts.runs) == [1, 2]
+
+
+def test_a_host_that_holds_nothing_here_has_no_shelf(acts: Acts) -> None:
+    """Most are dedicated instances, of which each is a host and comes once."""
+    worker = ActivityWorker("hub", 4, 100)
+    for number in range(300):
+        host = f"instance:{number}"
+        worker.held(host)
+        found = worker.run(host, [invocation(n) for n in range(2)], [ROW])
+        worker.cancel(host, invocation(0).address)
+        (worker.forget if number % 2 else worker.collect)(host, [address for address, _ in found])
+    assert worker._shelves == {}
+
+
+def test_code_that_nobody_uses_is_forgotten_and_what_waits_to_run_has_its_own(
+    acts: Acts, aside: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    acts.slow = {0, 1}
+    worker = ActivityWorker("hub", 1, 100)
+    for number in range(2):  # the second waits for the first's slot
+        aside(worker.run, "h", [invocation(number)], [ROW])
+    while worker.busy() < 2:
+        pass
+    now[0] = module.KEEP_CODE + 1
+    other = Invocation(Address("i", "e", 7, 1), "act", "other", None)
+    aside(worker.run, "h", [other], [replace(ROW, code_id="other")])
+    while worker.busy() < 3:
+        pass
+    assert list(worker._code) == [("act", "other")]
+    acts.go.set()
+    while worker.busy():
+        pass
+    assert sorted(acts.runs) == [0, 1, 7]

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import pytest
+
+from durable_ray.actors import worker_desk
 from durable_ray.actors.dispatcher import Job
 from durable_ray.actors.ports import Address
 from durable_ray.actors.worker import ActivityWorker
@@ -157,3 +160,17 @@ async def test_a_worker_that_was_replaced_while_it_was_idle_is_sent_the_code_aga
     assert results == [1, 2]
     assert crashes == [], "nothing ran where there was no code"
     await way.close()
+
+
+async def test_code_is_sent_again_before_its_worker_may_have_forgotten_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Link("w")
+    made = Way(link)
+    for number in range(3):
+        monkeypatch.setattr(worker_desk, "_KNOWN", 1e-9 if number == 2 else 1800.0)
+        made.way.submit([job(number)])
+        await until(lambda count=number: len(link.runs) > count)
+        while any(not call.done() for call in link.calls):  # and the one that fetches what is slow
+            link.answer(number)
+        await until(lambda count=number: count in made.results)
+    assert link.code == [1, 0, 1]
+    assert len(made.way._desks["w"]._known) <= 1

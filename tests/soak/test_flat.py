@@ -1,0 +1,73 @@
+"""What has come and gone leaves nothing behind in a hub's processes: every container is as long after thousands as before."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from durable_ray.actors import activity_runner, library
+from durable_ray.actors.recent import Recent
+from durable_ray.actors.settings import HubSettings
+from durable_ray.testing import TestHub
+from tests.soak.containers import grown, sizes_of
+from tests.soak.shapes import SHAPES, TIMED
+
+#: Caches with a limit that a short run does not reach: how long they may be.
+BOUNDS = {"desks[]._answered": 2 * 4_096, "._hosts": 100_000}
+#: At once under way. What is deployed at once is one deployment, for the others are outdated before anybody uses them.
+_TOGETHER, _DEPLOYED = 50, 1
+
+
+def pass_through(hub: TestHub, shape: str, count: int, prefix: str) -> None:
+    """Let so many instances of a shape live and end."""
+
+    async def all_of_them() -> None:
+        width = _DEPLOYED if shape == "deployed" else _TOGETHER
+        for at in range(0, count, width):
+            together = range(at, min(at + width, count))
+            await asyncio.gather(*(SHAPES[shape](hub, number, f"{prefix}-{number}") for number in together))
+
+    asyncio.run(all_of_them())
+
+
+@pytest.fixture(autouse=True)
+def small_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full after the first hundred."""
+    monkeypatch.setattr(library, "_MOST_CODE", 20)
+    monkeypatch.setattr(activity_runner, "_opened", Recent[object, object](20))
+
+
+def measured(hub: TestHub) -> dict[str, int]:
+    """The sizes of a hub without the hosts of dedicated instances that linger: how many of them do is chance."""
+
+    async def make_way() -> None:
+        for instance_id in hub.hub.registry.admission.ready():
+            await hub.hub.registry.admission.makes_way(instance_id)
+
+    hub.settle()
+    hub._on_loop(make_way()).result(60)
+    return sizes_of(hub)
+
+
+def assert_flat(shape: str, warm: int, count: int) -> None:
+    settings = HubSettings(partitions=2, max_dedicated=20, sweep_interval=0.2)
+    with TestHub(settings=settings, auto_advance=shape in TIMED) as hub:
+        pass_through(hub, shape, warm, "warm")
+        before = measured(hub)
+        pass_through(hub, shape, count, "more")
+        after = measured(hub)
+    leaked = grown(before, after, BOUNDS, slack=count // 3)
+    assert not leaked, leaked
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_thousand_leave_nothing_behind(shape: str) -> None:
+    assert_flat(shape, 100, 300 if shape in {"named", "deployed"} else 900)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_ten_thousand_leave_nothing_behind(shape: str) -> None:
+    assert_flat(shape, 1_000, 10_000)
