@@ -7,6 +7,8 @@
 - `<file>.writers`: SQLite lets competing writers poll, and under load one of them gets nearly all turns. The kernel
   queues those who wait for a file lock, so writers take this lock first.
 - `<file>.hub`: held by the process that owns the hub for as long as it lives; the kernel drops it with the process.
+- Both belong to an open file, which a fork (of an activity that runs in its host, say) has as well: a child that outlived
+  its host would hold them on. So a child closes them before it does anything.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 import sqlite3
 import stat
 import types
+import weakref
 from pathlib import Path
 
 from durable_ray.actors.store.contract import StoreUnusable
@@ -141,6 +144,7 @@ class FileLock:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise unwritable(path, error) from error
+        _of_this_process.add(self)
 
     def acquire(self) -> None:
         """Wait for the lock."""
@@ -156,7 +160,8 @@ class FileLock:
 
     def release(self) -> None:
         """Let the next one have it."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        if self._file != _CLOSED:  # by a fork that was made meanwhile, in whose child this may run
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def write(self, said: dict[str, object]) -> None:
         """Leave a note for a person who looks into the file."""
@@ -164,5 +169,18 @@ class FileLock:
         os.pwrite(self._file, (json.dumps(said) + "\n").encode(), 0)
 
     def close(self) -> None:
-        """Give up the lock and the file."""
-        os.close(self._file)
+        """Give up the file, and with it the lock, unless another process has the file from a fork."""
+        file, self._file = self._file, _CLOSED
+        if file != _CLOSED:
+            os.close(file)
+
+
+def _leave_to_the_parent() -> None:
+    for lock in list(_of_this_process):
+        lock.close()
+
+
+#: What stands for the descriptor of a file that is closed.
+_CLOSED = -1
+_of_this_process: weakref.WeakSet[FileLock] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_leave_to_the_parent)

@@ -251,3 +251,65 @@ def test_a_killed_owner_leaves_the_hub_free(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     assert store.acquire_hub("hub", "c2", "me", 1, 4, "{}").boot_epoch == 2
     store.close()
+
+
+@pytest.mark.parametrize("lock", ["writers", "hub"])
+def test_a_child_that_outlives_its_process_holds_none_of_its_locks(tmp_path: Path, lock: str) -> None:
+    """What an activity forks in its host goes on when that is killed within a commit; others must be able to write."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    open_store(url).close()
+    ready, tell = os.pipe()
+    host = os.fork()
+    if host == 0:
+        store = open_store(url)
+        assert isinstance(store, SqlStore)
+
+        def fork_and_die() -> None:
+            orphan = os.fork()
+            if orphan == 0:
+                threading.Event().wait()
+            os.write(tell, f"{orphan}\n".encode())
+            os.kill(os.getpid(), 9)
+
+        def within_a_commit(session: Any) -> None:
+            activity = threading.Thread(target=fork_and_die)
+            activity.start()
+            activity.join()
+
+        if lock == "hub":
+            store.acquire_hub("hub", "c1", "host", 1, 4, "{}")
+            fork_and_die()
+        store.database.write(within_a_commit)
+    os.waitpid(host, 0)
+    orphan = int(os.read(ready, 20))
+    store = open_store(url)
+    done = threading.Event()
+
+    def use() -> None:
+        store.acquire_hub("hub", "c2", "me", 1, 4, "{}")
+        store.heartbeat(2)
+        done.set()
+
+    try:
+        threading.Thread(target=use, daemon=True).start()
+        assert done.wait(20)
+    finally:
+        os.kill(orphan, 9)
+    store.close()
+
+
+def test_a_child_leaves_the_locks_to_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held, other = FileLock(path), FileLock(path)
+    held.acquire()
+    child = os.fork()
+    if child == 0:
+        held.release()
+        held.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not other.try_acquire()
+    held.release()
+    assert other.try_acquire()
+    held.close()
+    other.close()
