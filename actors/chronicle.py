@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.azure_texts import activity_reason, details_of, orchestrator_text
 from durable_ray.orchestrations.events import Event, Payload
 from durable_ray.orchestrations.failures import FailureDetails
 
@@ -85,9 +86,12 @@ class _View:
             case ev.ChildCompleted():
                 self._complete("SubOrchestrationInstanceCompleted", event.task_id, self._result(event.result))
             case ev.ActivityFailed():
-                self._complete("TaskFailed", event.task_id, _failure(event.failure))
+                said = {"Reason": activity_reason(self._name(event.task_id), event.failure)}
+                self._complete("TaskFailed", event.task_id, {**said, "Details": details_of(event.failure)})
             case ev.ChildFailed():
-                self._complete("SubOrchestrationInstanceFailed", event.task_id, _failure(event.failure))
+                said = {"Reason": orchestrator_text(self._name(event.task_id), event.failure)}
+                more = {**said, "Details": details_of(event.failure)}
+                self._complete("SubOrchestrationInstanceFailed", event.task_id, more)
             case ev.ActivityCanceled():
                 self._complete("TaskCanceled", event.task_id, {})
             case ev.AttemptFailed():
@@ -150,6 +154,9 @@ class _View:
             # A rewound task completes a second time: then there is nothing left to take over.
             self.entries[position] = None
         self._add(kind, **said, **more)
+
+    def _name(self, task_id: int) -> str:
+        return str(self._scheduled.get(task_id, (None, {}))[1].get("FunctionName", ""))
 
     def _attempt(self, event: ev.AttemptFailed) -> None:
         _, said = self._scheduled.get(event.task_id, (None, {}))

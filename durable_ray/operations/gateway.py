@@ -16,6 +16,7 @@ from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
 from durable_ray.operations.asking import Asking
 from durable_ray.operations.base import H
 from durable_ray.operations.waiting import Waiting
+from durable_ray.orchestrations.azure_texts import orchestrator_text
 from durable_ray.orchestrations.ids import validate_instance_id
 from durable_ray.steps import Steps, operation
 
@@ -116,7 +117,7 @@ def status_object(status: OrchestrationStatus) -> dict[str, Any]:
         "runtimeStatus": str(status.runtime_status),
         "input": status.input,
         "customStatus": status.custom_status,
-        "output": status.output,
+        "output": orchestrator_text(status.name, status.failure) if status.failure else status.output,
         "createdTime": f"{status.created_time:%Y-%m-%dT%H:%M:%SZ}",
         "lastUpdatedTime": f"{status.last_updated_time:%Y-%m-%dT%H:%M:%SZ}",
     }

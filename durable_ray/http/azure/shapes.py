@@ -14,6 +14,7 @@ from durable_ray.actors.store.records import InstanceRow
 from durable_ray.http.answers import opened
 from durable_ray.http.keys import OPEN_RPC, Key
 from durable_ray.http.requests import origin_of
+from durable_ray.orchestrations.azure_texts import orchestrator_text
 from durable_ray.orchestrations.payloads import from_json_text
 
 #: Where Durable Functions' out-of-process clients look for the API.
@@ -49,7 +50,7 @@ def output_of(row: InstanceRow) -> Any:
     """The result; of a failed instance the failure's text, of a terminated one the reason."""
     if row.status == "Failed":
         failure = failure_of(row.failure)
-        return str(failure) if failure else "no details were kept"
+        return orchestrator_text(row.name, failure) if failure else "no details were kept"
     value = opened(row.output)
     if row.status == "Terminated" and isinstance(value, str):
         try:

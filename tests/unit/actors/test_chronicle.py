@@ -9,6 +9,7 @@ import pytest
 
 from durable_ray.actors.chronicle import merged_history, timestamp, without_results
 from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.azure_texts import details_of
 from durable_ray.orchestrations.failures import FailureDetails
 
 SECOND = 1_000_000
@@ -46,7 +47,11 @@ def test_what_was_scheduled_merges_into_what_became_of_it() -> None:
 @pytest.mark.parametrize(
     ("end", "kind", "more"),
     [
-        (ev.ActivityFailed(1, FAILURE), "TaskFailed", {"Reason": "no", "Details": "ValueError: no"}),
+        (
+            ev.ActivityFailed(1, FAILURE),
+            "TaskFailed",
+            {"Reason": "Activity function 'work' failed:  ValueError: no", "Details": details_of(FAILURE)},
+        ),
         (ev.ActivityCanceled(1), "TaskCanceled", {}),
     ],
 )
