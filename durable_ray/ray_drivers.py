@@ -159,11 +159,19 @@ class AsyncRayDriver:
         self._coalescer = Coalescer(self._make, self._in_turn)
         self._ordering = Ordering(self.run)
         self._lines: dict[asyncio.AbstractEventLoop, _Lines] = {}
+        self._blocking: RayDriver | None = None
         self._gate = threading.Lock()
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
         return await drive_async(steps, self._coalescer.make, self._ordering.take)
+
+    def blocking(self) -> RayDriver:
+        """A driver of the same hub that blocks; always the same one."""
+        with self._gate:
+            if self._blocking is None:
+                self._blocking = RayDriver(self._link)
+            return self._blocking
 
     def _in_turn(self, target: str) -> bool:
         lines = self._lines.get(asyncio.get_running_loop())

@@ -69,6 +69,9 @@ class AwaitingDriver(Protocol):
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
 
+    def blocking(self) -> BlockingDriver:
+        """A driver of the same hub that blocks."""
+
 
 class Blocking:
     """Operations of a subclass block."""

@@ -253,6 +253,10 @@ class _AsyncDriver:
         """Drive `steps` to their end."""
         return await drive_async(steps, self._coalescer.make, self._ordering.take)
 
+    def blocking(self) -> _Driver:
+        """A driver of the same hub that blocks."""
+        return _Driver(self._hub)
+
     async def _call(self, wanted: Call) -> Any:
         work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)
         try:

@@ -28,7 +28,8 @@ _MAX_EVICTIONS = 100
 async def main(orchestrator: Any, work: Work) -> Any:
     """The coroutine of the main task: read the input, call the function, run what it returned."""
     fn, shape, hint, style = _anatomy(orchestrator)
-    context = (GeneratorContext if style else OrchestrationContext)(work, hint)
+    own: type[OrchestrationContext] | None = getattr(fn, "durable_ray_context", None)
+    context = (own or (GeneratorContext if style else OrchestrationContext))(work, hint)
     assert work.started is not None
     payload = work.started.input
     value = None if payload is None or shape.input_name is None else work.codec.decode(payload, hint)

@@ -52,6 +52,13 @@ class Catalog:
             )
         self._entries[key] = (next(self._ticks), definition)
 
+    def forget(self, definition: AnyDefinition) -> None:
+        """Take a definition out again, if it is still the one of its name."""
+        key = (definition.kind, definition.name, definition.version)
+        entry = self._entries.get(key)
+        if entry is not None and entry[1] is definition:
+            del self._entries[key]
+
     def get(self, kind: Kind, name: str, version: str | None = None) -> AnyDefinition | None:
         """The definition of this name; without a version the one entered last. None if there is none."""
         if version is not None:

@@ -81,7 +81,7 @@ class GeneratorTask:
         if not self.future.done() or self.future.cancelled():
             return None
         error = self.future.exception()
-        return self._own(self.future.result()) if error is None else error
+        return self._own(self.future.result()) if error is None else self._failure(error)
 
     def get_result(self) -> Any:
         """The result; raises the failure if the task failed (durabletask-python's way).
@@ -94,11 +94,15 @@ class GeneratorTask:
             raise ValueError("the task has no result yet; yield it first")
         if self.future.cancelled():
             raise TaskCanceled(f"the result of a cancelled task was asked for: {self.future!r}")
+        error = self.future.exception()
+        if error is not None:
+            raise self._failure(error)
         return self._own(self.future.result())
 
     def get_exception(self) -> BaseException | None:
         """The failure, or None."""
-        return self.future.exception() if self.is_faulted else None
+        error = self.future.exception() if self.is_faulted else None
+        return None if error is None else self._failure(error)
 
     def cancel(self) -> bool:
         """Give up on the result; False if it is already there."""
@@ -106,6 +110,10 @@ class GeneratorTask:
 
     def _own(self, value: Any) -> Any:
         return value
+
+    def _failure(self, error: BaseException) -> BaseException:
+        """The failure as code is to see it (see `azure_style.py`)."""
+        return error
 
     def __repr__(self) -> str:
         return f"<GeneratorTask {self.future!r}>"
@@ -138,6 +146,9 @@ class GeneratorAll(GeneratorTask):
             task._own(each) if isinstance(task, GeneratorTask) else each
             for task, each in zip(self._given, value, strict=True)
         ]
+
+    def _failure(self, error: BaseException) -> BaseException:
+        return next((task._failure(error) for task in self._given if isinstance(task, GeneratorTask)), error)
 
 
 #: What Azure's context has and this one has not -> what takes its place.
@@ -202,7 +213,8 @@ async def drive(generator: Generator[Any, Any, Any]) -> Any:
                     TaskCanceled(f"a cancelled task was waited for: {yielded!r}"),
                 )
             except (Exception, SystemExit, KeyboardInterrupt) as error:  # a value may not be readable
-                step, argument = generator.throw, error
+                shown = yielded._failure(error) if isinstance(yielded, GeneratorTask) else error
+                step, argument = generator.throw, shown
     finally:
         generator.close()
 

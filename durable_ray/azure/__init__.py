@@ -1,8 +1,8 @@
 """Azure's names: `import durable_ray.azure as df` where `import azure.durable_functions as df` stood.
 
-Orchestrators and activities written for Azure's Python SDK run with that one line changed; so does code that starts and
-manages them through `DurableOrchestrationClient`. What cannot be had (entities, the Functions host's triggers) says so
-when it is called, and what to do instead.
+Orchestrators and activities written for Azure's Python SDK run with that one line changed, or none (`load`); so does code
+that starts and manages them through `DurableOrchestrationClient`. What cannot be had (entities, the Functions host's
+triggers) imports, and says so when it is called, and what to do instead.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from durable_ray.azure.absent import (
     ManagedIdentityTokenSource,
 )
 from durable_ray.azure.app import Blueprint, DFApp, Orchestrator
-from durable_ray.azure.client import DurableOrchestrationClient, DurableOrchestrationStatus
-from durable_ray.azure.statuses import OrchestrationRuntimeStatus
-from durable_ray.orchestrations.generators import GeneratorContext as DurableOrchestrationContext
+from durable_ray.azure.client import DurableOrchestrationClient
+from durable_ray.azure.loading import load
+from durable_ray.azure.statuses import DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult
+from durable_ray.orchestrations.azure_style import AzureContext as DurableOrchestrationContext
 from durable_ray.orchestrations.generators import RetryOptions
 
 __all__ = [
@@ -33,5 +34,7 @@ __all__ = [
     "ManagedIdentityTokenSource",
     "OrchestrationRuntimeStatus",
     "Orchestrator",
+    "PurgeHistoryResult",
     "RetryOptions",
+    "load",
 ]

@@ -1,4 +1,4 @@
-"""What Azure's SDK has and durable_ray has not: names that import, and say at the call what takes their place."""
+"""What Azure's SDK has and durable_ray has not: it imports, and says at the call what takes its place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENTITIES = (
 )
 
 
-def refuse(what: str, instead: str, *_: Any, **__: Any) -> NoReturn:
+def refuse(what: str, instead: str) -> NoReturn:
     """Say that something cannot be had.
 
     Raises:
@@ -19,47 +19,84 @@ def refuse(what: str, instead: str, *_: Any, **__: Any) -> NoReturn:
     raise NotImplementedError(f"{what}: {instead}")
 
 
-class _NoEntity:
-    def __init__(self, *_: Any, **__: Any) -> None:
-        refuse(type(self).__name__, _ENTITIES)
+def no_entities(what: str) -> NoReturn:
+    """Say that there are no entities.
+
+    Raises:
+        NotImplementedError: always.
+    """
+    refuse(what, _ENTITIES)
+
+
+class Entity:
+    """A declared entity: an app that has some imports; calling one says what takes its place."""
+
+    def __init__(self, fn: Any = None, name: str | None = None) -> None:
+        self.entity_function = fn
+        self.name = name or getattr(fn, "__name__", "entity")
 
     @classmethod
-    def create(cls, *_: Any, **__: Any) -> NoReturn:
+    def create(cls, fn: Any) -> Entity:
+        """Declare an entity."""
+        return cls(fn)
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
         """There are no entities.
 
         Raises:
             NotImplementedError: always.
         """
-        refuse(f"{cls.__name__}.create", _ENTITIES)
+        no_entities(f"the entity {self.name!r}")
 
 
-class Entity(_NoEntity):
-    """Not here."""
+class EntityId:
+    """The name and the key of an entity; only to be read, for there are no entities."""
+
+    def __init__(self, name: str, key: str) -> None:
+        if not name or not key:
+            raise ValueError("an entity has a name and a key")
+        self.name = name
+        self.key = key
+
+    @staticmethod
+    def get_scheduler_id(entity_id: EntityId) -> str:
+        """As text: `@counter@7`."""
+        return f"@{entity_id.name.lower()}@{entity_id.key}"
+
+    @staticmethod
+    def get_entity_id(scheduler_id: str) -> EntityId:
+        """From text. Raises ValueError."""
+        parts = scheduler_id.split("@")
+        if len(parts) != 3:
+            raise ValueError(f"an entity's ID is @name@key, not {scheduler_id!r}")
+        return EntityId(parts[1], parts[2])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EntityId) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __str__(self) -> str:
+        return self.get_scheduler_id(self)
 
 
-class EntityId(_NoEntity):
-    """Not here."""
+class DurableEntityContext:
+    """For type hints; nobody makes one."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        no_entities("DurableEntityContext")
 
 
-class DurableEntityContext(_NoEntity):
-    """Not here."""
+class EntityStateResponse:
+    """For type hints; nobody makes one."""
 
-
-class EntityStateResponse(_NoEntity):
-    """Not here."""
+    def __init__(self, *_: Any, **__: Any) -> None:
+        no_entities("EntityStateResponse")
 
 
 class ManagedIdentityTokenSource:
-    """Not here."""
+    """The resource for whose tokens a `call_http` would ask; there is none."""
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        refuse("ManagedIdentityTokenSource", "durable_ray has no call_http; call an activity that sends the request")
-
-
-def entity_trigger(*_: Any, **__: Any) -> NoReturn:
-    """There are no entities.
-
-    Raises:
-        NotImplementedError: always.
-    """
-    refuse("entity_trigger", _ENTITIES)
+    def __init__(self, resource: str) -> None:
+        self.resource = resource

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
+import os
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
-from durable_ray.azure.absent import entity_trigger, refuse
-from durable_ray.azure.client import DurableOrchestrationClient
+from durable_ray.azure.absent import Entity
+from durable_ray.azure.defining import define_activity, define_orchestrator, expect, rename
+from durable_ray.azure.triggers import HostFunction, declare, is_declared, is_kind
 from durable_ray.orchestrations import definitions
-from durable_ray.orchestrations.catalog import catalog
-from durable_ray.orchestrations.decorators import activity as activity_of
-from durable_ray.orchestrations.decorators import orchestrator as orchestrator_of
-
-Definition = definitions.Activity[..., Any] | definitions.Orchestrator[..., Any]
 
 #: What the first programming model calls every function; there the folder is the name.
 _NAMELESS = frozenset(("main", "orchestrator_function", "orchestrator"))
@@ -29,8 +23,8 @@ class Orchestrator:
         """Make a generator function an orchestrator.
 
         Args:
-            name: under which it is started. By default the function's name, or, where that says nothing
-                (`orchestrator_function`, `main`), its module's: there a function's folder is its name.
+            name: under which it is started. By default the function's name; where that says nothing
+                (`orchestrator_function`, `main`) its module's; and in the `__init__.py` of a folder the folder's, as there.
 
         Example:
             >>> def countdown(context):
@@ -38,11 +32,14 @@ class Orchestrator:
             >>> Orchestrator.create(countdown).name
             'countdown'
         """
-        if name is None:
-            package = fn.__module__.removesuffix(".__init__").rpartition(".")[2]
-            name = package if fn.__name__ in _NAMELESS and package != "__main__" else fn.__name__
-        made: definitions.Orchestrator[..., Any] = orchestrator_of(name=name)(fn)
-        return made
+        return define_orchestrator(fn, name or _own_name(fn))
+
+
+def _own_name(fn: Callable[..., Any]) -> str:
+    package = fn.__module__.removesuffix(".__init__").rpartition(".")[2]
+    in_folder = os.path.basename(fn.__globals__.get("__file__") or "") == "__init__.py"
+    named = in_folder or fn.__name__ in _NAMELESS
+    return package if named and package != "__main__" else fn.__name__
 
 
 class Blueprint:
@@ -57,87 +54,65 @@ class Blueprint:
         'greet_city'
     """
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
+    def __init__(self, http_auth_level: Any = None, *_: Any, **__: Any) -> None:
+        self.auth_level = http_auth_level
+        #: `azure.functions.FunctionApp().register_functions(blueprint)` reads it; a definition is known already.
+        self._function_builders: list[Any] = []
 
     def orchestration_trigger(
-        self, context_name: str, orchestration: str | None = None
-    ) -> Callable[[Callable[..., Any]], definitions.Orchestrator[..., Any]]:
+        self, context_name: str, orchestration: str | None = None, input_type: Any = None
+    ) -> Callable[[Any], definitions.Orchestrator[..., Any]]:
         """Make a function an orchestrator named `orchestration`, or as the function."""
-
-        def define(fn: Callable[..., Any]) -> definitions.Orchestrator[..., Any]:
-            _expect(fn, context_name)
-            made: definitions.Orchestrator[..., Any] = orchestrator_of(name=orchestration)(fn)
-            return made
-
-        return define
+        return lambda target: define_orchestrator(target, orchestration, context_name, input_type)
 
     def activity_trigger(
         self, input_name: str, activity: str | None = None
-    ) -> Callable[[Callable[..., Any]], definitions.Activity[..., Any]]:
+    ) -> Callable[[Any], definitions.Activity[..., Any]]:
         """Make a function an activity named `activity`, or as the function."""
+        return lambda target: define_activity(target, activity, input_name)
 
-        def define(fn: Callable[..., Any]) -> definitions.Activity[..., Any]:
-            _expect(fn, input_name)
-            made: definitions.Activity[..., Any] = activity_of(name=activity)(fn)
-            return made
+    def entity_trigger(self, context_name: str, entity_name: str | None = None) -> Callable[[Any], Entity]:
+        """Declare an entity; there are none, and it says so when it is called."""
+
+        def define(target: Any) -> Entity:
+            host = HostFunction.of(target)
+            expect(host.fn, context_name)
+            return Entity(host.fn, entity_name or host.name)
 
         return define
 
-    def function_name(self, name: str) -> Callable[[Any], Any]:
-        """Give an orchestrator, an activity or a plain function another name."""
-
-        def rename(target: Any) -> Any:
-            if not isinstance(target, definitions.Activity | definitions.Orchestrator):
-                return target
-            assert target.fn is not None
-            renamed: Definition = type(target)(target.fn, replace(target.options, name=name))  # type: ignore[arg-type]
-            catalog.register(renamed)
-            return renamed
-
-        return rename
+    def function_name(self, name: str, **_: Any) -> Callable[[Any], Any]:
+        """Give an orchestrator, an activity or another function its name, above or below its trigger."""
+        return lambda target: rename(target, name)
 
     def durable_client_input(
         self, client_name: str, task_hub: str | None = None, connection_name: str | None = None
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Give an `async` function a `DurableOrchestrationClient` as its argument `client_name`."""
+    ) -> Callable[[Any], Any]:
+        """Give a function a `DurableOrchestrationClient` as its argument `client_name`, unless its caller does."""
 
-        def wrap(fn: Callable[..., Any]) -> Callable[..., Any]:
-            _expect(fn, client_name)
+        def define(target: Any) -> Any:
+            if is_declared(target):
+                return target  # an activity asks `durable_ray.client_of(context)`
+            host = HostFunction.of(target)
+            expect(host.fn, client_name)
+            return host.but(client=client_name, task_hub=task_hub, kinds=(*host.kinds, "durable_client_input"))
 
-            @functools.wraps(fn)
-            async def with_client(*args: Any, **kwargs: Any) -> Any:
-                if client_name not in kwargs:
-                    kwargs[client_name] = DurableOrchestrationClient(task_hub)
-                result = fn(*args, **kwargs)
-                return await result if inspect.isawaitable(result) else result
+        return define
 
-            return with_client
-
-        return wrap
-
-    entity_trigger = staticmethod(entity_trigger)
-
-    def register_functions(self, blueprint: Blueprint) -> None:
+    def register_functions(self, function_container: Any) -> None:
         """What a blueprint defines is known already."""
 
     register_blueprint = register_functions
 
-    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return functools.partial(
-            refuse,
-            f"{type(self).__name__}.{name}",
-            "durable_ray has no Functions host, so no triggers and bindings of its own. Orchestrations are started and "
-            "managed over HTTP by the gateway (`durable-ray up`), from Python by durable_ray.Client",
-        )
+    def get_functions(self) -> list[Any]:
+        """Nothing: there is no host that would index them."""
+        return []
+
+    def __getattr__(self, name: str) -> Callable[..., Callable[[Any], Any]]:
+        if is_kind(name):
+            return declare(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
 
 class DFApp(Blueprint):
     """Azure's application object; see `Blueprint`."""
-
-
-def _expect(fn: Callable[..., Any], parameter: str) -> None:
-    if parameter not in inspect.signature(fn).parameters:
-        raise ValueError(f"{fn.__qualname__} has no parameter named {parameter!r}")

@@ -6,47 +6,32 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from durable_ray.actors.errors import InstanceFinished
-from durable_ray.azure.statuses import OrchestrationRuntimeStatus
+from durable_ray.actors.errors import InstanceFinished, InstanceNotFound, UnknownDefinition
+from durable_ray.azure.absent import EntityId, no_entities
+from durable_ray.azure.answers import Answer
+from durable_ray.azure.statuses import DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult
 from durable_ray.client import AsyncClient
 from durable_ray.operations.filters import Filters
-from durable_ray.operations.gateway import HttpAnswer, status_object
 
 
-class DurableOrchestrationStatus:
-    """A status as Azure's SDK shows it; false if there is no such instance."""
+class _NoSuchInstance(InstanceNotFound):
+    """In the words in which Azure's client says it of an event."""
 
-    def __init__(self, status: Any = None, history: list[dict[str, Any]] | None = None) -> None:
-        self._status = status
-        self.historyEvents = self.history = history
-        self.name = getattr(status, "name", None)
-        self.instance_id = getattr(status, "instance_id", None)
-        self.created_time = getattr(status, "created_time", None)
-        self.last_updated_time = getattr(status, "last_updated_time", None)
-        self.input_ = getattr(status, "input", None)
-        self.output = getattr(status, "output", None)
-        self.custom_status = getattr(status, "custom_status", None)
-        self.runtime_status = OrchestrationRuntimeStatus(str(status.runtime_status)) if status is not None else None
-
-    def __bool__(self) -> bool:
-        return self._status is not None
-
-    def to_json(self) -> dict[str, Any]:
-        """As the HTTP API shows it."""
-        return {} if self._status is None else status_object(self._status)
+    def __str__(self) -> str:
+        return f"No instance with ID {self.instance_id} found."
 
 
-class PurgeHistoryResult:
-    """How many instances were purged."""
+class _Gone(InstanceFinished):
+    """In the words in which Azure's client says it."""
 
-    def __init__(self, instances_deleted: int) -> None:
-        self.instances_deleted = instances_deleted
+    def __str__(self) -> str:
+        return f"Instance with ID {self.instance_id} is gone: either completed or failed"
 
 
 class _Lives:
     """Starting, asking, and what is said to a live instance."""
 
-    def __init__(self, context: str | AsyncClient | None = None) -> None:
+    def __init__(self, context: str | AsyncClient | None = None, function_invocation_id: str | None = None) -> None:
         # Azure gives its binding's JSON here; all that matters of it is which hub, and that is the client's business.
         named = isinstance(context, str) and not context.lstrip().startswith("{")
         self._client = context if isinstance(context, AsyncClient) else AsyncClient(hub=str(context) if named else None)
@@ -58,10 +43,16 @@ class _Lives:
         client_input: Any = None,
         version: str | None = None,
     ) -> str:
-        """Start an orchestration; its ID."""
-        handle = await self._client.start_new(
-            orchestration_function_name, client_input, instance_id=instance_id, version=version
-        )
+        """Start an orchestration; its ID. Raises as `Client.start_new`; an ID that is taken is refused."""
+        try:
+            handle = await self._client.start_new(
+                orchestration_function_name, client_input, instance_id=instance_id, version=version
+            )
+        except UnknownDefinition as error:
+            raise UnknownDefinition(
+                f"The function '{orchestration_function_name}' doesn't exist, is disabled, or is not an orchestrator "
+                f"function. Additional info: {error}"
+            ) from error
         return handle.instance_id
 
     async def get_status(
@@ -90,9 +81,21 @@ class _Lives:
         filters = _filters(created_time_from, created_time_to, runtime_status, instance_id_prefix)
         return [DurableOrchestrationStatus(status) for status in await self._client.list_instances(**filters)]
 
-    async def raise_event(self, instance_id: str, event_name: str, event_data: Any = None, *_: Any) -> None:
-        """Send an event. Raises as `Client.raise_event`."""
-        await self._client.raise_event(instance_id, event_name, event_data)
+    async def raise_event(
+        self,
+        instance_id: str,
+        event_name: str,
+        event_data: Any = None,
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> None:
+        """Send an event. Raises as `Client.raise_event`, in Azure's words. The hub is the client's own."""
+        try:
+            await self._client.raise_event(instance_id, event_name, event_data)
+        except InstanceNotFound as error:
+            raise _NoSuchInstance(error.instance_id) from None
+        except InstanceFinished as error:
+            raise _Gone(error.instance_id, error.status) from None
 
     async def suspend(self, instance_id: str, reason: str = "") -> None:
         """Pause an instance; one that has finished is left alone, as Azure does."""
@@ -121,9 +124,14 @@ class DurableOrchestrationClient(_Lives):
 
     Args:
         context: the name of a hub, an `AsyncClient`, or Azure's binding (its JSON text, which is not looked into).
+        function_invocation_id: taken, and not needed.
+
+    `task_hub_name` and `connection_name` are taken wherever Azure takes them, and change nothing: the hub is the client's.
     """
 
-    async def rewind(self, instance_id: str, reason: str = "", *_: Any) -> None:
+    async def rewind(
+        self, instance_id: str, reason: str = "", task_hub_name: str | None = None, connection_name: str | None = None
+    ) -> None:
         """Run again what failed. Raises as `Client.rewind`."""
         await self._client.rewind(instance_id, reason)
 
@@ -146,13 +154,17 @@ class DurableOrchestrationClient(_Lives):
         result = await self._client.purge_by(**_filters(created_time_from, created_time_to, runtime_status, None))
         return PurgeHistoryResult(result.deleted)
 
-    async def create_http_management_payload(self, instance_id: str) -> dict[str, str]:
-        """The management URLs. Unlike Azure's it is awaited: the hub says where its gateway is."""
-        return await self._client.create_http_management_payload(instance_id)
+    def create_http_management_payload(self, instance_id: str) -> dict[str, str]:
+        """The management URLs. As Azure's it is not awaited: it asks the hub where its gateway is and blocks for that."""
+        return self._client.blocking().create_http_management_payload(instance_id)
 
-    async def create_check_status_response(self, request: Any, instance_id: str) -> HttpAnswer:
-        """202 with the management URLs, for any web framework. Awaited, for the same reason."""
-        return await self._client.create_check_status_response(instance_id)
+    def get_client_response_links(self, request: Any, instance_id: str) -> dict[str, str]:
+        """The management URLs: those of the hub's gateway, whatever URL the request came to."""
+        return self.create_http_management_payload(instance_id)
+
+    def create_check_status_response(self, request: Any, instance_id: str) -> Answer:
+        """202 with the management URLs, for any web framework. Not awaited either."""
+        return Answer.of(self._client.blocking().create_check_status_response(instance_id))
 
     async def wait_for_completion_or_create_check_status_response(
         self,
@@ -160,14 +172,45 @@ class DurableOrchestrationClient(_Lives):
         instance_id: str,
         timeout_in_milliseconds: int = 10_000,
         retry_interval_in_milliseconds: int = 1_000,
-    ) -> HttpAnswer:
+    ) -> Answer:
         """200 with the output if it completes in time, else a check-status answer."""
-        return await self._client.wait_for_completion_or_create_check_status(
+        if retry_interval_in_milliseconds > timeout_in_milliseconds:
+            raise ValueError(
+                f"Total timeout {timeout_in_milliseconds} (ms) should be bigger than "
+                f"retry timeout {retry_interval_in_milliseconds} (ms)"
+            )
+        answer = await self._client.wait_for_completion_or_create_check_status(
             instance_id,
             timeout_in_milliseconds / 1000,
             retry_interval_in_milliseconds / 1000,
             return_internal_server_error_on_failure=True,
         )
+        return Answer.of(answer)
+
+    async def signal_entity(
+        self,
+        entityId: EntityId,
+        operation_name: str,
+        operation_input: Any = None,
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> None:
+        """There are no entities.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        no_entities(f"signal_entity({entityId}, {operation_name!r})")
+
+    async def read_entity_state(
+        self, entityId: EntityId, task_hub_name: str | None = None, connection_name: str | None = None
+    ) -> None:
+        """There are no entities.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        no_entities(f"read_entity_state({entityId})")
 
 
 def _filters(

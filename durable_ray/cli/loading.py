@@ -11,20 +11,34 @@ from pathlib import Path
 from durable_ray.cli.exits import Exit, Problem, usage
 
 
-def load(module_or_file: str) -> types.ModuleType:
-    """Import a module (also from the working directory) or a Python file.
+def load(module_or_file: str) -> types.ModuleType | None:
+    """Import a module (also from the working directory), a Python file, or a Functions app from its folder.
 
     Raises:
         Problem: there is none, or importing it failed.
     """
     is_file = module_or_file.endswith(".py") or "/" in module_or_file
     try:
+        folder = Path(module_or_file).expanduser()
+        if folder.is_dir() and (is_file or (folder / "host.json").is_file()):
+            _load_app(folder)
+            return None
         return _load_file(Path(module_or_file)) if is_file else _load_module(module_or_file)
     except Problem:
         raise
     except Exception as error:
         place = f"{type(error).__name__}: {error}"
         raise Problem(Exit.FAILURE, f"{module_or_file} cannot be imported: {place}", "--debug shows where") from error
+
+
+def _load_app(folder: Path) -> None:
+    from durable_ray.azure.loading import NoApp
+    from durable_ray.azure.loading import load as load_app
+
+    try:
+        load_app(folder)
+    except NoApp as error:
+        raise usage(str(error)) from error
 
 
 def _load_module(name: str) -> types.ModuleType:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from durable_ray.actors.errors import HubUnavailable
+from durable_ray.cli.commands.running import _definitions_of
 from durable_ray.cli.exits import Exit, Problem, one_line, problem_of
 from durable_ray.cli.inputs import duration, ids, json_value, json_values, now, tags, when
 from durable_ray.cli.loading import load
@@ -140,3 +141,16 @@ def test_an_address_where_nobody_listens_is_told_at_once() -> None:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(HubUnavailable, match="nothing listens at 127"):
             join_quietly(f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+@pytest.mark.usefixtures("imports")
+def test_a_functions_app_is_loaded_by_its_folder(tmp_path: Path) -> None:
+    app = "import azure.durable_functions as df\napp = df.DFApp()\n"
+    activity = "@app.activity_trigger(input_name='x')\ndef cli_azure_step(x):\n    return x\n"
+    (tmp_path / "function_app.py").write_text(app + activity)
+    (found,) = _definitions_of(str(tmp_path))
+    assert found.name == "cli_azure_step"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Problem, match="no Functions app") as refused:
+        _definitions_of(str(tmp_path / "empty"))
+    assert refused.value.code is Exit.USAGE

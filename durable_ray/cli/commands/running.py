@@ -15,7 +15,14 @@ from durable_ray.cli.output import plain, print_facts, print_json, print_json_li
 from durable_ray.cli.session import Session
 from durable_ray.orchestrations.catalog import AnyDefinition, catalog
 
-App = Annotated[str, typer.Argument(metavar="MODULE_OR_FILE", help="Where the functions are.", show_default=False)]
+App = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE_OR_FILE",
+        help="Where the functions are; also the folder of an Azure Functions app.",
+        show_default=False,
+    ),
+]
 
 
 def up(

@@ -1,0 +1,7 @@
+"""A module of the app's own."""
+
+from __future__ import annotations
+
+
+def tally(items: list) -> int:
+    return len(items)
