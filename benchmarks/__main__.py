@@ -3,7 +3,7 @@
 python -m benchmarks --quick            # under 90 s: every workload once
 python -m benchmarks                    # under 10 min, three rounds
 python -m benchmarks --peers            # with DBOS and Restate, installed into environments of their own
-python -m benchmarks --only W1a,W7      # some workloads
+python -m benchmarks --only W1a,W7      # some workloads; with --keep they replace what was kept of these
 python -m benchmarks --full             # five rounds, and a million stored instances for W6
 python -m benchmarks --full --only W6 --ways workers --keep million     # the README's figures for a million
 """
@@ -103,8 +103,8 @@ def main() -> int:
         print(f"{name} is not in this run: {why}\n")
     print(table(outcomes, durability))
     if asked.keep:
-        results.keep(outcomes, durability, scale, asked.keep)
-        if asked.keep == "latest":
+        results.keep(outcomes, durability, scale, asked.keep, some=bool(asked.only))
+        if asked.keep == "latest" and not asked.only:
             plot.draw(outcomes)
         summary.write()
     broken = [f"{o.workload.key} {name}: {why}" for o in outcomes for name, why in o.skipped.items() if "failed" in why]

@@ -84,7 +84,10 @@ class Contender:
             self.send_many([handle], 1)
 
     def recovery(self, n: int) -> dict[str, float]:
-        """{"s": seconds from restart to all done, "lost": instances} of n that wait while the engine is killed."""
+        """{"s from the kill": until all have ended, "lost": instances} of n that wait while the engine is killed.
+
+        The clock runs from the kill, whoever brings the engine back: what it takes to be there again is part of it.
+        """
         raise Skip("nothing of it survives a kill")
 
     def fill(self, n: int) -> list[Any]:

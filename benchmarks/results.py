@@ -44,10 +44,15 @@ def heading(scale: Scale) -> str:
     return ", ".join(f"{key} {value}" for key, value in machine().items()) + f"; {scale.rounds} rounds of {scale}\n"
 
 
-def keep(outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale, name: str) -> None:
-    """Write benchmarks/results/<name>.json."""
-    found = {
-        "machine": machine(),
+def keep(
+    outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale, name: str, *, some: bool = False
+) -> None:
+    """Write benchmarks/results/<name>.json. Of a run of `some` workloads, these replace what was kept of an earlier run."""
+    here = machine()
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    kept: dict[str, Any] = json.loads(path.read_text()) if some and path.exists() else {}
+    found: dict[str, Any] = {
+        "machine": here,
         "scale": asdict(scale),
         "durability": durability,
         "workloads": {
@@ -56,11 +61,14 @@ def keep(outcomes: Sequence[Outcome], durability: dict[str, str], scale: Scale, 
                 "figures": outcome.figures,
                 "skipped": outcome.skipped,
                 "load": outcome.load,
+                "date": here["date"],
                 "targets": [str(verdict) for verdict in verdicts(outcome)],
             }
             for outcome in outcomes
         },
     }
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    if kept:
+        kept["workloads"] |= found["workloads"]
+        found = kept
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")

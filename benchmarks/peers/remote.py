@@ -34,7 +34,7 @@ class Peer(Contender):
         python = python_of(self._needs)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         self._process = subprocess.Popen(
-            [str(python), "-m", "benchmarks.peers.serve", self._module, json.dumps(self._options)],
+            [str(python), "-m", "benchmarks.peers.serve", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -42,6 +42,7 @@ class Peer(Contender):
             cwd=ROOT,
             env=environment | {"PYTHONPATH": str(ROOT)},
         )
+        self._ask(self._options)
         self._answer(_START_SECONDS)
 
     def stop(self) -> None:
@@ -53,12 +54,7 @@ class Peer(Contender):
             self._process.kill()
 
     def sample(self, workload: Any, scale: Any) -> Mapping[str, float]:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"workload": workload.key, "scale": asdict(scale)}) + "\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise Skip("its process has ended") from error
+        self._ask({"workload": workload.key, "scale": asdict(scale)})
         answer = self._answer(_SAMPLE_SECONDS)
         if "skip" in answer:
             raise Skip(answer["skip"])
@@ -66,6 +62,14 @@ class Peer(Contender):
             raise Skip(f"it failed: {answer['error']}")
         found: Mapping[str, float] = answer["figures"]
         return found
+
+    def _ask(self, what: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise Skip("its process has ended") from error
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -1,6 +1,6 @@
 """Runs in a peer's environment: takes the name of a workload on each line of its input, answers its figures on a line.
 
-python -m benchmarks.peers.serve dbos '{"name": "DBOS SQLite", ...}'
+`python -m benchmarks.peers.serve dbos_peer`; the first line of its input is the peer's options, as JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def main() -> None:
     # What a library prints must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    contender: Contender = importlib.import_module(f"benchmarks.peers.{sys.argv[1]}").make(json.loads(sys.argv[2]))
+    contender: Contender = importlib.import_module(f"benchmarks.peers.{sys.argv[1]}").make(
+        json.loads(sys.stdin.readline())
+    )
     contender.start()
     answers.write(json.dumps({"ready": True}) + "\n")
     for line in sys.stdin:
