@@ -29,6 +29,7 @@ from durable_ray.actors.handles import (
     translated,
     workers_of,
 )
+from durable_ray.actors.marker import marker_name
 from durable_ray.actors.placing import dedicated_host, environment_of
 from durable_ray.actors.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.presence import Unreachable
@@ -75,10 +76,8 @@ class HubInfo(Struct, frozen=True):
         if self.store.startswith("sqlite"):
             folder = Path(self.store.partition("///")[2] + ".markers")
         else:
-            folder = Path(ray.get_runtime_context().get_temp_dir()) / "durable_ray" / self.hub
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        safe = "".join(c if c.isalnum() or c in "-_." else f"%{ord(c):x}" for c in host)
-        return folder / safe[:200]
+            folder = Path(ray.get_runtime_context().get_temp_dir()) / f"durable_ray-{os.geteuid()}"
+        return folder / marker_name(self.store, self.hub, host)
 
 
 class RayPeers:

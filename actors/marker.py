@@ -2,13 +2,21 @@
 
 A memory-mapped file: writing it costs a copy into the page cache, no system call, and the kernel keeps it when the process
 is gone. It need not survive the machine: a dead machine is nobody's fault.
+
+Hosts write there whatever instance they run, so nobody else may say where that is: the folder is the user's own, and neither
+it nor a note in it is reached through a link.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import mmap
 import os
+import stat
 from pathlib import Path
+
+from durable_ray.actors.store.contract import StoreUnusable
 
 _SIZE = 4096
 _LENGTH = 2
@@ -16,11 +24,56 @@ _LENGTH = 2
 _TIMED_OUT = _SIZE - 1
 
 
+def marker_name(*what: str) -> str:
+    """The name of a note's file: of one length whatever it is about, for a file name has 255 bytes and an ID may have more."""
+    return hashlib.sha256("\0".join(what).encode(errors="surrogatepass")).hexdigest()[:40]
+
+
+def _own_folder(path: Path) -> int:
+    """A descriptor of this folder, which is made if it is not there. Raises StoreUnusable for one of others."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(0o700)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _refused(path, f"it is no folder of this user's own ({error.strerror})") from error
+    found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        os.close(descriptor)
+        mode = stat.S_IMODE(found.st_mode)
+        raise _refused(path, f"it belongs to user {found.st_uid} and has mode {mode:04o}")
+    return descriptor
+
+
+def _own_file(path: Path) -> int:
+    folder = _own_folder(path.parent)
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
+    except OSError as error:
+        raise _refused(path, f"it is no file of this user's own ({error.strerror})") from error
+    finally:
+        os.close(folder)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+        os.close(descriptor)
+        raise _refused(path, f"it belongs to user {found.st_uid}, has other names, or is no plain file")
+    return descriptor
+
+
+def _refused(path: Path, why: str) -> StoreUnusable:
+    return StoreUnusable(
+        f"hosts cannot note in {str(path)!r} whose code they run: {why}. Another user may have put it there; look at it, "
+        "remove it, and it is made anew"
+    )
+
+
 class FileMarker:
-    """The marker of one host. `path` is created; its directory must exist."""
+    """The marker of one host. `path` is created, and its folder too. Raises StoreUnusable if either is not this user's own."""
 
     def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = _own_file(path)
         try:
             os.ftruncate(descriptor, _SIZE)
             self._map = mmap.mmap(descriptor, _SIZE)

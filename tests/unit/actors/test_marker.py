@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from durable_ray.actors.marker import FileMarker
+from durable_ray.actors.store.contract import StoreUnusable
 from tests.sources import ROOT
 
 DIES = """
@@ -52,6 +54,66 @@ def test_a_note_outlives_its_process(script: str, code: int, blamed: str, tmp_pa
     assert not successor.timed_out(), "it is forgotten by being read"
     assert successor.take() == blamed
     assert successor.take() is None, "it is forgotten by being read"
+
+
+def link(at: Path, to: Path) -> None:
+    at.symlink_to(to)
+
+
+def hard_link(at: Path, to: Path) -> None:
+    at.hardlink_to(to)
+
+
+def fifo(at: Path, to: Path) -> None:
+    os.mkfifo(at)
+
+
+@pytest.mark.parametrize("plant", [link, hard_link, fifo])
+def test_what_another_user_has_put_in_its_place_is_refused_and_left_as_it_is(
+    plant: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    precious, folder = tmp_path / "precious", tmp_path / "markers"
+    precious.write_text("not to be truncated")
+    folder.mkdir(0o700)
+    plant(folder / "marker", precious)
+    with pytest.raises(StoreUnusable, match="remove it"):
+        FileMarker(folder / "marker")
+    assert precious.read_text() == "not to be truncated"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+def test_a_folder_that_others_may_write_to_is_refused(mode: int, tmp_path: Path) -> None:
+    folder = tmp_path / "markers"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(StoreUnusable, match=f"mode {mode:04o}"):
+        FileMarker(folder / "marker")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_behind_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(0o700)
+    (tmp_path / "markers").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnusable, match="no folder of this user's own"):
+        FileMarker(tmp_path / "markers" / "marker")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_belongs_to_another_user_is_refused(what: str, tmp_path: Path) -> None:
+    folder = tmp_path / "markers"
+    folder.mkdir(0o700)
+    (folder / "marker").touch()
+    os.chown(folder if what == "folder" else folder / "marker", 12345, 12345)
+    with pytest.raises(StoreUnusable, match="belongs to user 12345"):
+        FileMarker(folder / "marker")
+
+
+def test_a_folder_of_ones_own_is_made(tmp_path: Path) -> None:
+    FileMarker(tmp_path / "a" / "markers" / "marker")
+    assert (tmp_path / "a" / "markers").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "a" / "markers" / "marker").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_turn_that_ended_leaves_no_note(tmp_path: Path) -> None:
