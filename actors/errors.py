@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from durable_ray.orchestrations.failures import FailureDetails, OrchestrationError
+from durable_ray.orchestrations.ids import quoted
 
 
 class DurableRayError(Exception):
@@ -16,7 +17,7 @@ class InstanceAlreadyExists(DurableRayError):
     """
 
     def __init__(self, instance_id: str, status: str = "") -> None:
-        super().__init__(f"An instance with ID {instance_id!r} already exists.")
+        super().__init__(f"An instance with ID {quoted(instance_id)} already exists.")
         self.instance_id = instance_id
         self.status = status
 
@@ -28,7 +29,7 @@ class InstanceNotFound(DurableRayError, LookupError):
     """No instance has this ID in this hub (it was never started, or was purged)."""
 
     def __init__(self, instance_id: str) -> None:
-        super().__init__(f"No instance with ID {instance_id!r} found.")
+        super().__init__(f"No instance with ID {quoted(instance_id)} found.")
         self.instance_id = instance_id
 
     def __reduce__(self) -> tuple[type[InstanceNotFound], tuple[str]]:
@@ -39,7 +40,9 @@ class InstanceFinished(DurableRayError):
     """The instance has ended, so nothing more can be asked of it. `status` says how it ended."""
 
     def __init__(self, instance_id: str, status: str) -> None:
-        super().__init__(f"Instance {instance_id!r} has finished ({status}); start, restart or rewind it instead.")
+        super().__init__(
+            f"Instance {quoted(instance_id)} has finished ({status}); start, restart or rewind it instead."
+        )
         self.instance_id = instance_id
         self.status = status
 
@@ -58,7 +61,7 @@ class HistoryMismatch(InvalidState):
     """
 
     def __init__(self, instance_id: str, detail: str) -> None:
-        super().__init__(f"instance {instance_id!r} was not rewound, because a history does not replay: {detail}")
+        super().__init__(f"instance {quoted(instance_id)} was not rewound, because a history does not replay: {detail}")
         self.instance_id = instance_id
         self.detail = detail
 
@@ -82,7 +85,7 @@ class OrchestrationFailed(OrchestrationEnded):
     """The awaited orchestration failed; `details` keeps type, message, traceback and causes."""
 
     def __init__(self, instance_id: str, details: FailureDetails) -> None:
-        super().__init__(instance_id, f"Orchestration {instance_id!r} failed: {details}")
+        super().__init__(instance_id, f"Orchestration {quoted(instance_id)} failed: {details}")
         self.details = details
 
     def __reduce__(self) -> tuple[type[OrchestrationFailed], tuple[str, FailureDetails]]:
@@ -97,7 +100,7 @@ class OrchestrationTerminated(OrchestrationEnded):
     """The awaited orchestration was terminated; `reason` is what was given."""
 
     def __init__(self, instance_id: str, reason: object = None) -> None:
-        super().__init__(instance_id, f"Orchestration {instance_id!r} was terminated: {reason}")
+        super().__init__(instance_id, f"Orchestration {quoted(instance_id)} was terminated: {reason}")
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[OrchestrationTerminated], tuple[str, object]]:
@@ -115,7 +118,7 @@ def raise_for(instance_id: str, code: str, detail: str) -> None:
     if code == "unknown":
         raise UnknownDefinition(f"no orchestrator {detail} is deployed to this hub")
     if code == "refused":
-        raise InvalidState(f"instance {instance_id!r}: {detail}")
+        raise InvalidState(f"instance {quoted(instance_id)}: {detail}")
 
 
 class HubUnavailable(DurableRayError, ConnectionError):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.ids import validate_event_name
 
 
 def raised(event_name: str, data: object, message_id: str, when_not_awaited: str = "buffer") -> ev.EventRaised:
-    """An event as it travels. Raises ValueError for one without a name."""
-    name: object = event_name
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError("an event needs a name")
+    """An event as it travels. Raises InvalidEventName, a ValueError."""
+    validate_event_name(event_name)
     if when_not_awaited not in ("buffer", "discard"):
         raise ValueError(f"when_not_awaited is 'buffer' or 'discard', not {when_not_awaited!r}")
     payload = PYTHON_PAYLOADS.encode(data)
@@ -18,8 +19,14 @@ def raised(event_name: str, data: object, message_id: str, when_not_awaited: str
 
 
 def once_key(event_name: str, idempotency_key: str) -> str:
-    """Under what an event that arrives once is remembered: case does not matter in its name."""
-    return f"{event_name.casefold()}/{idempotency_key}"
+    """Under what an event that arrives once is remembered: case does not matter in its name.
+
+    A key may be of any length, and an index of PostgreSQL holds less.
+    """
+    said: object = idempotency_key
+    if not isinstance(said, str):
+        raise TypeError(f"idempotency_key is a text, not {idempotency_key!r}")
+    return hashlib.sha256(f"{event_name.casefold()}/{said}".encode(errors="surrogatepass")).hexdigest()
 
 
 def why(reason: object) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from durable_ray.orchestrations.ids import child_instance_id, validate_instance_id
+from durable_ray.orchestrations.ids import child_instance_id, validate_event_name, validate_instance_id
 from durable_ray.orchestrations.retries import RetryPolicy
 from durable_ray.orchestrations.surroundings import Surroundings
 from durable_ray.orchestrations.tasks import AllTask, AnyTask, InertTask
@@ -158,7 +158,11 @@ class OrchestrationContext(Surroundings):
             timeout: give up after this long (timedelta, or seconds); None and infinity: never.
             default: what to answer then; without one, `TimeoutError` is raised.
             data_type: read the event's data as this type.
+
+        Raises:
+            InvalidEventName: no event can have this name; a ValueError.
         """
+        validate_event_name(name)
         limit = None if timeout is None or timeout == math.inf else duration(timeout, "timeout")
         return self._given(self._work.wait_for_event(name, limit, default, data_type))
 
@@ -167,12 +171,10 @@ class OrchestrationContext(Surroundings):
 
         Raises:
             InvalidInstanceId: no instance can have this ID.
-            ValueError: the event has no name.
+            InvalidEventName: no event can have this name; a ValueError.
         """
         validate_instance_id(instance_id)
-        said: object = name
-        if not isinstance(said, str) or not said.strip():
-            raise ValueError("an event needs a name")
+        validate_event_name(name)
         self._work.send_event(instance_id, name, data)
 
     def task_all(self, tasks: Iterable[Any]) -> asyncio.Future[Any]:

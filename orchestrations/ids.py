@@ -1,15 +1,24 @@
-"""Names of things: which instance IDs are allowed, and how IDs that must be the same on every replay are derived."""
+"""Names of things: which instance IDs, event names and names of definitions are allowed, and how IDs that must be the same on
+every replay are derived.
+
+All three are parts of URLs, so one rule is behind them: what is allowed here goes through every door, and every door refuses
+what is not.
+"""
 
 from __future__ import annotations
 
 import unicodedata
 import uuid
 
-#: Durable Functions' own limit; Ray accepts more, but an ID has to fit into a URL and a file name.
+#: Durable Functions' own limit, in characters; an ID has to fit into a URL.
 MAX_INSTANCE_ID_LENGTH = 256
+MAX_EVENT_NAME_LENGTH = 256
+MAX_NAME_LENGTH = 200
 
 #: Characters that would break a URL path or a template of the management API.
 _FORBIDDEN = frozenset("/\\#?")
+#: What clients, browsers and proxies take out of a path before they send it, however it is encoded.
+_DOT_SEGMENTS = frozenset({".", ".."})
 
 #: IDs that begin so are kept for entities, as in Durable Functions.
 RESERVED_PREFIX = "@"
@@ -21,11 +30,15 @@ class InvalidInstanceId(ValueError):
     """The instance ID cannot be used; the message says which rule it breaks."""
 
 
+class InvalidEventName(ValueError):
+    """No event can have this name; the message says which rule it breaks."""
+
+
 def validate_instance_id(instance_id: object) -> str:
     """Return `instance_id` unchanged if it may name an instance.
 
     Rules (those of Durable Functions' HTTP API): a non-empty text of at most 256 characters, no ``/ \\ # ?``, no
-    control or surrogate characters, not starting with ``@``.
+    control or surrogate characters, not starting with ``@``; and not ``.`` or ``..``, which no URL can say.
 
     Raises:
         InvalidInstanceId: the ID breaks a rule; nothing was written.
@@ -38,23 +51,78 @@ def validate_instance_id(instance_id: object) -> str:
         raise InvalidInstanceId(f"an instance ID is a str, not {type(instance_id).__name__}: {instance_id!r}")
     if not instance_id.strip():
         raise InvalidInstanceId("an instance ID must not be empty; leave it out to get a random one")
-    if len(instance_id) > MAX_INSTANCE_ID_LENGTH:
-        raise InvalidInstanceId(
-            f"an instance ID has at most {MAX_INSTANCE_ID_LENGTH} characters, this one has {len(instance_id)}"
-        )
+    if wrong := _wrong(instance_id, MAX_INSTANCE_ID_LENGTH):
+        raise InvalidInstanceId(f"an instance ID {wrong}")
     if instance_id.startswith(RESERVED_PREFIX):
         raise InvalidInstanceId(f"instance IDs that begin with '@' are reserved for entities: {instance_id!r}")
-    for char in instance_id:
-        if char in _FORBIDDEN or unicodedata.category(char) in {"Cc", "Cs"}:
-            raise InvalidInstanceId(
-                f"an instance ID must not contain / \\ # ? or control characters; {instance_id!r} has {char!r}"
-            )
     return instance_id
 
 
+def validate_event_name(name: object) -> str:
+    """Return `name` unchanged if an event may have it: by the rules of an instance ID, but it may begin with ``@``.
+
+    Raises:
+        InvalidEventName: the name breaks a rule; nothing was written.
+
+    Example:
+        >>> validate_event_name("Approval")
+        'Approval'
+    """
+    if not isinstance(name, str):
+        raise InvalidEventName(f"an event needs a name that is a text, not {name!r}")
+    if not name.strip():
+        raise InvalidEventName("an event needs a name")
+    if wrong := _wrong(name, MAX_EVENT_NAME_LENGTH):
+        raise InvalidEventName(f"an event's name {wrong}")
+    return name
+
+
+def validate_definition_name(name: object) -> str:
+    """Return `name` unchanged if an activity or orchestrator may have it. Raises ValueError."""
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"a definition's name is a text of 1 to {MAX_NAME_LENGTH} characters, not {name!r}")
+    if wrong := _wrong(name, MAX_NAME_LENGTH):
+        raise ValueError(f"a definition's name {wrong}")
+    if not name.isprintable():
+        raise ValueError(f"a definition's name must not contain characters that cannot be printed: {name!r}")
+    return name
+
+
+def _wrong(text: str, longest: int) -> str:
+    """Why this cannot be a part of a URL, as the end of a sentence; "" if it can."""
+    if len(text) > longest:
+        return f"has at most {longest} characters, this one has {len(text)}"
+    if text in _DOT_SEGMENTS:
+        return f"must not be {text!r}: clients take that out of a URL"
+    for char in text:
+        if char in _FORBIDDEN or unicodedata.category(char) in {"Cc", "Cs"}:
+            return f"must not contain / \\ # ? or control characters; {text!r} has {char!r}"
+    return ""
+
+
+def quoted(instance_id: str) -> str:
+    """An ID as texts name it: between single quotes whatever is in it, with escapes for what cannot be printed.
+
+    Example:
+        >>> print(quoted("o'clock"))
+        'o'clock'
+    """
+    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in instance_id) + "'"
+
+
 def child_instance_id(parent_id: str, execution_id: str, task_id: int) -> str:
-    """The automatic ID of a sub-orchestration: the same on every replay, another one for every execution."""
-    return f"{parent_id}:{execution_id[:8]}:{task_id:04x}"
+    """The automatic ID of a sub-orchestration: the same on every replay, another one for every execution.
+
+    Its parent's ID is in it as long as the whole may be an ID; else something shorter that stands for that one.
+
+    Example:
+        >>> child_instance_id("order", "c0ffee00" * 4, 10)
+        'order:c0ffee00:000a'
+    """
+    suffix = f":{execution_id[:8]}:{task_id:04x}"
+    if len(parent_id) + len(suffix) > MAX_INSTANCE_ID_LENGTH:
+        parent_id = uuid.uuid5(_NAMESPACE, f"parent/{parent_id}").hex
+    return parent_id + suffix
 
 
 def next_execution_id(execution_id: str) -> str:

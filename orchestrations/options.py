@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
+from durable_ray.orchestrations.ids import validate_definition_name
 from durable_ray.orchestrations.retries import RetryPolicy
 from durable_ray.orchestrations.times import duration
 
@@ -91,7 +92,7 @@ class ActivityOptions:
     max_calls: int | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        validate_definition_name(self.name)
         _check_amounts(self)
         if self.timeout == 0:
             raise ValueError("timeout must be positive; leave it out for no timeout")
@@ -176,7 +177,7 @@ class OrchestratorOptions:
     max_running: int | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        validate_definition_name(self.name)
         _check_amounts(self)
         if not isinstance(self.version, str):
             raise ValueError(f"version is a text, not {self.version!r}")
@@ -221,14 +222,6 @@ def options_from(kind: type[_Options], declared: Mapping[str, Any]) -> _Options:
         if values.get(name) is not None and values[name] is not UNSET:
             values[name] = duration(values[name], name, least=0)
     return kind(**values)
-
-
-def _check_name(name: object) -> None:
-    # A name is a segment of a URL (POST /orchestrators/{name}) and a value in queries.
-    if not isinstance(name, str) or not name.strip() or len(name) > 200:
-        raise ValueError(f"a definition's name is a text of 1 to 200 characters, not {name!r}")
-    if not name.isprintable() or any(char in "/\\#?" for char in name):
-        raise ValueError(f"a definition's name must not contain / \\ # ? or control characters: {name!r}")
 
 
 def _check_limit(limit: object) -> None:

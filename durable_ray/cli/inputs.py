@@ -128,7 +128,8 @@ def ids(given: Sequence[str]) -> Iterator[str]:
     seen = set()
     for one in given:
         for found in text_of(one).split("\n") if one == "-" else [one]:
-            instance_id = found.strip() if one == "-" else found
-            if instance_id and instance_id not in seen:
+            # Not stripped of blanks: they may belong to the ID.
+            instance_id = found.removesuffix("\r") if one == "-" else found
+            if instance_id.strip() and instance_id not in seen:
                 seen.add(instance_id)
                 yield instance_id

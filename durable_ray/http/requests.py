@@ -66,6 +66,10 @@ class Params:
             if lower in self._pairs:
                 declared[name](self, name)
 
+    def has(self, *names: str) -> bool:
+        """Whether one of these is given, with whatever value."""
+        return any(name.lower() in self._pairs for name in names)
+
     def text(self, name: str) -> str | None:
         """The value of that name."""
         values = self._pairs.get(name.lower())

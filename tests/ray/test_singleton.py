@@ -81,6 +81,17 @@ def test_a_raw_actor_handle_works_for_a_quick_job_and_a_finished_one(ray_client:
         ray.get(actor.raise_event.remote("Go", 1))
 
 
+@pytest.mark.parametrize("instance_id", ["日" * 256, "...", "o'clock 100% a&b"], ids=ascii)
+def test_an_id_that_is_hard_to_carry_names_an_actor(ray_client: dr.Client, instance_id: str) -> None:
+    ray_client.start_new(wait_for_go, instance_id=instance_id).wait_for_start(30)
+    actor = ray.get_actor(instance_id, namespace=ray_client.hub)
+    assert ray.get(actor.get_status.remote()).instance_id == instance_id
+    with pytest.raises(ValueError, match="an event's name"):
+        ray.get(actor.raise_event.remote(".."))
+    ray.get(actor.raise_event.remote("Go", "done"))
+    assert ray_client.wait_for_completion(instance_id, 30) == "done"
+
+
 def test_a_driver_can_do_without_the_client(ray_client: dr.Client) -> None:
     ray_client.start_new(wait_for_go, instance_id="by-hand").wait_for_start(30)
     actor = ray.get_actor("by-hand", namespace=ray_client.hub)

@@ -11,7 +11,16 @@ from pydantic import Field, StrictBool
 from durable_ray.actors.errors import DurableRayError, raise_for
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import Filter
-from durable_ray.http.api.models import InstanceId, Name, RewindBody, Said, Started, StartManyBody, Text, Told
+from durable_ray.http.api.models import (
+    EventName,
+    InstanceId,
+    RewindBody,
+    Said,
+    Started,
+    StartManyBody,
+    Text,
+    Told,
+)
 from durable_ray.http.api.services import Given, problems
 from durable_ray.operations.bulk import BulkAction, maker
 
@@ -65,7 +74,7 @@ class BulkEventBody(Said):
     """Which instances, and what to tell them."""
 
     select: Selection
-    event_name: Name
+    event_name: EventName
     data: Any = None
 
 

@@ -14,10 +14,10 @@ from durable_ray.http.api.filters import FilterParams
 from durable_ray.http.api.models import (
     ID_PATTERN,
     Deleted,
+    EventName,
     History,
     Instance,
     InstancePage,
-    Name,
     ReasonBody,
     RestartBody,
     RewindBody,
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/instances", tags=["instances"])
 _BODY = (400, 413, 415, 422)
 #: What may be no ID at all is looked up like any other, and not found.
 Id = Annotated[str, Path(json_schema_extra={"minLength": 1, "maxLength": 256, "pattern": ID_PATTERN})]
-EventName = Annotated[Name, Path()]
+EventNameInPath = Annotated[EventName, Path()]
 
 
 @router.post("", status_code=201, response_model=Started, responses=problems(404, 409, *_BODY))
@@ -107,7 +107,7 @@ async def get_history(instance_id: Id, given: Given) -> Response:
     "/{instance_id}/events/{event_name}", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY)
 )
 async def raise_event(
-    instance_id: Id, event_name: EventName, given: Given, data: Annotated[Any, Body()] = None
+    instance_id: Id, event_name: EventNameInPath, given: Given, data: Annotated[Any, Body()] = None
 ) -> Response:
     """Send it an event, with the body as its data; durable when this answers."""
     _existing(instance_id)

@@ -22,14 +22,25 @@ from pydantic import (
 
 from durable_ray.actors.store.records import IfExists, Placement
 from durable_ray.operations.bounds import plus_restored, read_status
-from durable_ray.orchestrations.ids import MAX_INSTANCE_ID_LENGTH, InvalidInstanceId, validate_instance_id
+from durable_ray.orchestrations.ids import (
+    MAX_EVENT_NAME_LENGTH,
+    MAX_INSTANCE_ID_LENGTH,
+    InvalidEventName,
+    InvalidInstanceId,
+    validate_event_name,
+    validate_instance_id,
+)
 
 #: As a JSON schema's pattern says them: control characters; blanks that are no control characters.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _BLANK = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _ID_BAD = rf"/\\#?{_CONTROL}"
+#: One or two dots and then something else than a third (or three and more): anything but `.` and `..`.
+_DOTS = rf"\.[^.{_ID_BAD}]|\.\.[^{_ID_BAD}]"
 #: A first character that is neither `@` nor blank, or blanks and then anything that is not.
-ID_PATTERN = rf"^([^@{_ID_BAD}{_BLANK}]|[{_BLANK}]+[^{_ID_BAD}{_BLANK}])[^{_ID_BAD}]*$"
+ID_PATTERN = rf"^([^@.{_ID_BAD}{_BLANK}]|{_DOTS}|[{_BLANK}]+[^{_ID_BAD}{_BLANK}])[^{_ID_BAD}]*$"
+#: The same, but it may begin with `@`.
+EVENT_PATTERN = rf"^([^.{_ID_BAD}{_BLANK}]|{_DOTS}|[{_BLANK}]+[^{_ID_BAD}{_BLANK}])[^{_ID_BAD}]*$"
 #: A name on one line, not blank.
 NAME_PATTERN = rf"^[{_BLANK}]*[^{_CONTROL}{_BLANK}][^{_CONTROL}]*$"
 _NAME = re.compile(NAME_PATTERN)
@@ -40,6 +51,13 @@ def _instance_id(text: str) -> str:
     try:
         return validate_instance_id(text)
     except InvalidInstanceId as error:
+        raise ValueError(str(error)) from error
+
+
+def _event_name(text: str) -> str:
+    try:
+        return validate_event_name(text)
+    except InvalidEventName as error:
         raise ValueError(str(error)) from error
 
 
@@ -81,6 +99,7 @@ def _text_schema(pattern: str, longest: int) -> WithJsonSchema:
 
 
 InstanceId = Annotated[str, AfterValidator(_instance_id), _text_schema(ID_PATTERN, MAX_INSTANCE_ID_LENGTH)]
+EventName = Annotated[str, AfterValidator(_event_name), _text_schema(EVENT_PATTERN, MAX_EVENT_NAME_LENGTH)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name), _text_schema(NAME_PATTERN, 200)]
 Text = Annotated[
     str,

@@ -6,10 +6,11 @@ from starlette.responses import Response
 
 from durable_ray.actors.errors import InstanceFinished, InvalidState
 from durable_ray.http.answers import answer, azure_error, empty
-from durable_ray.http.azure.call import Call, clean_text
+from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.requests import Params
+from durable_ray.orchestrations.ids import InvalidEventName, validate_event_name
 from durable_ray.orchestrations.payloads import PayloadNotJson
 
 
@@ -17,8 +18,8 @@ async def raise_event(call: Call, instance_id: str, event_name: str) -> Response
     """`POST instances/{id}/raiseEvent/{eventName}`: 202 once the event is durable."""
     try:
         value = await call.body()
-        clean_text("event name", event_name)
-    except (BadRequest, PayloadNotJson):
+        validate_event_name(event_name)
+    except (BadRequest, InvalidEventName, PayloadNotJson):
         # Who is not there, or no longer, is said before what is wrong with the content.
         row = await call.row(instance_id)
         if row.finished:

@@ -40,6 +40,10 @@ _OPERATIONS = {
 }
 
 
+#: What says that a starter is to wait.
+_WAITING = ("timeout", "retryInterval")
+
+
 class ManagementApi:
     """The ASGI app of the management API."""
 
@@ -49,13 +53,14 @@ class ManagementApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        found = route(scope["method"], segments(scope))
+        params = Params.of(scope)
+        found = route(scope["method"], segments(scope), waits=params.has(*_WAITING))
         if found is None:
             await empty(404)(scope, receive, send)
             return
         rpc, handler = found
         request = Request(scope, receive)
-        call = Call(self._door, self._settings, request, Params.of(scope), rpc)
+        call = Call(self._door, self._settings, request, params, rpc)
         try:
             call.params.check(declared(handler))
             response = await handler(call)
@@ -64,13 +69,17 @@ class ManagementApi:
         await response(scope, receive, send)
 
 
-def route(method: str, parts: list[str]) -> tuple[bool, Handler] | None:
-    """(whether it came by the RPC base, what answers it); None where there is nothing."""
+def route(method: str, parts: list[str], *, waits: bool = True) -> tuple[bool, Handler] | None:
+    """(whether it came by the RPC base, what answers it); None where there is nothing.
+
+    Args:
+        waits: the request says how long to wait. Without that, `wait` at the end is an instance ID like any other.
+    """
     words = [part.lower() for part in parts]
     if "" in parts:
         return None
     if words[:1] == ["orchestrators"]:
-        handler = _starter(method, parts[1:], words[1:])
+        handler = _starter(method, parts[1:], words[1:] if waits else [])
         return (False, handler) if handler else None
     for base, rpc in BASES.items():
         if tuple(words[: len(base)]) == base:
@@ -84,7 +93,7 @@ def _starter(method: str, parts: list[str], words: list[str]) -> Handler | None:
         return None
     if len(parts) == 1:
         return partial(starting.start, name=parts[0])
-    if len(parts) == 2 and words[1] == "wait":
+    if len(parts) == 2 and words[1:] == ["wait"]:
         return partial(starting.start_and_wait, name=parts[0])
     if len(parts) == 2:
         return partial(starting.start_singleton, name=parts[0], instance_id=parts[1])

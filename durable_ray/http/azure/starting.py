@@ -9,6 +9,7 @@ from durable_ray.http.azure.call import Call, clean_text
 from durable_ray.http.azure.errors import BAD_ARGUMENT, BadRequest
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.requests import Params
+from durable_ray.orchestrations.ids import quoted
 
 
 @takes(
@@ -43,7 +44,10 @@ async def start_singleton(call: Call, name: str, instance_id: str) -> Response:
     returnInternalServerErrorOnFailure=Params.flag,
 )
 async def start_and_wait(call: Call, name: str) -> Response:
-    """`POST /orchestrators/{name}/wait?timeout=&retryInterval=`, in seconds: 200 with the output, or 202."""
+    """`POST /orchestrators/{name}/wait?timeout=&retryInterval=`, in seconds: 200 with the output, or 202.
+
+    One of the two has to be there: without, it is the start of a singleton of that name (`start_singleton`).
+    """
     timeout = call.params.number("timeout")
     interval = call.params.number("retryInterval")
     seconds = 10.0 if timeout is None else timeout
@@ -68,7 +72,7 @@ async def begin(call: Call, name: str, instance_id: str | None, value: object) -
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    listed = f"The following are the known orchestrator functions: {', '.join(repr(n) for n in known)}."
+    listed = f"The following are the known orchestrator functions: {', '.join(map(quoted, known))}."
     none = "No orchestrator functions are currently registered!"
     return (
         f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function. "
