@@ -32,8 +32,10 @@ class Database(Protocol):
     def read(self) -> AbstractContextManager[Session]:
         """A session for queries; all of them see the same moment."""
 
-    def write(self, body: Callable[[Session], T]) -> T:
+    def write(self, body: Callable[[Session], T], *, long: bool = False) -> T:
         """Run `body` in one durable transaction, again if that failed without its fault.
+
+        It ends in bounded time, also where nobody answers: in half a minute, or `long` in a quarter of an hour.
 
         An exception of `body` rolls back and is raised. Raises `Unholdable` for a value the database cannot hold,
         `CommitUnknown` if the outcome of COMMIT is unknown, another StoreError after which nothing was written.
@@ -73,14 +75,14 @@ class FencedDatabase:
         self.upkeep = database.upkeep
         self.close = database.close
 
-    def write(self, body: Callable[[Session], T]) -> T:
+    def write(self, body: Callable[[Session], T], *, long: bool = False) -> T:
         """As the database's; raises Fenced, after which nothing was written."""
 
         def fenced(session: Session) -> T:
             assert_fence(session, self._fence)
             return body(session)
 
-        return self.bare.write(fenced)
+        return self.bare.write(fenced, long=long)
 
 
 def assert_fence(session: Session, fence: Fence) -> int:

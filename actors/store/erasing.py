@@ -26,4 +26,4 @@ class Erasing:
                 session.run(statement)
             return 0 if row is None else int(row[0])
 
-        return self._database.write(body)
+        return self._database.write(body, long=True)

@@ -4,8 +4,8 @@ connections break.
 - A transaction that lost a race (deadlock, serialization, lock timeout) or its connection before COMMIT is run
   again: it wrote nothing. One whose connection broke *during* COMMIT may have happened, and only the caller can
   find out.
-- A restart of the server is waited for, for a while.
-- The hub's lock is a session's advisory lock: it lives as long as one connection, which is looked at on each heartbeat.
+- A restart of the server is waited for, for a while; so is a server that says nothing (`postgres_connection`).
+- The hub's lock is a session's advisory lock (`postgres_lock`).
 - A process that hangs inside a transaction (a frozen machine) must not lock its successor out: its session is ended.
 
 How durable a COMMIT is, is the server's setting (`synchronous_commit`, `fsync`); if it says "not", that is logged.
@@ -14,6 +14,7 @@ How durable a COMMIT is, is the server's setting (`synchronous_commit`, `fsync`)
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import threading
@@ -30,6 +31,9 @@ from durable_ray.actors.store.sql import Dialect, Session
 try:
     import psycopg
     import psycopg.conninfo
+
+    from durable_ray.actors.store.postgres_connection import PROMPTLY, Connection, Silent, check_sessions, connect
+    from durable_ray.actors.store.postgres_lock import HubLock
 except ImportError as error:
     raise StoreUnusable("a PostgreSQL store needs its driver: pip install 'durable-ray[postgres]'") from error
 
@@ -39,19 +43,13 @@ log = logging.getLogger("durable_ray.store")
 
 #: For how long a server that does not answer is waited for before a transaction fails (seconds).
 _PATIENCE = 30.0
+#: The same for one that does more than a turn's or a chore's work.
+_LONG = 900.0
 #: Connections that are kept open between uses.
 _IDLE = 4
 
-_SESSION = (
-    "SET lock_timeout = '60s'",
-    "SET idle_in_transaction_session_timeout = '30s'",
-    "SET standard_conforming_strings = on",
-)
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
-#: The schema is part of the key, so that hubs may share a database. The number is this project's.
-_TRY_LOCK = "SELECT pg_try_advisory_lock(1146181964, hashtext(current_schema()))"
-
 #: Deadlock, serialization failure, lock timeout: somebody else went first.
 _LOST_RACE = (
     psycopg.errors.DeadlockDetected,
@@ -74,39 +72,23 @@ class PostgresDatabase:
         self._url = _asserted(url)
         self._process = os.getpid()
         self._pool = threading.Lock()
-        self._idle: list[Any] = []
-        self._owner: Any = None
+        self._idle: list[Connection] = []
+        self._lock = HubLock(self._url)
         self._closed = False
         try:
-            connection = self._connect()
+            connection = connect(self._url)
+            check_sessions(self._url, connection)
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:  # the second: no such setting in a URL
             raise StoreUnusable(f"cannot use this PostgreSQL store: {error}; check its URL and that it runs") from error
         _warn_if_forgetful(connection)
         self._give_back(connection)
-
-    def _connect(self, autocommit: bool = True) -> Any:
-        connection = psycopg.connect(
-            self._url,
-            autocommit=autocommit,
-            prepare_threshold=2,
-            connect_timeout=10,
-            application_name="durable_ray",
-            keepalives=1,
-            keepalives_idle=15,
-            keepalives_interval=5,
-            keepalives_count=3,
-        )
-        for setting in _SESSION:
-            connection.execute(setting)
-        if not autocommit:
-            connection.commit()
-        return connection
 
     # --- transactions -----------------------------------------------------------------------------
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A snapshot."""
         connection = self._begin(_BEGIN_READ, time.monotonic() + _PATIENCE)
+        connection.until = None  # each question has its own time: there may be many
         try:
             yield self._session(connection)
         except psycopg.Error as error:
@@ -114,12 +96,14 @@ class PostgresDatabase:
         finally:
             self._give_back(connection)
 
-    def write(self, body: Callable[[Session], T]) -> T:
+    def write(self, body: Callable[[Session], T], *, long: bool = False) -> T:
         """One transaction, run again after a lost race or connection."""
-        patience = time.monotonic() + _PATIENCE
+        patience = time.monotonic() + (_LONG if long else _PATIENCE)
         while True:
             connection = self._begin(_BEGIN_WRITE, patience)
             try:
+                if long:
+                    connection.execute("SET LOCAL statement_timeout = 0")
                 return self._transact(connection, body)
             except _LOST_RACE as error:
                 if time.monotonic() > patience:
@@ -157,25 +141,36 @@ class PostgresDatabase:
             self._check()
             connection = None
             try:
-                connection = self._borrow()
+                connection = self._borrow(patience)
+                connection.until = min(patience, time.monotonic() + PROMPTLY)
                 connection.execute(how)
+                connection.until = patience
                 return connection
             except psycopg.OperationalError as error:
                 if connection is not None:
                     connection.close()
+                if isinstance(error, Silent):
+                    self._drop_idle()  # they lead to where nobody answers, too, and each would be waited for
                 if time.monotonic() > patience:
                     raise StoreError(f"PostgreSQL does not answer ({error}); nothing was written") from error
                 if connection is None:
                     time.sleep(wait)
                     wait = min(wait * 2, 1.0)
 
-    def _borrow(self) -> Any:
+    def _borrow(self, patience: float) -> Connection:
         with self._pool:
             if self._idle:
                 return self._idle.pop()
-        return self._connect()
+        return connect(self._url, until=patience)
 
-    def _give_back(self, connection: Any) -> None:
+    def _drop_idle(self) -> None:
+        with self._pool:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _give_back(self, connection: Connection) -> None:
+        connection.until = time.monotonic() + PROMPTLY
         with suppress(psycopg.Error):
             if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 connection.execute("ROLLBACK")
@@ -190,35 +185,19 @@ class PostgresDatabase:
 
     def apart(self, run: Callable[[Any], None]) -> None:
         """A connection for a migration, in a transaction from its first statement."""
-        run(self._connect(autocommit=False))
+        connection = connect(self._url)
+        connection.execute("SET statement_timeout = 0")  # a migration may take long
+        connection.autocommit, connection.until = False, math.inf
+        run(connection)
 
     # --- the hub's lock ---------------------------------------------------------------------------
     def own(self, describe: str) -> bool:
         """Take the advisory lock on a connection that is kept for it."""
-        if self._owner is not None and self._alive():
-            return True
-        try:
-            connection = self._connect()
-            row = connection.execute(_TRY_LOCK).fetchone()
-        except psycopg.OperationalError as error:
-            raise StoreError(f"PostgreSQL does not answer ({error})") from error
-        if row is None or not row[0]:
-            connection.close()
-            return False
-        self._owner = connection
-        return True
+        return self._lock.take()
 
     def owns(self) -> bool:
-        """Whether the lock's connection lives; if it broke, the lock is taken anew unless somebody was faster."""
-        return self._owner is not None and (self._alive() or self.own(""))
-
-    def _alive(self) -> bool:
-        try:
-            self._owner.execute("SELECT 1")
-        except psycopg.OperationalError:
-            self._owner.close()
-            return False
-        return True
+        """Whether the lock's session lives; if it broke, the lock is taken anew unless somebody was faster."""
+        return self._lock.held()
 
     def upkeep(self) -> None:
         """Autovacuum does it."""
@@ -228,8 +207,9 @@ class PostgresDatabase:
         with self._pool:
             self._closed = True
             idle, self._idle = self._idle, []
-        for connection in (*idle, self._owner):
-            if connection is not None and self._process == os.getpid():
+        if self._process == os.getpid():
+            self._lock.close()
+            for connection in idle:
                 connection.close()
 
     def _check(self) -> None:

@@ -121,7 +121,7 @@ class SqliteDatabase:
         connection.close()
 
     # --- writing ----------------------------------------------------------------------------------
-    def write(self, body: Callable[[Session], T]) -> T:
+    def write(self, body: Callable[[Session], T], *, long: bool = False) -> T:
         """One transaction, in turn with all other threads and processes that write."""
         with self._writing:
             self._check()

@@ -83,7 +83,7 @@ def test_no_commit_comes_between_taking_a_lease_and_having_it(two: Two) -> None:
 def test_no_new_boot_comes_between_a_look_at_it_and_the_lease(two: Two) -> None:
     """Else a host of the old cluster would be given a lease of the new one."""
     boot = two.first.acquire_hub("hub", "one", "address", 0, 1, "{}").boot_epoch
-    two.first._database._owner.close()  # type: ignore[attr-defined]
+    two.first._database._lock._session.close()  # type: ignore[attr-defined]
     fence, hub, at_once = two.race(
         lambda: two.first.acquire_lease(HOST, boot),
         upkeep.BOOT,

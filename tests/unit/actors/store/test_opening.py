@@ -17,6 +17,7 @@ from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.postgres import PostgresDatabase
+from durable_ray.actors.store.postgres_connection import connect
 from durable_ray.actors.store.revision import REVISION, VERSION_TABLE
 from durable_ray.actors.store.schema import metadata
 from durable_ray.actors.store.sqlite import SqliteDatabase
@@ -102,7 +103,7 @@ def shape(database: Any) -> list[tuple[str, str]]:
             " is_identity, column_default) FROM information_schema.columns WHERE table_schema = current_schema()"
         )
         indexes = "SELECT indexname, replace(indexdef, current_schema() || '.', '') FROM pg_indexes"
-        with database._connect() as connection:
+        with connect(database._url) as connection:
             rows = connection.execute(columns).fetchall()
             rows += connection.execute(f"{indexes} WHERE schemaname = current_schema()").fetchall()
     said = [(name, " ".join(str(sql).replace('"', "").split())) for name, sql in rows]
