@@ -24,7 +24,6 @@ import sys
 import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any
-from weakref import WeakSet
 
 from durable_ray.orchestrations import asyncio_gaps as gaps
 from durable_ray.orchestrations.failures import NotDeterministic
@@ -34,10 +33,10 @@ from durable_ray.orchestrations.tasks import (
     OrderedFuture,
     OrderedGathering,
     OrderedTask,
-    failed_task_ids,
 )
 from durable_ray.orchestrations.times import SECOND as _SECOND
 from durable_ray.orchestrations.times import after, duration
+from durable_ray.orchestrations.unhandled import Untaken
 from durable_ray.orchestrations.worldless import WorldlessLoop
 
 #: The order number is the low part of a hash, so that small sets iterate in creation order. Above it stands a
@@ -60,9 +59,7 @@ class DeterministicLoop(WorldlessLoop):
 
     __slots__ = (
         "_batch",
-        "_failed",
         "_live",
-        "_lost",
         "_on_error",
         "_order",
         "_ready",
@@ -70,6 +67,7 @@ class DeterministicLoop(WorldlessLoop):
         "_timers",
         "inert",
         "now",
+        "untaken",
     )
 
     def __init__(self, timers: Timers, seed: str, on_error: Callable[[dict[str, Any]], None]) -> None:
@@ -82,9 +80,8 @@ class DeterministicLoop(WorldlessLoop):
         self._live: list[OrderedTask] = []
         self._sweep_at = 16
         self._batch: dict[int, OrderedTask] | None = None
-        #: What failed and may not have been looked at; and the failures that nobody can look at any more.
-        self._failed: WeakSet[asyncio.Future[Any]] = WeakSet()
-        self._lost: set[int] = set()
+        #: What failed and may not have been looked at.
+        self.untaken = Untaken()
 
     # --- what drives it ---
 
@@ -130,22 +127,8 @@ class DeterministicLoop(WorldlessLoop):
     def sweep(self) -> None:
         """Let go of finished tasks; asyncio reports those that failed and that nobody looked at."""
         for task in self._live:
-            if _untaken(task):
-                self._failed.add(task)
+            self.untaken.note(task)
         self._live = self.unfinished()
-
-    def note_failed(self, future: asyncio.Future[Any]) -> None:
-        """`future` failed, and nobody has taken its exception yet."""
-        self._failed.add(future)
-
-    def untaken(self) -> tuple[int, ...]:
-        """The numbers of the tasks behind failures that no code has taken: neither awaited nor asked for.
-
-        Whether the garbage collector has found the future by now makes no difference.
-        """
-        alive = [future for future in (*self._failed, *self._live) if _untaken(future)]
-        errors = [future._exception for future in alive]  # `exception()` would take it
-        return (*self._lost, *failed_task_ids(*(error for error in errors if error is not None)))
 
     def unfinished(self) -> list[OrderedTask]:
         """The tasks that are not done, in the order they were created."""
@@ -276,10 +259,5 @@ class DeterministicLoop(WorldlessLoop):
         if not self.inert:
             error = context.get("exception")
             if error is not None and not context.keys().isdisjoint(("future", "task")):
-                self._lost.update(failed_task_ids(error))
+                self.untaken.lose(error)
             self._on_error(context)
-
-
-def _untaken(future: asyncio.Future[Any]) -> bool:
-    """Whether `future` failed and its exception was neither raised nor asked for. asyncio keeps book of that for its log."""
-    return future.done() and bool(future._log_traceback)

@@ -182,7 +182,9 @@ class Execution:
         elif code.done():
             self._outcome = outcome = outcome_of(code, work.codec)
             if isinstance(outcome, Raised):
-                work.failures.ended((*outcome.task_ids, *work.loop.untaken()), frozenset(work.open))
+                work.loop.sweep()
+                unhandled = (*outcome.task_ids, *work.loop.untaken.task_ids())
+                work.failures.ended(unhandled, frozenset(work.open))
 
     def _finished(self) -> Outcome | None:
         outcome = self._outcome

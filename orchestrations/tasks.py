@@ -24,11 +24,17 @@ class Numbered(Protocol):
         """The next one."""
 
 
+class Book(Protocol):
+    """Who remembers what failed until somebody takes it."""
+
+    def note(self, future: asyncio.Future[Any]) -> None:
+        """`future` failed, perhaps, and nobody has taken its exception yet."""
+
+
 class Loop(Numbered, Protocol):
     """What futures need of their loop."""
 
-    def note_failed(self, future: asyncio.Future[Any]) -> None:
-        """`future` failed, and nobody has taken its exception yet."""
+    untaken: Book
 
 
 class OrderedFuture(asyncio.Future[Any]):
@@ -43,7 +49,7 @@ class OrderedFuture(asyncio.Future[Any]):
     def set_exception(self, exception: Any, /) -> None:
         """Fail. The loop remembers it until somebody takes the exception."""
         super().set_exception(exception)
-        cast(Loop, self.get_loop()).note_failed(self)
+        cast(Loop, self.get_loop()).untaken.note(self)
 
     def exception(self) -> BaseException | None:
         """The failure, or None."""
@@ -88,7 +94,7 @@ class OrderedGathering(asyncio.tasks._GatheringFuture):  # type: ignore[name-def
     def set_exception(self, exception: Any, /) -> None:
         """Fail with the first failure. `gather` drops all that follow, so they are noted on this one as they come."""
         super().set_exception(exception)
-        cast(Loop, self.get_loop()).note_failed(self)
+        cast(Loop, self.get_loop()).untaken.note(self)
         group = [exception]
         _groups(exception).append(group)
         for child in dict.fromkeys(self._children):
