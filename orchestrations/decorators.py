@@ -67,7 +67,8 @@ def activity(fn: Any = None, /, **declared: Any) -> Any:
             scheduling_strategy, max_calls: Ray's task options. Declaring one makes each attempt a Ray task.
 
     Raises:
-        TypeError: not a function that one input can call, or an option that does not exist or is refused.
+        TypeError: not a function that one input can call, a type hint that cannot be understood, or an option that
+            does not exist or is refused.
         ValueError: an option has a value it cannot have.
         DuplicateDefinition: another function of this process has the name.
 
@@ -83,6 +84,7 @@ def activity(fn: Any = None, /, **declared: Any) -> Any:
 
     def define(function: Callable[..., Any]) -> Activity[..., Any]:
         made = Activity(function, options_from(ActivityOptions, _named(function, declared)))
+        made.look_at_hints()
         catalog.register(made)
         return made
 
@@ -116,7 +118,8 @@ def orchestrator(fn: Any = None, /, **declared: Any) -> Any:
     of `OrchestratorOptions`; durations are timedeltas or seconds.
 
     Raises:
-        TypeError: not a function of that form, or an option that does not exist or is refused.
+        TypeError: not a function of that form, a type hint that cannot be understood, or an option that does not exist
+            or is refused.
         ValueError: an option has a value it cannot have.
         DuplicateDefinition: another function of this process has the name and version.
 
@@ -132,6 +135,7 @@ def orchestrator(fn: Any = None, /, **declared: Any) -> Any:
 
     def define(function: Callable[..., Any]) -> Orchestrator[..., Any]:
         made = Orchestrator(function, options_from(OrchestratorOptions, _named(function, declared)))
+        made.look_at_hints()
         catalog.register(made)
         return made
 

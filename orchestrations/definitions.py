@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Literal, Self
 
 from typing_extensions import ParamSpec, TypeVar
 
+from durable_ray.orchestrations.hint_checks import late_complaints, local_hints
 from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
 from durable_ray.orchestrations.signatures import Hints, Shape, activity_shape, orchestrator_shape, read_hints
 
@@ -24,6 +26,9 @@ R = TypeVar("R", default=Any)
 
 Kind = Literal["activity", "orchestrator"]
 Style = Literal["coroutine", "generator", "function"]
+
+
+log = logging.getLogger("durable_ray.definitions")
 
 
 class CalledByReference(RuntimeError):
@@ -77,7 +82,14 @@ class Definition(Generic[P, R]):
         if self._hints is None:
             assert self.fn is not None, "a reference is made with its hints"
             self._hints = read_hints(self.fn, self.shape)
+            for complaint in late_complaints(self.fn, self.shape):
+                log.warning("%s %r: %s", self.kind, self.name, complaint)
         return self._hints
+
+    def look_at_hints(self) -> None:
+        """Read what types the function has where it is decorated. Raises TypeError for those that cannot be understood."""
+        assert self.fn is not None, "a reference is made with its hints"
+        self._hints = local_hints(self.fn, self.shape)
 
     @property
     def input_hint(self) -> Any:

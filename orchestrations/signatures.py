@@ -2,8 +2,8 @@
 of which type.
 
 Read once when the function is decorated (shape) and once when first needed (types, which may name classes
-that are defined further down the file). Type hints that cannot be resolved count as absent: they are a
-convenience, not a law.
+that are defined further down the file). Type hints that cannot be resolved count as absent, and are said: at decoration,
+or, where something may still be defined, when they are first needed (`hint_checks.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections.abc
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,16 +71,19 @@ def orchestrator_shape(fn: Callable[..., object]) -> Shape:
     return _shape(fn, parameters[1:], takes_context=True)
 
 
-def read_hints(fn: Callable[..., object], shape: Shape) -> Hints:
-    """Resolve the types of input and output; what cannot be resolved is absent."""
-    found = resolved_annotations(inspect.unwrap(fn))
+def read_hints(fn: Callable[..., object], shape: Shape, names: Mapping[str, Any] | None = None) -> Hints:
+    """Resolve the types of input and output; what cannot be resolved is absent (`hint_checks.py` says so).
+
+    `names`: what is defined around the function, besides in its module.
+    """
+    found = resolved_annotations(inspect.unwrap(fn), names)
     output = found.get("return")
     if inspect.isgeneratorfunction(inspect.unwrap(fn)):
         output = _returned_by_generator(output)
     return Hints(_said(found.get(shape.input_name or "")), _said(output))
 
 
-def resolved_annotations(owner: Any) -> dict[str, Any]:
+def resolved_annotations(owner: Any, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The own annotations of a function or class with names replaced by what they name; unresolved ones
     stay text.
 
@@ -97,9 +100,9 @@ def resolved_annotations(owner: Any) -> dict[str, Any]:
     except Exception:  # lazily evaluated annotations that name something unknown
         return {}
     try:
-        resolved = typing.get_type_hints(owner, include_extras=True)
+        resolved = typing.get_type_hints(owner, localns=_local(names), include_extras=True)
     except Exception:
-        resolved = {name: _resolved_alone(owner, text) for name, text in own.items()}
+        resolved = {name: _resolved_alone(owner, text, names) for name, text in own.items()}
     return {name: resolved.get(name, raw) for name, raw in own.items()}
 
 
@@ -110,12 +113,16 @@ def bare_hint(hint: Any) -> Any:
     return hint
 
 
-def _resolved_alone(owner: Any, annotation: Any) -> Any:
+def _local(names: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return dict(names) if names else None
+
+
+def _resolved_alone(owner: Any, annotation: Any, names: Mapping[str, Any] | None) -> Any:
     """One annotation resolved without its neighbours, so that a bad one spoils no good one."""
     probe = type("_Probe", (), {"__annotations__": {"it": annotation}, "__module__": owner.__module__})
     space = getattr(owner, "__globals__", None)
     try:
-        return typing.get_type_hints(probe, globalns=space, include_extras=True)["it"]
+        return typing.get_type_hints(probe, globalns=space, localns=_local(names), include_extras=True)["it"]
     except Exception:
         return annotation
 
