@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from durable_ray.actors.clock import Clock
+from durable_ray.actors.committer import Committer
 from durable_ray.actors.lanes import Lanes
 from durable_ray.actors.late_results import LateResults
 from durable_ray.actors.live import Letter, Live
@@ -13,6 +15,7 @@ from durable_ray.actors.residence import Residence
 from durable_ray.actors.turns import Turn
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.events import Message
+from durable_ray.orchestrations.rewinding import just_rewound
 from durable_ray.orchestrations.transition import Append
 
 
@@ -24,12 +27,14 @@ class Errands:
         residence: Residence,
         lanes: Lanes,
         redelivery: Redelivery,
-        late: Callable[[Callable[[Iterable[Letter], str], None]], LateResults],
+        clock: Clock,
+        committer: Committer,
+        fenced: Callable[[], None],
     ) -> None:
         self._residence = residence
         self._lanes = lanes
         self._redelivery = redelivery
-        self.late = late(self.acknowledge)
+        self.late = LateResults(clock, committer, self.acknowledge, redelivery.bring, fenced)
         #: Set by the host, whose activities report to `result`.
         self.activities: Activities
 
@@ -40,14 +45,19 @@ class Errands:
         if append.cancel:
             self.activities.cancel([Address(live.instance_id, execution_id, *task) for task in append.cancel.items()])
 
-    def send_again(self, live: Live) -> None:
-        """`live` was loaded: ask for what it has under way. What still runs, here or on a worker, is not run twice.
+    def admit(self, live: Live) -> None:
+        """`live` was loaded: ask for what it has under way.
 
         After a rewind not before its code has said what it still asks for (`rewinding.py`).
         """
         self.late.forget(live.instance_id)
-        if live.withheld:
-            return
+        live.withheld = just_rewound(self._residence.histories[live.instance_id])
+        if not live.withheld:
+            self.release(live)
+
+    def release(self, live: Live) -> None:
+        """Ask for what `live` has under way. What still runs, here or on a worker, is not run twice."""
+        live.withheld = False
         under_way = [task_id for task_id in live.snapshot.activities if task_id not in live.snapshot.retries]
         if under_way:
             self.activities.submit([_invocation(live, task_id) for task_id in under_way])

@@ -24,7 +24,6 @@ from durable_ray.actors.errands import Errands
 from durable_ray.actors.held import is_held
 from durable_ray.actors.isolating import Isolating
 from durable_ray.actors.lanes import Lanes
-from durable_ray.actors.late_results import LateResults
 from durable_ray.actors.library import Library
 from durable_ray.actors.live import Letter, Live
 from durable_ray.actors.messages import Ending, Reply
@@ -47,7 +46,6 @@ from durable_ray.actors.waiters import Waiters
 from durable_ray.orchestrations import events as ev
 from durable_ray.orchestrations.codec import encode_event
 from durable_ray.orchestrations.failures import FailureDetails
-from durable_ray.orchestrations.rewinding import just_rewound
 from durable_ray.orchestrations.snapshot import Snapshot, fold
 
 log = logging.getLogger("durable_ray.host")
@@ -104,7 +102,7 @@ class InstanceHost:
             library, self.residence, self.lanes, store, marker, self.blocking, self.spawn, self._fail
         )
         self.dues = Dues(clock, self._rung)
-        self.errands = Errands(self.residence, self.lanes, self.redelivery, self._late_results)
+        self.errands = Errands(self.residence, self.lanes, self.redelivery, clock, self.committer, self.fenced)
         self.lanes.changed_nothing = self.errands.acknowledge
         self.turnstile = Turnstile(
             bare, fence, library, settings, peers, self.errands.result, self._priority, self.blocking, self.fenced
@@ -185,9 +183,6 @@ class InstanceHost:
         if not task.cancelled() and task.exception() is not None:
             log.error("host %s: background work failed", self.name, exc_info=task.exception())
 
-    def _late_results(self, durable: Callable[[Iterable[Letter], str], None]) -> LateResults:
-        return LateResults(self.clock, self.committer, durable, self.redelivery.bring, self.fenced)
-
     # --- bringing an instance to its next turn ----------------------------------------------------
 
     def summon(self, instance_ids: Iterable[str]) -> None:
@@ -220,8 +215,7 @@ class InstanceHost:
 
     def _admitted(self, live: Live) -> None:
         # Before its first turn: what a turn schedules is not durable yet and must not be taken for lost work.
-        live.withheld = just_rewound(self.residence.histories[live.instance_id])
-        self.errands.send_again(live)
+        self.errands.admit(live)
         self._arrived(live)
 
     def entered(self, live: Live) -> None:
@@ -287,12 +281,8 @@ class InstanceHost:
             if not self._replaying.replay(live):
                 return False
             if live.withheld and live.leftover is None:
-                self._release(live)
+                self.errands.release(live)
         return True
-
-    def _release(self, live: Live) -> None:
-        live.withheld = False
-        self.errands.send_again(live)
 
     def may_begin(self, live: Live) -> bool:
         """Whether an instance that has not begun may do so now: its time has come, or it is to be terminated."""
@@ -318,7 +308,7 @@ class InstanceHost:
             self._finished(live, turn)
             return
         if live.withheld:
-            self._release(live)
+            self.errands.release(live)
         if turn.write.turn == 0:
             self.waiters.started(live.instance_id, live.status)
         due = live.snapshot.next_due()
