@@ -88,6 +88,13 @@ def code_id(target: Callable[..., object] | Definition[..., Any]) -> str:
     return digest.hexdigest()
 
 
+def referred_to(target: Definition[..., Any]) -> tuple[Definition[..., Any], ...]:
+    """The definitions that a definition's code refers to: what it may call without saying a name."""
+    digest = _Digest(whole=False)
+    digest.definition(target)
+    return tuple(digest.referred)
+
+
 class _Digest:
     """A hash over a graph of objects.
 
@@ -103,6 +110,7 @@ class _Digest:
         # Keeps every numbered object alive, as the numbers hang on id().
         self._alive: list[object] = []
         self._path: set[int] = set()
+        self.referred: list[Definition[..., Any]] = []
         self._opened: set[tuple[int, CodeType]] = set()
 
     def hexdigest(self) -> str:
@@ -183,6 +191,7 @@ class _Digest:
     def _reference(self, definition: Definition[..., Any]) -> None:
         if self._seen(definition):
             return
+        self.referred.append(definition)
         self._each(
             definition.kind,
             (

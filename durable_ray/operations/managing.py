@@ -60,7 +60,7 @@ class Managing(ClientCore[H]):
     ) -> Steps[None]:
         validate_instance_id(instance_id)
         check_version(version)
-        yield from self._deployer.deploy(self._reach, None)
+        yield from self._deployer.deploy(self._reach)
         reply = yield from rewinding(self._reach, instance_id, reason, version)
         errors.raise_for(instance_id, reply.code, reply.detail)
 
@@ -83,7 +83,7 @@ class Managing(ClientCore[H]):
 
     def _restart(self, instance_id: str, *, restart_with_new_instance_id: bool = True) -> Steps[H]:
         validate_instance_id(instance_id)
-        yield from self._deployer.deploy(self._reach, None)
+        yield from self._deployer.deploy(self._reach)
         new_id = uuid.uuid4().hex if restart_with_new_instance_id else instance_id
         revision = self._deployer.revision
         reply: Reply = yield from self._reach.registry("restart", uuid.uuid4().hex, instance_id, new_id, revision)

@@ -68,6 +68,10 @@ class Starting(ClientCore[H]):
         """Deploy definitions to the hub now: these, or, without arguments, all that this process has decorated.
 
         A start does this by itself for whatever was decorated since the last one.
+
+        Raises:
+            DefinitionCannotTravel: one of these cannot be stored (it holds a lock, a connection, …). Without arguments
+                the others are deployed all the same.
         """
         for one in definitions:
             said: object = one
@@ -75,7 +79,7 @@ class Starting(ClientCore[H]):
                 raise TypeError(
                     f"{one!r} is no definition: decorate it with @durable_ray.orchestrator or @durable_ray.activity"
                 )
-        yield from self._deployer.deploy(self._reach, definitions or None)
+        yield from self._deployer.register(self._reach, definitions)
 
     @operation
     def start_new(
@@ -110,6 +114,7 @@ class Starting(ClientCore[H]):
             InstanceAlreadyExists: the ID is taken.
             InvalidInstanceId: the ID cannot be used.
             UnknownDefinition: nobody deployed an orchestrator of that name (and version).
+            DefinitionCannotTravel: it, or something that its code calls, cannot be stored.
             PayloadNotSerializable: the input can be neither said in JSON nor pickled.
             HubUnavailable: the hub did not answer.
 
@@ -215,7 +220,7 @@ class Starting(ClientCore[H]):
                 validate_instance_id(instance_id)
         name, hint = _named(orchestrator)
         own_version = (orchestrator.version or None) if isinstance(orchestrator, Orchestrator) else None
-        yield from self._deployer.deploy(self._reach, None)
+        yield from self._deployer.deploy(self._reach, name, manner.version or own_version)
         at = micros(manner.start_at) if isinstance(manner.start_at, datetime) else None
         delay = manner.start_at // timedelta(microseconds=1) if isinstance(manner.start_at, timedelta) else None
         requests: dict[str | None, list[StartRequest]] = {}
