@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from durable_ray.actors.activity_runner import failed
 from durable_ray.actors.clock import SECOND, Alarm, Clock
-from durable_ray.actors.library import DefinitionMissing, KnownActivity, Library
+from durable_ray.actors.described import KnownActivity
+from durable_ray.actors.library import DefinitionMissing, Library
 from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.store.records import DefinitionRow
 
@@ -182,7 +183,9 @@ class Dispatcher:
                 if invocation.address in self._jobs:  # it may have been cancelled meanwhile
                     found.append(invocation)
             except DefinitionMissing:
-                message = f"no activity named {invocation.name!r} is deployed to this hub; deploy it, then rewind"
+                why = self._library.unreadable.get(("activity", invocation.name))
+                missing = f"no activity named {invocation.name!r} is deployed to this hub; deploy it"
+                message = f"{why or missing}, then rewind"
                 self._answered(
                     invocation.address,
                     failed(invocation, "durable_ray.UnknownDefinition", message, non_retryable=True),

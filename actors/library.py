@@ -7,21 +7,20 @@ by it has to be. Only hosts and workers open a definition's body; the registry a
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from msgspec import Struct
-
+from durable_ray.actors.described import DefinitionUnreadable, KnownActivity, KnownOrchestrator, described
 from durable_ray.actors.packing import unpack
 from durable_ray.actors.recent import Recent
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.definitions import Activity, Orchestrator
-from durable_ray.orchestrations.options import ActivityOptions, ActivityPlacement, OrchestratorOptions
 from durable_ray.orchestrations.retries import RetryPolicy
 
+log = logging.getLogger("durable_ray.definitions")
 T = TypeVar("T")
 #: Runs a blocking call on a thread that may block.
 Blocking = Callable[[Callable[[], T]], Awaitable[T]]
@@ -35,29 +34,6 @@ class DefinitionMissing(LookupError):
     """The store has no such code (any more)."""
 
 
-class KnownActivity(Struct, frozen=True):
-    """An activity as far as scheduling it needs to know it."""
-
-    row: DefinitionRow
-    options: ActivityOptions
-    #: The way its attempts go.
-    way: ActivityPlacement
-
-    @classmethod
-    def of(cls, row: DefinitionRow, options: ActivityOptions) -> KnownActivity:
-        """Read its options once, and not for every attempt."""
-        way = options.placement
-        # Declared nothing, but its job brought a runtime environment of its own: the hub's workers do not have that.
-        return cls(row, options, "task" if way == "worker" and row.runtime_env is not None else way)
-
-
-class KnownOrchestrator(Struct, frozen=True):
-    """An orchestrator as far as starting it needs to know it."""
-
-    row: DefinitionRow
-    options: OrchestratorOptions
-
-
 class Library:
     """The definitions of a hub, as one process sees them."""
 
@@ -66,6 +42,8 @@ class Library:
         #: The hub's definitions revision that is known here: all up to it, perhaps some later ones.
         self.revision = 0
         self._refreshing = threading.Lock()
+        #: (kind, name) -> why the newest definition of that name cannot be used.
+        self.unreadable: dict[tuple[str, str], str] = {}
         self._activities: dict[str, KnownActivity] = {}
         self._orchestrators: dict[tuple[str, str | None], KnownOrchestrator] = {}
         self._loaded: Recent[tuple[str, str, str], Activity | Orchestrator] = Recent(_MOST_CODE)
@@ -124,7 +102,7 @@ class Library:
         """The hub was emptied: know nothing. Blocks."""
         with self._refreshing:
             self.revision = 0
-            for known in (self._activities, self._orchestrators, self._loaded, self._packed):
+            for known in (self._activities, self._orchestrators, self._loaded, self._packed, self.unreadable):
                 known.clear()
 
     def refresh(self) -> None:
@@ -139,13 +117,24 @@ class Library:
             self.revision = revision
 
     def _learn(self, row: DefinitionRow) -> None:
-        options = json.loads(row.options)
-        if row.kind == "activity":
-            self._activities[row.name] = KnownActivity.of(row, ActivityOptions.from_json_dict(options))
+        try:
+            known = described(row)
+        except DefinitionUnreadable as error:
+            # It is the newest of its name all the same: an older one must not run in its place as if nothing were.
+            log.error("%s; deploy it again", error)
+            self.unreadable[row.kind, row.name] = f"{error}; deploy it again"
+            self._activities.pop(row.name, None) if row.kind == "activity" else self._forget_orchestrator(row)
+            return
+        self.unreadable.pop((row.kind, row.name), None)
+        if isinstance(known, KnownActivity):
+            self._activities[row.name] = known
         else:
-            known = KnownOrchestrator(row, OrchestratorOptions.from_json_dict(options))
             self._orchestrators[row.name, None] = known
             self._orchestrators[row.name, row.version] = known
+
+    def _forget_orchestrator(self, row: DefinitionRow) -> None:
+        for version in (None, row.version):
+            self._orchestrators.pop((row.name, version), None)
 
     # --- code, loaded when needed -----------------------------------------------------------------
 

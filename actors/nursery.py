@@ -29,6 +29,12 @@ class Nursery:
         """That of the definitions it goes by."""
         return self._library.revision
 
+    def missing(self, wish: Wish) -> str:
+        """Why there is no row of what is wished, as an answer names it."""
+        version = f" version {wish.version!r}" if wish.version else ""
+        why = self._library.unreadable.get(("orchestrator", wish.name))
+        return f"{wish.name!r}{version}" + (f" that can be used ({why})" if why else "")
+
     def conceive(self, wish: Wish, now: int) -> NewInstance | None:
         """The row of a new instance, or None if no such orchestrator is deployed."""
         known = self._library.known_orchestrator(wish.name, wish.version)

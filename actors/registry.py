@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from durable_ray.actors.asking import Asking
+from durable_ray.actors.described import described
 from durable_ray.actors.desk import ending_of
 from durable_ray.actors.managing import Managing
 from durable_ray.actors.placing import instance_of, is_dedicated
@@ -65,7 +66,13 @@ class Registry(Asking, Managing):
         self._threads.shutdown(wait=False)
 
     async def register(self, definitions: Sequence[DefinitionRow]) -> int:
-        """Deploy definitions; answers the hub's revision, which a start may carry so that it finds them."""
+        """Deploy definitions; answers the hub's revision, which a start may carry so that it finds them.
+
+        Raises:
+            DefinitionUnreadable: one of them says nothing that can be understood; none was stored.
+        """
+        for row in definitions:
+            described(row)  # before any is stored: what no host could read must not be the newest of its name
         before = self.library.revision
         revision = await self.blocking(lambda: self.store.put_definitions(definitions))
         await self.deployments.current(revision)

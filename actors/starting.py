@@ -107,8 +107,7 @@ def conceive_again(starts: Sequence[Start], nursery: Nursery, now: int) -> None:
         start.revision = nursery.revision
         start.new = nursery.conceive(start.request.wish, now)
         if start.new is None:
-            version = f" version {start.request.wish.version!r}" if start.request.wish.version else ""
-            start.reply = Reply("unknown", f"{start.request.wish.name!r}{version}")
+            start.reply = Reply("unknown", nursery.missing(start.request.wish))
 
 
 def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> list[Write]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import durable_ray as dr
+from durable_ray.actors.described import KnownActivity
 from durable_ray.actors.dispatcher import Job
-from durable_ray.actors.library import KnownActivity
 from durable_ray.actors.task_way import TaskWay
 from tests.unit.actors.hosting import invocation, row_of
 
