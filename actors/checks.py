@@ -38,7 +38,7 @@ def stranded(store: Store, now: int, *, at_rest: bool = False) -> list[str]:
 def _live(store: Store) -> Iterator[Loaded]:
     token: str | None = None
     while True:
-        page = store.query(InstanceQuery(statuses=LIVE), _PAGE, token)
+        page = store.query(InstanceQuery(statuses=LIVE, payloads="none"), _PAGE, token)
         yield from store.load([row.instance_id for row in page.rows]).values()
         token = page.token
         if token is None:

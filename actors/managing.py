@@ -107,6 +107,7 @@ class Managing(Delivering):
             query.tags,
             query.parent_id,
             query.descending,
+            "none",
         )
         page = await self.blocking(lambda: self.store.query(finished, limit, token))
         deleted = await self._purge([row.row_version for row in page.rows], recursive)
@@ -137,7 +138,7 @@ class Managing(Delivering):
 
     async def _purge_children(self, ancestors: tuple[RowVersion, ...]) -> int:
         gone, token = 0, None
-        query = InstanceQuery(parent_id=ancestors[-1].instance_id, statuses=FINISHED)
+        query = InstanceQuery(parent_id=ancestors[-1].instance_id, statuses=FINISHED, payloads="none")
         while True:
             page = await self.blocking(partial(self.store.query, query, _CHILDREN, token))
             # An ID may be its own ancestor's child: a child may begin it anew once it has finished.

@@ -21,8 +21,10 @@ from durable_ray.actors.store.records import (
     InstanceRow,
     Loaded,
     Page,
+    Payloads,
     Permit,
     RowVersion,
+    Standing,
 )
 from durable_ray.actors.store.writes import Answer, Write
 
@@ -152,8 +154,8 @@ class Reading(Protocol):
     def load(self, instance_ids: Sequence[str]) -> Mapping[str, Loaded]:
         """The named instances, whole, as of one moment. Absent ones are absent."""
 
-    def rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
-        """The named instances' rows."""
+    def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> Mapping[str, InstanceRow]:
+        """The named instances' rows. Payloads that are left out are not read."""
 
     def history(self, instance_id: str) -> tuple[str, ...]:
         """The encoded chunks of the current execution's history, oldest first."""
@@ -202,8 +204,15 @@ class Finding(Protocol):
 class Querying(Protocol):
     """Queries over all instances."""
 
-    def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
-        """A page of instances in (created_at, instance_id) order. The token stays right while instances come and go."""
+    def query(self, query: InstanceQuery, limit: int, token: str | None = None, payloads: Payloads = "all") -> Page:
+        """A page of instances in (created_at, instance_id) order, bounded in bytes too: it may be shorter than `limit` while
+        there are more. The token stays right while instances come and go. Payloads that the query leaves out are not read."""
+
+    def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
+        """(host, how it stands) of live instances, by host and ID, after (host, ID); ("", "") is before all."""
+
+    def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
+        """(end, how it stands) of instances that ended, by end and ID, after (time, ID)."""
 
     def count(self, query: InstanceQuery) -> int:
         """How many instances match; from maintained counters where the filter permits (statuses and names only)."""

@@ -15,13 +15,16 @@ from functools import lru_cache
 from typing import Any
 
 from durable_ray.actors.store.database import Database
-from durable_ray.actors.store.records import InstanceQuery, Page
-from durable_ray.actors.store.rowing import read_rows
+from durable_ray.actors.store.records import InstanceQuery, Page, Payloads, Standing
+from durable_ray.actors.store.rowing import read_rows, read_sizes
 from durable_ray.actors.store.shapes import Shape, Way
 from durable_ray.actors.store.sql import Dialect, Session, Statement
 from durable_ray.actors.store.texts import queries as texts
+from durable_ray.actors.store.texts import rowing as texts_of_rows
 from durable_ray.actors.store.tokens import make_token, read_token
 
+#: Most bytes of payloads on a page.
+PAGE_BYTES = 4 << 20
 #: One branch for each of so many names or statuses; more are filtered while walking.
 _MOST_BRANCHES = 32
 
@@ -34,8 +37,9 @@ class Querying:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
-        """A page of at most `limit` instances in (created_at, instance_id) order.
+    def query(self, query: InstanceQuery, limit: int, token: str | None = None, payloads: Payloads = "all") -> Page:
+        """A page of at most `limit` instances in (created_at, instance_id) order, and of at most `PAGE_BYTES` unless a single
+        one has more: so what a page costs has a bound, whatever is in it.
 
         Raises InvalidToken if the token is not one that this query gave out.
         """
@@ -47,10 +51,23 @@ class Querying:
         with self._database.read() as session:
             shape = _shape(session, query, params, continued=token is not None, counting=False)
             found = session.all(_statement(shape, session.dialect), **_bound(session, params))
-            rows = read_rows(session, [row[1] for row in found[:limit]])
-        page = tuple(rows[row[1]] for row in found[:limit])
-        more = len(found) > limit
+            ids = _first_bytes(session, [row[1] for row in found[:limit]], query.payloads)
+            rows = read_rows(session, ids, query.payloads)
+        page = tuple(rows[instance_id] for instance_id in ids)
+        more = len(found) > len(page)
         return Page(page, make_token(page[-1].created_at, page[-1].instance_id, query) if more else None)
+
+    def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
+        """(host, how it stands) of live instances, by host and ID, after (host, ID)."""
+        with self._database.read() as session:
+            found = session.all(texts_of_rows.LIVE_STANDINGS, after_host=after[0], after_id=after[1], limit=limit)
+        return [(row[0], Standing(*row[1:])) for row in found]
+
+    def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
+        """(end, how it stands) of instances that ended, by end and ID, after (time, ID)."""
+        with self._database.read() as session:
+            found = session.all(texts_of_rows.ENDED_STANDINGS, after_at=after[0], after_id=after[1], limit=limit)
+        return [(row[0], Standing(*row[1:])) for row in found]
 
     def count(self, query: InstanceQuery) -> int:
         """How many instances match."""
@@ -70,6 +87,17 @@ class Querying:
         """(name, status) -> how many; those that are none are left out."""
         with self._database.read() as session:
             return _counts(session)
+
+
+def _first_bytes(session: Session, ids: list[str], payloads: Payloads) -> list[str]:
+    """As many of these, from the first on, as have `PAGE_BYTES` of payloads together; at least one."""
+    sizes = read_sizes(session, ids, payloads)
+    total = 0
+    for at, instance_id in enumerate(ids):
+        total += sizes[instance_id]
+        if total > PAGE_BYTES and at:
+            return ids[:at]
+    return ids
 
 
 # --- choosing -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from durable_ray.actors.store.database import Database
-from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
+from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded, Payloads
 from durable_ray.actors.store.rowing import read_inbox, read_rows
 from durable_ray.actors.store.texts.reads import HISTORIES, RECEIPTS
 
@@ -28,10 +28,10 @@ class Reading:
                 mail[message.instance_id].append(message)
         return {name: Loaded(row, tuple(chunks[name]), tuple(mail[name])) for name, row in rows.items()}
 
-    def rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
+    def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> Mapping[str, InstanceRow]:
         """The named instances' rows."""
         with self._database.read() as session:
-            return read_rows(session, instance_ids)
+            return read_rows(session, instance_ids, payloads)
 
     def history(self, instance_id: str) -> tuple[str, ...]:
         """The encoded chunks of the current execution's history, oldest first."""

@@ -100,6 +100,11 @@ class InstanceRow(Struct, frozen=True):
         return self.status in FINISHED
 
     @property
+    def standing(self) -> Standing:
+        """What changes when anything about it does."""
+        return Standing(self.instance_id, self.execution_id, self.turn, self.status, self.events, self.waiting_reason)
+
+    @property
     def row_version(self) -> RowVersion:
         """What a later write names to mean the instance as it is here."""
         return RowVersion(self.instance_id, self.execution_id, self.turn)
@@ -172,6 +177,26 @@ class Permit(Struct, frozen=True):
     priority: int = 0
 
 
+#: Which payloads of a row are read: "output" leaves out the input, "none" the output as well. What was left out is None.
+Payloads = Literal["all", "output", "none"]
+
+
+class Standing(Struct, frozen=True):
+    """How an instance stands: what differs as soon as anything about it has changed, whatever any clock says."""
+
+    instance_id: str
+    execution_id: str
+    turn: int
+    status: Status
+    events: int
+    waiting_reason: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the instance has ended."""
+        return self.status in FINISHED
+
+
 class InstanceQuery(Struct, frozen=True):
     """A filter over instances. All parts are ANDed; several statuses or names are ORed; bounds are inclusive (µs)."""
 
@@ -185,6 +210,8 @@ class InstanceQuery(Struct, frozen=True):
     tags: Mapping[str, str] = field(default_factory=dict)
     parent_id: str | None = None
     descending: bool = False
+    #: Not which instances, but what is read of each.
+    payloads: Payloads = "all"
 
 
 class Page(Struct, frozen=True):

@@ -15,7 +15,7 @@ from durable_ray.actors.store.records import InstanceQuery
 
 
 def _fingerprint(query: InstanceQuery) -> str:
-    said = asdict(query) | {"statuses": sorted(set(query.statuses)), "names": sorted(set(query.names))}
+    said = asdict(query) | {"payloads": "", "statuses": sorted(set(query.statuses)), "names": sorted(set(query.names))}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 

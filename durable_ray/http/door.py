@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from durable_ray.actors.messages import Ending, PurgedPage, Reply
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, InstanceRow, Page
+from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, InstanceRow, Page, Payloads, Standing
 from durable_ray.client import AsyncClient
 from durable_ray.orchestrations.codec import decode_events
 from durable_ray.orchestrations.events import Event
@@ -31,28 +31,45 @@ class Door:
         """The hub's name."""
         return self.client.hub
 
-    async def row(self, instance_id: str) -> InstanceRow | None:
-        """An instance's row; None if there is none, also where no instance can have such an ID."""
-        found = await self._row(instance_id, False)
+    async def row(self, instance_id: str, payloads: Payloads = "all") -> InstanceRow | None:
+        """An instance's row, with those payloads; None if there is none, also where no instance can have such an ID."""
+        found = await self._row(instance_id, False, payloads)
         return found[0] if found else None
+
+    async def rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
+        """Those of the named instances that exist, without payloads."""
+        found: Mapping[str, InstanceRow] = await self._ask("rows", list(instance_ids), "none")
+        return found
 
     async def with_history(self, instance_id: str) -> tuple[InstanceRow, list[Event]] | None:
         """An instance's row with the events of its current execution."""
-        found = await self._row(instance_id, True)
+        found = await self._row(instance_id, True, "all")
         if found is None:
             return None
         return found[0], [event for chunk in found[1] for event in decode_events(chunk)]
 
-    async def _row(self, instance_id: str, history: bool) -> tuple[InstanceRow, tuple[str, ...]] | None:
+    async def _row(
+        self, instance_id: str, history: bool, payloads: Payloads
+    ) -> tuple[InstanceRow, tuple[str, ...]] | None:
         if not can_exist(instance_id):
             return None
-        found: tuple[InstanceRow, tuple[str, ...]] | None = await self._ask("row", instance_id, history)
+        found: tuple[InstanceRow, tuple[str, ...]] | None = await self._ask("row", instance_id, history, payloads)
         return found
 
     async def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
-        """A page of instances. Raises InvalidToken."""
+        """A page of instances; fewer than `limit` where they are large. Raises InvalidToken."""
         page: Page = await self._ask("query", query, limit, token)
         return page
+
+    async def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
+        """How live instances stand, by host and ID."""
+        found: list[tuple[str, Standing]] = await self._ask("live_standings", after, limit)
+        return found
+
+    async def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
+        """How instances stand that ended, by their end and ID."""
+        found: list[tuple[int, Standing]] = await self._ask("ended_standings", after, limit)
+        return found
 
     async def count(self, query: InstanceQuery) -> int:
         """How many instances match."""

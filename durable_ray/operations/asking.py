@@ -9,10 +9,12 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from msgspec.structs import replace
+
 from durable_ray.actors.chronicle import merged_history
 from durable_ray.actors.packing import PYTHON_PAYLOADS
 from durable_ray.actors.status import OrchestrationStatus, status_of
-from durable_ray.actors.store.records import InstanceQuery, Page
+from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.operations.base import ClientCore, H
 from durable_ray.operations.filters import Filters, query_of
 from durable_ray.orchestrations.codec import decode_events
@@ -66,7 +68,7 @@ class Asking(ClientCore[H]):
         show_history_output: bool = False,
         show_input: bool = True,
     ) -> Steps[OrchestrationStatus | None]:
-        found = yield from self._reach.registry("row", instance_id, show_history)
+        found = yield from self._reach.registry("row", instance_id, show_history, _payloads(show_input))
         if found is None:
             return None
         row, history = found
@@ -110,7 +112,7 @@ class Asking(ClientCore[H]):
         """A page of instances by created time. For the filters see `Filters`.
 
         Args:
-            page_size: at most so many, at least 1.
+            page_size: at most so many, at least 1; fewer where they are large (4 MB of payloads make a page).
             continuation_token: of the page before; right only with the same filters. What comes and goes meanwhile
                 neither hides nor repeats others.
 
@@ -123,7 +125,7 @@ class Asking(ClientCore[H]):
         """
         if continuation_token is not None and not isinstance(continuation_token, str):
             raise TypeError(f"continuation_token is the text that a page gave, not {continuation_token!r}")
-        query, size = query_of(filters), _at_least(1, "page_size", page_size)
+        query, size = _query(filters, show_input), _at_least(1, "page_size", page_size)
         page: Page = yield from self._reach.registry("query", query, size, continuation_token)
         return InstancePage(tuple(status_of(row, show_input=show_input) for row in page.rows), page.token)
 
@@ -145,7 +147,7 @@ class Asking(ClientCore[H]):
         Raises:
             concurrent.futures.CancelledError: `cancel` was set.
         """
-        query = query_of(filters)
+        query = _query(filters, show_input)
         if limit is not None:
             _at_least(0, "limit", limit)
         found: list[OrchestrationStatus] = []
@@ -171,7 +173,7 @@ class Asking(ClientCore[H]):
         Example:
             >>> for status in client.iterate_instances(name="nightly"): ...  # doctest: +SKIP
         """
-        return Instances(self, query_of(filters), _at_least(1, "page_size", page_size), show_input)
+        return Instances(self, _query(filters, show_input), _at_least(1, "page_size", page_size), show_input)
 
     @operation
     def count(self, **filters: Unpack[Filters]) -> Steps[int]:
@@ -188,6 +190,15 @@ class Asking(ClientCore[H]):
     def _page(self, query: InstanceQuery, size: int, token: str | None) -> Steps[Page]:
         page: Page = yield from self._reach.registry("query", query, size, token)
         return page
+
+
+def _payloads(show_input: bool) -> Payloads:
+    """What has to be read: an input that nobody is shown stays in the store."""
+    return "all" if show_input else "output"
+
+
+def _query(filters: Filters, show_input: bool) -> InstanceQuery:
+    return replace(query_of(filters), payloads=_payloads(show_input))
 
 
 def _at_least(least: int, what: str, number: object) -> int:

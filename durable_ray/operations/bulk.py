@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Unpack
 
+from msgspec.structs import replace
+
 from durable_ray.actors.messages import Delivery, Reply
 from durable_ray.actors.store.records import LIVE, Page
 from durable_ray.actors.wishes import raised, termination, why
@@ -68,7 +70,7 @@ class Bulk(ClientCore[H]):
         check_version(version)
         if filters.get("runtime_status") is None:
             filters["runtime_status"] = "Failed" if action == "rewind" else _ELIGIBLE.get(action, LIVE)
-        query = query_of(filters)
+        query = replace(query_of(filters), payloads="none")
         make = maker(action, reason, event_name, event_data, recursive, cancel_activities)
         done: list[str] = []
         refused: dict[str, str] = {}

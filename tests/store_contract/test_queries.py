@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -242,3 +243,58 @@ def test_a_prefix_ends_before_the_next_text() -> None:
     assert after_prefix("a\U0010ffff") == "b"
     assert after_prefix("a\ud7ff") == "a\ue000"
     assert after_prefix("\U0010ffff") > "\U0010ffff" * 256
+
+
+def test_payloads_that_are_not_asked_for_are_neither_given_nor_read(store: Store) -> None:
+    size = 1_000_000
+    made(store, *(start(f"i{n}", input=f'"{"x" * size}"') for n in range(20)))
+    for n in range(20):
+        advance(store, f"i{n}", "Completed", output='"done"')
+    tracemalloc.start()
+    try:
+        bare = store.query(InstanceQuery(payloads="none"), 100)
+        without_input = store.query(InstanceQuery(payloads="output"), 100)
+        rows = store.rows([f"i{n}" for n in range(20)], "none")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < size, "an input was read"
+    assert [(len(page.rows), page.token) for page in (bare, without_input)] == [(20, None)] * 2
+    assert {(it.input, it.output) for it in bare.rows} == {(None, None)}
+    assert {(it.input, it.output) for it in without_input.rows} == {(None, '"done"')}
+    assert {(it.input, it.output) for it in rows.values()} == {(None, None)}
+
+
+def test_a_page_has_a_bound_in_bytes_and_at_least_one_instance(store: Store) -> None:
+    large = '"' + "x" * (queries.PAGE_BYTES // 3) + '"'
+    inputs = [large, large, large, large, '"' + "y" * (2 * queries.PAGE_BYTES) + '"', "1", large]
+    made(store, *(start(f"i{n}", input=body, created_at=n) for n, body in enumerate(inputs)))
+    found: list[list[str]] = []
+    token = None
+    while True:
+        page = store.query(InstanceQuery(), 100, token)
+        found.append([it.instance_id for it in page.rows])
+        assert sum(len(it.input or "") for it in page.rows) <= queries.PAGE_BYTES or len(page.rows) == 1
+        token = page.token
+        if token is None:
+            break
+    assert found == [["i0", "i1"], ["i2", "i3"], ["i4"], ["i5", "i6"]]
+    assert len(store.query(InstanceQuery(payloads="none"), 100).rows) == len(inputs)
+
+
+def test_standings_are_walked_page_by_page(store: Store) -> None:
+    made(store, *(start(f"i{n}", host=f"p{n % 2}") for n in range(6)))
+    for n in (0, 1, 2):
+        advance(store, f"i{n}", "Completed", completed_at=100 + n)
+    found = []
+    after = ("", "")
+    while page := store.live_standings(after, 2):
+        found += page
+        after = (page[-1][0], page[-1][1].instance_id)
+    assert [(host, it.instance_id, it.status) for host, it in found] == [
+        ("p0", "i4", "Pending"), ("p1", "i3", "Pending"), ("p1", "i5", "Pending"),
+    ]  # fmt: skip
+    assert [it for _, it in found] == [row(store, it.instance_id).standing for _, it in found]
+    ended = store.ended_standings((101, ""), 1)
+    ended += store.ended_standings((ended[0][0], ended[0][1].instance_id), 5)
+    assert [(at, it.instance_id, it.status) for at, it in ended] == [(101, "i1", "Completed"), (102, "i2", "Completed")]

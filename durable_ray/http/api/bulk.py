@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
+from msgspec.structs import replace
 from pydantic import Field, StrictBool
 
 from durable_ray.actors.errors import DurableRayError, raise_for
@@ -195,7 +196,7 @@ async def _chosen(given: Given, select: Selection) -> tuple[list[tuple[str, int 
     """Which instances, each with the time of its creation if it was matched, for another may get its ID meanwhile."""
     if isinstance(select, Chosen):
         return [(instance_id, None) for instance_id in dict.fromkeys(select.instance_ids)], False
-    query, token = select.filter.query(), None
+    query, token = replace(select.filter.query(), payloads="none"), None
     matched: list[tuple[str, int | None]] = []
     while True:
         page = await given.door.query(query, min(1000, _MOST - len(matched)), token)

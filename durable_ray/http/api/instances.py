@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Path, Query, Response
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from durable_ray.actors.errors import InstanceNotFound, InvalidState
@@ -63,8 +64,8 @@ async def list_instances(
     token: Annotated[str | None, Query(description="The `continuation_token` of the page before.")] = None,
     show_payloads: Annotated[bool, Query(description="With input and output.")] = True,
 ) -> Response:
-    """Instances in the order in which they were created."""
-    page = await given.door.query(filters, limit, token)
+    """Instances in the order in which they were created; fewer than `limit` where their payloads are large."""
+    page = await given.door.query(replace(filters, payloads="all" if show_payloads else "none"), limit, token)
     shown = [instance_of(row, payloads=show_payloads) for row in page.rows]
     return answer(InstancePage(instances=shown, continuation_token=page.token))
 
@@ -80,7 +81,8 @@ async def get_instance(
     _existing(instance_id)
     if wait:
         await given.door.wait(instance_id, min(wait, given.settings.max_wait))
-    return answer(instance_of(await given.row(instance_id), payloads=show_payloads))
+    row = await given.row(instance_id, "all" if show_payloads else "none")
+    return answer(instance_of(row, payloads=show_payloads))
 
 
 @router.delete("/{instance_id}", response_model=Deleted, responses=problems(400, 404, 409))

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable_ray.actors.errors import InstanceNotFound
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, Payloads
 from durable_ray.http.answers import answer, empty
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.shapes import check_status, output_of, status_object
@@ -39,9 +39,9 @@ class Call:
             raise BadRequest("Only application/json request content is supported")
         return value_from_outside(body, twice=self.rpc)
 
-    async def row(self, instance_id: str) -> InstanceRow:
-        """The instance. Raises InstanceNotFound."""
-        row = await self.door.row(instance_id)
+    async def row(self, instance_id: str, payloads: Payloads = "none") -> InstanceRow:
+        """The instance, with those payloads. Raises InstanceNotFound."""
+        row = await self.door.row(instance_id, payloads)
         if row is None:
             raise InstanceNotFound(instance_id)
         return row
@@ -74,7 +74,7 @@ class Call:
         ending = await self.door.wait(instance_id, min(seconds, self.settings.max_wait))
         if ending is None:
             return self.started(instance_id)
-        row = await self.row(instance_id)
+        row = await self.row(instance_id, "all")
         if row.status == "Completed":
             return answer(output_of(row))
         return self.standing(row, failure_is_500=failure_is_500)

@@ -77,7 +77,7 @@ async def rewind(call: Call, instance_id: str) -> Response:
 )
 async def restart(call: Call, instance_id: str) -> Response:
     """`POST instances/{id}/restart?restartWithNewInstanceId=`: its name and input once more."""
-    if await call.door.row(instance_id) is None:
+    if await call.door.row(instance_id, "none") is None:
         text = "InstanceId does not match a valid orchestration instance."
         return azure_error(400, text, text, "System.ArgumentException")
     fresh = call.params.flag("restartWithNewInstanceId", True)

@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from durable_ray.actors.chronicle import merged_history
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.status import RuntimeStatus, micros
-from durable_ray.actors.store.records import InstanceQuery, Page
+from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.http.answers import JSON, answer, azure_error, empty, opened, written
 from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.parameters import takes
@@ -33,7 +33,7 @@ async def get_instance(call: Call, instance_id: str) -> Response:
     show_input = params.flag("showInput", True)
     flag = params.flag("returnInternalServerErrorOnFailure", False)
     if not params.flag("showHistory", False):
-        row = await call.row(instance_id)
+        row = await call.row(instance_id, payloads_of(show_input))
         return call.standing(row, failure_is_500=flag, show_input=show_input)
     found = await call.door.with_history(instance_id)
     if found is None:
@@ -82,6 +82,11 @@ async def _all(call: Call, query: InstanceQuery, page: Page, show_input: bool) -
         page = await call.door.query(query, call.settings.page_size, page.token)
 
 
+def payloads_of(show_input: bool) -> Payloads:
+    """What has to be read of a row that is shown."""
+    return "all" if show_input else "output"
+
+
 @takes(createdTimeFrom=Params.moment, createdTimeTo=Params.moment, runtimeStatus=Params.statuses)
 async def purge_by(call: Call) -> Response:
     """`DELETE instances?createdTimeFrom=…`."""
@@ -112,6 +117,7 @@ def query_of(call: Call) -> InstanceQuery:
         created_to=None if until is None else micros(through(until)),
         statuses=tuple(params.statuses("runtimeStatus")),
         id_prefix=(params.text("instanceIdPrefix") or "").replace("\0", "\ufffd"),
+        payloads=payloads_of(params.flag("showInput", True)),
     )
 
 
