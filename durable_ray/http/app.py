@@ -33,7 +33,7 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     settings = settings or GatewaySettings()
     ring = keyring or keyring_of(client, settings)
     door = Door(client)
-    services = Services(door, settings, Watch(door, settings.stream_interval))
+    services = Services(door, settings, Watch(door, settings.stream_interval, settings.stream_heartbeat))
     routes = [Mount("/api/v1", app=api_app(services))]
     # Not a mount at "/": a path with a line break in it would match no pattern, and miss its answer.
     router = Router(routes, redirect_slashes=False, default=ManagementApi(door, settings))

@@ -43,6 +43,15 @@ class GatewaySettings(BaseSettings):
     stream_interval: PositiveFloat = 0.5
     #: Seconds after which a silent stream says that it is alive.
     stream_heartbeat: PositiveFloat = 15.0
+    #: Streams that one key may follow at once.
+    max_streams: PositiveInt = 100
+    #: Connections at once. A new one takes the place of the one that has been silent for longest; where none is silent it is
+    #: answered 503.
+    max_connections: PositiveInt = 4096
+    #: Seconds within which a connection must have said the header of a request.
+    header_timeout: PositiveFloat = 10.0
+    #: Seconds without a byte of a body, or of an answer that is taken, after which a connection is closed.
+    transfer_timeout: PositiveFloat = 30.0
     #: Seconds a request may still run after the gateway was told to stop.
     grace: NonNegativeFloat = 10.0
 

@@ -1,38 +1,85 @@
-"""Following what changes, for any number of listeners at the price of one: what was updated since the last look?
+"""Following what changes, for any number of listeners at the price of one: how does each instance stand now?
 
 Nobody pushes changes out of the hub, so somebody has to look; that is done once for all who listen, and not at all
 while nobody does. A listener slower than the changes sees the latest state of each instance, not every one between.
+
+What is new is found by comparing how instances stand (execution, turn, events, status) with how they stood at the last look,
+not by the times of rows: hosts have clocks of their own, and one that is ahead or late must not hide what others do. Time is
+asked only to find those that both began and ended between two looks, among what ended lately.
+
+A look that fails is tried again for as long as somebody listens, and until one succeeds `hears` is false.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from durable_ray.actors.clock import SECOND, SystemClock
-from durable_ray.actors.store.records import InstanceQuery, InstanceRow
+from durable_ray.actors.clock import SECOND, SystemClock, monotonic
+from durable_ray.actors.store.records import InstanceRow, Standing
 from durable_ray.http.door import Door
 
-#: A row may be seen this much later than the time it carries: a slow transaction, or a host whose clock is late.
+log = logging.getLogger("durable_ray.http")
+
+#: What ended is seen this much later than the time it carries: a slow transaction, or a host whose clock is late.
 _OVERLAP = 10 * SECOND
-_PAGE = 500
+_PAGE = 2000
+_ROWS = 500
+#: Longest pause in seconds between two looks that fail.
+_LONGEST_PAUSE = 5.0
+#: A look may take this many seconds at least before it counts as one that gets no answer.
+_PATIENCE = 5.0
+#: Looking takes at most this part of the time, however many instances live.
+_SHARE = 0.25
+
+
+class Follower:
+    """Whoever follows one instance. `shown`: how it stood when it was last shown; None: it was not there."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        self.shown: Standing | None = None
+        self._news = asyncio.Event()
+
+    def see(self, standing: Standing | None) -> None:
+        """How it stands now."""
+        if standing != self.shown:
+            self._news.set()
+
+    async def changed(self, seconds: float) -> bool:
+        """Whether it stands otherwise than it was shown, as soon as that is so; after `seconds` False."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), seconds)
+        news = self._news.is_set()
+        self._news.clear()
+        return news
 
 
 class Listener:
-    """What one listener has not yet seen; only the latest row of each instance."""
+    """What somebody who listens to all instances has not yet seen; only the latest row of each."""
 
-    def __init__(self, instance_id: str | None) -> None:
-        self.instance_id = instance_id
+    def __init__(self) -> None:
         self._pending: dict[str, InstanceRow] = {}
         self._news = asyncio.Event()
+        self._ready = asyncio.Event()
 
     def put(self, row: InstanceRow) -> None:
         """There is a newer row."""
-        if self.instance_id in (None, row.instance_id):
-            self._pending[row.instance_id] = row
-            self._news.set()
+        self._pending[row.instance_id] = row
+        self._news.set()
+
+    def begin(self) -> None:
+        """From now on every change is told."""
+        self._ready.set()
+
+    async def ready(self, seconds: float) -> bool:
+        """Whether every change is told from now on."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), seconds)
+        return self._ready.is_set()
 
     async def rows(self, seconds: float) -> list[InstanceRow]:
         """What is new; after `seconds` without news an empty list."""
@@ -44,54 +91,142 @@ class Listener:
 
 
 class Watch:
-    """Looks for changes while anybody listens."""
+    """Looks for changes while anybody listens.
 
-    def __init__(self, door: Door, interval: float) -> None:
+    Args:
+        interval: seconds between two looks.
+        patience: seconds that a look may take before listeners are no longer told that all is well.
+    """
+
+    def __init__(self, door: Door, interval: float, patience: float) -> None:
         self._door = door
         self._interval = interval
+        self._patience = max(patience, _PATIENCE)
+        self._followers: set[Follower] = set()
         self._listeners: set[Listener] = set()
         self._looking: asyncio.Task[None] | None = None
-        #: What was told: instance -> (time of the row, what tells it from another of that time).
-        self._told: dict[str, tuple[int, tuple[object, ...]]] = {}
+        self._failing = False
+        #: When the look under way began, or when the next one begins.
+        self._due = 0.0
+        self._known: Mapping[str, Standing] | None = None
+        self._last = 0
+
+    @property
+    def hears(self) -> bool:
+        """Whether what changes is noticed."""
+        return not self._failing and monotonic() < self._due + self._patience
 
     @contextmanager
-    def listen(self, instance_id: str | None = None) -> Iterator[Listener]:
-        """Follow one instance, or all."""
-        listener = Listener(instance_id)
+    def follow(self, instance_id: str) -> Iterator[Follower]:
+        """Follow one instance."""
+        follower = Follower(instance_id)
+        self._followers.add(follower)
+        self._begin()
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+            self._end()
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """Listen to all instances."""
+        listener = Listener()
         self._listeners.add(listener)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+        if self._known is not None:
+            listener.begin()
+        self._begin()
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
-            if not self._listeners and self._looking is not None:
-                self._looking.cancel()
-                self._looking = None
+            self._end()
+
+    def _begin(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._failing, self._due = False, monotonic()
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    def _end(self) -> None:
+        if not self._listeners:
+            self._known = None
+        if not self._listeners and not self._followers and self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     async def _look(self) -> None:
-        mark = SystemClock().now()
-        self._told.clear()
+        pause = self._interval
         while True:
-            async for row in self._updated(mark - _OVERLAP):
-                mark = max(mark, row.updated_at)
-                self._tell(row)
-            self._told = {i: told for i, told in self._told.items() if told[0] >= mark - _OVERLAP}
-            await asyncio.sleep(self._interval)
+            began = monotonic()
+            try:
+                await self._look_at_followed()
+                await self._look_at_all()
+            except Exception:
+                if not self._failing:
+                    log.warning("changes cannot be followed; it is tried again until they can", exc_info=True)
+                self._failing, pause = True, min(2 * pause, _LONGEST_PAUSE)
+            else:
+                self._failing, pause = False, max(self._interval, (monotonic() - began) / _SHARE)
+            self._due = monotonic() + pause
+            await asyncio.sleep(pause)
 
-    async def _updated(self, since: int) -> AsyncIterator[InstanceRow]:
-        token: str | None = None
-        while True:
-            page = await self._door.query(InstanceQuery(updated_from=since), _PAGE, token)
-            for row in page.rows:
-                yield row
-            token = page.token
-            if token is None:
-                return
+    async def _look_at_followed(self) -> None:
+        followers = list(self._followers)
+        rows: dict[str, InstanceRow] = {}
+        for some in _parts({follower.instance_id for follower in followers}):
+            rows |= await self._door.rows(some)
+        for follower in followers:
+            row = rows.get(follower.instance_id)
+            follower.see(None if row is None else row.standing)
+
+    async def _look_at_all(self) -> None:
+        if not self._listeners:
+            return
+        now = SystemClock().now()
+        since = min(self._last if self._known is not None else now, now) - _OVERLAP
+        found: dict[str, Standing] = {}
+        async for standing in self._standings(since):
+            found[standing.instance_id] = standing
+        known = self._known
+        if known is not None:
+            # One that lived and is neither alive nor among what ended lately ended at a time that seems long ago.
+            gone = [i for i, standing in known.items() if i not in found and not standing.finished]
+            changed = [i for i, standing in found.items() if known.get(i) != standing]
+            for some in _parts([*changed, *gone]):
+                for row in (await self._door.rows(some)).values():
+                    if row.instance_id in found:
+                        found[row.instance_id] = row.standing
+                    self._tell(row)
+        if self._listeners:
+            self._known, self._last = found, now
+            for listener in self._listeners:
+                listener.begin()
 
     def _tell(self, row: InstanceRow) -> None:
-        told = (row.updated_at, (row.execution_id, row.turn, row.status, row.events, row.waiting_reason))
-        if self._told.get(row.instance_id) != told:
-            self._told[row.instance_id] = told
-            for listener in self._listeners:
-                listener.put(row)
+        for listener in self._listeners:
+            listener.put(row)
+
+    async def _standings(self, since: int) -> AsyncIterator[Standing]:
+        """How all stand that live, and then those that ended since."""
+        host = ("", "")
+        while True:
+            live = await self._door.live_standings(host, _PAGE)
+            for _, standing in live:
+                yield standing
+            if len(live) < _PAGE:
+                break
+            host = (live[-1][0], live[-1][1].instance_id)
+        end = (since, "")
+        while True:
+            ended = await self._door.ended_standings(end, _PAGE)
+            for _, standing in ended:
+                yield standing
+            if len(ended) < _PAGE:
+                return
+            end = (ended[-1][0], ended[-1][1].instance_id)
+
+
+def _parts(instance_ids: Iterable[str]) -> Iterator[list[str]]:
+    found = list(instance_ids)
+    for at in range(0, len(found), _ROWS):
+        yield found[at : at + _ROWS]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from durable_ray.actors.errors import InstanceNotFound
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, Payloads
 from durable_ray.http.door import Door
+from durable_ray.http.keys import Key
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
 
@@ -21,10 +23,12 @@ class Services:
     door: Door
     settings: GatewaySettings
     watch: Watch
+    #: Streams under way, by the key of who follows them.
+    open_streams: Counter[Key | None] = field(default_factory=Counter)
 
-    async def row(self, instance_id: str) -> InstanceRow:
-        """The instance. Raises InstanceNotFound."""
-        row = await self.door.row(instance_id)
+    async def row(self, instance_id: str, payloads: Payloads = "none") -> InstanceRow:
+        """The instance, with those payloads. Raises InstanceNotFound."""
+        row = await self.door.row(instance_id, payloads)
         if row is None:
             raise InstanceNotFound(instance_id)
         return row
@@ -50,5 +54,6 @@ _SAID = {
     409: "Not in this state",
     413: "Too large",
     415: "Only JSON is taken",
+    429: "Too many streams of this key",
     422: "The body is not what the schema says",
 }

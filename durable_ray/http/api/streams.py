@@ -6,19 +6,24 @@ A stream can be taken up where it broke: history events carry IDs, and browsers 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import InstanceRow
-from durable_ray.http.answers import written
+from durable_ray.http.answers import problem, written
 from durable_ray.http.api.instances import Id
 from durable_ray.http.api.services import Given, Services, problems
 from durable_ray.http.api.views import entries_of, instance_of
-from durable_ray.http.watch import Listener
+from durable_ray.http.keys import Key
+from durable_ray.http.watch import Follower
+
+log = logging.getLogger("durable_ray.http")
 
 router = APIRouter(tags=["streams"])
 
@@ -26,32 +31,62 @@ _STREAM = "text/event-stream"
 _SHOWN: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events", "content": {_STREAM: {"schema": {"type": "string"}}}}
 }
+_ALIVE = b": alive\n\n"
+#: Instead of "alive" while changes could not be noticed. What was missed is told as soon as they can.
+_DEAF = b": the hub does not answer; it is asked again\n\n"
+#: Seconds between two tries to read what is to be told.
+_AGAIN = 1.0
 
 
-@router.get("/instances/{instance_id}/stream", response_class=Response, responses={**_SHOWN, **problems(400, 404)})
+class Stream(StreamingResponse):
+    """A stream that counts among those of its key for as long as it lasts, and is refused where that has too many."""
+
+    def __init__(self, given: Services, events: AsyncIterator[bytes]) -> None:
+        super().__init__(events, media_type=_STREAM)
+        self._given = given
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, or 429."""
+        open_streams, most = self._given.open_streams, self._given.settings.max_streams
+        key: Key | None = scope.get("state", {}).get("key")
+        if open_streams[key] >= most:
+            detail = f"this key follows {most} streams already: end one of them, or raise max_streams"
+            await problem(429, "Too many streams", detail, {"Retry-After": "5"})(scope, receive, send)
+            return
+        open_streams[key] += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            open_streams[key] -= 1
+
+
+@router.get("/instances/{instance_id}/stream", response_class=Response, responses={**_SHOWN, **problems(400, 404, 429)})
 async def follow(
     instance_id: Id, given: Given, last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:
     """`status` (the instance without its payloads), `history` (one event each), and at last `end`."""
     row = await given.row(instance_id)
-    return StreamingResponse(_instance(given, row, last_event_id or ""), media_type=_STREAM)
+    return Stream(given, _instance(given, row, last_event_id or ""))
 
 
 @router.get("/stream", include_in_schema=False)
 async def follow_all(given: Given) -> StreamingResponse:
     """`status` for every instance that changes, without end. Left out of the document: no client generator reads it."""
-    return StreamingResponse(_all(given), media_type=_STREAM)
+    return Stream(given, _all(given))
 
 
 async def _all(given: Services) -> AsyncIterator[bytes]:
-    yield b": following\n\n"
+    seconds = given.settings.stream_heartbeat
     with given.watch.listen() as listener:
+        while not await listener.ready(seconds):
+            yield _DEAF
+        yield b": following\n\n"
         while True:
-            rows = await listener.rows(given.settings.stream_heartbeat)
+            rows = await listener.rows(seconds)
             for row in rows:
                 yield _event("status", instance_of(row, payloads=False))
             if not rows:
-                yield b": alive\n\n"
+                yield _ALIVE if given.watch.hears else _DEAF
 
 
 async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIterator[bytes]:
@@ -59,14 +94,23 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
     execution, _, seen = last_id.rpartition("/")
     sent = int(seen) + 1 if execution == row.execution_id and seen.isdecimal() else 0
     ended = asyncio.ensure_future(given.door.wait(instance_id, given.settings.max_wait))
+    ended.add_done_callback(_heard)
     try:
-        with given.watch.listen(instance_id) as listener:
+        with given.watch.follow(instance_id) as follower:
+            follower.shown = row.standing
             while True:
-                found = await given.door.with_history(instance_id)
+                try:
+                    found = await given.door.with_history(instance_id)
+                except Exception:
+                    log.warning("a stream cannot read its instance; it tries again", exc_info=True)
+                    yield _DEAF
+                    await asyncio.sleep(_AGAIN)
+                    continue
                 if found is None:
                     yield _event("end", {"instance_id": instance_id, "status": "purged"})
                     return
                 fresh, events = found
+                follower.shown = fresh.standing
                 if fresh.execution_id != row.execution_id:
                     sent = 0
                 row = fresh
@@ -77,21 +121,26 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
                 if row.finished:
                     yield _event("end", instance_of(row))
                     return
-                while not await _news(listener, ended, given.settings.stream_heartbeat):
-                    yield b": alive\n\n"
+                while not await _news(follower, ended, given.settings.stream_heartbeat):
+                    yield _ALIVE if given.watch.hears else _DEAF
     finally:
         ended.cancel()
 
 
-async def _news(listener: Listener, ended: asyncio.Future[Ending | None], seconds: float) -> bool:
+def _heard(ended: asyncio.Future[Ending | None]) -> None:
+    if not ended.cancelled():
+        ended.exception()  # Waiting only makes an end known sooner; who looks for changes finds it, too.
+
+
+async def _news(follower: Follower, ended: asyncio.Future[Ending | None], seconds: float) -> bool:
     """Whether something happened within `seconds`."""
-    changed = asyncio.ensure_future(listener.rows(seconds))
+    changed = asyncio.ensure_future(follower.changed(seconds))
     awaited: set[asyncio.Future[Any]] = {changed} if ended.done() else {changed, ended}
-    done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-    if changed not in done:
+    try:
+        done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
         changed.cancel()
-        return True
-    return bool(changed.result())
+    return bool(changed.result()) if changed in done else True
 
 
 def _event(kind: str, data: object, event_id: str = "") -> bytes:
