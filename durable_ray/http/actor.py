@@ -16,7 +16,7 @@ from durable_ray.actors import sigterm
 from durable_ray.actors.connecting import HubLink
 from durable_ray.actors.handles import system_namespace
 from durable_ray.client import AsyncClient
-from durable_ray.http.serving import Gateway
+from durable_ray.http.serving import Gateway, allow_many_connections
 from durable_ray.http.settings import GatewaySettings
 
 GATEWAY = "gateway"
@@ -32,6 +32,7 @@ class GatewayActor:
         self._store = store
         self._settings = GatewaySettings.model_validate_json(settings)
         self._gateway: Gateway | None = None
+        allow_many_connections()
         self._starting = asyncio.get_running_loop().create_task(self._start())
 
     async def _start(self) -> str:

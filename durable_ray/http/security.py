@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from durable_ray.actors.clock import monotonic
@@ -31,6 +32,8 @@ from durable_ray.http.settings import GatewaySettings
 log = logging.getLogger("durable_ray.http.access")
 
 _READING = frozenset({"GET", "HEAD"})
+#: What the log says where the client left before its request was whole.
+_GONE = 499
 _WELCOME = {"www-authenticate": "Bearer"}
 
 
@@ -101,6 +104,8 @@ class Guard:
                 await self._app(scope, receive, noted)
             else:
                 await self._refuse(refusal, scope)(scope, receive, noted)
+        except ClientDisconnect:
+            status = _GONE
         finally:
             path = _printable(scope["path"])
             log.info("%s %s %s %.1f ms", scope["method"], path, status, (monotonic() - began) * 1000)

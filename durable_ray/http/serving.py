@@ -21,6 +21,7 @@ from durable_ray.actors.errors import DurableRayError
 from durable_ray.actors.gateway_urls import GatewayAddress
 from durable_ray.client import AsyncClient
 from durable_ray.http.app import create_app, keyring_of
+from durable_ray.http.connections import Connections
 from durable_ray.http.keys import Access, Keyring
 from durable_ray.http.security import is_loopback
 from durable_ray.http.settings import GatewaySettings
@@ -64,6 +65,7 @@ class Gateway:
         app = create_app(self._client, self._settings, self.keyring)
         config = uvicorn.Config(
             app,
+            http=Connections(self._settings),  # type: ignore[arg-type]
             access_log=False,
             log_config=None,
             lifespan="off",
@@ -179,6 +181,8 @@ def bind(settings: GatewaySettings, keyring: Keyring) -> socket.socket:
         raise DurableRayError(f"there is no address {host!r} to listen on ({error})") from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by each connection: one whose other end is gone is noticed.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         bound.bind(address)
         bound.listen(_BACKLOG)
     except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -64,6 +64,8 @@ class ManagementApi:
         try:
             call.params.check(declared(handler))
             response = await handler(call)
+        except ClientDisconnect:
+            raise
         except Exception as error:
             response = response_to(error)
         await response(scope, receive, send)
