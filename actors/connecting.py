@@ -6,11 +6,8 @@ local Ray. A store has one owner: a registry that finds its store owned by anoth
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from durable_ray.actors.cluster import HubInfo
 from durable_ray.actors.handles import REGISTRY, Gone, Unavailable, find, system_namespace, translated
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.protocol import PROTOCOL
+from durable_ray.actors.registry_apart import make_registry_apart
 from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.settled import Settled
 from durable_ray.actors.store.urls import for_a_hub
@@ -32,7 +30,6 @@ from durable_ray.actors.store.urls import for_a_hub
 log = logging.getLogger("durable_ray")
 
 _HELLO_SECONDS = 90.0
-_BOOT_SECONDS = 120.0
 
 
 class HubLink:
@@ -176,7 +173,7 @@ def ensure_registry(info: HubInfo) -> Hello:
 def _make(info: HubInfo, known: bool = False) -> None:
     """Create the registry. `known`: the hub was open in this cluster before."""
     if ray.get_runtime_context().runtime_env:
-        _make_registry_apart(info)
+        make_registry_apart(info, known)
     else:
         make_registry(info, known)
 
@@ -195,25 +192,10 @@ def make_registry(info: HubInfo, known: bool = False) -> None:
     ).remote(info, classes(), context.gcs_address, context.get_session_name(), known)
 
 
-def _make_registry_apart(info: HubInfo) -> None:
-    """Create it from a process without a runtime environment: it would inherit this job's, which dies with the cluster."""
-    command = [sys.executable, "-m", "durable_ray.actors.boot", ray.get_runtime_context().gcs_address]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_JOB_")}
-    try:
-        # Through a pipe: every user of the machine can read arguments, and the store's URL may carry a password.
-        done = subprocess.run(
-            command,
-            input=json.dumps([info.hub, info.store, info.settings.to_json()]),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_BOOT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise errors.HubUnavailable(f"the registry could not be made within {_BOOT_SECONDS:.0f} s") from None
-    if done.returncode:
-        raise errors.HubUnavailable(f"the registry could not be made: {done.stderr.strip()[-2000:]}")
+def make_known_registry(info: HubInfo) -> None:
+    """Create the registry of a hub that was open before; returns when it has a process, which may still be opening."""
+    make_registry(info, known=True)
+    ray.get(find(info.hub, REGISTRY).pid.remote(), timeout=_HELLO_SECONDS)
 
 
 def _hello(handle: Any) -> Hello:

@@ -27,11 +27,14 @@ from durable_ray.actors.ending import end_this_process
 from durable_ray.actors.handles import PACKED, REGISTRY, Gone, find, workers_of
 from durable_ray.actors.host import InstanceHost
 from durable_ray.actors.library import Library
+from durable_ray.actors.liveness import Detector, RegistryWatch
 from durable_ray.actors.local_way import LocalWay
 from durable_ray.actors.marker import FileMarker
 from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
 from durable_ray.actors.ports import OnResult
+from durable_ray.actors.processes import RayProcesses, hung_after
 from durable_ray.actors.protocol import PROTOCOL
+from durable_ray.actors.registry_apart import make_registry_apart
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.task_way import TaskWay
@@ -65,6 +68,10 @@ class HostActor:
         #: The same host for the `ctl` thread, which has another event loop.
         self._opened: concurrent.futures.Future[InstanceHost] = concurrent.futures.Future()
         self._opening = asyncio.get_running_loop().create_task(self._open_or_end())
+        self._watch_registry = RegistryWatch(
+            Detector(RayProcesses(info.hub), hung_after(info.settings.turn_limit)), REGISTRY, self._make_registry
+        )
+        self._watching_registry = asyncio.get_running_loop().create_task(self._watch_registry.run())
         self._listener = LoopListener(self.packed)
         self._wire = asyncio.get_running_loop().create_task(self._listener.open())
 
@@ -161,6 +168,18 @@ class HostActor:
         """The process, also while user code blocks the loop."""
         return os.getpid()
 
+    @ray.method(concurrency_group="ctl")
+    async def heartbeat(self, within: float) -> None:
+        """The registry lives, and says so again `within` seconds; that this is answered tells it that this process does."""
+        self._watch_registry.heard(within)
+
+    async def _make_registry(self) -> None:
+        """There is none, and nobody else may know: unless the hub is another's by now, and with it this host."""
+        if self._opened.done():
+            host = self._opened.result()
+            await host.blocking(lambda: host.store.commit(None, ()))
+        await asyncio.to_thread(make_registry_apart, self._info, True)
+
     async def in_memory(self) -> int:
         """How many instances are in memory here."""
         await self._opening
@@ -177,37 +196,39 @@ def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library)
     """The ways to run an activity in a cluster."""
     clock = SystemClock()
 
-    async def find_workers(create: bool) -> list[WorkerLink]:
-        # Those that are there can be seen without the registry: a host that comes back waits for nobody.
-        there = await workers_of(info.hub)
-        names = there
-        if create:
-            try:
-                names = await asyncio.wait_for(
-                    find(info.hub, REGISTRY).workers.remote(True), _HIRE_SECONDS if there else None
-                )
-            except Exception as error:
-                if not there:
-                    raise
-                log.warning("the registry hires no workers now, those that are there have to do: %r", error)
-        links: list[WorkerLink] = []
-        for name in names:
-            try:
-                links.append(RayWorkerLink(name, find(info.hub, name), wired=info.settings.wire))
-            except Gone:
-                continue
-        return links
-
     return Dispatcher(
         on_result,
         library,
         clock,
         {
             "local": lambda told, crashed: LocalWay(told, crashed, info.hub, clock),
-            "worker": lambda told, crashed: WorkerWay(host, find_workers, told, crashed),
+            "worker": lambda told, crashed: WorkerWay(host, functools.partial(find_workers, info), told, crashed),
             "detached": lambda told, crashed: DetachedWay(
                 host, functools.partial(find_solo, info, worker_class()), told, crashed
             ),
             "task": lambda told, crashed: TaskWay(info.hub, told, crashed),
         },
     )
+
+
+async def find_workers(info: HubInfo, create: bool) -> list[WorkerLink]:
+    """The hub's workers; with `create`, the registry makes those that are missing."""
+    # Those that are there can be seen without the registry: a host that comes back waits for nobody.
+    there = await workers_of(info.hub)
+    names = there
+    if create:
+        try:
+            names = await asyncio.wait_for(
+                find(info.hub, REGISTRY).workers.remote(True), _HIRE_SECONDS if there else None
+            )
+        except Exception as error:
+            if not there:
+                raise
+            log.warning("the registry hires no workers now, those that are there have to do: %r", error)
+    links: list[WorkerLink] = []
+    for name in names:
+        try:
+            links.append(RayWorkerLink(name, find(info.hub, name), wired=info.settings.wire))
+        except Gone:
+            continue
+    return links

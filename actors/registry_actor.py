@@ -17,9 +17,11 @@ from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.ending import end_this_process
 from durable_ray.actors.handles import REGISTRY
+from durable_ray.actors.liveness import Detector, send_heartbeats
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.persistence import Persistent, StillOpening
 from durable_ray.actors.presence import Unreachable
+from durable_ray.actors.processes import RayProcesses, hung_after
 from durable_ray.actors.protocol import PROTOCOL
 from durable_ray.actors.registry import Registry
 from durable_ray.actors.store.contract import HubInUse, Store
@@ -79,12 +81,19 @@ class RegistryActor:
             registry = Registry(store, fence, clock, settings, self._hosts)
             registry.on_fenced = self._replaced
             await registry.open()
+            self._beating = loop.create_task(self._beat(registry))
         except BaseException:
             if registry is not None:
                 await registry.close()
             await loop.run_in_executor(None, store.close)  # and with it the hub's lock
             raise
         return registry
+
+    async def _beat(self, registry: Registry) -> None:
+        """Send every process of the hub heartbeats, and have replaced who does not answer."""
+        processes = RayProcesses(self._info.hub)
+        detector = Detector(processes, hung_after(registry.settings.turn_limit))
+        await send_heartbeats(detector, processes.names, lambda: registry.fenced_by is None)
 
     def _passes(self, error: Exception) -> bool:
         """Whether what keeps the registry from opening may pass: all but another cluster that owns the hub. The lock of its own

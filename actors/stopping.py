@@ -43,10 +43,12 @@ def stop_hub(hub: str) -> list[str]:
     Asks again until none is left: a host may have been under way when its registry went.
     """
     stopped: list[str] = []
-    for namespace, only_registry in ((system_namespace(hub), True), (hub, False), (system_namespace(hub), False)):
-        while names := [name for name in named_in(namespace) if name == REGISTRY or not only_registry]:
-            stopped += [name for name in names if name not in stopped]
-            _end(names, namespace)
+    system = system_namespace(hub)
+    while named_in(system) or named_in(hub):  # again, if that took so long that a host has made another registry
+        for namespace, only_registry in ((system, True), (hub, False), (system, False)):
+            while names := [name for name in named_in(namespace) if name == REGISTRY or not only_registry]:
+                stopped += [name for name in names if name not in stopped]
+                _end(names, namespace)
     return stopped
 
 

@@ -24,6 +24,8 @@ RAY_DOORS = {
     "actors/handles.py": "finds the running actors by name",
     "actors/ending.py": "ends the process of an actor",
     "actors/cluster.py": "keeps the ports of hosts and registry by Ray",
+    "actors/processes.py": "sees whether the processes of a hub live",
+    "actors/registry_apart.py": "makes a registry from another process",
     "actors/host_actor.py": "a host as an actor",
     "actors/dedicated.py": "the actor of one instance",
     "actors/warming.py": "has Ray keep a process ready for the next one",

@@ -151,7 +151,7 @@ def test_a_registry_whose_hub_another_cluster_took_ends_and_its_users_hear_whose
     ray_cluster: None, server: PostgresServer
 ) -> None:
     with hub_on(server) as client:
-        pid = pid_of(client, "registry")
+        pid, host = pid_of(client, "registry"), pid_of(client, "partition-0")
         other = open_store(server.url(client.hub))
         try:
             with psycopg.connect(server.url(client.hub), autocommit=True) as connection:
@@ -169,16 +169,17 @@ def test_a_registry_whose_hub_another_cluster_took_ends_and_its_users_hear_whose
                 client.purge_by()
             assert refused.value.address == "10.0.0.9:6379"
 
-            def ended() -> bool:
+            def ended(process: int) -> bool:
                 try:
-                    os.kill(pid, 0)
+                    os.kill(process, 0)
                 except ProcessLookupError:
                     return True
                 return False
 
-            eventually(ended, "the registry's process ends")
+            eventually(lambda: ended(pid), "the registry's process ends")
             with pytest.raises(dr.HubInUse):
                 client.start_new(hello_cities, ["a"], instance_id="late").wait_for_completion(PATIENCE)
+            eventually(lambda: ended(host), "a host that has nothing to write finds out, too")
             assert other.definitions() == before
             assert len(other.rows([row.instance_id for row in other.query(InstanceQuery(), 10).rows])) == 1, "it purged"
         finally:
