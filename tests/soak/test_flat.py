@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -56,8 +57,10 @@ def assert_flat(shape: str, warm: int, count: int) -> None:
         pass_through(hub, shape, warm, "warm")
         before = measured(hub)
         pass_through(hub, shape, count, "more")
-        after = measured(hub)
-    leaked = grown(before, after, BOUNDS, slack=count // 3)
+        # What is still on its way (cancelled timers, last words between threads) is no leak: it goes.
+        end = time.monotonic() + 20
+        while (leaked := grown(before, measured(hub), BOUNDS, slack=count // 3)) and time.monotonic() < end:
+            time.sleep(0.2)
     assert not leaked, leaked
 
 
