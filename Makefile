@@ -3,7 +3,6 @@
 #   make demo                 see it run: processes are killed, the work goes on   (DIR=... measures that directory)
 #   make test                 all tests; installs PostgreSQL if it may (ARGS="-k timers" to choose)
 #   make unit                 the tests that need no cluster, no server, no browser: seconds
-#   make statements           write anew the SQL that runs (actors/store/texts) after a change of actors/store/statements
 #   make lint                 ruff, formatting, mypy
 #   make bench                measure against raw Ray, as ratios; PEERS=1: and the peers  (ARGS=...)
 #
@@ -17,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit statements lint bench clean
+.PHONY: help demo test unit lint bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -50,9 +49,6 @@ endif
 
 unit: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m "not (ray or postgres or browser or fault or slow)" $(ARGS)
-
-statements: $(VENV)/dev.stamp
-	$(BIN)/python -m durable_ray.actors.store.statements
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -38,9 +38,8 @@ RAY_DOORS = {
     "actors/stopping.py": "ends a hub's actors",
 }
 
-#: Where `sqlalchemy` may be said: hosts import none of it, for to import it takes longer than much of what they do.
+#: Where `sqlalchemy` may be imported. Hosts import none of it: that takes longer than much of what they do.
 CORE_DOORS = (
-    "actors/store/statements/",
     "actors/store/schema.py",
     "actors/store/making.py",
     "actors/store/migrations/",
@@ -94,10 +93,10 @@ def test_only_the_doors_import_ray() -> None:
     )
 
 
-def test_only_what_makes_statements_and_tables_imports_sqlalchemy() -> None:
+def test_only_what_makes_tables_imports_sqlalchemy() -> None:
     assert_none(
         [
-            f"{short(file)}:{line} imports {name}: say the statement in actors/store/statements, and run its text."
+            f"{short(file)}:{line} imports {name}: write the statement as a text, see actors/store/sql.py."
             for file in files(*PACKAGE)
             for line, name in imports(file)
             if name.split(".")[0] in {"sqlalchemy", "alembic"} and not short(file).startswith(CORE_DOORS)

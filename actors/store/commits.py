@@ -9,9 +9,10 @@ from durable_ray.actors.store.contract import Committed
 from durable_ray.actors.store.database import Database, Unholdable, assert_fence
 from durable_ray.actors.store.group import Group, Raced, RequestKnown
 from durable_ray.actors.store.records import Fence
-from durable_ray.actors.store.sql import Session
-from durable_ray.actors.store.texts.group import REVISION
+from durable_ray.actors.store.sql import Session, Statement
 from durable_ray.actors.store.writes import Answer, Refused, Write
+
+REVISION = Statement("SELECT definitions_revision FROM hub")
 
 #: A race for a new ID is lost once to each rival; more than this many in a row is a fault.
 _MOST_RACES = 100

@@ -12,8 +12,16 @@ from typing import Any, Protocol, TypeVar
 
 from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.records import Fence
-from durable_ray.actors.store.sql import Dialect, Session
-from durable_ray.actors.store.texts.group import FENCE
+from durable_ray.actors.store.sql import Dialect, Session, Statement
+
+#: Who owns a host now. The lease is locked for the transaction; the hub's row is only read, for a new boot changes
+#: every lease too.
+FENCE = Statement("""
+    SELECT leases.epoch, hub.boot_epoch, hub.definitions_revision
+    FROM leases JOIN hub ON TRUE
+    WHERE leases.host = :host
+    FOR SHARE OF leases
+    """)
 
 T = TypeVar("T")
 

@@ -11,18 +11,71 @@ from typing import Any
 
 from msgspec.structs import asdict, replace
 
+from durable_ray.actors.store.commits import REVISION
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.store.sql import Row, Session
-from durable_ray.actors.store.texts import definitions as texts
-from durable_ray.actors.store.texts.group import REVISION
+from durable_ray.actors.store.sql import Row, Session, Statement
+
+TAKE_REVISION = Statement("""
+    UPDATE hub
+    SET definitions_revision = definitions_revision + :by
+    RETURNING definitions_revision
+    """)
+OF_NAME = Statement("""
+    SELECT kind, name, version, code_id, how, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+PUT = Statement("""
+    INSERT INTO definitions (kind, name, version, code_id, revision, how, options, runtime_env, body)
+    VALUES (:kind, :name, :version, :code_id, :revision, :how, :options, :runtime_env, :body)
+    ON CONFLICT (kind, name, version, code_id) DO UPDATE
+    SET revision = excluded.revision, how = excluded.how, options = excluded.options, runtime_env =
+        excluded.runtime_env, body = excluded.body
+    """)
+SINCE = Statement("""
+    SELECT kind, name, version, code_id, how, options, runtime_env, revision
+    FROM definitions
+    WHERE revision > :since
+    ORDER BY revision
+    """)
+NEWEST = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+NEWEST_OF_VERSION = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name AND version = :version
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+NEWEST_OF_CODE = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name AND code_id = :code_id
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+NEWEST_OF_BOTH = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name AND version = :version AND code_id = :code_id
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
 
 #: By whether a version is asked for, and a code.
 _NEWEST = {
-    (False, False): texts.NEWEST,
-    (True, False): texts.NEWEST_OF_VERSION,
-    (False, True): texts.NEWEST_OF_CODE,
-    (True, True): texts.NEWEST_OF_BOTH,
+    (False, False): NEWEST,
+    (True, False): NEWEST_OF_VERSION,
+    (False, True): NEWEST_OF_CODE,
+    (True, True): NEWEST_OF_BOTH,
 }
 
 
@@ -45,14 +98,14 @@ class Deploying:
         def body(session: Session) -> int:
             # The hub's row is changed first, also by 0: until the end of the transaction nobody else registers
             # anything.
-            taken = session.one(texts.TAKE_REVISION, by=0)
+            taken = session.one(TAKE_REVISION, by=0)
             before = int(taken[0]) if taken else 0
             news = [row for rows in by_name.values() for row in _news(session, rows)]
             if not news:
                 return before
-            session.one(texts.TAKE_REVISION, by=len(news))
+            session.one(TAKE_REVISION, by=len(news))
             session.each(
-                texts.PUT,
+                PUT,
                 [asdict(row) | {"revision": at} for at, row in enumerate(news, before + 1)],
             )
             return before + len(news)
@@ -77,7 +130,7 @@ class Deploying:
     def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
         """Every definition registered after revision `since`, oldest first, without bodies."""
         with self._database.read() as session:
-            return tuple(_without_body(row) for row in session.all(texts.SINCE, since=since))
+            return tuple(_without_body(row) for row in session.all(SINCE, since=since))
 
 
 def _without_body(row: Row) -> DefinitionRow:
@@ -92,7 +145,7 @@ def _to_row(described: Row, body: bytes, rest: Row) -> DefinitionRow:
 def _news(session: Session, rows: list[DefinitionRow]) -> list[DefinitionRow]:
     """Those of one name that have to be written: none, if they are what the store has as the newest, in this order."""
     wanted = list({(row.version, row.code_id): row for row in reversed(rows)}.values())[::-1]
-    found = session.all(texts.OF_NAME, kind=wanted[0].kind, name=wanted[0].name, limit=len(wanted))
+    found = session.all(OF_NAME, kind=wanted[0].kind, name=wanted[0].name, limit=len(wanted))
     newest = [_without_body(row) for row in reversed(found)]
     if [replace(row, body=b"", revision=0) for row in wanted] == [replace(row, revision=0) for row in newest]:
         return []

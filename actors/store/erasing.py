@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from durable_ray.actors.store.database import Database
-from durable_ray.actors.store.sql import Session
-from durable_ray.actors.store.texts import erasing as texts
+from durable_ray.actors.store.sql import Session, Statement
+
+HOW_MANY = Statement("SELECT count(*) FROM instances")
+EMPTY = (
+    Statement("DELETE FROM inbox"),
+    Statement("DELETE FROM history"),
+    Statement("DELETE FROM tags"),
+    Statement("DELETE FROM inputs"),
+    Statement("DELETE FROM receipts"),
+    Statement("DELETE FROM counters"),
+    Statement("DELETE FROM definitions"),
+    Statement("DELETE FROM permits"),
+    Statement("DELETE FROM instances"),
+)
+#: Every lease but the one of whoever asks is somebody else's now.
+FENCE_OTHERS = Statement("UPDATE leases SET epoch = epoch + 1 WHERE host != :keep")
+#: Whoever commits holds its lease shared until it has: who has this one, too, is alone with the contents.
+KEPT = Statement("SELECT epoch FROM leases WHERE host = :keep FOR UPDATE")
+NEW_DEFINITIONS = Statement("UPDATE hub SET definitions_revision = definitions_revision + 1")
 
 
 class Erasing:
@@ -18,11 +35,11 @@ class Erasing:
 
         def body(session: Session) -> int:
             # First the locks: of a commit between two of these deletions a part would be left behind.
-            session.run(texts.NEW_DEFINITIONS)
-            session.run(texts.FENCE_OTHERS, keep=keep)
-            session.one(texts.KEPT, keep=keep)
-            row = session.one(texts.HOW_MANY)
-            for statement in texts.EMPTY:
+            session.run(NEW_DEFINITIONS)
+            session.run(FENCE_OTHERS, keep=keep)
+            session.one(KEPT, keep=keep)
+            row = session.one(HOW_MANY)
+            for statement in EMPTY:
                 session.run(statement)
             return 0 if row is None else int(row[0])
 

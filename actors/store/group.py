@@ -21,11 +21,10 @@ from msgspec.structs import asdict
 from durable_ray.actors.store.changes import CHANGES, Op
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.known import ENDED, Known, concerned, consistent
+from durable_ray.actors.store.reads import RECEIPTS
 from durable_ray.actors.store.records import NewInstance, Status
 from durable_ray.actors.store.rowing import read_rows
-from durable_ray.actors.store.sql import Session
-from durable_ray.actors.store.texts.group import COUNT, HAS_MAIL, KNOWN, RECORD
-from durable_ray.actors.store.texts.reads import RECEIPTS
+from durable_ray.actors.store.sql import Session, Statement
 from durable_ray.actors.store.writes import (
     Absent,
     Answer,
@@ -47,6 +46,27 @@ from durable_ray.actors.store.writes import (
     TurnCommitted,
     Write,
 )
+
+#: What a decision needs of an instance, in the order of `known.Known`.
+KNOWN = Statement("""
+    SELECT instance_id, execution_id, name, placement, host, resident, status, turn, parent_id, created_at
+    FROM instances
+    WHERE instance_id IN (:ids)
+    ORDER BY instance_id
+    FOR NO KEY UPDATE
+    """)
+HAS_MAIL = Statement("SELECT EXISTS (SELECT * FROM inbox WHERE instance_id = :instance_id)")
+RECORD = Statement("""
+    INSERT INTO receipts (request_id, outcome, expires)
+    VALUES (:request_id, :outcome, :expires)
+    ON CONFLICT (request_id) DO NOTHING
+    """)
+COUNT = Statement("""
+    INSERT INTO counters (host, name, status, n)
+    VALUES (:host, :name, :status, :n)
+    ON CONFLICT (host, name, status) DO UPDATE
+    SET n = (counters.n + excluded.n)
+    """)
 
 #: Inputs longer than this (characters) are kept beside the row.
 LONG_INPUT = 1000

@@ -10,24 +10,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.revision import REVISION
-from durable_ray.actors.store.schema import FIRST_HUB_ROW, hub, metadata, version
-from durable_ray.actors.store.sql import Session
+from durable_ray.actors.store.schema import FIRST_HUB_ROW, metadata, version
+from durable_ray.actors.store.sql import Session, Statement
 from durable_ray.actors.store.sqlite_file import driver
-from durable_ray.actors.store.statements.compiling import DIALECTS, compiled
-from durable_ray.actors.store.statements.core import number, text
-from durable_ray.actors.store.texts.versions import EXISTS
-from durable_ray.actors.store.versions import found_version
+from durable_ray.actors.store.versions import EXISTS, found_version
 
-_STAMP = insert(version).values(version_num=text("revision"))
-_FIRST_ROW = insert(hub).values(
-    {name: (text if isinstance(value, str) else number)(name) for name, value in FIRST_HUB_ROW.items()}
+_STAMP = Statement(f"INSERT INTO {version.name} (version_num) VALUES (:revision)")
+_FIRST_ROW = Statement(
+    f"INSERT INTO hub ({', '.join(FIRST_HUB_ROW)}) VALUES ({', '.join(f':{name}' for name in FIRST_HUB_ROW)})"
 )
+_DIALECTS = {
+    "sqlite": SQLiteDialect(),
+    "postgresql": PGDialect_psycopg(),  # type: ignore[no-untyped-call]
+}
 
 #: Keeps two processes from making or changing the schema at once; SQLite has one writer anyway.
 _ALONE = "SELECT pg_advisory_xact_lock(7241903325)"
@@ -45,7 +48,7 @@ def make(database: Database) -> str:
 
 
 def _make(session: Session) -> str:
-    dialect = DIALECTS[session.dialect]
+    dialect = _DIALECTS[session.dialect]
     for element in (version, *metadata.sorted_tables):
         if session.one(EXISTS, name=element.name) is not None:
             raise StoreUnusable(
@@ -55,8 +58,8 @@ def _make(session: Session) -> str:
         session.plain(str(CreateTable(element).compile(dialect=dialect)))
         for index in sorted(element.indexes, key=lambda index: str(index.name)):
             session.plain(str(CreateIndex(index).compile(dialect=dialect)))
-    session.run(compiled(_FIRST_ROW, session.dialect), **FIRST_HUB_ROW)
-    session.run(compiled(_STAMP, session.dialect), revision=REVISION)
+    session.run(_FIRST_ROW, **FIRST_HUB_ROW)
+    session.run(_STAMP, revision=REVISION)
     return REVISION
 
 

@@ -11,24 +11,50 @@ One statement for each shape of query; what was once compiled is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from durable_ray.actors.store.database import Database
+from durable_ray.actors.store.pages import page
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads, Standing
 from durable_ray.actors.store.rowing import read_rows, read_sizes
 from durable_ray.actors.store.shapes import Shape, Way
-from durable_ray.actors.store.sql import Dialect, Session, Statement
-from durable_ray.actors.store.texts import queries as texts
-from durable_ray.actors.store.texts import rowing as texts_of_rows
+from durable_ray.actors.store.sql import Session, Statement
 from durable_ray.actors.store.tokens import make_token, read_token
+
+COUNTS = Statement("SELECT name, status, sum(n) FROM counters GROUP BY name, status")
+#: Find a row beyond the first few on a way that has to sort; none means that the way is short. Of updates only the
+#: finished count: where few of them match, walking in order of creation would meet mostly others, and all the live
+#: ones as well.
+MORE_IDS = Statement("""
+    SELECT 1
+    FROM instances
+    WHERE instance_id >= :prefix AND instance_id < :prefix_end
+    LIMIT 1 OFFSET 2000
+    """)
+MORE_UPDATED = Statement("SELECT 1 FROM instances WHERE completed_at >= :updated_from LIMIT 1 OFFSET 2000")
+#: What tells one state of an instance from another: of all that live, by the index of those.
+LIVE_STANDINGS = Statement("""
+    SELECT host, instance_id, execution_id, turn, status, events, waiting_reason
+    FROM instances
+    WHERE completed_at IS NULL AND (host, instance_id) > (:after_host, :after_id)
+    ORDER BY host, instance_id
+    LIMIT :limit
+    """)
+#: Of those that ended, from some time on.
+ENDED_STANDINGS = Statement("""
+    SELECT completed_at, instance_id, execution_id, turn, status, events, waiting_reason
+    FROM instances
+    WHERE completed_at >= :after_at AND (completed_at, instance_id) > (:after_at, :after_id)
+    ORDER BY completed_at, instance_id
+    LIMIT :limit
+    """)
 
 #: Most bytes of payloads on a page.
 PAGE_BYTES = 4 << 20
 #: One branch for each of so many names or statuses; more are filtered while walking.
 _MOST_BRANCHES = 32
 
-_PROBES = {Way.ID: texts.MORE_IDS, Way.UPDATED: texts.MORE_UPDATED}
+_PROBES = {Way.ID: MORE_IDS, Way.UPDATED: MORE_UPDATED}
 
 
 class Querying:
@@ -50,23 +76,23 @@ class Querying:
             params["last_at"], params["last_id"] = read_token(token, query)
         with self._database.read() as session:
             shape = _shape(session, query, params, continued=token is not None, counting=False)
-            found = session.all(_statement(shape, session.dialect), **_bound(session, params))
+            found = session.all(page(shape), **_bound(session, params))
             ids = _first_bytes(session, [row[1] for row in found[:limit]], query.payloads)
             rows = read_rows(session, ids, query.payloads)
-        page = tuple(rows[instance_id] for instance_id in ids)
-        more = len(found) > len(page)
-        return Page(page, make_token(page[-1].created_at, page[-1].instance_id, query) if more else None)
+        shown = tuple(rows[instance_id] for instance_id in ids)
+        more = len(found) > len(shown)
+        return Page(shown, make_token(shown[-1].created_at, shown[-1].instance_id, query) if more else None)
 
     def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
         """(host, how it stands) of live instances, by host and ID, after (host, ID)."""
         with self._database.read() as session:
-            found = session.all(texts_of_rows.LIVE_STANDINGS, after_host=after[0], after_id=after[1], limit=limit)
+            found = session.all(LIVE_STANDINGS, after_host=after[0], after_id=after[1], limit=limit)
         return [(row[0], Standing(*row[1:])) for row in found]
 
     def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
         """(end, how it stands) of instances that ended, by end and ID, after (time, ID)."""
         with self._database.read() as session:
-            found = session.all(texts_of_rows.ENDED_STANDINGS, after_at=after[0], after_id=after[1], limit=limit)
+            found = session.all(ENDED_STANDINGS, after_at=after[0], after_id=after[1], limit=limit)
         return [(row[0], Standing(*row[1:])) for row in found]
 
     def count(self, query: InstanceQuery) -> int:
@@ -80,7 +106,7 @@ class Querying:
                     if (not query.names or name in query.names) and (not query.statuses or status in query.statuses)
                 )
             shape = _shape(session, query, params, continued=False, counting=True)
-            row = session.one(_statement(shape, session.dialect), **_bound(session, params))
+            row = session.one(page(shape), **_bound(session, params))
         return 0 if row is None else int(row[0])
 
     def counts(self) -> Mapping[tuple[str, str], int]:
@@ -132,7 +158,7 @@ def _choose(session: Session, query: InstanceQuery, params: Mapping[str, Any]) -
 
 
 def _counts(session: Session) -> dict[tuple[str, str], int]:
-    return {(name, status): int(n) for name, status, n in session.all(texts.COUNTS) if n}
+    return {(name, status): int(n) for name, status, n in session.all(COUNTS) if n}
 
 
 # --- saying it in SQL -----------------------------------------------------------------------------
@@ -181,12 +207,3 @@ def after_prefix(prefix: str) -> str:
         if code <= 0x10FFFF:
             return prefix[:at] + chr(code)
     return "\U0010ffff" * 300  # longer than any ID
-
-
-@lru_cache(maxsize=512)
-def _statement(shape: Shape, dialect: Dialect) -> Statement:
-    # Hosts never ask, and do without Core.
-    from durable_ray.actors.store.statements.compiling import compiled
-    from durable_ray.actors.store.statements.pages import page
-
-    return compiled(page(shape), dialect)

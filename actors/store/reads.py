@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from durable_ray.actors.store.database import Database
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded, Payloads
 from durable_ray.actors.store.rowing import read_inbox, read_rows
-from durable_ray.actors.store.texts.reads import HISTORIES, RECEIPTS
+from durable_ray.actors.store.sql import Statement
+
+HISTORIES = Statement("""
+    SELECT instance_id, execution_id, body
+    FROM history
+    WHERE instance_id IN (:ids)
+    ORDER BY instance_id, execution_id, first_event
+    """)
+RECEIPTS = Statement("SELECT request_id, outcome FROM receipts WHERE request_id IN (:ids)")
 
 
 class Reading:

@@ -1,13 +1,22 @@
-"""Statements as text, run on the driver itself. Their texts are written in `statements` and kept in `texts`.
+"""Statements as text, said once and run on the driver itself.
 
-A commit runs half a dozen statements hundreds of times a second; going through an SQLAlchemy connection costs more
-than the statements do. And a process that hosts one instance would spend a third of its start on importing it. So
-Core is used for what it is best at (one text for each database) before anything runs, and here there are texts.
+A commit runs half a dozen statements hundreds of times a second, and a process that hosts one instance would spend a
+third of its start on importing an SQL toolkit; so there are texts, each beside the function that runs it. A text is
+the same for both databases in all but a few words, which `Statement` replaces:
+
+| in the text | SQLite | PostgreSQL |
+|---|---|---|
+| `:name` | `?` | `%s` |
+| `column IN (:names)` | `column IN (SELECT value FROM json_each(?))` | `column = ANY(%s)` |
+| `FOR UPDATE`, `FOR SHARE OF x`, … | nothing: it has one writer | as it stands |
+| `INDEXED BY x` | as it stands | nothing: it has statistics |
+| `+column` (looked at, not searched by) | as it stands | `column` |
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Literal, Protocol
@@ -19,6 +28,12 @@ Row = tuple[Any, ...]
 
 #: The databases for which there are texts.
 Dialect = Literal["sqlite", "postgresql"]
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
+_AMONG = re.compile(r"\bIN \((:[a-z_]+)\)")
+_LOCK = re.compile(r" FOR (?:NO KEY UPDATE|UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?")
+_INDEX = re.compile(r" INDEXED BY \w+")
+_ASIDE = re.compile(r"(?<=[ (,])\+(?=[a-z_])")
 
 
 class Cursor(Protocol):
@@ -33,23 +48,47 @@ class Cursor(Protocol):
 
 
 class Statement:
-    """A statement's text for each database, and how to pick its parameters out of a mapping or an object.
+    """A statement in the words of each database, and how to pick its parameters out of a mapping or an object.
+
+    Args:
+        sql: the text for both databases; white space in it means nothing.
+        sqlite: the text for SQLite alone, where the databases have nothing in common.
+        postgresql: likewise for PostgreSQL.
 
     `names` are its parameters in the order of their places. A database without a text is one that never runs it.
 
     Example:
-        >>> Statement(("host",), sqlite="SELECT epoch FROM leases WHERE host = ?").from_items({"host": "p0"})
-        ('p0',)
+        >>> statement = Statement("SELECT epoch FROM leases WHERE host IN (:hosts) FOR SHARE")
+        >>> statement.postgresql
+        'SELECT epoch FROM leases WHERE host = ANY(%s) FOR SHARE'
+        >>> statement.sqlite
+        'SELECT epoch FROM leases WHERE host IN (SELECT value FROM json_each(?))'
+        >>> statement.from_items({"hosts": "[]"})
+        ('[]',)
     """
 
     __slots__ = ("from_items", "from_object", "names", "postgresql", "sqlite")
 
-    def __init__(self, names: tuple[str, ...] = (), *, sqlite: str = "", postgresql: str = "") -> None:
+    def __init__(self, sql: str = "", *, sqlite: str = "", postgresql: str = "") -> None:
+        sqlite, postgresql = (" ".join(text.split()) for text in (sqlite or sql, postgresql or sql))
+        names = tuple(_PARAMETER.findall(sqlite or postgresql))
+        if sqlite and postgresql and names != tuple(_PARAMETER.findall(postgresql)):
+            raise ValueError(f"its parameters have no one order: {sqlite}; {postgresql}")
         self.names = names
-        self.sqlite = sqlite
-        self.postgresql = postgresql
+        self.sqlite = _for_sqlite(sqlite)
+        self.postgresql = _for_postgresql(postgresql)
         self.from_items = _picker(names, itemgetter)
         self.from_object = _picker(names, attrgetter)
+
+
+def _for_sqlite(text: str) -> str:
+    text = _AMONG.sub(r"IN (SELECT value FROM json_each(\1))", _LOCK.sub("", text))
+    return _PARAMETER.sub("?", text)
+
+
+def _for_postgresql(text: str) -> str:
+    text = _ASIDE.sub("", _INDEX.sub("", text)).replace("%", "%%")
+    return _PARAMETER.sub("%s", _AMONG.sub(r"= ANY(\1)", text))
 
 
 def _picker(names: tuple[str, ...], getter: Callable[..., Callable[[Any], Any]]) -> Callable[[Any], Row]:

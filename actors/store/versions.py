@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from durable_ray.actors.store.revision import VERSION_TABLE
-from durable_ray.actors.store.sql import Session
-from durable_ray.actors.store.texts.versions import EXISTS, FOUND
+from durable_ray.actors.store.sql import Session, Statement
+
+FOUND = Statement("SELECT version_num FROM durable_ray_version")
+EXISTS = Statement(
+    sqlite="SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name",
+    postgresql="SELECT 1 WHERE to_regclass(:name) IS NOT NULL",
+)
 
 
 def found_version(session: Session) -> str | None:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 
 import durable_ray as dr
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import CommitUnknown, StoreError
 from durable_ray.actors.store.records import Fence, Permit
-from durable_ray.actors.store.schema import permits
-from durable_ray.actors.store.statements.compiling import compiled
+from durable_ray.actors.store.sql import Statement
 from durable_ray.testing import TestHub
 from tests.faults.armed import ArmedStore, armed_hub
 from tests.faults.shapes import step
@@ -24,7 +22,7 @@ pytestmark = pytest.mark.fault
 
 LIMIT = 2
 COUNT = 6
-GRANTED = compiled(select(func.count()).select_from(permits).where(permits.c.granted))
+GRANTED = Statement("SELECT count(*) FROM permits WHERE granted")
 
 
 @dr.activity(name="faults.limited", max_running=LIMIT)

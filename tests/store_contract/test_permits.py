@@ -7,17 +7,15 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import func, select
 
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.records import Permit
-from durable_ray.actors.store.schema import permits
-from durable_ray.actors.store.statements.compiling import compiled
+from durable_ray.actors.store.sql import Statement
 from durable_ray.actors.store.writes import StartInstance
 from tests.store_contract.building import advance, dedicated, made, row
 
-GRANTED = compiled(select(func.count()).select_from(permits).where(permits.c.granted))
+GRANTED = Statement("SELECT count(*) FROM permits WHERE granted")
 
 
 def permit(task_id: int, host: str = "h", name: str = "crawl", priority: int = 0) -> Permit:

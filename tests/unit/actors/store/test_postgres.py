@@ -12,6 +12,7 @@ import pytest
 from durable_ray.actors.store import postgres
 from durable_ray.actors.store.contract import CommitUnknown, Fenced, HubInUse, Store, StoreError, StoreUnusable
 from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.store.sql import Statement
 from durable_ray.actors.store.writes import Started
 from tests.postgres_server import PostgresServer
 from tests.store_contract.building import advance, made, row, start
@@ -74,22 +75,13 @@ def test_a_transaction_that_lost_its_connection_is_run_again(
     runs = []
 
     def body(session: Any) -> int:
-        runs.append(session.one(postgres_hub()))
+        runs.append(session.one(Statement("SELECT id FROM hub")))
         if len(runs) == 1:
             kill("state = 'idle in transaction'")
-        return int(session.one(postgres_hub())[0])
+        return int(session.one(Statement("SELECT id FROM hub"))[0])
 
     assert store.database.write(body) == 1
     assert len(runs) == 2
-
-
-def postgres_hub() -> Any:
-    from sqlalchemy import select
-
-    from durable_ray.actors.store.schema import hub
-    from durable_ray.actors.store.statements.compiling import compiled
-
-    return compiled(select(hub.c.id))
 
 
 def test_a_restarted_server_is_waited_for(opening: Callable[[], Store], postgres_server: PostgresServer) -> None:
