@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from durable_ray.orchestrations.times import LATEST, SECOND
+from durable_ray.orchestrations.values.times import LATEST, SECOND
 
 __all__ = ["LATEST", "SECOND", "Alarm", "Clock", "SystemClock", "monotonic"]
 

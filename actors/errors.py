@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from durable_ray.orchestrations.failures import FailureDetails, OrchestrationError
-from durable_ray.orchestrations.ids import quoted
+from durable_ray.orchestrations.values.failures import FailureDetails, OrchestrationError
+from durable_ray.orchestrations.values.ids import quoted
 
 
 class DurableRayError(Exception):

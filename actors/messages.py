@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from durable_ray.actors.store.records import IfExists, InstanceRow, Placement
-from durable_ray.orchestrations.events import Message, Payload
+from durable_ray.orchestrations.history.events import Message, Payload
 
 ReplyCode = Literal[
     "ok",  # done, durably

@@ -16,8 +16,8 @@ from pydantic import (
     PositiveInt,
 )
 
-from durable_ray.actors.settled import Settled
-from durable_ray.orchestrations.times import LATEST, SECOND
+from durable_ray.actors.store.hub_config import Settled
+from durable_ray.orchestrations.values.times import LATEST, SECOND
 
 
 def _fitting(seconds: float) -> float:

@@ -19,11 +19,11 @@ from benchmarks.filling import filled
 from benchmarks.measure import family, latencies, percentile
 from benchmarks.programs import SHAPES
 from benchmarks.replaying import growth, replayed
-from durable_ray.actors.handles import find
-from durable_ray.actors.stopping import stop_hub
+from durable_ray.actors.cluster.handles import find
+from durable_ray.actors.cluster.stopping import stop_hub
 from durable_ray.actors.store.opening import open_store
-from durable_ray.operations.filters import query_of
-from durable_ray.orchestrations.codec import decode_events
+from durable_ray.client.operations.filters import query_of
+from durable_ray.orchestrations.history.codec import decode_events
 
 _PATIENCE = 120
 #: Of how many instances of a sample the history is replayed.

@@ -6,10 +6,10 @@ import statistics
 import time
 from typing import Any
 
-from durable_ray.actors.packing import PYTHON_PAYLOADS
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.commands import ScheduleActivity
-from durable_ray.orchestrations.replay import Execution
+from durable_ray.actors.code.packing import PYTHON_PAYLOADS
+from durable_ray.orchestrations.engine.commands import ScheduleActivity
+from durable_ray.orchestrations.engine.replay import Execution
+from durable_ray.orchestrations.history import events as ev
 
 
 def history_of(orchestrator: Any, steps: int) -> list[ev.Event]:

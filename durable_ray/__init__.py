@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from durable_ray.actors.activity_runner import ActivityContext
+    from durable_ray.actors.activities.runner import ActivityContext
     from durable_ray.actors.errors import (
         DurableRayError,
         HistoryMismatch,
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
         ProtocolMismatch,
         UnknownDefinition,
     )
+    from durable_ray.actors.instances.status import OrchestrationStatus, RuntimeStatus
     from durable_ray.actors.settings import HubSettings
-    from durable_ray.actors.status import OrchestrationStatus, RuntimeStatus
     from durable_ray.actors.store.contract import HubInUse, InvalidToken, StoreUnusable
-    from durable_ray.client import AsyncClient, Client
-    from durable_ray.handle import AsyncOrchestrationHandle, OrchestrationHandle
-    from durable_ray.inside import client_of, management_payload
-    from durable_ray.operations.asking import InstancePage
-    from durable_ray.operations.bulk import BulkReport
-    from durable_ray.operations.gateway import HttpAnswer
-    from durable_ray.operations.managing import PurgeResult
-    from durable_ray.operations.start_objects import StartObject, StartObjectInvalid
-    from durable_ray.orchestrations.context import OrchestrationContext
-    from durable_ray.orchestrations.decorators import activity, orchestrator
-    from durable_ray.orchestrations.failures import (
+    from durable_ray.client.client import AsyncClient, Client
+    from durable_ray.client.handle import AsyncOrchestrationHandle, OrchestrationHandle
+    from durable_ray.client.inside import client_of, management_payload
+    from durable_ray.client.operations.asking import InstancePage
+    from durable_ray.client.operations.bulk import BulkReport
+    from durable_ray.client.operations.gateway import HttpAnswer
+    from durable_ray.client.operations.managing import PurgeResult
+    from durable_ray.client.operations.start_objects import StartObject, StartObjectInvalid
+    from durable_ray.orchestrations.authoring.context import OrchestrationContext
+    from durable_ray.orchestrations.authoring.decorators import activity, orchestrator
+    from durable_ray.orchestrations.authoring.retries import RetryPolicy
+    from durable_ray.orchestrations.values.failures import (
         ActivityFailed,
         FailureDetails,
         NonDeterminismError,
@@ -45,8 +46,7 @@ if TYPE_CHECKING:
         SubOrchestrationFailed,
         TaskFailed,
     )
-    from durable_ray.orchestrations.ids import InvalidInstanceId
-    from durable_ray.orchestrations.retries import RetryPolicy
+    from durable_ray.orchestrations.values.ids import InvalidInstanceId
 
 __all__ = [
     "ActivityContext",
@@ -95,47 +95,47 @@ __version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOME = {
-    "ActivityContext": "durable_ray.actors.activity_runner",
-    "ActivityFailed": "durable_ray.orchestrations.failures",
-    "AsyncClient": "durable_ray.client",
-    "AsyncOrchestrationHandle": "durable_ray.handle",
-    "BulkReport": "durable_ray.operations.bulk",
-    "Client": "durable_ray.client",
+    "ActivityContext": "durable_ray.actors.activities.runner",
+    "ActivityFailed": "durable_ray.orchestrations.values.failures",
+    "AsyncClient": "durable_ray.client.client",
+    "AsyncOrchestrationHandle": "durable_ray.client.handle",
+    "BulkReport": "durable_ray.client.operations.bulk",
+    "Client": "durable_ray.client.client",
     "DurableRayError": "durable_ray.actors.errors",
-    "FailureDetails": "durable_ray.orchestrations.failures",
+    "FailureDetails": "durable_ray.orchestrations.values.failures",
     "HistoryMismatch": "durable_ray.actors.errors",
-    "HttpAnswer": "durable_ray.operations.gateway",
+    "HttpAnswer": "durable_ray.client.operations.gateway",
     "HubInUse": "durable_ray.actors.store.contract",
     "HubSettings": "durable_ray.actors.settings",
     "HubUnavailable": "durable_ray.actors.errors",
     "InstanceAlreadyExists": "durable_ray.actors.errors",
     "InstanceFinished": "durable_ray.actors.errors",
     "InstanceNotFound": "durable_ray.actors.errors",
-    "InstancePage": "durable_ray.operations.asking",
-    "InvalidInstanceId": "durable_ray.orchestrations.ids",
+    "InstancePage": "durable_ray.client.operations.asking",
+    "InvalidInstanceId": "durable_ray.orchestrations.values.ids",
     "InvalidState": "durable_ray.actors.errors",
     "InvalidToken": "durable_ray.actors.store.contract",
-    "NonDeterminismError": "durable_ray.orchestrations.failures",
-    "NonRetryable": "durable_ray.orchestrations.failures",
-    "OrchestrationContext": "durable_ray.orchestrations.context",
+    "NonDeterminismError": "durable_ray.orchestrations.values.failures",
+    "NonRetryable": "durable_ray.orchestrations.values.failures",
+    "OrchestrationContext": "durable_ray.orchestrations.authoring.context",
     "OrchestrationFailed": "durable_ray.actors.errors",
-    "OrchestrationHandle": "durable_ray.handle",
-    "OrchestrationStatus": "durable_ray.actors.status",
+    "OrchestrationHandle": "durable_ray.client.handle",
+    "OrchestrationStatus": "durable_ray.actors.instances.status",
     "OrchestrationTerminated": "durable_ray.actors.errors",
     "ProtocolMismatch": "durable_ray.actors.errors",
-    "PurgeResult": "durable_ray.operations.managing",
-    "RetryPolicy": "durable_ray.orchestrations.retries",
-    "RuntimeStatus": "durable_ray.actors.status",
-    "StartObject": "durable_ray.operations.start_objects",
-    "StartObjectInvalid": "durable_ray.operations.start_objects",
+    "PurgeResult": "durable_ray.client.operations.managing",
+    "RetryPolicy": "durable_ray.orchestrations.authoring.retries",
+    "RuntimeStatus": "durable_ray.actors.instances.status",
+    "StartObject": "durable_ray.client.operations.start_objects",
+    "StartObjectInvalid": "durable_ray.client.operations.start_objects",
     "StoreUnusable": "durable_ray.actors.store.contract",
-    "SubOrchestrationFailed": "durable_ray.orchestrations.failures",
-    "TaskFailed": "durable_ray.orchestrations.failures",
+    "SubOrchestrationFailed": "durable_ray.orchestrations.values.failures",
+    "TaskFailed": "durable_ray.orchestrations.values.failures",
     "UnknownDefinition": "durable_ray.actors.errors",
-    "activity": "durable_ray.orchestrations.decorators",
-    "client_of": "durable_ray.inside",
-    "management_payload": "durable_ray.inside",
-    "orchestrator": "durable_ray.orchestrations.decorators",
+    "activity": "durable_ray.orchestrations.authoring.decorators",
+    "client_of": "durable_ray.client.inside",
+    "management_payload": "durable_ray.client.inside",
+    "orchestrator": "durable_ray.orchestrations.authoring.decorators",
 }
 
 

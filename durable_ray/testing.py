@@ -28,25 +28,25 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from durable_ray import inside
 from durable_ray.actors.clock import Alarm, Clock, SystemClock
-from durable_ray.actors.in_process import InProcessHub, call
+from durable_ray.actors.cluster.in_process import InProcessHub, call
+from durable_ray.actors.instances.placement import is_dedicated
+from durable_ray.actors.instances.status import micros, moment
 from durable_ray.actors.messages import Hello
-from durable_ray.actors.placing import is_dedicated
-from durable_ray.actors.presence import Unreachable
-from durable_ray.actors.protocol import PROTOCOL
+from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.status import micros, moment
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
-from durable_ray.client import AsyncClient, Client
-from durable_ray.coalescing import Coalescer
-from durable_ray.deploying import Deployer
-from durable_ray.drive import drive, drive_async
-from durable_ray.orchestrations.catalog import Catalog, catalog
-from durable_ray.orchestrations.times import after, duration
-from durable_ray.ordering import Ordering
-from durable_ray.steps import Call, Steps, TargetGone, TargetUnavailable
+from durable_ray.actors.wire.protocol import PROTOCOL
+from durable_ray.client import inside
+from durable_ray.client.client import AsyncClient, Client
+from durable_ray.client.coalescing import Coalescer
+from durable_ray.client.deploying import Deployer
+from durable_ray.client.drive import drive, drive_async
+from durable_ray.client.ordering import Ordering
+from durable_ray.client.steps import Call, Steps, TargetGone, TargetUnavailable
+from durable_ray.orchestrations.authoring.catalog import Catalog, catalog
+from durable_ray.orchestrations.values.times import after, duration
 
 R = TypeVar("R")
 

@@ -32,7 +32,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import durable_ray as dr
-from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.history import events as ev
 
 ID, HUB = "file-report", "demo"
 #: Seconds for all of the job. It takes about ten; a machine that is busy with other things gets more.

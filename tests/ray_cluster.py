@@ -14,8 +14,8 @@ from uuid import uuid4
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import find
-from durable_ray.actors.stopping import stop_hub
+from durable_ray.actors.cluster.handles import find
+from durable_ray.actors.cluster.stopping import stop_hub
 
 #: Seconds within which whatever a test waits for must have happened, on a slow machine too.
 PATIENCE = 60.0

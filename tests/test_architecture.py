@@ -20,29 +20,29 @@ LADDER = ("durable_ray.orchestrations", "durable_ray.actors", "durable_ray")
 
 #: The files that may say `ray`, each with its reason. All others are plain Python and need no cluster.
 RAY_DOORS = {
-    "actors/bindings.py": "binds the plain classes to Ray's actor classes",
-    "actors/handles.py": "finds the running actors by name",
-    "actors/ending.py": "ends the process of an actor",
-    "actors/cluster.py": "keeps the ports of hosts and registry by Ray",
-    "actors/processes.py": "sees whether the processes of a hub live",
-    "actors/registry_apart.py": "makes a registry from another process",
-    "actors/host_actor.py": "a host as an actor",
-    "actors/dedicated.py": "the actor of one instance",
-    "actors/warming.py": "has Ray keep a process ready for the next one",
-    "actors/registry_actor.py": "the registry as an actor",
-    "actors/worker_actor.py": "an activity worker as an actor",
+    "actors/cluster/ray_actors/actor_classes.py": "binds the plain classes to Ray's actor classes",
+    "actors/cluster/handles.py": "finds the running actors by name",
+    "actors/cluster/ending.py": "ends the process of an actor",
+    "actors/cluster/ray_hub.py": "keeps the ports of hosts and registry by Ray",
+    "actors/cluster/processes.py": "sees whether the processes of a hub live",
+    "actors/cluster/registry_apart.py": "makes a registry from another process",
+    "actors/cluster/ray_actors/host_actor.py": "a host as an actor",
+    "actors/cluster/ray_actors/instance_actor.py": "the actor of one instance",
+    "actors/cluster/process_reserve.py": "has Ray keep a process ready for the next one",
+    "actors/cluster/ray_actors/registry_actor.py": "the registry as an actor",
+    "actors/cluster/ray_actors/worker_actor.py": "an activity worker as an actor",
     "durable_ray/http/actor.py": "the gateway as an actor",
     "durable_ray/http/ray_serve.py": "the gateway behind Ray Serve",
-    "actors/task_way.py": "runs activities as Ray tasks",
-    "actors/connecting.py": "joins or starts a cluster",
-    "actors/stopping.py": "ends a hub's actors",
+    "actors/cluster/ray_actors/ray_task_executor.py": "runs activities as Ray tasks",
+    "actors/cluster/connecting.py": "joins or starts a cluster",
+    "actors/cluster/stopping.py": "ends a hub's actors",
 }
 
 #: Where `sqlalchemy` may be imported. Hosts import none of it: that takes longer than much of what they do.
 CORE_DOORS = (
-    "actors/store/schema.py",
-    "actors/store/making.py",
-    "actors/store/migrations/",
+    "actors/store/databases/schema.py",
+    "actors/store/databases/making.py",
+    "actors/store/databases/migrations/",
 )
 
 #: All that orchestrations/ may import: nothing that reads the world, so that replay answers alike everywhere.
@@ -85,7 +85,7 @@ def test_no_module_imports_itself_through_others() -> None:
 def test_only_the_doors_import_ray() -> None:
     assert_none(
         [
-            f"{short(file)}:{line} imports {name}: use actors/bindings.py, or name it in RAY_DOORS."
+            f"{short(file)}:{line} imports {name}: use actors/cluster/ray_actors/actor_classes.py, or name it in RAY_DOORS."
             for file in files(*PACKAGE)
             for line, name in imports(file)
             if name.split(".")[0] == "ray" and short(file) not in RAY_DOORS
@@ -96,7 +96,7 @@ def test_only_the_doors_import_ray() -> None:
 def test_only_what_makes_tables_imports_sqlalchemy() -> None:
     assert_none(
         [
-            f"{short(file)}:{line} imports {name}: write the statement as a text, see actors/store/sql.py."
+            f"{short(file)}:{line} imports {name}: write the statement as a text, see actors/store/sql/statement.py."
             for file in files(*PACKAGE)
             for line, name in imports(file)
             if name.split(".")[0] in {"sqlalchemy", "alembic"} and not short(file).startswith(CORE_DOORS)
@@ -133,7 +133,7 @@ def test_orchestrations_call_nothing_that_reads_the_world() -> None:
 
 
 def test_nobody_imports_a_room_by_its_bare_name() -> None:
-    """`actors.host.Host is not durable_ray.actors.host.Host`: each class of the file would exist twice."""
+    """`actors.host.Host is not durable_ray.actors.host.host.Host`: each class of the file would exist twice."""
     bare = {"actors", "orchestrations"}
     assert_none(
         [

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations import decorators
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.catalog import Catalog
+from durable_ray.orchestrations.authoring import decorators
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.history import events as ev
 from durable_ray.testing import TestHub
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -17,14 +17,15 @@ import pytest
 from typer.testing import CliRunner
 
 import durable_ray as dr
-from durable_ray.actors.marker import FileMarker, marker_name
-from durable_ray.actors.placing import dedicated_host
-from durable_ray.cli.over_http import HttpHub
-from durable_ray.cli.over_ray import RayHub
+from durable_ray.actors.host.crash_marker import FileMarker, marker_name
+from durable_ray.actors.instances.placement import dedicated_host
+from durable_ray.cli.hub.over_http import HttpHub
+from durable_ray.cli.hub.over_ray import RayHub
 from durable_ray.http.settings import GatewaySettings
-from durable_ray.orchestrations.catalog import Catalog
-from durable_ray.orchestrations.definitions import Orchestrator
-from durable_ray.orchestrations.ids import (
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.definitions import Orchestrator
+from durable_ray.orchestrations.authoring.options import OrchestratorOptions
+from durable_ray.orchestrations.values.ids import (
     InvalidEventName,
     InvalidInstanceId,
     child_instance_id,
@@ -33,7 +34,6 @@ from durable_ray.orchestrations.ids import (
     validate_event_name,
     validate_instance_id,
 )
-from durable_ray.orchestrations.options import OrchestratorOptions
 from durable_ray.testing import TestHub
 from tests.cli.conftest import KEY, RING, Cli
 from tests.http.listening import listening

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors import connecting, desk, in_process, lanes
-from durable_ray.actors.in_process import call
-from durable_ray.actors.marker import NoMarker
+from durable_ray.actors.cluster import connecting, in_process
+from durable_ray.actors.cluster.in_process import call
+from durable_ray.actors.host import service, turn_scheduler
+from durable_ray.actors.host.crash_marker import NoMarker
 from durable_ray.actors.messages import Delivery, Hello, StartRequest, Wish
-from durable_ray.actors.protocol import PROTOCOL
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.events import Message
+from durable_ray.actors.wire.protocol import PROTOCOL
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Message
 from durable_ray.testing import TestHub
 
 
@@ -203,7 +204,7 @@ def test_one_that_kills_its_host_again_and_again_is_set_aside(monkeypatch: pytes
 
 
 def test_a_turn_that_breaks_the_runtime_ends_its_own_instance(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = lanes.take_turn
+    real = turn_scheduler.take_turn
 
     def breaks(live: Any, *rest: Any) -> Any:
         if live.instance_id == "bad" and live.letters:
@@ -213,7 +214,7 @@ def test_a_turn_that_breaks_the_runtime_ends_its_own_instance(hub: TestHub, monk
     bad = hub.client.start_new(protocol_wait, instance_id="bad", placement="shared")
     good = hub.client.start_new(protocol_wait, instance_id="good", placement="shared")
     hub.settle()
-    monkeypatch.setattr(lanes, "take_turn", breaks)
+    monkeypatch.setattr(turn_scheduler, "take_turn", breaks)
     for handle in (bad, good):
         with contextlib.suppress(dr.InstanceFinished):
             handle.raise_event("Go", "on")
@@ -223,7 +224,7 @@ def test_a_turn_that_breaks_the_runtime_ends_its_own_instance(hub: TestHub, monk
 
 
 def test_long_polls_come_in_slices_that_the_client_renews(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "SLICE", 0.05)
+    monkeypatch.setattr(service, "SLICE", 0.05)
     with TestHub(start=None) as hub:
         handle = hub.client.start_new(protocol_wait, instance_id="slow", placement="shared")
         handle.wait_for_start(10)

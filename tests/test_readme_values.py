@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel
 
-from durable_ray.actors.packing import PYTHON_PAYLOADS
+from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 TABLE = README.split("<!-- values: tests/test_readme_values.py -->", 1)[1].split("\n\n", 2)[1]

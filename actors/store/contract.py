@@ -38,7 +38,7 @@ class Fenced(StoreError):
 
 
 class HubInUse(StoreError, DurableRayError):
-    """Another process owns this store. `address`, `since` (µs of its last heartbeat) and `cluster` say of which cluster."""
+    """Another process owns this store. `address`, `since` (µs of its last heartbeat) and `ray_hub` say of which cluster."""
 
     def __init__(self, address: str, since: int, cluster: str = "") -> None:
         super().__init__(

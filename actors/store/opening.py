@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from durable_ray.actors.store.commits import commit
 from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
-from durable_ray.actors.store.database import Database, FencedDatabase
-from durable_ray.actors.store.definitions import Deploying
-from durable_ray.actors.store.erasing import Erasing
-from durable_ray.actors.store.permitting import Permitting
-from durable_ray.actors.store.queries import Querying
-from durable_ray.actors.store.reads import Reading
+from durable_ray.actors.store.databases.database import Database, FencedDatabase
+from durable_ray.actors.store.databases.revision import REVISION
+from durable_ray.actors.store.databases.sqlite import SqliteDatabase
+from durable_ray.actors.store.databases.versions import found_version
 from durable_ray.actors.store.records import Fence
-from durable_ray.actors.store.releasing import Releasing
-from durable_ray.actors.store.revision import REVISION
-from durable_ray.actors.store.sqlite import SqliteDatabase
-from durable_ray.actors.store.upkeep import Keeping
+from durable_ray.actors.store.sql.commits import commit
+from durable_ray.actors.store.sql.definitions import Deploying
+from durable_ray.actors.store.sql.erasing import Erasing
+from durable_ray.actors.store.sql.permits import Permitting
+from durable_ray.actors.store.sql.queries import Querying
+from durable_ray.actors.store.sql.reads import Reading
+from durable_ray.actors.store.sql.releasing import Releasing
+from durable_ray.actors.store.sql.upkeep import Keeping
+from durable_ray.actors.store.sql.work import Finding
 from durable_ray.actors.store.urls import is_sqlite, sqlite_path
-from durable_ray.actors.store.versions import found_version
-from durable_ray.actors.store.work import Finding
 from durable_ray.actors.store.writes import Write
 
 
@@ -79,7 +79,7 @@ def _database(url: str, create: bool) -> Database:
     if is_sqlite(url):
         return SqliteDatabase(sqlite_path(url), create)
     if url.partition(":")[0].partition("+")[0] in {"postgresql", "postgres"}:
-        from durable_ray.actors.store.postgres import PostgresDatabase
+        from durable_ray.actors.store.databases.postgres import PostgresDatabase
 
         return PostgresDatabase(url)
     scheme, slashes, _ = url.partition("://")
@@ -96,7 +96,7 @@ def _bring_up_to_date(database: Database, create: bool) -> None:
     if found is None and not create:
         raise StoreUnusable("there is no store in this database; start a hub on it first, or check the URL")
     # Most of those who open a store find it as it should be, and need neither the tables nor what changes them.
-    from durable_ray.actors.store.making import make, upgrade
+    from durable_ray.actors.store.databases.making import make, upgrade
 
     if found is None:
         found = make(database)

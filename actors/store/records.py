@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from durable_ray.orchestrations.events import ParentAddress, Payload
+from durable_ray.orchestrations.history.events import ParentAddress, Payload
 
 #: The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` are accepted in filters, never
 #: stored.

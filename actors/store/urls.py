@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
-from durable_ray.actors.secrecy import shown_url
 from durable_ray.actors.store.contract import StoreUnusable
+from durable_ray.actors.store.secrecy import shown_url
 
 
 def is_sqlite(url: str) -> bool:

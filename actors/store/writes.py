@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement, Status
-from durable_ray.orchestrations.events import Payload
+from durable_ray.orchestrations.history.events import Payload
 
 
 class Receipt(Struct, frozen=True):

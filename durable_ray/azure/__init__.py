@@ -18,8 +18,8 @@ from durable_ray.azure.app import Blueprint, DFApp, Orchestrator
 from durable_ray.azure.client import DurableOrchestrationClient
 from durable_ray.azure.loading import load
 from durable_ray.azure.statuses import DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult
-from durable_ray.orchestrations.azure_style import AzureContext as DurableOrchestrationContext
-from durable_ray.orchestrations.generators import RetryOptions
+from durable_ray.orchestrations.authoring.azure_style import AzureContext as DurableOrchestrationContext
+from durable_ray.orchestrations.authoring.generators import RetryOptions
 
 __all__ = [
     "Blueprint",

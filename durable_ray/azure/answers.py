@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from durable_ray.operations.gateway import HttpAnswer
+from durable_ray.client.operations.gateway import HttpAnswer
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from durable_ray.azure.absent import Entity
 from durable_ray.azure.defining import define_activity, define_orchestrator, expect, rename
 from durable_ray.azure.triggers import HostFunction, declare, is_declared, is_kind
-from durable_ray.orchestrations import definitions
+from durable_ray.orchestrations.authoring import definitions
 
 #: What the first programming model calls every function; there the folder is the name.
 _NAMELESS = frozenset(("main", "orchestrator_function", "orchestrator"))

@@ -10,8 +10,8 @@ from durable_ray.actors.errors import InstanceFinished, InstanceNotFound, Unknow
 from durable_ray.azure.absent import EntityId, no_entities
 from durable_ray.azure.answers import Answer
 from durable_ray.azure.statuses import DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult
-from durable_ray.client import AsyncClient
-from durable_ray.operations.filters import Filters
+from durable_ray.client.client import AsyncClient
+from durable_ray.client.operations.filters import Filters
 
 
 class _NoSuchInstance(InstanceNotFound):

@@ -9,15 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import WeakSet
 
-from durable_ray.actors.activity_runner import ActivityContext
+from durable_ray.actors.activities.runner import ActivityContext
 from durable_ray.azure.absent import Entity, refuse
 from durable_ray.azure.triggers import HostFunction
-from durable_ray.orchestrations import definitions
-from durable_ray.orchestrations.azure_style import azure_style
-from durable_ray.orchestrations.catalog import catalog
-from durable_ray.orchestrations.decorators import activity as activity_of
-from durable_ray.orchestrations.decorators import orchestrator as orchestrator_of
-from durable_ray.orchestrations.signatures import Hints
+from durable_ray.orchestrations.authoring import definitions
+from durable_ray.orchestrations.authoring.azure_style import azure_style
+from durable_ray.orchestrations.authoring.catalog import catalog
+from durable_ray.orchestrations.authoring.decorators import activity as activity_of
+from durable_ray.orchestrations.authoring.decorators import orchestrator as orchestrator_of
+from durable_ray.orchestrations.authoring.signatures import Hints
 
 Definition = definitions.Activity[..., Any] | definitions.Orchestrator[..., Any]
 

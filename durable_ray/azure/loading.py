@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from durable_ray.azure.defining import Definition, define_activity, renamed
-from durable_ray.orchestrations import definitions
+from durable_ray.orchestrations.authoring import definitions
 
 _REAL = "azure.durable_functions"
 _MODULES = ("orchestrator", "entity", "decorators", "decorators.durable_app")
@@ -39,7 +39,7 @@ def load(folder: str | Path) -> list[Definition]:
     Example:
         >>> load("my_app")  # doctest: +SKIP
     """
-    from durable_ray.orchestrations.catalog import catalog
+    from durable_ray.orchestrations.authoring.catalog import catalog
 
     root = Path(folder).expanduser().resolve()
     described = sorted(root.glob("*/function.json"))

@@ -7,9 +7,9 @@ import sys
 from durable_ray.azure.absent import DurableEntityContext, EntityId, EntityStateResponse, ManagedIdentityTokenSource
 from durable_ray.azure.client import DurableOrchestrationClient
 from durable_ray.azure.statuses import DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult
-from durable_ray.orchestrations.azure_style import AzureContext as DurableOrchestrationContext
-from durable_ray.orchestrations.azure_style import AzureTask as TaskBase
-from durable_ray.orchestrations.generators import RetryOptions
+from durable_ray.orchestrations.authoring.azure_style import AzureContext as DurableOrchestrationContext
+from durable_ray.orchestrations.authoring.azure_style import AzureTask as TaskBase
+from durable_ray.orchestrations.authoring.generators import RetryOptions
 
 #: Tasks are of one kind here.
 AtomicTask = TimerTask = WhenAllTask = WhenAnyTask = TaskBase

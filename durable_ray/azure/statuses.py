@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from durable_ray.operations.gateway import status_object
+from durable_ray.client.operations.gateway import status_object
 
 
 class OrchestrationRuntimeStatus(Enum):

@@ -15,7 +15,7 @@ from typing import Any
 
 from durable_ray.azure.absent import Entity, refuse
 from durable_ray.azure.client import DurableOrchestrationClient
-from durable_ray.orchestrations.definitions import Definition
+from durable_ray.orchestrations.authoring.definitions import Definition
 
 #: Decorators of Azure's `FunctionApp` and `Blueprint` that say when a function is called, and with what.
 KINDS = re.compile(

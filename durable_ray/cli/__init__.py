@@ -1,6 +1,6 @@
 """The command line: `durable-ray`. Each command says what it does in the words of the management API.
 
-A command speaks to a `Hub` (`hub.py`), which is reached over Ray or over HTTP; what came back is printed by
+A command speaks to a `Hub` (`port.py`), which is reached over Ray or over HTTP; what came back is printed by
 `output.py`, what went wrong by `exits.py`.
 """
 

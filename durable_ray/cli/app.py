@@ -8,7 +8,7 @@ import typer
 
 from durable_ray.cli.commands import doctor, listing, looking, running, sending, starting
 from durable_ray.cli.func_names import FuncAware, add_func_names
-from durable_ray.cli.opening import open_hub
+from durable_ray.cli.hub.opening import open_hub
 from durable_ray.cli.session import before_commands, command
 
 app = typer.Typer(

@@ -11,8 +11,8 @@ from pydantic_settings import SettingsError
 
 from durable_ray.actors import errors
 from durable_ray.actors.store.contract import HubInUse, InvalidToken, StoreError
-from durable_ray.orchestrations.ids import InvalidEventName, InvalidInstanceId
-from durable_ray.orchestrations.payloads import PayloadError
+from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId
+from durable_ray.orchestrations.values.payloads import PayloadError
 
 
 class Exit(enum.IntEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from durable_ray.cli.hub import Hub, Instance
+from durable_ray.cli.hub.port import Hub, Instance
 
 Level = Literal["ok", "warning", "problem"]
 

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from durable_ray.actors.connecting import default_store
+from durable_ray.actors.cluster.connecting import default_store
+from durable_ray.actors.cluster.stopping import is_running
 from durable_ray.actors.errors import HubUnavailable
-from durable_ray.actors.secrecy import shown_url
-from durable_ray.actors.stopping import is_running
 from durable_ray.actors.store.contract import StoreUnusable
-from durable_ray.actors.store.sqlite_file import driver, network_filesystem
+from durable_ray.actors.store.databases.sqlite_file import driver, network_filesystem
+from durable_ray.actors.store.secrecy import shown_url
 from durable_ray.actors.store.urls import for_a_hub
 from durable_ray.cli.health import Finding
-from durable_ray.cli.local_ray import noted, token_file
-from durable_ray.cli.over_ray import HERE, ray_address
-from durable_ray.cli.quiet import join_quietly
+from durable_ray.cli.hub.local_ray import noted, token_file
+from durable_ray.cli.hub.over_ray import HERE, ray_address
+from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.config import ClientSettings, config_file
 
 _LITTLE_SPACE = 1 << 30

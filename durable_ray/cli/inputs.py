@@ -13,11 +13,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from durable_ray.actors.clock import SystemClock
-from durable_ray.actors.status import moment
+from durable_ray.actors.instances.status import moment
 from durable_ray.cli.exits import Problem, usage
-from durable_ray.operations.bounds import read_moment
-from durable_ray.orchestrations.payloads import PayloadError, from_json_text
-from durable_ray.orchestrations.times import duration as micros_of
+from durable_ray.client.operations.bounds import read_moment
+from durable_ray.orchestrations.values.payloads import PayloadError, from_json_text
+from durable_ray.orchestrations.values.times import duration as micros_of
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")

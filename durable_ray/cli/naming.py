@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from durable_ray.cli.hub import Happening
+from durable_ray.cli.hub.port import Happening
 
 #: Says when the events after it happened, which they say themselves here.
 _TURN = "TurnStarted"

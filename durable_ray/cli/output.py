@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable_ray.cli.exits import one_line
-from durable_ray.cli.hub import Happening, Instance
+from durable_ray.cli.hub.port import Happening, Instance
 
 STYLES = {
     "Pending": "yellow",

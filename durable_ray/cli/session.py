@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 
 from durable_ray.cli.exits import Exit, Problem, problem_of
-from durable_ray.cli.hub import Hub
+from durable_ray.cli.hub.port import Hub
 from durable_ray.config import ClientSettings
 
 OpenHub = Callable[[ClientSettings], Hub]

@@ -12,10 +12,10 @@ from typing import Any
 
 import ray
 
-from durable_ray.actors import sigterm
-from durable_ray.actors.connecting import HubLink
-from durable_ray.actors.handles import system_namespace
-from durable_ray.client import AsyncClient
+from durable_ray.actors.activities import sigterm
+from durable_ray.actors.cluster.connecting import HubLink
+from durable_ray.actors.cluster.handles import system_namespace
+from durable_ray.client.client import AsyncClient
 from durable_ray.http.serving import Gateway, allow_many_connections
 from durable_ray.http.settings import GatewaySettings
 

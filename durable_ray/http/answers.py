@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from durable_ray.orchestrations.payloads import PICKLED, Payload
+from durable_ray.orchestrations.values.payloads import PICKLED, Payload
 
 JSON = "application/json; charset=utf-8"
 

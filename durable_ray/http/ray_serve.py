@@ -11,7 +11,7 @@ from typing import Any
 from ray import serve
 from starlette.types import ASGIApp
 
-from durable_ray.client import AsyncClient
+from durable_ray.client.client import AsyncClient
 from durable_ray.http.app import create_app
 from durable_ray.http.settings import GatewaySettings
 

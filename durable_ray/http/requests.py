@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl, unquote
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
-from durable_ray.actors.status import RuntimeStatus
-from durable_ray.operations.bounds import read_moment, read_status, shown
-from durable_ray.orchestrations.payloads import PayloadTooLarge
+from durable_ray.actors.instances.status import RuntimeStatus
+from durable_ray.client.operations.bounds import read_moment, read_status, shown
+from durable_ray.orchestrations.values.payloads import PayloadTooLarge
 
 T = TypeVar("T")
 D = TypeVar("D")

@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import uvicorn
 
-from durable_ray.actors import instance_log
 from durable_ray.actors.errors import DurableRayError
-from durable_ray.actors.gateway_urls import GatewayAddress
-from durable_ray.client import AsyncClient
+from durable_ray.actors.instances import instance_log
+from durable_ray.actors.wire.management_urls import GatewayAddress
+from durable_ray.client.client import AsyncClient
 from durable_ray.http.app import create_app, keyring_of
 from durable_ray.http.connections import Connections
 from durable_ray.http.keys import Access, Keyring

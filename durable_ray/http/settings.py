@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from durable_ray.orchestrations.payloads import MAX_PAYLOAD_BYTES
+from durable_ray.orchestrations.values.payloads import MAX_PAYLOAD_BYTES
 
 
 class GatewaySettings(BaseSettings):

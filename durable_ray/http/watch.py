@@ -20,7 +20,7 @@ from contextlib import contextmanager
 
 from durable_ray.actors.clock import SECOND, SystemClock, monotonic
 from durable_ray.actors.store.records import InstanceRow, Standing
-from durable_ray.http.door import Door
+from durable_ray.http.raw_hub import Door
 
 log = logging.getLogger("durable_ray.http")
 

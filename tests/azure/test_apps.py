@@ -17,9 +17,9 @@ import pytest
 
 import durable_ray as dr
 import durable_ray.azure as df
-from durable_ray.actors.gateway_urls import GatewayAddress
-from durable_ray.orchestrations.catalog import Catalog
-from durable_ray.orchestrations.definitions import Orchestrator
+from durable_ray.actors.wire.management_urls import GatewayAddress
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.testing import TestHub
 
 APPS = Path(__file__).parent / "apps"

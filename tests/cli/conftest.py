@@ -17,15 +17,15 @@ from typer.testing import CliRunner, Result
 
 import durable_ray as dr
 from durable_ray.cli.app import app
-from durable_ray.cli.hub import Hub
-from durable_ray.cli.over_http import HttpHub
-from durable_ray.cli.over_ray import RayHub
+from durable_ray.cli.hub.over_http import HttpHub
+from durable_ray.cli.hub.over_ray import RayHub
+from durable_ray.cli.hub.port import Hub
 from durable_ray.http.app import create_app
 from durable_ray.http.keys import Access, Key, Keyring
 from durable_ray.http.settings import GatewaySettings
-from durable_ray.orchestrations.catalog import Catalog
-from durable_ray.orchestrations.definitions import Activity, Orchestrator
-from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
 
 #: Code goes to hosts by value, so what a test changes later has to be outside of it.

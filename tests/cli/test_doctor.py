@@ -13,7 +13,7 @@ from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.cli.exits import Exit
 from durable_ray.cli.health import Finding, hub_findings, stuck
 from durable_ray.cli.health_ray import machine, store
-from durable_ray.cli.hub import Instance
+from durable_ray.cli.hub.port import Instance
 from durable_ray.config import ClientSettings
 from tests.cli.conftest import Cli
 

@@ -14,9 +14,9 @@ import pytest
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.cli.commands.running import _definitions_of
 from durable_ray.cli.exits import Exit, Problem, one_line, problem_of
+from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.cli.inputs import duration, ids, json_value, json_values, now, tags, when
 from durable_ray.cli.loading import load
-from durable_ray.cli.quiet import join_quietly
 
 
 def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

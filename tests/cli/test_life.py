@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.cli.over_http import HttpHub
-from durable_ray.orchestrations.definitions import Orchestrator
-from durable_ray.orchestrations.options import OrchestratorOptions
+from durable_ray.cli.hub.over_http import HttpHub
+from durable_ray.orchestrations.authoring.definitions import Orchestrator
+from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 from tests.cli.conftest import BANK, Cli
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from durable_ray.cli.commands.filters import make_filter
 from durable_ray.cli.exits import Problem
-from durable_ray.cli.hub import Instance
+from durable_ray.cli.hub.over_http import _query
+from durable_ray.cli.hub.port import Instance
 from durable_ray.cli.output import instances_table
-from durable_ray.cli.over_http import _query
 from tests.cli.conftest import Cli, fill
 
 

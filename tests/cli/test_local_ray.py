@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pydantic_core import to_json
 
-from durable_ray.cli import local_ray
 from durable_ray.cli.exits import Exit, Problem
-from durable_ray.cli.local_ray import LocalRay, address_file, forget_dead, note_file, noted, start_head, stop
+from durable_ray.cli.hub import local_ray
+from durable_ray.cli.hub.local_ray import LocalRay, address_file, forget_dead, note_file, noted, start_head, stop
 
 ADDRESS = "10.0.0.7:6379"
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-import durable_ray.actors.redelivery
+import durable_ray.actors.host.message_delivery
 import durable_ray.testing
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.checks import check
 from durable_ray.actors.store.contract import Committed, CommitUnknown, Store, StoreError
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import Fence
+from durable_ray.actors.store.sql.checks import check
 from durable_ray.actors.store.writes import CommitTurn, Write
 from durable_ray.testing import TestHub
 from tests.faults.ledger import LEDGER
@@ -122,7 +122,7 @@ def armed_hub(
     settings = settings or HubSettings(partitions=2, sweep_interval=0.05, max_dedicated=4)
     with (
         mock.patch.object(durable_ray.testing, "open_store", _always(store)),
-        mock.patch.object(durable_ray.actors.redelivery, "_PAUSE", 0.01),
+        mock.patch.object(durable_ray.actors.host.message_delivery, "_PAUSE", 0.01),
         TestHub(settings=settings) as hub,
     ):
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from durable_ray.orchestrations.codec import decode_events
-from durable_ray.orchestrations.events import ActivityCompleted
+from durable_ray.orchestrations.history.codec import decode_events
+from durable_ray.orchestrations.history.events import ActivityCompleted
 
 
 class Ledger:

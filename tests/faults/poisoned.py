@@ -13,9 +13,9 @@ from pathlib import Path
 from unittest import mock
 
 import durable_ray as dr
-import durable_ray.actors.in_process
+import durable_ray.actors.cluster.in_process
 from durable_ray.actors.errors import InstanceFinished, OrchestrationFailed
-from durable_ray.actors.marker import FileMarker
+from durable_ray.actors.host.crash_marker import FileMarker
 from durable_ray.actors.settings import HubSettings
 from durable_ray.testing import TestHub
 
@@ -46,7 +46,7 @@ async def harmless(ctx: dr.OrchestrationContext, number: int) -> int:
 def main(folder: Path) -> None:
     settings = HubSettings(partitions=1, sweep_interval=0.1, max_recoveries=2)
     with (
-        mock.patch.object(durable_ray.actors.in_process, "NoMarker", partial(FileMarker, folder / "marker")),
+        mock.patch.object(durable_ray.actors.cluster.in_process, "NoMarker", partial(FileMarker, folder / "marker")),
         TestHub(f"sqlite:///{folder / 'hub.db'}", settings=settings) as hub,
     ):
         client = hub.client

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors import putting_off
-from durable_ray.actors.in_process import _Hosts
-from durable_ray.actors.placing import dedicated_host, is_dedicated
-from durable_ray.actors.presence import Unreachable
-from durable_ray.actors.registry import Registry
+from durable_ray.actors.cluster.in_process import _Hosts
+from durable_ray.actors.instances.placement import dedicated_host, is_dedicated
+from durable_ray.actors.registry import create_backoff
+from durable_ray.actors.registry.actor_lifecycle import Unreachable
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.writes import OutMessage, PutMessage
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.codec import encode_event
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.codec import encode_event
 from durable_ray.testing import TestHub
 from tests.faults.test_order import SlowArrival, waiting
 
@@ -261,7 +261,7 @@ def test_one_whose_actor_cannot_be_made_keeps_nobody_from_a_place(monkeypatch: p
         await create(hosts, row, *rest)
 
     monkeypatch.setattr(_Hosts, "create", fails)
-    monkeypatch.setattr(putting_off, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.02)
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=600, max_dedicated=1)) as hub:
         broken = hub.client.start_new(collect, 0, instance_id="broken")
         others = [hub.client.start_new(collect, 0, instance_id=f"o{n}") for n in range(3)]

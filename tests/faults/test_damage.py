@@ -12,7 +12,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray import HubSettings
-from durable_ray.actors.checks import stranded
+from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.writes import OutMessage, PutMessage
 from durable_ray.testing import TestHub

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors import in_process
-from durable_ray.actors.marker import NoMarker
+from durable_ray.actors.cluster import in_process
+from durable_ray.actors.host.crash_marker import NoMarker
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.checks import check
+from durable_ray.actors.store.sql.checks import check
 from durable_ray.testing import TestHub
 
 

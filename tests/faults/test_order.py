@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from durable_ray.actors.in_process import _Hosts, call
+from durable_ray.actors.cluster.in_process import _Hosts, call
+from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import StartRequest, Wish
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import PutMessage, Receipt
-from durable_ray.actors.turns import out_message
 from durable_ray.testing import TestHub
 from tests.faults.armed import armed_hub
 from tests.faults.shapes import collector

@@ -11,7 +11,7 @@ import durable_ray as dr
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import CommitUnknown, StoreError
 from durable_ray.actors.store.records import Fence, Permit
-from durable_ray.actors.store.sql import Statement
+from durable_ray.actors.store.sql.statement import Statement
 from durable_ray.testing import TestHub
 from tests.faults.armed import ArmedStore, armed_hub
 from tests.faults.shapes import step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.placing import is_dedicated
+from durable_ray.actors.instances.placement import is_dedicated
 from durable_ray.actors.settings import HubSettings
 from durable_ray.testing import TestHub
 

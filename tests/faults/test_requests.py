@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from durable_ray.actors.in_process import call
+from durable_ray.actors.cluster.in_process import call
+from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, Wish
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.writes import PutMessage, Receipt
-from durable_ray.actors.turns import out_message
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.events import Message
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Message
 from durable_ray.testing import TestHub
 from tests.faults.armed import anything, armed_hub
 from tests.faults.shapes import collector
@@ -75,7 +75,7 @@ def test_a_retry_joins_the_try_that_is_under_way_and_may_overtake_it() -> None:
 
 
 def test_a_retry_joins_its_slow_first_try_however_many_were_answered_since(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("durable_ray.actors.desk._REMEMBERED", 2)
+    monkeypatch.setattr("durable_ray.actors.host.service._REMEMBERED", 2)
     with armed_hub(settings=HubSettings(partitions=1)) as (hub, _):
         slow, host = begun(hub, 2)
         quick = hub.client.start_new(collector, 9)

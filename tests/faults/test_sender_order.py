@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.in_process import _Hosts
+from durable_ray.actors.cluster.in_process import _Hosts
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.writes import PutMessage

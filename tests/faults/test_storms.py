@@ -11,8 +11,8 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.actors.errors import InstanceFinished, OrchestrationTerminated
-from durable_ray.actors.leaving import may_leave
-from durable_ray.actors.placing import dedicated_host
+from durable_ray.actors.host.passivation import may_leave
+from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.settings import HubSettings
 from tests.faults.armed import armed_hub
 from tests.faults.shapes import chain, step

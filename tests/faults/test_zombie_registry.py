@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.placing import dedicated_host
-from durable_ray.actors.registry import Registry
+from durable_ray.actors.instances.placement import dedicated_host
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Fenced, HubInUse, Store
 from durable_ray.actors.store.opening import open_store

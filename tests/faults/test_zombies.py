@@ -10,8 +10,8 @@ import pytest
 
 from durable_ray.actors.messages import Delivery, StartRequest, Wish
 from durable_ray.actors.settings import HubSettings
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.events import Message
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Message
 from durable_ray.testing import TestHub
 from tests.faults.armed import armed_hub
 from tests.faults.shapes import collector

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from durable_ray.client import AsyncClient
+from durable_ray.client.client import AsyncClient
 from durable_ray.http.keys import Keyring
 from durable_ray.http.serving import Gateway
 from durable_ray.http.settings import GatewaySettings

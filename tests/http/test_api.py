@@ -14,8 +14,8 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.http.settings import GatewaySettings
-from durable_ray.orchestrations.definitions import Orchestrator
-from durable_ray.orchestrations.options import OrchestratorOptions
+from durable_ray.orchestrations.authoring.definitions import Orchestrator
+from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 from durable_ray.testing import TestHub
 from tests.http import world
 from tests.http.listening import listening

@@ -13,7 +13,7 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import system_namespace
+from durable_ray.actors.cluster.handles import system_namespace
 from durable_ray.http.actor import GATEWAY, detached_url, serve_detached, stop_detached
 from durable_ray.http.azure.binding import client_binding
 from durable_ray.http.keys import Access, kept_keyring, keys_path

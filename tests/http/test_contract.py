@@ -12,7 +12,7 @@ import pytest
 
 from durable_ray.actors.store.records import InstanceQuery, Page
 from durable_ray.http.app import create_app
-from durable_ray.http.door import Door
+from durable_ray.http.raw_hub import Door
 from durable_ray.testing import TestHub
 from tests.http import world
 from tests.http.world import HOOKS

@@ -8,9 +8,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from durable_ray.orchestrations.context import OrchestrationContext
-from durable_ray.orchestrations.failures import TaskFailed
-from durable_ray.orchestrations.retries import RetryPolicy
+from durable_ray.orchestrations.authoring.context import OrchestrationContext
+from durable_ray.orchestrations.authoring.retries import RetryPolicy
+from durable_ray.orchestrations.values.failures import TaskFailed
 from tests.laws.world import Shape
 
 Ctx = OrchestrationContext

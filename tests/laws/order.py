@@ -18,7 +18,7 @@ SEEDS = range(2)
 
 
 def digests() -> dict[str, str]:
-    from durable_ray.orchestrations.codec import encode_events
+    from durable_ray.orchestrations.history.codec import encode_events
     from tests.laws.corpus import CORPUS
     from tests.laws.world import World
 

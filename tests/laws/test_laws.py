@@ -18,14 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.commands import Decision, Raised
-from durable_ray.orchestrations.events import Event
-from durable_ray.orchestrations.failures import NonDeterminismError
-from durable_ray.orchestrations.journal import RECORDS
-from durable_ray.orchestrations.replay import Execution, replay
-from durable_ray.orchestrations.snapshot import fold
-from durable_ray.orchestrations.transition import Append, settle
+from durable_ray.orchestrations.engine.commands import Decision, Raised
+from durable_ray.orchestrations.engine.journal import RECORDS
+from durable_ray.orchestrations.engine.replay import Execution, replay
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Event
+from durable_ray.orchestrations.history.snapshot import fold
+from durable_ray.orchestrations.history.transition import Append, settle
+from durable_ray.orchestrations.values.failures import NonDeterminismError
 from tests.laws.corpus import CORPUS
 from tests.laws.world import Anything, JsonCodec, Shape, World
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from durable_ray.orchestrations import commands as cmd
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.context import OrchestrationContext
-from durable_ray.orchestrations.failures import FailureDetails, TaskFailed
-from durable_ray.orchestrations.replay import Execution, replay
+from durable_ray.orchestrations.authoring.context import OrchestrationContext
+from durable_ray.orchestrations.engine import commands as cmd
+from durable_ray.orchestrations.engine.replay import Execution, replay
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.values.failures import FailureDetails, TaskFailed
 from tests.laws.corpus import double, picky
 from tests.laws.world import JsonCodec, Shape, World
 

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.commands import Decision, Outcome, Raised
-from durable_ray.orchestrations.events import Event, Message
-from durable_ray.orchestrations.failures import FailureDetails
-from durable_ray.orchestrations.replay import Execution
-from durable_ray.orchestrations.retries import RetryPolicy
-from durable_ray.orchestrations.snapshot import Snapshot
-from durable_ray.orchestrations.transition import Append, receive, settle
+from durable_ray.orchestrations.authoring.retries import RetryPolicy
+from durable_ray.orchestrations.engine.commands import Decision, Outcome, Raised
+from durable_ray.orchestrations.engine.replay import Execution
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Event, Message
+from durable_ray.orchestrations.history.snapshot import Snapshot
+from durable_ray.orchestrations.history.transition import Append, receive, settle
+from durable_ray.orchestrations.values.failures import FailureDetails
 
 START = 1_700_000_000_000_000
 _STEP = 1_000_000

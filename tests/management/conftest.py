@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from durable_ray import Client, HubSettings
-from durable_ray.actors.checks import stranded
-from durable_ray.actors.store.checks import check
+from durable_ray.actors.registry.stranded import stranded
+from durable_ray.actors.store.sql.checks import check
 from durable_ray.testing import TestHub
 from tests.management import shapes
 

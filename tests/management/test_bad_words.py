@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 import durable_ray as dr
-from durable_ray.actors.nursery import Nursery
+from durable_ray.actors.instances.instance_factory import Nursery
 from durable_ray.testing import TestHub
 from tests.management.shapes import echo, waiter
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.steps import operation
+from durable_ray.client.steps import operation
 from durable_ray.testing import TestHub
 from tests.management.shapes import BROKEN, collector, echo, steps, waiter
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.gateway_urls import GatewayAddress
-from durable_ray.operations.gateway import HttpAnswer
+from durable_ray.actors.wire.management_urls import GatewayAddress
+from durable_ray.client.operations.gateway import HttpAnswer
 from durable_ray.testing import TestHub
 from tests.management.shapes import BROKEN, echo, fan_out, waiter
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors import instance_log
+from durable_ray.actors.instances import instance_log
 from durable_ray.testing import TestHub
 from tests.management.shapes import echo, waiter
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.library import DefinitionMissing, Library
+from durable_ray.actors.code.definition_cache import DefinitionMissing, Library
 from durable_ray.testing import TestHub
 from tests.management.shapes import collector, echo, eternal, guardian, note, sleeper, waiter
 

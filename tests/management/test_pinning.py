@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations.catalog import Catalog
-from durable_ray.orchestrations.definitions import Activity, Orchestrator
-from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
 
 

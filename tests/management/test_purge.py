@@ -11,10 +11,10 @@ import pytest
 
 import durable_ray as dr
 from durable_ray import HubSettings
-from durable_ray.actors.placing import dedicated_host
+from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.store.writes import OutMessage, PutMessage
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.codec import encode_event
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.codec import encode_event
 from durable_ray.testing import TestHub
 from tests.management.conftest import SWEEPS_NEVER, assert_nobody_is_forgotten
 from tests.management.shapes import BROKEN, collector, dynasty, echo, eternal, steps, waiter

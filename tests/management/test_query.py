@@ -12,7 +12,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.actors.store.contract import InvalidToken
-from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.history import events as ev
 from durable_ray.testing import TestHub
 from tests.management.shapes import collector, echo, family, fan_out, guardian, steps, waiter
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.history import events as ev
 from durable_ray.testing import TestHub
 from tests.management import shapes
 from tests.management.shapes import BROKEN, dynasty, echo, family, fan_out, fragile, guardian, note, ran, steps, waiter

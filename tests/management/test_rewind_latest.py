@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations.catalog import Catalog
-from durable_ray.orchestrations.definitions import Orchestrator
-from durable_ray.orchestrations.options import OrchestratorOptions
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.definitions import Orchestrator
+from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 from durable_ray.testing import TestHub
 from tests.management.conftest import assert_nobody_is_forgotten
 from tests.management.shapes import BROKEN, fragile, note, ran

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations import events as ev
+from durable_ray.orchestrations.history import events as ev
 from durable_ray.testing import TestHub
 from tests.management.shapes import BROKEN, fragile, note, ran
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.operations.start_objects import StartObject, StartObjectInvalid
+from durable_ray.client.operations.start_objects import StartObject, StartObjectInvalid
 from durable_ray.testing import TestHub
 from tests.management.shapes import collector, echo, steps, waiter
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.packing import DefinitionCannotTravel
-from durable_ray.client import Client
-from durable_ray.deploying import Deployer
-from durable_ray.orchestrations.catalog import Catalog
-from durable_ray.orchestrations.definitions import Activity, Orchestrator
-from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
+from durable_ray.actors.code.packing import DefinitionCannotTravel
+from durable_ray.client.client import Client
+from durable_ray.client.deploying import Deployer
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
 
 LOCK: Any = None

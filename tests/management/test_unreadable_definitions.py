@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 import durable_ray as dr
-from durable_ray.actors.described import DefinitionUnreadable
+from durable_ray.actors.code.described import DefinitionUnreadable
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.orchestrations.catalog import Catalog
-from durable_ray.orchestrations.definitions import Activity, Orchestrator
-from durable_ray.orchestrations.options import ActivityOptions, OrchestratorOptions
+from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
 from tests.unit.actors.hosting import row_of
 

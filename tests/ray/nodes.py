@@ -18,7 +18,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 import durable_ray as dr
-from durable_ray.actors.stopping import stop_hub
+from durable_ray.actors.cluster.stopping import stop_hub
 from tests.ray.orchestrators import wait_twice
 from tests.ray_cluster import eventually, pid_of
 

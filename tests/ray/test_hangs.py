@@ -13,7 +13,7 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import REGISTRY, find, named_in, system_namespace
+from durable_ray.actors.cluster.handles import REGISTRY, find, named_in, system_namespace
 from durable_ray.actors.store.opening import open_store
 from tests.ray.orchestrators import say_hello
 from tests.ray_cluster import PATIENCE, eventually, pid_of, running_hub

@@ -15,7 +15,7 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import WORKER_PREFIX, find, named_in, system_namespace
+from durable_ray.actors.cluster.handles import WORKER_PREFIX, find, named_in, system_namespace
 from tests.ray.orchestrators import hello_cities, note_in_sequence, say_hello, slow, wait_twice
 from tests.ray_cluster import PATIENCE, eventually, kill_9, pid_of, running_hub
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.checks import stranded
-from durable_ray.actors.gateway_urls import GatewayAddress
-from durable_ray.actors.store.checks import check
+from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.store.sql.checks import check
+from durable_ray.actors.wire.management_urls import GatewayAddress
 from tests.ray_cluster import eventually
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]

@@ -18,8 +18,8 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import find
-from durable_ray.actors.stopping import stop_hub
+from durable_ray.actors.cluster.handles import find
+from durable_ray.actors.cluster.stopping import stop_hub
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import InstanceQuery
 from tests.postgres_server import PostgresServer, PostgresUnavailable, running_postgres
@@ -34,7 +34,7 @@ LOCKS = "SELECT pg_terminate_backend(pid, 30000) FROM pg_locks WHERE locktype = 
 #: A predecessor of the registry, as far as the lock goes: it waits for it, has it, and does nothing more.
 HOLDER = """
 import sys, psycopg
-from durable_ray.actors.store import postgres
+from durable_ray.actors.store.databases import postgres
 connection = psycopg.connect(sys.argv[1], autocommit=True)
 print("waits", flush=True)
 connection.execute(postgres._TRY_LOCK.replace("pg_try_advisory_lock", "pg_advisory_lock"))

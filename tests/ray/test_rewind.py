@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations.definitions import Orchestrator
-from durable_ray.orchestrations.options import OrchestratorOptions
+from durable_ray.orchestrations.authoring.definitions import Orchestrator
+from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 from tests.ray_cluster import kill_9, pid_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.handles import named_in
+from durable_ray.actors.cluster.handles import named_in
 from tests.ray.orchestrators import child_job, collect, parent_job, wait_for_go
 from tests.ray_cluster import eventually, pid_of, running_hub
 

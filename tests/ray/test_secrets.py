@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from durable_ray.actors.stopping import stop_hub
+from durable_ray.actors.cluster.stopping import stop_hub
 
 pytestmark = [pytest.mark.ray, pytest.mark.postgres]
 

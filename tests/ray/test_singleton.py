@@ -12,8 +12,8 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import named_in
-from durable_ray.orchestrations.events import EventRaised
+from durable_ray.actors.cluster.handles import named_in
+from durable_ray.orchestrations.history.events import EventRaised
 from tests.ray.orchestrators import hello_cities, wait_for_go
 from tests.ray_cluster import eventually, pid_of
 

@@ -10,7 +10,7 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.handles import named_in
+from durable_ray.actors.cluster.handles import named_in
 from tests.ray.orchestrators import hello_cities, slow, wait_for_go
 from tests.ray_cluster import eventually, running_hub
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.dispatcher import MAX_CRASHES
+from durable_ray.actors.activities.dispatcher import MAX_CRASHES
 from tests.ray_cluster import eventually, running_hub
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.timeout(300)]

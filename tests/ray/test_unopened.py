@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.handles import named_in
+from durable_ray.actors.cluster.handles import named_in
 from tests.ray.orchestrators import hello_cities
 from tests.ray_cluster import eventually, running_hub
 

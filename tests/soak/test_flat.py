@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from durable_ray.actors import activity_runner, library
-from durable_ray.actors.recent import Recent
+from durable_ray.actors.activities import runner
+from durable_ray.actors.code import definition_cache
+from durable_ray.actors.code.recent import Recent
 from durable_ray.actors.settings import HubSettings
 from durable_ray.testing import TestHub
 from tests.soak.containers import grown, sizes_of
@@ -35,8 +36,8 @@ def pass_through(hub: TestHub, shape: str, count: int, prefix: str) -> None:
 @pytest.fixture(autouse=True)
 def small_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Full after the first hundred."""
-    monkeypatch.setattr(library, "_MOST_CODE", 20)
-    monkeypatch.setattr(activity_runner, "_opened", Recent[object, object](20))
+    monkeypatch.setattr(definition_cache, "_MOST_CODE", 20)
+    monkeypatch.setattr(runner, "_opened", Recent[object, object](20))
 
 
 def measured(hub: TestHub) -> dict[str, int]:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.dispatcher import Dispatcher
-from durable_ray.actors.in_process import InProcessHub
-from durable_ray.actors.library import Library
-from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
+from durable_ray.actors.activities.dispatcher import Dispatcher
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
+from durable_ray.actors.activities.worker import ActivityWorker
+from durable_ray.actors.activities.worker_pool import WorkerWay
+from durable_ray.actors.cluster.in_process import InProcessHub
+from durable_ray.actors.code.definition_cache import Library
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.worker import ActivityWorker
-from durable_ray.actors.worker_way import WorkerWay
 from durable_ray.testing import TestHub
 from tests.ray_cluster import eventually
 from tests.soak.gate import GATE

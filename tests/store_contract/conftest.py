@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 
-from durable_ray.actors.store.checks import check
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.store.sql.checks import check
 
 MEMORY, FILE = pytest.param("memory"), pytest.param("file")
 POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from durable_ray.actors.store.databases.postgres import PostgresDatabase
 from durable_ray.actors.store.opening import SqlStore
-from durable_ray.actors.store.postgres import PostgresDatabase
-from durable_ray.actors.store.sql import Session, Statement
+from durable_ray.actors.store.sql.statement import Session, Statement
 
 T = TypeVar("T")
 

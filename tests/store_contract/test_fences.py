@@ -123,7 +123,7 @@ def test_the_holder_of_the_fence_may(filled: Any) -> None:
 
 def contents(store: Any) -> dict[str, list[Any]]:
     """Every row of every table."""
-    from durable_ray.actors.store.schema import metadata
+    from durable_ray.actors.store.databases.schema import metadata
 
     found: dict[str, list[Any]] = {}
     with store.database.read() as session:

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from durable_ray.actors.store.checks import check
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import FINISHED
+from durable_ray.actors.store.sql.checks import check
 from durable_ray.actors.store.writes import (
     CommitTurn,
     FinishUnstarted,
@@ -26,7 +26,7 @@ from durable_ray.actors.store.writes import (
     TurnCommitted,
     Write,
 )
-from durable_ray.orchestrations.events import ParentAddress
+from durable_ray.orchestrations.history.events import ParentAddress
 from tests.store_contract.building import HOST, message, new, put, start, turn
 
 IDS = ("a", "b", "c")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from durable_ray.actors.held import HELD, hold
 from durable_ray.actors.store.contract import Fenced, Store
+from durable_ray.actors.store.held import HELD, hold
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery
 from durable_ray.actors.store.writes import StartInstance
 from tests.store_contract.building import HOST, advance, made, pause, put, start

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from durable_ray.actors.held import hold
 from durable_ray.actors.store.contract import Fenced
+from durable_ray.actors.store.held import hold
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.records import Permit
-from durable_ray.actors.store.sql import Statement
+from durable_ray.actors.store.sql.statement import Statement
 from durable_ray.actors.store.texts import group, permitting, upkeep
 from durable_ray.actors.store.writes import Delivered, Done, Hibernate, Stale, Started, StartInstance, TurnCommitted
 from tests.store_contract.building import HOST, advance, dedicated, made, pause, put, row, start, turn

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from durable_ray.actors.store.checks import check
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Permit
+from durable_ray.actors.store.sql.checks import check
 from durable_ray.actors.store.writes import Stale
 from tests.store_contract.building import HOST, advance, made, put, row, start, turn
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.records import Permit
-from durable_ray.actors.store.sql import Statement
+from durable_ray.actors.store.sql.statement import Statement
 from durable_ray.actors.store.writes import StartInstance
 from tests.store_contract.building import advance, dedicated, made, row
 

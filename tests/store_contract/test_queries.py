@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from durable_ray.actors.store import queries
 from durable_ray.actors.store.contract import InvalidToken, Store
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.store.queries import after_prefix
 from durable_ray.actors.store.records import InstanceQuery, InstanceRow
-from durable_ray.orchestrations.events import ParentAddress
+from durable_ray.actors.store.sql import queries
+from durable_ray.actors.store.sql.queries import after_prefix
+from durable_ray.orchestrations.history.events import ParentAddress
 from tests.store_contract.building import advance, made, new, purge, row, start
 
 

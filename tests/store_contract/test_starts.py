@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.group import LONG_INPUT
 from durable_ray.actors.store.records import FINISHED, IfExists
+from durable_ray.actors.store.sql.group import LONG_INPUT
 from durable_ray.actors.store.writes import (
     Absent,
     Delivered,
@@ -23,7 +23,7 @@ from durable_ray.actors.store.writes import (
     Started,
     StartInstance,
 )
-from durable_ray.orchestrations.events import ParentAddress
+from durable_ray.orchestrations.history.events import ParentAddress
 from tests.store_contract.building import advance, dedicated, made, message, new, put, row, start, turn
 
 POLICIES: tuple[IfExists, ...] = ("reject", "use_existing", "terminate_existing", "reject_finished")

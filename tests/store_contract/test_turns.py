@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.group import LONG_INPUT
+from durable_ray.actors.store.sql.group import LONG_INPUT
 from durable_ray.actors.store.writes import (
     PutMessage,
     Receipt,
@@ -19,7 +19,7 @@ from durable_ray.actors.store.writes import (
     Successor,
     TurnCommitted,
 )
-from durable_ray.orchestrations.events import ParentAddress
+from durable_ray.orchestrations.history.events import ParentAddress
 from tests.store_contract.building import advance, made, message, new, put, row, start, turn
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.messages import Ending
-from durable_ray.coalescing import Coalescer
-from durable_ray.steps import Call, TargetGone
+from durable_ray.client.coalescing import Coalescer
+from durable_ray.client.steps import Call, TargetGone
 
 
 class Target:

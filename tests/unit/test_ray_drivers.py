@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from durable_ray import ray_drivers
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener, ThreadListener
-from durable_ray.ray_drivers import AsyncRayDriver, RayDriver
-from durable_ray.steps import Call, Steps, TargetUnavailable
+from durable_ray.client import ray_drivers
+from durable_ray.client.ray_drivers import AsyncRayDriver, RayDriver
+from durable_ray.client.steps import Call, Steps, TargetUnavailable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 

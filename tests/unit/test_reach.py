@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.messages import Delivery, Ending, Reply
-from durable_ray.actors.placing import dedicated_host
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.events import Message
-from durable_ray.reach import REGISTRY, Reach
-from durable_ray.steps import Call, Pause, Steps, TargetUnavailable
+from durable_ray.client.router import REGISTRY, Reach
+from durable_ray.client.steps import Call, Pause, Steps, TargetUnavailable
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Message
 
 HOST = dedicated_host("i")
 END = Delivery("r", "i", Message("r", ev.TerminateRequested('"enough"')))

@@ -13,7 +13,7 @@ from rich.text import Text
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit, one_line, problem_of
 from durable_ray.cli.health import Finding, damaged, hub_findings, stuck
-from durable_ray.cli.hub import Filter
+from durable_ray.cli.hub.port import Filter
 from durable_ray.cli.inputs import now
 from durable_ray.cli.output import print_json
 from durable_ray.cli.session import Session
@@ -41,7 +41,7 @@ def doctor(
 
 
 def _findings(session: Session, most: int) -> Iterator[Finding]:
-    from durable_ray.cli.over_ray import RayHub
+    from durable_ray.cli.hub.over_ray import RayHub
 
     if session.settings.url is None:
         from durable_ray.cli import health_ray

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub import Filter, Hub, Instance
+from durable_ray.cli.hub.port import Filter, Hub, Instance
 from durable_ray.cli.inputs import tags as tags_of
 from durable_ray.cli.inputs import when
-from durable_ray.operations.bounds import through
+from durable_ray.client.operations.bounds import through
 
 _PANEL = "Which instances"
 _PAGE = 500

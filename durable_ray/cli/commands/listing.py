@@ -22,7 +22,7 @@ from durable_ray.cli.commands.filters import (
     page,
 )
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub import Filter
+from durable_ray.cli.hub.port import Filter
 from durable_ray.cli.output import as_json, counts_json, counts_table, instances_table, plain, print_json
 from durable_ray.cli.session import Session
 

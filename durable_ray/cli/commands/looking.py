@@ -16,7 +16,7 @@ from durable_ray.actors.clock import monotonic
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit
-from durable_ray.cli.hub import Filter, Instance
+from durable_ray.cli.hub.port import Filter, Instance
 from durable_ray.cli.inputs import duration
 from durable_ray.cli.output import (
     as_json,

@@ -13,7 +13,7 @@ from durable_ray.cli.exits import usage
 from durable_ray.cli.loading import load
 from durable_ray.cli.output import plain, print_facts, print_json, print_json_line
 from durable_ray.cli.session import Session
-from durable_ray.orchestrations.catalog import AnyDefinition, catalog
+from durable_ray.orchestrations.authoring.catalog import AnyDefinition, catalog
 
 App = Annotated[
     str,
@@ -45,7 +45,7 @@ def up(
 
     Instances that had not finished go on. Doing it twice does no harm.
     """
-    from durable_ray.cli.cluster import bring_up
+    from durable_ray.cli.hub.cluster import bring_up
 
     if join and new:
         raise usage("--join and --new are opposites")
@@ -72,7 +72,7 @@ def down(
     keep_ray: Annotated[bool, typer.Option("--keep-ray", help="Leave the Ray that `up` started running.")] = False,
 ) -> None:
     """Take the hub down: its own actors and, if `up` started it, Ray. Nothing is lost: the next `up` goes on."""
-    from durable_ray.cli.cluster import take_down
+    from durable_ray.cli.hub.cluster import take_down
 
     with _busy(session, "taking the hub down"):
         stopped = take_down(session.settings, keep_ray=keep_ray)
@@ -91,7 +91,7 @@ def deploy(session: Session, module_or_file: App) -> None:
 
     Instances that run already keep the orchestrator they began with; new ones take the newest.
     """
-    from durable_ray.cli.over_ray import need_ray
+    from durable_ray.cli.hub.over_ray import need_ray
 
     hub = need_ray(session.hub, "deploy")
     found = _definitions_of(module_or_file)
@@ -133,8 +133,8 @@ def serve(
 
     In the foreground until Ctrl-C, or with --detach as an actor that `durable-ray down` ends.
     """
-    from durable_ray.cli.gateway import serve_here, serve_in_cluster
-    from durable_ray.cli.over_ray import need_ray
+    from durable_ray.cli.hub.gateway import serve_here, serve_in_cluster
+    from durable_ray.cli.hub.over_ray import need_ray
 
     if app is not None:
         need_ray(session.hub, "serve").client.register(*_definitions_of(app))

@@ -22,7 +22,7 @@ from durable_ray.cli.commands.filters import (
     make_filter,
 )
 from durable_ray.cli.exits import Exit, Problem, problem_of, usage
-from durable_ray.cli.hub import FINISHED, Filter, Verb
+from durable_ray.cli.hub.port import FINISHED, Filter, Verb
 from durable_ray.cli.inputs import ids, json_value
 from durable_ray.cli.output import print_json
 from durable_ray.cli.progress import bar
@@ -139,7 +139,7 @@ def delete_task_hub(
     force: Annotated[bool, typer.Option("--force", help="Also if instances have not finished.")] = False,
 ) -> None:
     """Delete every instance and definition of the hub. The hub goes on, empty."""
-    from durable_ray.cli.over_ray import need_ray
+    from durable_ray.cli.hub.over_ray import need_ray
 
     client = need_ray(session.hub, "delete-task-hub").client
     if name != client.hub:

@@ -10,7 +10,7 @@ import typer
 
 from durable_ray.cli.commands.looking import await_end, print_end
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub import Order
+from durable_ray.cli.hub.port import Order
 from durable_ray.cli.inputs import duration, json_value, json_values, tags, when
 from durable_ray.cli.output import print_json
 from durable_ray.cli.progress import bar

@@ -30,8 +30,8 @@ from durable_ray.http.api.models import Problem
 from durable_ray.http.api.parameters import only_known_parameters
 from durable_ray.http.api.services import Services
 from durable_ray.http.requests import body_of, is_json, replayed
-from durable_ray.orchestrations.ids import InvalidEventName, InvalidInstanceId
-from durable_ray.orchestrations.payloads import PayloadError, PayloadTooLarge, from_json_text
+from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId
+from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooLarge, from_json_text
 
 log = logging.getLogger("durable_ray.http")
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from pydantic import Field, StrictBool
 
 from durable_ray.actors.errors import DurableRayError, raise_for
+from durable_ray.client.operations.bulk import BulkAction, maker
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import Filter
 from durable_ray.http.api.models import (
@@ -23,7 +24,6 @@ from durable_ray.http.api.models import (
     Told,
 )
 from durable_ray.http.api.services import Given, problems
-from durable_ray.operations.bulk import BulkAction, maker
 
 router = APIRouter(prefix="/bulk", tags=["bulk"])
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 
-from durable_ray.actors.status import micros
+from durable_ray.actors.instances.status import micros
 from durable_ray.actors.store.records import InstanceQuery
 from durable_ray.http.api.models import Moment, Name, Said, StatusAsked, Text
 

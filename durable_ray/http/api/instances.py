@@ -28,7 +28,7 @@ from durable_ray.http.api.models import (
 )
 from durable_ray.http.api.services import Given, problems
 from durable_ray.http.api.views import history_of, instance_of
-from durable_ray.http.door import can_exist
+from durable_ray.http.raw_hub import can_exist
 
 router = APIRouter(prefix="/instances", tags=["instances"])
 

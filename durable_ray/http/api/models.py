@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from durable_ray.actors.store.records import IfExists, Placement
-from durable_ray.operations.bounds import plus_restored, read_status
-from durable_ray.orchestrations.ids import (
+from durable_ray.client.operations.bounds import plus_restored, read_status
+from durable_ray.orchestrations.values.ids import (
     MAX_EVENT_NAME_LENGTH,
     MAX_INSTANCE_ID_LENGTH,
     InvalidEventName,

@@ -10,8 +10,8 @@ from fastapi import Depends, Request
 
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.store.records import InstanceRow, Payloads
-from durable_ray.http.door import Door
 from durable_ray.http.keys import Key
+from durable_ray.http.raw_hub import Door
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
 

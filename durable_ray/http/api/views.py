@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from durable_ray.actors.held import scheduled
-from durable_ray.actors.status import failure_of, moment
+from durable_ray.actors.instances.status import failure_of, moment
+from durable_ray.actors.store.held import scheduled
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.http.answers import opened
 from durable_ray.http.api.models import Failure, History, HistoryEntry, Instance
-from durable_ray.orchestrations.events import Event, TurnStarted
-from durable_ray.orchestrations.failures import FailureDetails
+from durable_ray.orchestrations.history.events import Event, TurnStarted
+from durable_ray.orchestrations.values.failures import FailureDetails
 
 
 def instance_of(row: InstanceRow, *, payloads: bool = True) -> Instance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import quote, urlsplit
 
-from durable_ray.actors.gateway_urls import PREFIX, GatewayAddress, management_payload
+from durable_ray.actors.wire.management_urls import PREFIX, GatewayAddress, management_payload
 
 _INSTANCE = "INSTANCEID"
 

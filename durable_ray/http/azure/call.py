@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.store.records import InstanceRow, Payloads
+from durable_ray.client.operations.bounds import shown
 from durable_ray.http.answers import answer, empty
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.shapes import check_status, output_of, status_object
-from durable_ray.http.door import Door, can_exist, value_from_outside
+from durable_ray.http.raw_hub import Door, can_exist, value_from_outside
 from durable_ray.http.requests import Params, body_of, is_json, url_of
 from durable_ray.http.settings import GatewaySettings
-from durable_ray.operations.bounds import shown
 
 #: Longest reason or event name in characters.
 _MAX_TEXT = 4_000

@@ -16,8 +16,8 @@ from durable_ray.actors.errors import (
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.http.answers import azure_error, empty
 from durable_ray.http.requests import Unreadable
-from durable_ray.orchestrations.ids import InvalidEventName, InvalidInstanceId
-from durable_ray.orchestrations.payloads import PayloadError, PayloadTooLarge
+from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId
+from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooLarge
 
 log = logging.getLogger("durable_ray.http")
 

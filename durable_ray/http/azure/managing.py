@@ -10,8 +10,8 @@ from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.requests import Params
-from durable_ray.orchestrations.ids import InvalidEventName, validate_event_name
-from durable_ray.orchestrations.payloads import PayloadNotJson
+from durable_ray.orchestrations.values.ids import InvalidEventName, validate_event_name
+from durable_ray.orchestrations.values.payloads import PayloadNotJson
 
 
 async def raise_event(call: Call, instance_id: str, event_name: str) -> Response:

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
-from durable_ray.actors.chronicle import merged_history
 from durable_ray.actors.errors import InstanceNotFound
-from durable_ray.actors.status import RuntimeStatus, micros
+from durable_ray.actors.instances.history_view import merged_history
+from durable_ray.actors.instances.status import RuntimeStatus, micros
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
+from durable_ray.client.operations.bounds import through
 from durable_ray.http.answers import JSON, answer, azure_error, empty, opened, written
 from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.azure.shapes import status_object
 from durable_ray.http.requests import Params
-from durable_ray.operations.bounds import through
 
 TOKEN = "x-ms-continuation-token"
 _LARGEST_PAGE = 1000

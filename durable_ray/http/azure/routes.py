@@ -18,7 +18,7 @@ from durable_ray.http.azure import managing, querying, starting
 from durable_ray.http.azure.call import Call
 from durable_ray.http.azure.errors import response_to
 from durable_ray.http.azure.parameters import declared
-from durable_ray.http.door import Door
+from durable_ray.http.raw_hub import Door
 from durable_ray.http.requests import Params, segments
 from durable_ray.http.settings import GatewaySettings
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from starlette.types import Scope
 
-from durable_ray.actors.gateway_urls import PREFIX, GatewayAddress, management_payload
-from durable_ray.actors.status import failure_of, moment
+from durable_ray.actors.instances.status import failure_of, moment
 from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.wire.management_urls import PREFIX, GatewayAddress, management_payload
 from durable_ray.http.answers import opened
 from durable_ray.http.keys import OPEN_RPC, Key
 from durable_ray.http.requests import origin_of
-from durable_ray.orchestrations.azure_texts import orchestrator_text
-from durable_ray.orchestrations.payloads import from_json_text
+from durable_ray.orchestrations.values.azure_texts import orchestrator_text
+from durable_ray.orchestrations.values.payloads import from_json_text
 
 #: Where Durable Functions' out-of-process clients look for the API.
 RPC_PREFIX = "/durabletask"

@@ -9,7 +9,7 @@ from durable_ray.http.azure.call import Call, clean_text
 from durable_ray.http.azure.errors import BAD_ARGUMENT, BadRequest
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.requests import Params
-from durable_ray.orchestrations.ids import quoted
+from durable_ray.orchestrations.values.ids import quoted
 
 
 @takes(

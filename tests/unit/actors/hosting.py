@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import durable_ray as dr
-from durable_ray.actors.dispatcher import Dispatcher, Job
-from durable_ray.actors.library import Library
-from durable_ray.actors.packing import pack
-from durable_ray.actors.ports import ActivityResult, Address, Invocation, OnResult
+from durable_ray.actors.activities.dispatcher import Dispatcher, Job
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
+from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.packing import pack
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import DefinitionRow

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.settled import Settled
+from durable_ray.actors.store.hub_config import Settled
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
-from durable_ray.actors.dispatcher import Job
-from durable_ray.actors.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.activities.dispatcher import Job
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.activities.worker_pool import WorkerWay
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.worker_way import WorkerWay
-from durable_ray.orchestrations.events import ActivityCompleted
+from durable_ray.orchestrations.history.events import ActivityCompleted
 from tests.unit.actors.hosting import double, invocation, new_library
 
 

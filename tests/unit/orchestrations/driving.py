@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from durable_ray.orchestrations import events as ev
-from durable_ray.orchestrations.commands import Command, Decision, Raised, Returned
-from durable_ray.orchestrations.events import Event
-from durable_ray.orchestrations.failures import FailureDetails
-from durable_ray.orchestrations.replay import Execution
+from durable_ray.orchestrations.engine.commands import Command, Decision, Raised, Returned
+from durable_ray.orchestrations.engine.replay import Execution
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Event
+from durable_ray.orchestrations.values.failures import FailureDetails
 from tests.laws.world import START, JsonCodec
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from durable_ray.orchestrations.failures import Evicted
+from durable_ray.orchestrations.values.failures import Evicted
 from tests.unit.orchestrations.driving import Driven
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from durable_ray.actors.store.checks import check
 from durable_ray.actors.store.opening import SqlStore, open_store
+from durable_ray.actors.store.sql.checks import check
 from tests.store_contract.building import advance, made, put, start
 
 BROKEN = {

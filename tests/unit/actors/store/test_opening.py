@@ -12,15 +12,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from durable_ray.actors.store import making, migrations
 from durable_ray.actors.store.contract import StoreUnusable
-from durable_ray.actors.store.database import Database
+from durable_ray.actors.store.databases import making, migrations
+from durable_ray.actors.store.databases.database import Database
+from durable_ray.actors.store.databases.postgres import PostgresDatabase
+from durable_ray.actors.store.databases.postgres_connection import connect
+from durable_ray.actors.store.databases.revision import REVISION, VERSION_TABLE
+from durable_ray.actors.store.databases.schema import metadata
+from durable_ray.actors.store.databases.sqlite import SqliteDatabase
 from durable_ray.actors.store.opening import SqlStore, open_store
-from durable_ray.actors.store.postgres import PostgresDatabase
-from durable_ray.actors.store.postgres_connection import connect
-from durable_ray.actors.store.revision import REVISION, VERSION_TABLE
-from durable_ray.actors.store.schema import metadata
-from durable_ray.actors.store.sqlite import SqliteDatabase
 from durable_ray.actors.store.writes import Started
 from tests.store_contract.building import made, row, start
 

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from durable_ray.actors.store import postgres
 from durable_ray.actors.store.contract import CommitUnknown, Fenced, HubInUse, Store, StoreError, StoreUnusable
+from durable_ray.actors.store.databases import postgres
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.store.sql import Statement
+from durable_ray.actors.store.sql.statement import Statement
 from durable_ray.actors.store.writes import Started
 from tests.postgres_server import PostgresServer
 from tests.store_contract.building import advance, made, row, start

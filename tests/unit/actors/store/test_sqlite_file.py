@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from durable_ray.actors.store import sqlite_file
 from durable_ray.actors.store.contract import StoreError, StoreUnusable
+from durable_ray.actors.store.databases import sqlite_file
+from durable_ray.actors.store.databases.sqlite_file import FileLock, network_filesystem, sound
 from durable_ray.actors.store.opening import SqlStore, open_store
-from durable_ray.actors.store.sqlite_file import FileLock, network_filesystem, sound
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from durable_ray.actors.cluster import HubInfo
+from durable_ray.actors.cluster.ray_hub import HubInfo
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.store.sql import Statement
+from durable_ray.actors.store.sql.statement import Statement
 
 #: What takes longest to import, and a host has no use for.
 LEFT_OUT = ("sqlalchemy", "alembic", "pydantic", "pydantic_settings")
 
 LIFE = """
 import pickle, sys
-import durable_ray.actors.dedicated
+import durable_ray.actors.cluster.ray_actors.instance_actor
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import NewInstance
 from durable_ray.actors.store.writes import StartInstance

@@ -1,0 +1,237 @@
+"""Where an activity runs: one port in front of the ways to run one, chosen by what its definition declares."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
+from durable_ray.actors.activities.runner import failed
+from durable_ray.actors.clock import SECOND, Alarm, Clock
+from durable_ray.actors.code.definition_cache import DefinitionMissing, Library
+from durable_ray.actors.code.described import KnownActivity
+from durable_ray.actors.store.records import DefinitionRow
+
+log = logging.getLogger("durable_ray.activities")
+
+#: How often the process of one attempt may die before the attempt counts as failed: an activity that kills its worker
+#: every time would otherwise run for ever.
+MAX_CRASHES = 4
+#: How often it may be gone for another reason (its process was told to end, it went with its node) before that counts, too:
+#: an activity may be what makes its process go.
+MAX_MOVES = 16
+
+
+class Job(Struct, frozen=True):
+    """An invocation with the code it runs and how it wants to be run."""
+
+    invocation: Invocation
+    row: DefinitionRow
+    known: KnownActivity
+
+
+class Way(Protocol):
+    """One way to run activities. Answers each job once, by the callbacks it was given when made."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Run these. Returns at once."""
+
+    def cancel(self, address: Address) -> None:
+        """Stop it if it runs here."""
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Their results are durable (or nobody's): they need not be kept."""
+
+    async def adopt(self) -> None:
+        """Find out what survived the host's predecessor, so that submitting it again does not run it again."""
+
+    async def close(self) -> None:
+        """Stop what runs in this process."""
+
+
+#: Makes a way, given how to report a result and how to report that an attempt's process died.
+
+
+class Crashed(Protocol):
+    """Told that the process of an attempt is gone. `counted`: whether it may have died of it."""
+
+    def __call__(self, job: Job, why: str, counted: bool = True) -> None: ...
+
+
+MakeWay = Callable[[OnResult, Crashed], Way]
+
+
+class Dispatcher:
+    """The `Activities` of a host."""
+
+    def __init__(
+        self,
+        on_result: OnResult,
+        library: Library,
+        clock: Clock,
+        ways: Mapping[str, MakeWay],
+    ) -> None:
+        self._on_result = on_result
+        self._library = library
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._jobs: dict[Address, Job | None] = {}
+        self._crashes: dict[Address, int] = {}
+        self._moves: dict[Address, int] = {}
+        self._alarms: dict[Address, Alarm] = {}
+        #: Handed over and not acknowledged: on their way into history, so not to be run again.
+        self._told: set[Address] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._made = {name: make(self._answered, self._crashed) for name, make in ways.items()}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing submitted is without an answer."""
+        return not self._jobs
+
+    def submit(self, invocations: Sequence[Invocation]) -> None:
+        """Run these. Returns at once."""
+        ready: dict[str, list[Job]] = {}
+        unknown: list[Invocation] = []
+        for invocation in invocations:
+            if self._jobs.get(invocation.address) is not None or invocation.address in self._told:
+                continue  # under way here already: an instance that was loaded anew or rewound asks for it again
+            known = self._library.known_activity(invocation.name)
+            if known is not None and not invocation.code_id:
+                # Scheduled before this host had heard of it: the newest, as a retry would take.
+                invocation = replace(invocation, code_id=known.row.code_id)
+            packed = self._library.peek("activity", invocation.name, invocation.code_id)
+            if known is None or packed is None:
+                self._jobs[invocation.address] = None
+                unknown.append(invocation)
+            else:
+                job = Job(invocation, packed, known)
+                self._note(job)
+                ready.setdefault(self._way_of(job), []).append(job)
+        for way, jobs in ready.items():
+            self._made[way].submit(jobs)
+        if unknown:
+            task = self._loop.create_task(self._look_up(unknown))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def cancel(self, addresses: Collection[Address]) -> None:
+        """Nobody waits for these any more: stop them if that is possible."""
+        for address in addresses:
+            self._forget(address)
+            for way in self._made.values():
+                way.cancel(address)
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Their results are durable (or nobody's)."""
+        self._told.difference_update(addresses)
+        for way in self._made.values():
+            way.acknowledge(addresses)
+
+    async def adopt(self) -> None:
+        """Find out what survived this host's predecessor: submitting that again does not run it again."""
+        for way in self._made.values():
+            await way.adopt()
+
+    async def close(self) -> None:
+        """Stop what runs in this process."""
+        for alarm in self._alarms.values():
+            alarm.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        for way in self._made.values():
+            await way.close()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _way_of(self, job: Job) -> str:
+        way = job.known.way
+        return way if way in self._made else "local"
+
+    def _note(self, job: Job) -> None:
+        address = job.invocation.address
+        self._jobs[address] = job
+        timeout = job.known.options.timeout
+        if timeout is not None:
+            at = self._clock.now() + timeout
+            self._alarms[address] = self._clock.wake(at, lambda: self._look_at_clock(job, at))
+
+    def _look_at_clock(self, job: Job, at: int) -> None:
+        address = job.invocation.address
+        if address not in self._jobs:
+            return
+        if self._clock.now() < at:
+            self._alarms[address] = self._clock.wake(at, lambda: self._look_at_clock(job, at))
+            return
+        seconds = (job.known.options.timeout or 0) / SECOND
+        for way in self._made.values():
+            way.cancel(address)
+        late = failed(job.invocation, "builtins.TimeoutError", f"the activity did not return within {seconds:g} s")
+        self._answered(address, late)
+
+    async def _look_up(self, invocations: list[Invocation]) -> None:
+        """Find code that is not in memory; what nobody deployed fails, with a sentence that says so."""
+        found: list[Invocation] = []
+        for invocation in invocations:
+            try:
+                await self._loop.run_in_executor(None, self._find, invocation)
+                if invocation.address in self._jobs:  # it may have been cancelled meanwhile
+                    found.append(invocation)
+            except DefinitionMissing:
+                why = self._library.unreadable.get(("activity", invocation.name))
+                missing = f"no activity named {invocation.name!r} is deployed to this hub; deploy it"
+                message = f"{why or missing}, then rewind"
+                self._answered(
+                    invocation.address,
+                    failed(invocation, "durable_ray.UnknownDefinition", message, non_retryable=True),
+                )
+            except Exception as error:
+                log.warning("looking up activity %r failed, trying again: %s", invocation.name, error)
+                self._loop.call_later(1.0, self.submit, [invocation])
+        if found:
+            self.submit(found)
+
+    def _find(self, invocation: Invocation) -> None:
+        if self._library.known_activity(invocation.name) is None:
+            self._library.refresh()
+        if self._library.known_activity(invocation.name) is None:
+            raise DefinitionMissing(invocation.name)
+        code_id = invocation.code_id or self._library.activity(invocation.name)[0]
+        self._library.packed("activity", invocation.name, code_id)
+
+    def _answered(self, address: Address, result: ActivityResult) -> None:
+        self._forget(address)
+        self._told.add(address)
+        self._on_result(address, result)
+
+    def _crashed(self, job: Job, why: str, counted: bool = True) -> None:
+        """The process of an attempt died. Its attempt is not charged, unless it happens again and again."""
+        address = job.invocation.address
+        if address not in self._jobs:
+            return
+        if not counted:
+            moves = self._moves[address] = self._moves.get(address, 0) + 1
+            counted = moves > MAX_MOVES
+        crashes = self._crashes.get(address, 0) + counted
+        if counted:
+            self._crashes[address] = crashes
+        if crashes >= MAX_CRASHES:
+            message = f"the process running it died {crashes} times ({why})"
+            self._answered(address, failed(job.invocation, "durable_ray.WorkerCrashed", message))
+            return
+        log.info("activity %r of %r runs again: %s", job.invocation.name, address.instance_id, why)
+        self._made[self._way_of(job)].submit([job])
+
+    def _forget(self, address: Address) -> None:
+        self._jobs.pop(address, None)
+        if self._crashes:
+            self._crashes.pop(address, None)
+        if self._moves:
+            self._moves.pop(address, None)
+        if self._alarms and (alarm := self._alarms.pop(address, None)) is not None:
+            alarm.cancel()

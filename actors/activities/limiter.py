@@ -1,0 +1,276 @@
+"""At most so many attempts of an activity run at a time in the hub: the host's end, in front of its dispatcher.
+
+Which activities have a limit is looked up when definitions change; whatever has none goes straight through. An attempt of
+one that has waits here until the store has granted its permit (`store/permitting`), by this host's asking or because
+another gave one back; it gives its own back when its result is known, or when nobody wants it any more. An attempt that
+waits for its next try is not here: it asks when its time has come.
+
+Nothing here has to survive. A permit is a row; a host that comes back finds those it had with its own questions, and
+gives back what nobody asks for again. One exchange with the store is under way at a time, for all that has gathered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from durable_ray.actors.activities.permits import PERMITS, activity_limit, activity_limits
+from durable_ray.actors.activities.ports import Activities, ActivityResult, Address, Invocation, OnResult, Peers
+from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.store.contract import Fenced, Store
+from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.records import Fence, Permit
+from durable_ray.actors.store.retrying import until_answered
+
+log = logging.getLogger("durable_ray.activities")
+
+T = TypeVar("T")
+
+
+class Turnstile:
+    """The `Activities` of a host; `inner` are those that run."""
+
+    inner: Activities
+
+    def __init__(
+        self,
+        store: Store,
+        fence: Fence,
+        library: Library,
+        settings: Settled,
+        peers: Peers,
+        tell: OnResult,
+        priority_of: Callable[[str], int],
+        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        fenced: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._fence = fence
+        self._library = library
+        self._settings = settings
+        self._peers = peers
+        self._tell = tell
+        self._priority_of = priority_of
+        self._blocking = blocking
+        self._fenced = fenced
+        self._loop = asyncio.get_running_loop()
+        self._revision = -1
+        self._free: frozenset[str] = frozenset()
+        #: Not granted yet (or not known to be), in the order in which they came.
+        self._waiting: dict[Address, Invocation] = {}
+        #: Granted and under way.
+        self._running: dict[Address, Permit] = {}
+        #: Their results are on the way into history, so they will not run again.
+        self._told: set[Address] = set()
+        #: What the next exchange with the store brings.
+        self._asked: dict[Address, Permit] = {}
+        self._returned: dict[Address, Permit] = {}
+        self._look = False
+        self._exchanging: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open = self._closed = False
+
+    # --- the port ---------------------------------------------------------------------------------
+
+    def submit(self, invocations: Sequence[Invocation]) -> None:
+        """Run these, those of limited activities when it is their turn. Returns at once."""
+        if self._revision != self._library.revision:
+            self._learn()
+        free = self._free
+        if all(invocation.name in free for invocation in invocations):
+            self.inner.submit(invocations)
+            return
+        through = [i for i in invocations if i.name in free or i.address in self._running or i.address in self._told]
+        if through:
+            self.inner.submit(through)
+        passed = {invocation.address for invocation in through}
+        unknown: list[Invocation] = []
+        for invocation in invocations:
+            if invocation.address in passed or invocation.address in self._waiting:
+                continue
+            self._waiting[invocation.address] = invocation
+            if activity_limit(invocation.name, self._library, self._settings) is not None:
+                self._ask(invocation)
+            else:
+                unknown.append(invocation)
+        if unknown:
+            self._keep(self._look_up(unknown))
+
+    def cancel(self, addresses: Collection[Address]) -> None:
+        """Nobody waits for these any more: stop them if that is possible."""
+        self.inner.cancel(addresses)
+        for address in addresses:
+            self._let_go(address)
+
+    def withdraw(self, instance_id: str) -> None:
+        """The instance has ended: what it asked for and has not begun never begins. What runs, runs to its end."""
+        for address in [address for address in self._waiting if address.instance_id == instance_id]:
+            self._let_go(address)
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Their results are durable (or nobody's)."""
+        if self._told:
+            self._told.difference_update(addresses)
+        self.inner.acknowledge(addresses)
+
+    def result(self, address: Address, event: ActivityResult) -> None:
+        """What `inner` reports to: an attempt has ended, and its permit is free."""
+        if self._running and address in self._running:
+            self._told.add(address)
+            self._let_go(address)
+        self._tell(address, event)
+
+    async def adopt(self) -> None:
+        """Find out what survived this host's predecessor."""
+        await self.inner.adopt()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or runs here under a limit, or has to be given back."""
+        return bool(self._running or self._waiting or self._tasks) or self._exchanging is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing submitted is without an answer, and nothing has to be given back."""
+        return self.inner.idle and not self.busy
+
+    async def close(self) -> None:
+        """Stop what runs in this process. Its permits stay with the successor."""
+        self._closed = True
+        for task in (*self._tasks, self._exchanging):
+            if task is not None:
+                task.cancel()
+        await self.inner.close()
+
+    # --- words from others ------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """The store may have granted something to this host, or keep permits that nobody here wants."""
+        self._open = self._look = True
+        self._exchange_soon()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _learn(self) -> None:
+        self._revision = self._library.revision
+        self._free = self._library.activity_names() - activity_limits(self._library, self._settings).keys()
+
+    async def _look_up(self, invocations: list[Invocation]) -> None:
+        """This host has not heard of them: it may have to hear of their limits first."""
+        await until_answered(self._blocking, self._library.refresh, "learning what is deployed")
+        wanted = [i for i in invocations if self._waiting.get(i.address) is i]
+        for invocation in wanted:
+            if activity_limit(invocation.name, self._library, self._settings) is not None:
+                self._ask(invocation)
+            else:
+                del self._waiting[invocation.address]
+                self.inner.submit([invocation])  # which says so, if there is none of that name
+
+    def _ask(self, invocation: Invocation) -> None:
+        address = invocation.address
+        self._asked[address] = Permit(
+            invocation.name,
+            self._fence.host,
+            address.instance_id,
+            address.execution_id,
+            address.task_id,
+            address.attempt,
+            self._priority_of(address.instance_id),
+        )
+        self._exchange_soon()
+
+    def _let_go(self, address: Address) -> None:
+        invocation = self._waiting.pop(address, None)
+        permit = self._running.pop(address, None) or self._asked.pop(address, None)
+        if permit is None and invocation is not None:
+            permit = Permit(invocation.name, self._fence.host, *_fields(address))
+        if permit is not None:
+            self._returned[address] = permit
+            self._exchange_soon()
+
+    def _exchange_soon(self) -> None:
+        if self._exchanging is None and not self._closed:
+            self._exchanging = self._loop.create_task(self._exchange())
+            self._exchanging.add_done_callback(self._exchanged)
+
+    def _exchanged(self, task: asyncio.Task[None]) -> None:
+        self._exchanging = None
+        if not task.cancelled() and task.exception() is not None:
+            log.error("host %s: permits were not exchanged", self._fence.host, exc_info=task.exception())
+        elif self._asked or self._returned or self._look:
+            self._exchange_soon()  # it came after the task's last look and before this was called
+
+    async def _exchange(self) -> None:
+        while self._asked or self._returned or self._look:
+            asked, self._asked = self._asked, {}
+            returned, self._returned = self._returned, {}
+            look, self._look = self._look, False
+            names = {permit.name for permit in (*asked.values(), *returned.values())}
+            limits = activity_limits(self._library, self._settings, names)
+            try:
+                if names:
+                    call = partial(self._store.permit, self._fence, [*asked.values()], [*returned.values()], limits)
+                    self._enter(await self._until_answered(call))
+                if look:
+                    self._find(await self._until_answered(partial(self._store.permits, self._fence.host)))
+            except Fenced:
+                self._closed = True  # whoever waits here is its successor's
+                self._fenced()
+                return
+
+    async def _until_answered(self, call: Callable[[], T]) -> T:
+        return await until_answered(self._blocking, call, "exchanging permits")
+
+    def _enter(self, granted: Iterable[Permit]) -> None:
+        """These may run: here, or where somebody has to hear of it."""
+        ready: list[Invocation] = []
+        others: set[str] = set()
+        for permit in granted:
+            if permit.host != self._fence.host:
+                others.add(permit.host)
+                continue
+            address = address_of(permit)
+            invocation = self._waiting.get(address)
+            if invocation is not None and address not in self._returned:
+                del self._waiting[address]
+                self._running[address] = permit
+                ready.append(invocation)
+            elif self._open and address not in self._running:
+                self._returned[address] = permit  # it was given up meanwhile
+        if ready:
+            self.inner.submit(ready)
+        for host in sorted(others):
+            self._peers.nudge(host, [PERMITS], True)
+
+    def _find(self, rows: Iterable[tuple[Permit, bool]]) -> None:
+        """Begin what was granted, give back what an earlier life of this host, or of an instance, left behind, and ask anew
+        for what is not there: the registry forgets a host that it believes to be gone for good, and may be late with it."""
+        found: set[Address] = set()
+        for permit, granted in rows:
+            address = address_of(permit)
+            found.add(address)
+            if granted:
+                self._enter([permit])
+            elif address not in self._waiting:
+                self._returned[address] = permit
+        for address, invocation in self._waiting.items():
+            limited = activity_limit(invocation.name, self._library, self._settings) is not None
+            if limited and address not in found and address not in self._asked:
+                self._ask(invocation)
+
+    def _keep(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _fields(address: Address) -> tuple[str, str, int, int]:
+    return address.instance_id, address.execution_id, address.task_id, address.attempt
+
+
+def address_of(permit: Permit) -> Address:
+    """Whose permit it is."""
+    return Address(permit.instance_id, permit.execution_id, permit.task_id, permit.attempt)

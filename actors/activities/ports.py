@@ -1,0 +1,86 @@
+"""What a host needs from the world around it, as small promises. Ray keeps them in a cluster, one process in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from durable_ray.orchestrations.history.events import ActivityCompleted, ActivityFailed, Payload
+
+
+class Address(Struct, frozen=True):
+    """The full address of an activity's result. A result for another execution or attempt is nobody's."""
+
+    instance_id: str
+    execution_id: str
+    task_id: int
+    attempt: int
+
+
+class Invocation(Struct, frozen=True):
+    """One attempt of an activity, to be run somewhere."""
+
+    address: Address
+    name: str
+    code_id: str
+    input: Payload | None
+
+
+ActivityResult = ActivityCompleted | ActivityFailed
+#: Told on the host's event loop, once per invocation (a second time is harmless: the address check drops it).
+OnResult = Callable[[Address, ActivityResult], None]
+
+
+class Activities(Protocol):
+    """Runs activities. Every invocation submitted is answered in the end, or its host dies first."""
+
+    def submit(self, invocations: Sequence[Invocation]) -> None:
+        """Run these. Returns at once."""
+
+    def cancel(self, addresses: Collection[Address]) -> None:
+        """Nobody waits for these any more: stop them if that is possible."""
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Their results are durable (or nobody's): they need not be kept."""
+
+    async def adopt(self) -> None:
+        """Find out what survived this host's predecessor: submitting that again does not run it again."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing submitted is without an answer."""
+
+    async def close(self) -> None:
+        """Stop what runs in this process."""
+
+
+class Peers(Protocol):
+    """The other actors of the hub. All one-way: a lost word is found again by a sweep of the store."""
+
+    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+        """There is something in the store for these instances of `host`; `resident` False: somebody must wake it."""
+
+    def finished(self, instance_ids: Iterable[str]) -> None:
+        """These dedicated instances have ended (the registry may admit others)."""
+
+    def fenced(self, host: str) -> None:
+        """This process is not the owner of `host` any more and must end without being restarted.
+        The registry is told, and sees to it that the work of `host` is done."""
+
+
+class Marker(Protocol):
+    """A note that survives this process: whose turn is being run."""
+
+    def set(self, instance_id: str) -> None:
+        """This instance's code runs now."""
+
+    def clear(self) -> None:
+        """No instance's code runs now."""
+
+    def timed_out(self) -> bool:
+        """Whether the previous process was ended because the code that ran took too long; forgotten by being read."""
+
+    def take(self) -> str | None:
+        """Whose code ran when the previous process died; forgotten by being read."""

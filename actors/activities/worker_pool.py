@@ -1,0 +1,232 @@
+"""Activities on the hub's workers: the least busy gets the next, a dead worker's jobs run elsewhere.
+
+Which workers there are changes: nodes join and are lost, processes are restarted, leave because nobody needs them, or say
+nothing for a while. A host looks for them when it has none, when one was lost, and when those it knows are busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+
+from durable_ray.actors.activities.dispatcher import Crashed, Job
+from durable_ray.actors.activities.ports import ActivityResult, Address, OnResult
+from durable_ray.actors.activities.worker_client import Desk, WorkerGone, WorkerLink
+
+log = logging.getLogger("durable_ray.activities")
+
+#: Seconds between two looks for workers that came since (a node joined, a process was restarted), and how much must wait for
+#: the least busy of those that are known.
+_LOOK_SECONDS, _BUSY = 5.0, 2
+#: Seconds after which one that was lost is looked for again, for the first time; for the last it is `_LOOK_SECONDS`.
+_BACK = 1.0
+#: Seconds in which a worker says what it holds, unless it cannot; and for which known ones are waited for when one has.
+_HELD_SECONDS, _REST_SECONDS = 10.0, 0.2
+
+#: Finds (and, with True, makes) the hub's workers.
+FindWorkers = Callable[[bool], Awaitable[Sequence[WorkerLink]]]
+
+
+class WorkerWay:
+    """Runs jobs on the least busy of the hub's workers."""
+
+    def __init__(self, host: str, find: FindWorkers, on_result: OnResult, crashed: Crashed) -> None:
+        self.host = host
+        self.on_result = on_result
+        self._find = find
+        self._crashed = crashed
+        self._desks: dict[str, Desk] = {}
+        self._where: dict[Address, Desk] = {}
+        self._waiting: dict[Address, Job] = {}
+        self._finding = False
+        #: When workers were last looked for beyond those that are known, and whose answer that look awaits.
+        self._looked = 0.0
+        self._asked: set[str] = set()
+        self._came = asyncio.Event()
+        #: Of jobs whose worker was lost: where that was.
+        self._lost_at: dict[Address, str] = {}
+        self._later: asyncio.TimerHandle | None = None
+        #: Workers whose results this host has had its part of: what they still hold runs, or ran, elsewhere.
+        self._acquainted: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Run these. Returns at once."""
+        if not self._desks:
+            self._waiting.update((job.invocation.address, job) for job in jobs)
+            if not self._finding:
+                self._finding = True
+                self.keep(self._loop.create_task(self._hire()))
+            return
+        busy = False
+        for job in jobs:
+            # Where it runs already (for this host's predecessor) asking again only brings the result.
+            desk = self._where.get(job.invocation.address) or self._least_busy(job)
+            self._where[job.invocation.address] = desk
+            desk.send(job)
+            busy = desk.load > _BUSY
+        if busy and self._loop.time() > self._looked + _LOOK_SECONDS:
+            self._look_for_more(True)
+
+    def _least_busy(self, job: Job) -> Desk:
+        desks: Iterable[Desk] = self._desks.values()
+        if self._lost_at and (place := self._lost_at.get(job.invocation.address)) is not None:
+            # Those beside a worker that was lost may be lost with it, and have not heard of it yet.
+            desks = [desk for desk in desks if desk.place != place] or desks
+        return min(desks, key=lambda desk: desk.load)
+
+    def cancel(self, address: Address) -> None:
+        """Raise the activity's flag."""
+        self._waiting.pop(address, None)
+        desk = self._where.get(address)
+        if desk is not None and address in desk.running:
+            desk.link.cancel(self.host, address)
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Let the workers forget these results."""
+        by_desk: dict[Desk, list[Address]] = {}
+        for address in addresses:
+            if self._lost_at:
+                self._lost_at.pop(address, None)
+            desk = self._where.pop(address, None)
+            if desk is not None:
+                by_desk.setdefault(desk, []).append(address)
+        for desk, mine in by_desk.items():
+            desk.acknowledge(mine)
+
+    async def adopt(self) -> None:
+        """Ask the living workers what they hold for this host."""
+        await self._take_on_all(await self._find(False), _HELD_SECONDS)
+
+    async def close(self) -> None:
+        """Hear no more."""
+        if self._later is not None:
+            self._later.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def heard(self, address: Address, result: ActivityResult, desk: Desk) -> None:
+        """A result has come, from `service`, which keeps it until it is acknowledged: also one that came too late, or from a
+        worker that was given up."""
+        self._where[address] = desk
+        self._waiting.pop(address, None)
+        self.on_result(address, result)
+
+    def lost(self, desk: Desk, why: str, ran: bool = True) -> None:
+        """A worker died: what it was running runs again, elsewhere. Unless it may have died of it, nobody counts that."""
+        running, desk.running = desk.running, {}
+        self._lost_at.update(dict.fromkeys(running, desk.place))
+        for address in running:
+            self._where.pop(address, None)
+        if self._desks.get(desk.link.name) is desk:
+            del self._desks[desk.link.name]
+            desk.link.close()
+            # Ray restarts it; or it left because it was not needed, and then no other has to be made.
+            self._look_later(_BACK)
+        for address, job in running.items():
+            if ran:
+                self._crashed(job, f"worker {desk.link.name} died: {why}")
+            else:
+                self._crashed(job, f"worker {desk.link.name} was gone: {why}", False)
+            if address not in self._where and address not in self._waiting:
+                self._lost_at.pop(address, None)  # nobody wants it any more
+
+    async def _hire(self) -> None:
+        pause = 0.1
+        links: Sequence[WorkerLink] = ()
+        while not self._desks:
+            try:
+                links = await self._find(True)
+            except Exception as error:
+                log.warning("no activity workers yet: %s", error)
+            # What one that this host does not know yet runs for its predecessor must not be given to another.
+            known = all(link.name in self._acquainted for link in links)
+            await self._take_on_all(links, _REST_SECONDS if known else _HELD_SECONDS)
+            if not self._desks:
+                self._came.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._came.wait(), pause)
+                pause = min(pause * 2, 5.0)
+        self._finding = False
+        waiting, self._waiting = self._waiting, {}
+        self.submit(list(waiting.values()))
+        if any(link.name not in self._desks for link in links):
+            self._look_later(_BACK)
+
+    def _look_for_more(self, create: bool, pause: float = _BACK) -> None:
+        """Workers may have come that this host does not know: a node has joined, a process has been restarted."""
+        if self._desks:
+            self._looked = self._loop.time()
+            self.keep(self._loop.create_task(self._find_more(create, pause)))
+
+    def _look_later(self, pause: float) -> None:
+        if self._later is not None:
+            if self._later.when() <= self._loop.time() + pause:
+                return
+            self._later.cancel()
+        self._later = self._loop.call_later(pause, self._look_back, pause)
+
+    def _look_back(self, pause: float) -> None:
+        self._later = None
+        self._look_for_more(False, pause)
+
+    async def _find_more(self, create: bool, pause: float) -> None:
+        try:
+            links = await self._find(create)
+        except Exception as error:
+            log.warning("no word of further activity workers: %s", error)
+            return
+        await self._take_on_all(links, _HELD_SECONDS)
+        if any(link.name not in self._desks for link in links) and pause < _LOOK_SECONDS:
+            self._look_later(2 * pause)  # it is being restarted
+
+    async def _take_on_all(self, links: Sequence[WorkerLink], rest: float) -> None:
+        """Side by side, and not for ever: one that says nothing must not keep the others from being used.
+
+        `rest`: seconds for which the others are waited for when the first has answered.
+        """
+        tasks = [self._loop.create_task(self._take_on(link)) for link in links]
+        for task in tasks:
+            self.keep(task)
+        if tasks:
+            _, silent = await asyncio.wait(tasks, timeout=_HELD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if silent:
+                await asyncio.wait(silent, timeout=rest)
+
+    async def _take_on(self, link: WorkerLink) -> None:
+        """Send jobs to this worker from now on. What it holds for the host's predecessor is asked for there."""
+        # Only once: whoever asks what a worker holds is taken for a new process, and earlier calls for another's.
+        if link.name in self._desks or link.name in self._asked:
+            return
+        self._asked.add(link.name)
+        try:
+            # One that is being restarted would lose the first job it is given: it is waited for.
+            held = await link.held(self.host)
+        except WorkerGone:
+            return
+        except Exception:
+            log.exception("worker %s cannot be used", link.name)
+            return
+        finally:
+            self._asked.discard(link.name)
+        desk = self._desks[link.name] = Desk(self, link)
+        self._came.set()
+        # Of one that this host has worked with, what nobody waits for runs, or ran, elsewhere.
+        wanted = self._waiting if link.name in self._acquainted else held
+        self._acquainted.add(link.name)
+        self._where.update((address, desk) for address in held if address in wanted and address not in self._where)
+        if elsewhere := [address for address in held if self._runs_elsewhere(address, desk)]:
+            link.forget(self.host, elsewhere)
+
+    def _runs_elsewhere(self, address: Address, desk: Desk) -> bool:
+        """Or ran there, and is over. Not what was handed over from here and has still to be committed."""
+        where = self._where.get(address)
+        return where is None or (where is not desk and address in where.running)

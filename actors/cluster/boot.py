@@ -1,0 +1,32 @@
+"""`python -m durable_ray.actors.cluster.boot ADDRESS`: make a hub's registry from a job of its own.
+
+Hub, store, settings and whether the hub is known come over standard input, as a JSON list: the store's URL may carry a
+password.
+
+Detached actors inherit the runtime environment of the job that makes them, and a job's package is gone with its cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from durable_ray.actors.cluster.connecting import ensure_registry, join_ray, make_known_registry
+from durable_ray.actors.cluster.ray_hub import HubInfo
+from durable_ray.actors.store.hub_config import Settled
+
+
+def main(arguments: list[str]) -> None:
+    """Join the cluster at ADDRESS and make the registry."""
+    (address,) = arguments
+    hub, store, settings, known = json.load(sys.stdin)
+    join_ray(address)
+    info = HubInfo(hub, store, Settled.from_json(settings))
+    if known:
+        make_known_registry(info)
+    else:
+        ensure_registry(info)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,76 @@
+"""Finding the hub's actors by name, and telling apart the ways in which they do not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
+
+from durable_ray.actors.instances.placement import instance_of, is_dedicated
+from durable_ray.actors.registry.actor_lifecycle import Unreachable
+
+REGISTRY = "registry"
+WORKER_PREFIX = "worker-"
+#: Methods of a host that clients call, with packed arguments (`HostActor.packed`).
+PACKED = frozenset({"start_many", "deliver_many", "wait"})
+
+
+class Gone(Exception):
+    """There is no such actor (now): the call was not made, or its process is dead."""
+
+
+class Unavailable(Exception):
+    """The actor did not answer; the call may or may not have been made."""
+
+
+def system_namespace(hub: str) -> str:
+    """Where registry, partitions, workers and gateway live, so that no instance ID can collide with them."""
+    return f"{hub}/system"
+
+
+def address_of(hub: str, target: str) -> tuple[str, str]:
+    """(Ray name, Ray namespace) of the registry or of a host. A dedicated instance's actor is named as the instance."""
+    if is_dedicated(target):
+        return instance_of(target), hub
+    return target, system_namespace(hub)
+
+
+def find(hub: str, target: str) -> Any:
+    """The handle of the registry or of a host. Raises Gone if there is no such actor."""
+    name, namespace = address_of(hub, target)
+    try:
+        return ray.get_actor(name, namespace=namespace)
+    except ValueError as error:
+        raise Gone(target) from error
+
+
+def named_in(namespace: str) -> list[str]:
+    """Names of the living actors of a namespace."""
+    listed = ray.util.list_named_actors(all_namespaces=True)
+    return [str(actor["name"]) for actor in listed if actor["namespace"] == namespace]
+
+
+async def workers_of(hub: str) -> list[str]:
+    """Names of the hub's living activity workers."""
+    names = await asyncio.to_thread(named_in, system_namespace(hub))
+    return [name for name in names if name.startswith(WORKER_PREFIX)]
+
+
+def translated(error: Exception) -> Exception:
+    """An error of a Ray call as what it means: Gone, Unavailable, or what the method itself raised."""
+    if isinstance(error, ActorDiedError):
+        return Gone(_in_short(error))
+    if isinstance(error, (ActorUnavailableError, GetTimeoutError, RayActorError)):
+        return Unavailable(_in_short(error))
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        error = error.cause
+    # What the registry could not reach may be reached when it is asked again: that is what its caller does.
+    return Unavailable(str(error)) if isinstance(error, Unreachable) else error
+
+
+def _in_short(error: Exception) -> str:
+    """What happened and why: the first line of what Ray says, and the last, which names the cause of a failed start."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}"

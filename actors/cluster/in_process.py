@@ -1,0 +1,190 @@
+"""The whole hub in one process, without Ray: the same registry, hosts, store and engine, joined by plain calls.
+
+For tests of orchestrators (`durable_ray.testing`) and for our own. Everything is as in a cluster but the boundaries: what
+would be an actor is an object on one event loop, and time may be virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from durable_ray.actors.activities.dispatcher import Dispatcher
+from durable_ray.actors.activities.ports import OnResult
+from durable_ray.actors.activities.thread_executor import LocalWay
+from durable_ray.actors.clock import Clock
+from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.host.crash_marker import NoMarker
+from durable_ray.actors.host.host import InstanceHost
+from durable_ray.actors.host.passivation import may_leave
+from durable_ray.actors.host.service import Desk
+from durable_ray.actors.instances.placement import dedicated_host, instance_of, is_dedicated
+from durable_ray.actors.registry.admission import Hosts
+from durable_ray.actors.registry.registry import Registry
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.orchestrations.authoring.options import OrchestratorOptions
+
+log = logging.getLogger("durable_ray.in_process")
+
+
+class InProcessHub:
+    """A hub on the running event loop. `open` first; `close` last."""
+
+    def __init__(self, store: Store, clock: Clock, settings: Settled, name: str = "testing") -> None:
+        self.name = name
+        self.store = store
+        self.clock = clock
+        self.settings = settings
+        self.hosts: dict[str, InstanceHost] = {}
+        self.desks: dict[str, Desk] = {}
+        self.registry: Registry
+        self.closing = False
+        self.leaving: set[asyncio.Future[bool]] = set()
+        self._opening: dict[str, asyncio.Future[None]] = {}
+
+    async def open(self) -> None:
+        """Own the store and revive what is in it."""
+        loop = asyncio.get_running_loop()
+        settings = self.settings.to_json()
+        partitions, now = self.settings.partitions, self.clock.now()
+        await loop.run_in_executor(
+            None,
+            lambda: self.store.acquire_hub(self.name, "in-process", "in-process", now, partitions, settings),
+        )
+        fence = await loop.run_in_executor(None, self.store.acquire_lease, "registry")
+        self.registry = Registry(self.store, fence, self.clock, self.settings, _Hosts(self))
+        await self.registry.open()
+
+    async def close(self) -> None:
+        """Stop everything. Nothing is lost: open another hub on the same store to go on."""
+        self.closing = True
+        await self.registry.close()
+        for host in tuple(self.hosts.values()):
+            await host.close()
+        self.hosts.clear()
+        self.desks.clear()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing will happen until something comes from outside or time passes."""
+        return (
+            not self._opening
+            and not self.leaving
+            and self.registry.idle
+            and all(host.idle for host in self.hosts.values())
+        )
+
+    async def ensure(self, host: str) -> None:
+        """Make sure a host is there."""
+        while host in self.desks and self.hosts[host].moved and not self.closing:
+            await asyncio.sleep(0.001)  # it is leaving; its successor must not be taken for it
+        if host in self.desks:
+            return
+        opening = self._opening.get(host)
+        if opening is None:
+            opening = self._opening[host] = asyncio.ensure_future(self._open_host(host))
+            opening.add_done_callback(lambda _: self._opening.pop(host, None))
+        await asyncio.shield(opening)
+
+    async def _open_host(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        fence = await loop.run_in_executor(None, self.store.acquire_lease, name)
+        library = Library(self.store)
+        host = InstanceHost(
+            self.store, fence, self.clock, library, self.settings, _Peers(self), NoMarker(), self._activities
+        )
+        await host.open()
+        self.hosts[name] = host
+        self.desks[name] = Desk(host)
+
+    def _activities(self, on_result: OnResult, library: Library) -> Dispatcher:
+        ways = {"local": lambda told, crashed: LocalWay(told, crashed, self.name, self.clock)}
+        return Dispatcher(on_result, library, self.clock, ways)
+
+    async def drop(self, name: str) -> None:
+        """End a host as a crash would: nothing is said, nothing is written."""
+        self.desks.pop(name, None)
+        host = self.hosts.pop(name, None)
+        if host is not None:
+            await host.close()
+
+
+class _Hosts(Hosts):
+    """The registry's hand on hosts."""
+
+    def __init__(self, hub: InProcessHub) -> None:
+        self._hub = hub
+
+    async def alive(self) -> Collection[str]:
+        return [instance_of(host) for host in self._hub.desks if is_dedicated(host)]
+
+    async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
+        await self._hub.ensure(host)
+
+    async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
+        await self._hub.ensure(row.host)
+
+    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+        found = self._hub.hosts.get(host)
+        if found is None or found.moved:
+            return False
+        found.summon(instance_ids)
+        return True
+
+    async def deployed(self, host: str) -> None:
+        found = self._hub.hosts.get(host)
+        if found is not None and not found.moved:
+            found.deployments.look()
+
+    async def end(self, instance_id: str) -> None:
+        await self._hub.drop(dedicated_host(instance_id))
+
+    async def ask_to_leave(self, instance_id: str) -> bool:
+        # A task of its own: who asks may not wait for the answer, and to leave half is to be nowhere.
+        leaving = asyncio.ensure_future(self._leave(instance_id))
+        self._hub.leaving.add(leaving)
+        leaving.add_done_callback(self._hub.leaving.discard)
+        return await asyncio.shield(leaving)
+
+    async def _leave(self, instance_id: str) -> bool:
+        name = dedicated_host(instance_id)
+        host = self._hub.hosts.get(name)
+        if host is None or not await may_leave(host, instance_id):
+            return False
+        await self._hub.drop(name)
+        await self._hub.registry.admission.left(instance_id)
+        return True
+
+
+class _Peers:
+    """A host's words to the others."""
+
+    def __init__(self, hub: InProcessHub) -> None:
+        self._hub = hub
+
+    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+        """There is something in the store for these."""
+        self._hub.registry.wake([(host, instance_id) for instance_id in instance_ids])
+
+    def finished(self, instance_ids: Iterable[str]) -> None:
+        """These dedicated instances have ended."""
+        self._hub.registry.spawn(self._hub.registry.finished(list(instance_ids)))
+
+    def fenced(self, host: str) -> None:
+        """Another process owns the store now."""
+        self._hub.registry.spawn(self._end(host))
+
+    async def _end(self, host: str) -> None:
+        await self._hub.drop(host)
+        await self._hub.registry.fenced(host)
+
+
+async def call(hub: InProcessHub, target: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a method of the registry or of a host, as a client in a cluster would. Raises KeyError for no such host."""
+    if target == "registry":
+        return await hub.registry.asked(method, args, kwargs)
+    return await getattr(hub.desks[target], method)(*args, **kwargs)

@@ -1,0 +1,122 @@
+"""The processes of a hub's actors, as Ray knows them: asked whether they live, and ended when they are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from durable_ray.actors.cluster.handles import (
+    REGISTRY,
+    WORKER_PREFIX,
+    Gone,
+    find,
+    named_in,
+    system_namespace,
+    translated,
+)
+from durable_ray.actors.instances.placement import dedicated_host
+
+log = logging.getLogger("durable_ray.registry")
+
+#: Seconds in which a node says whether a process of its is stopped, unless it cannot.
+_NODE_SECONDS = 30.0
+#: Seconds of silence of a process that is not stopped, at least, before it is taken for hung.
+_HUNG_SECONDS = 60.0
+
+
+class RayProcesses:
+    """A `liveness.Processes` of one hub."""
+
+    def __init__(self, hub: str) -> None:
+        self._hub = hub
+        self._handles: dict[str, Any] = {}
+
+    async def names(self) -> Collection[str]:
+        """Whoever is to be sent heartbeats: hosts and workers."""
+        namespace = system_namespace(self._hub)
+        system, dedicated = await asyncio.to_thread(lambda: (named_in(namespace), named_in(self._hub)))
+        return [*(name for name in system if name != REGISTRY), *map(dedicated_host, dedicated)]
+
+    async def answers(self, name: str, within: float) -> bool:
+        """See `liveness.Processes`."""
+        try:
+            handle = self._handle(name)
+            if hasattr(handle, "heartbeat"):
+                await handle.heartbeat.remote(within)
+            elif name == REGISTRY or name.startswith(WORKER_PREFIX):
+                await handle.pid.remote()
+            else:
+                return False  # another's, in the same namespace
+            return True
+        except Exception as error:
+            self._handles.pop(name, None)
+            meaning = translated(error)
+            if isinstance(meaning, Gone):
+                return False
+            raise meaning from error
+
+    async def end_stopped(self, name: str) -> bool:
+        """See `liveness.Processes`."""
+        known = await asyncio.to_thread(_alive, self._handle(name))
+        if known is None:
+            return False
+        node, pid = known
+        if node == ray.get_runtime_context().get_node_id():
+            return end_if_stopped(pid)
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        task = ray.remote(num_cpus=0, max_retries=0)(end_if_stopped).options(scheduling_strategy=there)
+        try:
+            return bool(await asyncio.wait_for(task.remote(pid), _NODE_SECONDS))
+        except Exception as error:
+            log.info("the node of %s does not say whether it is stopped: %r", name, error)
+            return False
+
+    async def end_silent(self, name: str) -> None:
+        """See `liveness.Processes`."""
+        handle = self._handle(name)
+        if await asyncio.to_thread(_alive, handle) is not None:
+            ray.kill(handle, no_restart=False)
+
+    def _handle(self, name: str) -> Any:
+        handle = self._handles.get(name)
+        if handle is None:
+            handle = self._handles[name] = find(self._hub, name)
+        return handle
+
+
+def hung_after(turn_limit: float) -> Callable[[str], float | None]:
+    """Seconds after which a silent process that is not stopped is taken for hung; a worker never is, whatever it runs."""
+    limit = max(_HUNG_SECONDS, 2 * turn_limit)
+    return lambda name: None if name.startswith(WORKER_PREFIX) else limit
+
+
+def _alive(handle: Any) -> tuple[str, int] | None:
+    """(node, pid) of an actor's process, if Ray takes it for alive; None also if Ray does not say, which it need not."""
+    try:
+        from ray._private import state
+
+        found = state.actors(handle._actor_id.hex())
+        return (found["Address"]["NodeID"], int(found["Pid"])) if found["State"] == "ALIVE" else None
+    except Exception as error:
+        log.info("Ray does not say where an actor's process is: %r", error)
+        return None
+
+
+def end_if_stopped(pid: int) -> bool:
+    """End this process of this machine if it is stopped by a signal; whether it was. One that is being debugged is not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+        if status.rpartition(")")[2].split()[0] != "T":
+            return False
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return False  # it has gone; or there is no such file here, and nobody can tell
+    return True

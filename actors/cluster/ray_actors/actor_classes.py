@@ -1,0 +1,50 @@
+"""Plain classes made Ray actor classes: their options, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from durable_ray.actors.cluster.ray_actors.host_actor import HostActor
+from durable_ray.actors.cluster.ray_actors.instance_actor import DedicatedActor
+from durable_ray.actors.cluster.ray_actors.registry_actor import RegistryActor
+from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
+from durable_ray.actors.cluster.ray_hub import ActorClasses
+
+_GROUPS = {"ctl": 16}
+#: Calls that may be under way at once in one actor: long polls of thousands of clients.
+_MANY = 10_000
+
+
+class _Classes(ActorClasses, frozen=True):
+    """Travels as a call of `classes`, in a few bytes.
+
+    Whole, Ray's classes come to some 100 KB; beyond that Ray puts them into its object store, from which they are gone when
+    the registry, long after whoever made it, is restarted with them.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[], ActorClasses], tuple[()]]:
+        return classes, ()
+
+
+@functools.cache
+def classes() -> ActorClasses:
+    """The Ray actor classes. Bound late, so that importing this package does not start anything."""
+    host_options: dict[str, Any] = {
+        "concurrency_groups": _GROUPS,
+        "max_concurrency": _MANY,
+        "enable_task_events": False,
+    }
+    return _Classes(
+        partition=ray.remote(**host_options)(HostActor),
+        dedicated=ray.remote(**host_options)(DedicatedActor),
+        worker=worker_class(),
+    )
+
+
+def registry_class() -> Any:
+    """The registry's Ray actor class."""
+    return ray.remote(concurrency_groups=_GROUPS, max_concurrency=_MANY, enable_task_events=False)(RegistryActor)

@@ -1,0 +1,235 @@
+"""A host as an actor: opens itself when its process starts, then answers for its instances.
+
+After a crash Ray starts the process again and nobody has to call: the constructor takes up the work. Methods that answer
+while user code blocks the loop are in the concurrency group `ctl`, which has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import logging
+import os
+import pickle
+import uuid
+from collections.abc import Sequence
+
+import ray
+
+from durable_ray.actors.activities import sigterm
+from durable_ray.actors.activities.detached_executor import DetachedWay
+from durable_ray.actors.activities.dispatcher import Dispatcher
+from durable_ray.actors.activities.ports import OnResult
+from durable_ray.actors.activities.thread_executor import LocalWay
+from durable_ray.actors.activities.worker_client import WorkerLink
+from durable_ray.actors.activities.worker_pool import WorkerWay
+from durable_ray.actors.clock import SystemClock
+from durable_ray.actors.cluster.ending import end_this_process
+from durable_ray.actors.cluster.handles import PACKED, REGISTRY, Gone, find, workers_of
+from durable_ray.actors.cluster.processes import RayProcesses, hung_after
+from durable_ray.actors.cluster.ray_actors.ray_task_executor import TaskWay
+from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
+from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, RayWorkerLink, find_solo
+from durable_ray.actors.cluster.registry_apart import make_registry_apart
+from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.host.crash_marker import FileMarker
+from durable_ray.actors.host.host import InstanceHost
+from durable_ray.actors.host.service import Desk
+from durable_ray.actors.host.watchdog import Watchdog, end_with_this_thread
+from durable_ray.actors.instances import instance_log
+from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
+from durable_ray.actors.registry.liveness import Detector, RegistryWatch
+from durable_ray.actors.registry.unopened import CannotOpen, opened
+from durable_ray.actors.store.contract import Fenced, Store
+from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.wire.address import WireAddress
+from durable_ray.actors.wire.listeners import LoopListener
+from durable_ray.actors.wire.protocol import PROTOCOL
+
+log = logging.getLogger("durable_ray.actor")
+
+#: Seconds in which those who wait for a host hear that it cannot be opened, before its process ends.
+_SAY_SECONDS = 1.0
+#: Seconds in which the registry hires workers, where there are some already.
+_HIRE_SECONDS = 10.0
+
+
+class HostActor:
+    """A partition. `DedicatedActor` adds what a driver wants of a handle on one instance."""
+
+    def __init__(self, info: HubInfo, host: str) -> None:
+        instance_log.show()
+        sigterm.end_at_once()
+        end_with_this_thread()
+        self._info = info
+        self._name = host
+        self._identity = uuid.uuid4().hex
+        self._host: InstanceHost
+        #: The same host for the `ctl` thread, which has another event loop.
+        self._opened: concurrent.futures.Future[InstanceHost] = concurrent.futures.Future()
+        self._opening = asyncio.get_running_loop().create_task(self._open_or_end())
+        self._watch_registry = RegistryWatch(
+            Detector(RayProcesses(info.hub), hung_after(info.settings.turn_limit)), REGISTRY, self._make_registry
+        )
+        self._watching_registry = asyncio.get_running_loop().create_task(self._watch_registry.run())
+        self._listener = LoopListener(self.packed)
+        self._wire = asyncio.get_running_loop().create_task(self._listener.open())
+
+    async def _open_or_end(self) -> Desk:
+        """An actor that cannot open must not live on as a shell that answers with yesterday's error, nor be restarted by
+        Ray for ever: it ends for good, and the registry makes another when it is time to."""
+        try:
+            return await opened(self._open, self._name)
+        except Fenced:
+            end_this_process(self._identity)
+            raise
+        except CannotOpen as error:
+            self._opened.set_exception(error)
+            asyncio.get_running_loop().call_later(_SAY_SECONDS, end_this_process, self._identity)
+            raise
+
+    async def _open(self) -> Desk:
+        loop = asyncio.get_running_loop()
+        store: Store = await loop.run_in_executor(None, open_store, self._info.store)
+        fence = await loop.run_in_executor(None, store.acquire_lease, self._name, self._info.boot_epoch)
+        settings = self._info.settings
+        watchdog = Watchdog(FileMarker(self._info.marker_path(self._name)), settings.turn_limit)
+        host = InstanceHost(
+            store,
+            fence,
+            SystemClock(),
+            Library(store),
+            settings,
+            RayPeers(self._info, self._identity),
+            watchdog,
+            functools.partial(_dispatcher, self._info, self._name),
+        )
+        # A file is never far away; a server may be, and must not hold up whoever asks for something else.
+        host.committer.inline = self._info.store.startswith("sqlite")
+        try:
+            await host.open()
+        except BaseException:
+            await host.close()
+            store.close()
+            raise
+        self._host = host
+        self._opened.set_result(host)
+        return Desk(host)
+
+    async def hello(self) -> Hello:
+        """Who answers, and whether it is about to leave."""
+        await self._opening
+        host = self._host
+        return Hello(
+            host.name, self._info.hub, PROTOCOL, host.fence.epoch, os.getpid(), self._info.store, leaving=host.moved
+        )
+
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
+        """See `Desk.start_many`."""
+        return await (await self._opening).start_many(requests)
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
+        """See `Desk.deliver_many`."""
+        return await (await self._opening).deliver_many(deliveries)
+
+    async def wait(
+        self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
+    ) -> list[Ending]:
+        """See `Desk.wait`."""
+        return await (await self._opening).wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
+
+    async def packed(self, call: bytes) -> bytes:
+        """One of `PACKED`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
+        method, args, kwargs = pickle.loads(call)
+        if method not in PACKED:
+            raise ValueError(f"{method!r} is not called this way")
+        return pickle.dumps(await getattr(self, method)(*args, **kwargs), protocol=5)
+
+    async def wire(self) -> WireAddress | None:
+        """Where clients on the same machine call `packed` without Ray; None if that cannot be had."""
+        await self._opening
+        return await self._wire if self._info.settings.wire else None
+
+    async def nudge(self, instance_ids: Sequence[str]) -> bool:
+        """There is something in the store for these. False: this host is leaving."""
+        await self._opening
+        if self._host.moved:
+            return False
+        self._host.summon(instance_ids)
+        return True
+
+    async def deployed(self) -> None:
+        """Something was deployed: learn it before it is needed."""
+        await self._opening
+        self._host.deployments.look()
+
+    @ray.method(concurrency_group="ctl")
+    async def pid(self) -> int:
+        """The process, also while user code blocks the loop."""
+        return os.getpid()
+
+    @ray.method(concurrency_group="ctl")
+    async def heartbeat(self, within: float) -> None:
+        """The registry lives, and says so again `within` seconds; that this is answered tells it that this process does."""
+        self._watch_registry.heard(within)
+
+    async def _make_registry(self) -> None:
+        """There is none, and nobody else may know: unless the hub is another's by now, and with it this host."""
+        if self._opened.done():
+            host = self._opened.result()
+            await host.blocking(lambda: host.store.commit(None, ()))
+        await asyncio.to_thread(make_registry_apart, self._info, True)
+
+    async def in_memory(self) -> int:
+        """How many instances are in memory here."""
+        await self._opening
+        return len(self._host.residence)
+
+    async def end(self, whose: str = "") -> None:
+        """End this process for good (with `whose`, only if it is that one); its work goes on elsewhere, or when it is
+        called for."""
+        if whose in ("", self._identity):
+            ray.actor.exit_actor()
+
+
+def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library) -> Dispatcher:
+    """The ways to run an activity in a cluster."""
+    clock = SystemClock()
+
+    return Dispatcher(
+        on_result,
+        library,
+        clock,
+        {
+            "local": lambda told, crashed: LocalWay(told, crashed, info.hub, clock),
+            "worker": lambda told, crashed: WorkerWay(host, functools.partial(find_workers, info), told, crashed),
+            "detached": lambda told, crashed: DetachedWay(
+                host, functools.partial(find_solo, info, worker_class()), told, crashed
+            ),
+            "task": lambda told, crashed: TaskWay(info.hub, told, crashed),
+        },
+    )
+
+
+async def find_workers(info: HubInfo, create: bool) -> list[WorkerLink]:
+    """The hub's workers; with `create`, the registry makes those that are missing."""
+    # Those that are there can be seen without the registry: a host that comes back waits for nobody.
+    there = await workers_of(info.hub)
+    names = there
+    if create:
+        try:
+            names = await asyncio.wait_for(
+                find(info.hub, REGISTRY).workers.remote(True), _HIRE_SECONDS if there else None
+            )
+        except Exception as error:
+            if not there:
+                raise
+            log.warning("the registry hires no workers now, those that are there have to do: %r", error)
+    links: list[WorkerLink] = []
+    for name in names:
+        try:
+            links.append(RayWorkerLink(name, find(info.hub, name), wired=info.settings.wire))
+        except Gone:
+            continue
+    return links

@@ -1,0 +1,129 @@
+"""Activities as Ray tasks: for those that declare resources, a runtime environment or a scheduling strategy.
+
+Ray places them and scales for them. Its own retries stay off: attempts are ours, recorded in history. A task dies with its
+owner, the host; its successor runs it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import LocalRayletDiedError, NodeDiedError, RayError, RuntimeEnvSetupError, TaskCancelledError
+
+from durable_ray.actors.activities import sigterm
+from durable_ray.actors.activities.dispatcher import Crashed, Job
+from durable_ray.actors.activities.ports import Address, OnResult
+from durable_ray.actors.activities.runner import failed, run_activity
+
+#: Seconds between the polite and the forceful cancellation.
+_GRACE = 5.0
+_MOST_FUNCTIONS = 1_000
+#: Seconds before an attempt whose process was told to end is tried again: until then Ray may take that for its place.
+_PAUSE = 0.5
+#: What a task answers whose process was told to end.
+_ENDS = b""
+
+
+class TaskWay:
+    """Runs each job as a Ray task of its own."""
+
+    def __init__(self, hub: str, on_result: OnResult, crashed: Crashed) -> None:
+        self._hub = hub
+        self._on_result = on_result
+        self._crashed = crashed
+        self._loop = asyncio.get_running_loop()
+        self._run = ray.remote(_run_packed)
+        #: The task with the options of an activity: to put those together takes as long as to call it.
+        self._functions: OrderedDict[tuple[str, str, str | None], Any] = OrderedDict()
+        self._refs: dict[Address, Any] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Run these. Returns at once."""
+        for job in jobs:
+            task = self._loop.create_task(self._hear(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def cancel(self, address: Address) -> None:
+        """Interrupt the task, then, if that does not help, its process."""
+        ref = self._refs.get(address)
+        if ref is not None:
+            ray.cancel(ref, force=False)
+            self._loop.call_later(_GRACE, self._force, address, ref)
+
+    def acknowledge(self, addresses: Collection[Address]) -> None:
+        """Nothing is kept here."""
+
+    async def adopt(self) -> None:
+        """Tasks do not survive their owner."""
+
+    async def close(self) -> None:
+        """Hear no more."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _function(self, job: Job) -> Any:
+        # The newest definition says how it is run, also for what is to run the code it was scheduled with.
+        key = (job.known.row.name, job.known.row.code_id, job.known.row.runtime_env)
+        function = self._functions.get(key)
+        if function is None:
+            function = self._functions[key] = self._run.options(**_options(job))
+            if len(self._functions) > _MOST_FUNCTIONS:
+                self._functions.popitem(last=False)
+        return function
+
+    def _force(self, address: Address, ref: Any) -> None:
+        if self._refs.get(address) is ref:
+            ray.cancel(ref, force=True)
+
+    async def _hear(self, job: Job) -> None:
+        address = job.invocation.address
+        try:
+            ref = self._function(job).remote(pickle.dumps((job.row, job.invocation, self._hub), protocol=5))
+            self._refs[address] = ref
+            answer = await ref
+            result = pickle.loads(answer) if answer != _ENDS else None
+        except RuntimeEnvSetupError as error:
+            self._on_result(address, failed(job.invocation, "ray.exceptions.RuntimeEnvSetupError", str(error)))
+        except TaskCancelledError:
+            self._on_result(address, failed(job.invocation, "durable_ray.ActivityCanceled", "it was cancelled"))
+        except (NodeDiedError, LocalRayletDiedError) as error:
+            self._crashed(job, type(error).__name__, False)
+        except (RayError, ValueError, TypeError) as error:
+            self._crashed(job, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        else:
+            if result is None:
+                self._loop.call_later(_PAUSE, self._crashed, job, "its process was told to end", False)
+            else:
+                self._on_result(address, result)
+        finally:
+            self._refs.pop(address, None)
+
+
+def _run_packed(packed: bytes) -> bytes:
+    """Bytes for bytes, which Ray passes on as they are."""
+    sigterm.unwind()
+    answer = _ENDS
+    try:
+        answer = pickle.dumps(run_activity(*pickle.loads(packed)), protocol=5)
+    except (SystemExit, sigterm.ProcessEnds):
+        if not sigterm.told():
+            raise
+    if not sigterm.told():
+        return answer
+    sigterm.left()
+    return _ENDS
+
+
+def _options(job: Job) -> dict[str, Any]:
+    options = job.known.options.ray_options()
+    if job.known.row.runtime_env is not None:
+        options["runtime_env"] = json.loads(job.known.row.runtime_env)
+    return {**options, "max_retries": 0, "name": job.invocation.name}

@@ -1,0 +1,183 @@
+"""The registry as an actor: owns the hub before it answers anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pickle
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from durable_ray.actors.activities import sigterm
+from durable_ray.actors.clock import SystemClock
+from durable_ray.actors.cluster.ending import end_this_process
+from durable_ray.actors.cluster.handles import REGISTRY
+from durable_ray.actors.cluster.processes import RayProcesses, hung_after
+from durable_ray.actors.cluster.ray_hub import ActorClasses, HubInfo, RayHosts
+from durable_ray.actors.host.watchdog import end_with_this_thread
+from durable_ray.actors.instances import instance_log
+from durable_ray.actors.messages import Hello
+from durable_ray.actors.registry.actor_lifecycle import Unreachable
+from durable_ray.actors.registry.liveness import Detector, send_heartbeats
+from durable_ray.actors.registry.persistence import Persistent, StillOpening
+from durable_ray.actors.registry.registry import Registry
+from durable_ray.actors.store.contract import HubInUse, Store
+from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.wire.address import WireAddress
+from durable_ray.actors.wire.listeners import LoopListener
+from durable_ray.actors.wire.protocol import PROTOCOL
+
+log = logging.getLogger("durable_ray.actor")
+
+#: Seconds for which a registry that has to end still says why.
+_LAST_WORDS = 1.0
+#: Seconds for which whoever asks waits for one that is still opening, before he is told what keeps it.
+_OPEN_SECONDS = 10.0
+
+
+class RegistryActor:
+    """The registry."""
+
+    def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str, known: bool = False) -> None:
+        """`known`: the hub was open in this cluster before, so whatever keeps it from opening will pass."""
+        instance_log.show()
+        sigterm.end_at_once()
+        end_with_this_thread()
+        self._info = info
+        self._classes = classes
+        self._address = address
+        self._cluster = cluster
+        self._identity = uuid.uuid4().hex
+        self._known = known or ray.get_runtime_context().was_current_actor_reconstructed
+        self._opening = Persistent(self._open, self._passes, "the hub's registry")
+        self._opening.task.add_done_callback(self._opened)
+        self._listener = LoopListener(self.packed)
+        self._wire = asyncio.get_running_loop().create_task(self._listener.open())
+        self._hosts: RayHosts
+
+    async def _open(self) -> Registry:
+        loop = asyncio.get_running_loop()
+        info, settings = self._info, self._info.settings
+        clock = SystemClock()
+        store: Store = await loop.run_in_executor(None, open_store, info.store)
+
+        def own() -> Any:
+            row = store.acquire_hub(
+                info.hub, self._cluster, self._address, clock.now(), settings.partitions, settings.to_json()
+            )
+            # In this boot only: another cluster may have come between, and must not be fenced by us.
+            return row, store.acquire_lease(REGISTRY, row.boot_epoch)
+
+        registry = None
+        try:
+            row, fence = await loop.run_in_executor(None, own)
+            # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
+            settings = settings._replace(partitions=row.partitions)
+            self._info = HubInfo(info.hub, info.store, settings, row.boot_epoch)
+            self._hosts = RayHosts(self._info, self._classes)
+            registry = Registry(store, fence, clock, settings, self._hosts)
+            registry.on_fenced = self._replaced
+            await registry.open()
+            self._beating = loop.create_task(self._beat(registry))
+        except BaseException:
+            if registry is not None:
+                await registry.close()
+            await loop.run_in_executor(None, store.close)  # and with it the hub's lock
+            raise
+        return registry
+
+    async def _beat(self, registry: Registry) -> None:
+        """Send every process of the hub heartbeats, and have replaced who does not answer."""
+        processes = RayProcesses(self._info.hub)
+        detector = Detector(processes, hung_after(registry.settings.turn_limit))
+        await send_heartbeats(detector, processes.names, lambda: registry.fenced_by is None)
+
+    def _passes(self, error: Exception) -> bool:
+        """Whether what keeps the registry from opening may pass: all but another cluster that owns the hub. The lock of its own
+        cluster is held by a predecessor that has not ended yet, or by another process that is about to say whose it is."""
+        return not isinstance(error, HubInUse) or error.cluster in ("", self._cluster)
+
+    def _opened(self, task: asyncio.Task[Registry]) -> None:
+        # A registry that will never open must not live on as a shell.
+        if not task.cancelled() and task.exception() is not None:
+            self._replaced()
+
+    async def _registry(self) -> Registry:
+        """The registry, when it is open. Raises HubInUse, or Unreachable: then whoever asks may ask again."""
+        try:
+            return await self._opening.within(_OPEN_SECONDS)
+        except StillOpening as error:
+            raise Unreachable(str(error)) from error
+
+    def _replaced(self) -> None:
+        """It is not, or no more, the hub's: whoever asks in these moments is told so, then this process ends."""
+        asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_this)
+
+    def _end_this(self) -> None:
+        end_this_process(self._identity)
+
+    async def hello(self) -> Hello:
+        """Who answers, for which store, in how many partitions."""
+        if self._known:
+            registry = await self._registry()
+        else:
+            try:
+                registry = await self._opening.first()
+            except HubInUse as error:
+                if not self._passes(error):
+                    raise
+                registry = await self._registry()
+            except Exception:
+                # Most likely the store was named wrongly: whoever asks is told at once, and the next makes another registry.
+                self._replaced()
+                raise
+        info = self._info
+        return Hello(REGISTRY, info.hub, PROTOCOL, 0, os.getpid(), info.store, partitions=registry.settings.partitions)
+
+    async def ask(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method of the `Registry`."""
+        return await (await self._registry()).asked(method, args, kwargs)
+
+    async def packed(self, call: bytes) -> bytes:
+        """`ask`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
+        return pickle.dumps(await self.ask(*pickle.loads(call)), protocol=5)
+
+    async def wire(self) -> WireAddress | None:
+        """Where clients on the same machine call `packed` without Ray; None if that cannot be had."""
+        await self._registry()
+        return await self._wire if self._info.settings.wire else None
+
+    # Words of hosts are answered before anything follows from them. A process that leaves does not end before the calls that
+    # it has made are answered, and while it is ending it answers none: to ask it something first would be to wait for ever.
+
+    async def wake_many(self, targets: list[tuple[str, str]]) -> None:
+        """There is something in the store for these (host, instance)."""
+        (await self._registry()).wake(targets)
+
+    async def finished(self, instance_ids: Sequence[str]) -> None:
+        """These dedicated instances have ended."""
+        registry = await self._registry()
+        registry.spawn(registry.finished(instance_ids))
+
+    async def left(self, instance_id: str) -> None:
+        """The dedicated host of this instance leaves memory."""
+        await (await self._registry()).left(instance_id)
+
+    async def workers(self, create: bool) -> list[str]:
+        """Names of the hub's activity workers."""
+        await self._registry()
+        return await self._hosts.workers(create)
+
+    @ray.method(concurrency_group="ctl")
+    async def pid(self) -> int:
+        """The registry's process."""
+        return os.getpid()
+
+    async def end(self, whose: str = "") -> None:
+        """End this process for good; with `whose`, only if it is that one."""
+        if whose in ("", self._identity):
+            ray.actor.exit_actor()

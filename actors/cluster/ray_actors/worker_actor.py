@@ -1,0 +1,92 @@
+"""An activity worker as an actor: its calls run in threads, and it ends when nobody has needed it for long.
+
+Not an asyncio actor: a call of a threaded one takes two thirds of the time, and it is the price of every activity.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import ray
+
+from durable_ray.actors.activities import sigterm
+from durable_ray.actors.activities.ports import ActivityResult, Address
+from durable_ray.actors.activities.worker import ActivityWorker
+from durable_ray.actors.wire.address import WireAddress
+from durable_ray.actors.wire.listeners import ThreadListener
+
+#: Threads for calls that wait, and for those that must be answered whatever runs.
+_GROUPS = {"collect": 64, "ctl": 4}
+#: Threads for calls that run activities, unless their number is given with the actor's options. `slots` bounds how many
+#: activities run; the calls beyond that wait.
+THREADS = 80
+
+
+class WorkerActor(ActivityWorker):
+    """An activity worker, which leaves when nobody has needed it for long."""
+
+    def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
+        super().__init__(hub, slots, idle_seconds)
+        sigterm.end_after(self.told_to_end)
+        self._myself = ray.get_runtime_context().current_actor
+        self._wire = ThreadListener(self.run_packed).open()
+        threading.Thread(target=self._watch_for_idleness, name="idleness", daemon=True).start()
+
+    def _watch_for_idleness(self) -> None:
+        pause = threading.Event()
+        while not self.leave():
+            pause.wait(min(5.0, self._idle_seconds / 2))
+        self._myself.end.remote()
+
+    def run_packed(self, packed: bytes) -> bytes:
+        """`run`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
+        return pickle.dumps(self.run(*pickle.loads(packed)), protocol=5)
+
+    @ray.method(concurrency_group="ctl")
+    def begin_packed(self, packed: bytes) -> bytes:
+        """`begin`, as `run_packed`."""
+        return pickle.dumps(self.begin(*pickle.loads(packed)), protocol=5)
+
+    @ray.method(concurrency_group="ctl")
+    def wire(self) -> WireAddress | None:
+        """Where hosts on the same machine call `run_packed` without Ray; None if that cannot be had."""
+        return self._wire
+
+    @ray.method(concurrency_group="collect")
+    def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
+        return super().collect(host, acknowledged)
+
+    @ray.method(concurrency_group="ctl")
+    def forget(self, host: str, acknowledged: Collection[Address]) -> None:
+        super().forget(host, acknowledged)
+
+    @ray.method(concurrency_group="ctl")
+    def held(self, host: str) -> list[Address]:
+        return super().held(host)
+
+    @ray.method(concurrency_group="ctl")
+    def cancel(self, host: str, address: Address) -> bool:
+        return super().cancel(host, address)
+
+    @ray.method(concurrency_group="ctl")
+    def busy(self) -> int:
+        return super().busy()
+
+    @ray.method(concurrency_group="ctl")
+    def pid(self) -> int:
+        return super().pid()
+
+    @ray.method(concurrency_group="ctl")
+    def end(self) -> None:
+        """End this process for good."""
+        ray.actor.exit_actor()
+
+
+@functools.cache
+def worker_class() -> Any:
+    """The worker's Ray actor class, for the hub's workers and for detached activities."""
+    return ray.remote(concurrency_groups=_GROUPS, max_concurrency=THREADS, enable_task_events=False)(WorkerActor)

@@ -1,0 +1,370 @@
+"""The ports of hosts and registry, kept by Ray: who lives where, words between actors, workers, processes made and found."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import pickle
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from msgspec import Struct
+from ray.exceptions import ActorUnschedulableError, RayTaskError, RuntimeEnvSetupError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.activities.sigterm import ProcessEnds
+from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
+from durable_ray.actors.cluster.ending import end_this_process
+from durable_ray.actors.cluster.handles import (
+    REGISTRY,
+    WORKER_PREFIX,
+    Gone,
+    Unavailable,
+    find,
+    named_in,
+    system_namespace,
+    translated,
+    workers_of,
+)
+from durable_ray.actors.cluster.process_reserve import Reserve
+from durable_ray.actors.host.crash_marker import marker_name
+from durable_ray.actors.instances.placement import dedicated_host, environment_of
+from durable_ray.actors.registry.actor_lifecycle import Unreachable
+from durable_ray.actors.registry.unopened import CannotOpen
+from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.records import DefinitionRow, InstanceRow
+from durable_ray.actors.store.secrecy import shown_url
+from durable_ray.actors.wire.address import WireBroken
+from durable_ray.actors.wire.callers import Lines, reached
+from durable_ray.orchestrations.authoring.options import OrchestratorOptions
+
+log = logging.getLogger("durable_ray.cluster")
+
+_CREATE_SECONDS = 120.0
+_HIRE_SECONDS = 30.0
+
+
+class HubInfo(Struct, frozen=True):
+    """What every process of a hub is told when it starts."""
+
+    hub: str
+    store: str
+    settings: Settled
+    #: Boot of the hub in which this process was made; a process of an earlier one is refused its lease.
+    boot_epoch: int | None = None
+
+    def __repr__(self) -> str:
+        # Without the store's password: what is shown ends in logs.
+        return f"HubInfo(hub={self.hub!r}, store={shown_url(self.store)!r}, boot_epoch={self.boot_epoch})"
+
+    @property
+    def pin(self) -> dict[str, float]:
+        """The resource that keeps hosts and registry at the node that holds a SQLite file; nothing for PostgreSQL.
+
+        A resource, never a node ID: a node that is replaced comes back with another one.
+        """
+        return {"node:__internal_head__": 0.001} if self.store.startswith("sqlite") else {}
+
+    def marker_path(self, host: str) -> Path:
+        """Where a host notes whose turn it runs."""
+        if self.store.startswith("sqlite"):
+            folder = Path(self.store.partition("///")[2] + ".markers")
+        else:
+            folder = Path(ray.get_runtime_context().get_temp_dir()) / f"durable_ray-{os.geteuid()}"
+        return folder / marker_name(self.store, self.hub, host)
+
+
+class RayPeers:
+    """A host's words to the others: one-way calls to the registry, gathered for one step of the loop."""
+
+    def __init__(self, info: HubInfo, identity: str = "") -> None:
+        self._info = info
+        self._identity = identity
+        self._loop = asyncio.get_running_loop()
+        self._targets: list[tuple[str, str]] = []
+
+    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+        """There is something in the store for these."""
+        if not self._targets:
+            self._loop.call_soon(self._flush)
+        self._targets.extend((host, instance_id) for instance_id in instance_ids)
+
+    def _flush(self) -> None:
+        targets, self._targets = self._targets, []
+        self._tell("wake_many", targets)
+
+    def finished(self, instance_ids: Iterable[str]) -> None:
+        """These dedicated instances have ended."""
+        self._tell("finished", list(instance_ids))
+
+    def left(self, instance_id: str) -> None:
+        """This dedicated host leaves memory."""
+        self._tell("left", instance_id)
+
+    def fenced(self, host: str) -> None:
+        """This process is not the owner any more: end without being restarted."""
+        self._tell("ask", "fenced", (host,), {})
+        end_this_process(self._identity)
+
+    def _tell(self, method: str, *args: Any) -> None:
+        try:
+            getattr(find(self._info.hub, REGISTRY), method).remote(*args)
+        except Gone:
+            log.info("the registry is away; its sweep will find what it was not told")
+
+
+class RayWorkerLink:
+    """An activity worker, as a host reaches it: over the wire on its own machine, else (and when that breaks) through Ray."""
+
+    def __init__(self, name: str, handle: Any, *, wired: bool = True) -> None:
+        self.name = name
+        self._handle = handle
+        self._wired = wired
+        self._lines: Lines | None = None
+
+    async def run(
+        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
+    ) -> Sequence[tuple[Address, ActivityResult]]:
+        """See `ActivityWorker.run`."""
+        results: Sequence[tuple[Address, ActivityResult]]
+        packed = pickle.dumps((host, jobs, code, acks), protocol=5)
+        results = pickle.loads(await self._run(packed))
+        return results
+
+    async def _run(self, packed: bytes) -> bytes:
+        if self._lines is not None:
+            try:
+                return await self._lines.call(packed)
+            except ProcessEnds as ends:
+                raise WorkerEnds(str(ends)) from ends
+            except WireBroken:
+                pass  # a worker that lives knows what it was given: asking again does not run it again
+        answer: bytes = await self._ask(self._handle.run_packed.remote(packed))
+        return answer
+
+    async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:
+        """See `ActivityWorker.collect`."""
+        results: Sequence[tuple[Address, ActivityResult]]
+        results = await self._ask(self._handle.collect.remote(host, acks))
+        return results
+
+    async def held(self, host: str) -> Sequence[Address]:
+        """See `ActivityWorker.held`."""
+        addresses: Sequence[Address] = await self._ask(self._handle.held.remote(host))
+        self._lines = await reached(await self._ask(self._handle.wire.remote())) if self._wired else None
+        return addresses
+
+    def forget(self, host: str, acks: Collection[Address]) -> None:
+        """See `ActivityWorker.forget`."""
+        self._handle.forget.remote(host, acks)
+
+    def cancel(self, host: str, address: Address) -> None:
+        """See `ActivityWorker.cancel`."""
+        self._handle.cancel.remote(host, address)
+
+    async def _ask(self, ref: Awaitable[Any]) -> Any:
+        try:
+            return await ref
+        except Exception as error:
+            meaning = translated(error)
+            if isinstance(meaning, ProcessEnds):
+                raise WorkerEnds(str(meaning)) from error
+            if isinstance(meaning, (Gone, Unavailable)):
+                raise WorkerGone(str(meaning), ran=isinstance(meaning, Unavailable)) from error
+            raise meaning from error
+
+    def close(self) -> None:
+        """Its host gives it up, also when it lives: each line left open would cost it a thread."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+
+
+class RaySolo(RayWorkerLink):
+    """The actor of a detached activity."""
+
+    async def begin(
+        self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow]
+    ) -> Sequence[tuple[Address, ActivityResult]]:
+        """See `ActivityWorker.begin`."""
+        results: Sequence[tuple[Address, ActivityResult]]
+        results = pickle.loads(
+            await self._ask(self._handle.begin_packed.remote(pickle.dumps((host, jobs, code), protocol=5)))
+        )
+        return results
+
+    def dismiss(self) -> None:
+        """End the process."""
+        self._handle.end.remote()
+
+
+def find_solo(info: HubInfo, solo_class: Any, name: str, options: dict[str, Any]) -> RaySolo:
+    """The actor of a detached activity, made if there is none. It is not restarted: another attempt is ours to make."""
+    handle = solo_class.options(
+        **{"num_cpus": 1, **options},
+        name=name,
+        namespace=system_namespace(info.hub),
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=0,
+    ).remote(info.hub, 1, float("inf"))
+    return RaySolo(name, handle, wired=info.settings.wire)
+
+
+class RayHosts:
+    """The registry's hand on processes."""
+
+    def __init__(self, info: HubInfo, classes: ActorClasses) -> None:
+        self._info = info
+        self._classes = classes
+        self._hiring = asyncio.Lock()
+        # Without a pin they may be placed on any node, and processes here would wait in vain.
+        self._reserve = Reserve(info.settings.warm_processes if info.pin else 0)
+
+    async def alive(self) -> Collection[str]:
+        """IDs of the dedicated instances that have an actor now."""
+        return await asyncio.to_thread(named_in, self._info.hub)
+
+    async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
+        """Make sure that a partition's actor exists. Raises Unreachable, or what keeps it from being made."""
+        options = self._system_options(host)
+        if environment_of(host) and runtime_env:
+            options["runtime_env"] = json.loads(runtime_env)
+        make = self._classes.partition.options(**options).remote
+        try:
+            await self._until_it_answers(lambda: make(self._info, host), host)
+        except (Gone, CannotOpen, RuntimeEnvSetupError, ActorUnschedulableError):
+            raise
+        except Exception as error:
+            raise Unreachable(f"{host}: {error}") from error
+
+    async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
+        """Give a dedicated instance its actor; returns when it answers."""
+        wanted = self._system_options(row.instance_id)
+        wanted["namespace"] = self._info.hub
+        if options is not None:
+            wanted["num_cpus"] = options.num_cpus or 0
+            if options.memory:
+                wanted["memory"] = options.memory
+            wanted["resources"] = {**self._info.pin, **(options.resources or {})}
+        if runtime_env:
+            wanted["runtime_env"] = json.loads(runtime_env)
+        # A process of another environment cannot be had ahead.
+        with contextlib.nullcontext() if runtime_env else self._reserve.taken():
+            try:
+                await self._until_it_answers(
+                    lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
+                )
+            except (TimeoutError, Gone, Unavailable):
+                # It dies or hangs while it opens, and Ray would restart it for ever, in the place of another.
+                await self.end(row.instance_id)
+                raise
+
+    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+        """Tell a host to look into the store; False if it is not there or is leaving. Raises Unreachable."""
+        try:
+            return bool(await find(self._info.hub, host).nudge.remote(instance_ids))
+        except Exception as error:
+            meaning = translated(error)
+            if isinstance(meaning, Gone):
+                return False
+            raise Unreachable(f"{host}: {meaning}") from error
+
+    async def deployed(self, host: str) -> None:
+        """Tell a host that something was deployed, if it has a process."""
+        with contextlib.suppress(Gone):
+            await find(self._info.hub, host).deployed.remote()
+
+    async def end(self, instance_id: str) -> None:
+        """End the process of a dedicated instance."""
+        with contextlib.suppress(Gone):
+            ray.kill(find(self._info.hub, dedicated_host(instance_id)))
+
+    async def ask_to_leave(self, instance_id: str) -> bool:
+        """Ask a dedicated host to leave memory, if its instance merely waits or has finished."""
+        try:
+            return bool(await find(self._info.hub, dedicated_host(instance_id)).leave.remote())
+        except Exception as error:
+            if isinstance(translated(error), (Gone, Unavailable)):
+                return False
+            raise
+
+    async def workers(self, create: bool) -> list[str]:
+        """Names of the hub's activity workers; with `create`, every node that has not gets its share."""
+        if not create:
+            return await workers_of(self._info.hub)
+        async with self._hiring:
+            names = await workers_of(self._info.hub)
+            return [*names, *await self._hire(set(names))]
+
+    async def _hire(self, there: Collection[str]) -> list[str]:
+        settings = self._info.settings
+        here = ray.get_runtime_context().get_node_id()
+        wanted: dict[str, str] = {}
+        for node in await asyncio.to_thread(ray.nodes):
+            cores = int(node["Resources"].get("CPU", 0)) if node["Alive"] else 0
+            if node["NodeID"] == here:
+                # Ray may have been told of more than there are: processes beyond the cores only get in each other's way.
+                cores = min(cores, os.cpu_count() or cores)
+            for number in range(min(settings.workers, cores) if settings.workers else cores):
+                wanted[f"{WORKER_PREFIX}{node['NodeID'][:8]}-{number}"] = node["NodeID"]
+        made = {}
+        for name in wanted.keys() - there:
+            # There, or nowhere: when its node is gone, those of the others have enough to do without it.
+            where = NodeAffinitySchedulingStrategy(wanted[name], soft=False)
+            options = {**self._system_options(name), "resources": {}, "scheduling_strategy": where}
+            worker = self._classes.worker.options(**options)
+            made[name] = worker.remote(self._info.hub, settings.worker_slots, settings.worker_idle)
+        # One of a node that starts no process is found by its name when it has come.
+        answers = (asyncio.wait_for(handle.pid.remote(), _HIRE_SECONDS) for handle in made.values())
+        pids = await asyncio.gather(*answers, return_exceptions=True)
+        failed = [pid for pid in pids if isinstance(pid, BaseException)]
+        if failed and len(failed) == len(made) and not there:
+            raise failed[0]
+        return [name for name, pid in zip(made, pids, strict=True) if not isinstance(pid, BaseException)]
+
+    def _system_options(self, name: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "namespace": system_namespace(self._info.hub),
+            "lifetime": "detached",
+            "get_if_exists": True,
+            "max_restarts": -1,
+            "num_cpus": 0,
+            "resources": self._info.pin,
+        }
+
+    async def _until_it_answers(self, make: Any, host: str) -> None:
+        """Get or create until somebody who stays answers: what `get_if_exists` finds may be about to die."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _CREATE_SECONDS
+        pause = 0.02
+        while True:
+            try:
+                hello = await asyncio.wait_for(make().hello.remote(), max(end - loop.time(), 1.0))
+                if not hello.leaving:
+                    return
+            except Exception as error:
+                if isinstance(error, RayTaskError) and isinstance(error.cause, CannotOpen):
+                    raise error.cause from error
+                meaning = translated(error)
+                if not isinstance(meaning, (Gone, Unavailable)) or loop.time() > end:
+                    raise meaning from error
+            if loop.time() > end:
+                raise TimeoutError(f"host {host!r} did not come up")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+
+class ActorClasses(Struct, frozen=True):
+    """The Ray actor classes, handed in by `actor_classes` so that imports run one way."""
+
+    partition: Any
+    dedicated: Any
+    worker: Any

@@ -1,0 +1,60 @@
+"""Definitions as starting and scheduling need to know them: their rows, read.
+
+Read before they are stored, so that nothing is deployed that no host understands; and when a process learns them, where one
+that cannot be read (a damaged row, a newer version's) is left out with its reason, for it is no matter of the others.
+"""
+
+from __future__ import annotations
+
+import json
+
+from msgspec import Struct
+
+from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.orchestrations.authoring.options import ActivityOptions, ActivityPlacement, OrchestratorOptions
+from durable_ray.orchestrations.values.ids import validate_definition_name
+
+
+class DefinitionUnreadable(ValueError):
+    """A definition's description says nothing that can be understood; the message says which part."""
+
+
+class KnownActivity(Struct, frozen=True):
+    """An activity as far as scheduling it needs to know it."""
+
+    row: DefinitionRow
+    options: ActivityOptions
+    #: The way its attempts go.
+    way: ActivityPlacement
+
+    @classmethod
+    def of(cls, row: DefinitionRow, options: ActivityOptions) -> KnownActivity:
+        """Read its options once, and not for every attempt."""
+        way = options.placement
+        # Declared nothing, but its job brought a runtime environment of its own: the hub's workers do not have that.
+        return cls(row, options, "task" if way == "worker" and row.runtime_env is not None else way)
+
+
+class KnownOrchestrator(Struct, frozen=True):
+    """An orchestrator as far as starting it needs to know it."""
+
+    row: DefinitionRow
+    options: OrchestratorOptions
+
+
+def described(row: DefinitionRow) -> KnownActivity | KnownOrchestrator:
+    """A definition by its row. Raises DefinitionUnreadable, whatever is wrong with it."""
+    try:
+        validate_definition_name(row.name)
+        options = json.loads(row.options)
+        if row.runtime_env is not None and not isinstance(json.loads(row.runtime_env), dict):
+            raise ValueError(f"its runtime environment is no JSON object: {row.runtime_env!r}")
+        if row.kind == "activity":
+            return KnownActivity.of(row, ActivityOptions.from_json_dict(options))
+        if row.kind == "orchestrator":
+            return KnownOrchestrator(row, OrchestratorOptions.from_json_dict(options))
+        raise ValueError(f"{row.kind!r} is neither an activity nor an orchestrator")
+    except Exception as error:
+        raise DefinitionUnreadable(
+            f"the definition of {row.kind} {row.name!r} cannot be read: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,1 @@
+"""One host: instances in memory, their turns and commits, timers, passivation, what callers may ask."""

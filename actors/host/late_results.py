@@ -1,0 +1,131 @@
+"""Results that come when their execution has failed or was terminated: recorded all the same.
+
+An instance that ends while activities are under way does not stop them. What they return is appended to its history, so
+that a rewind finds it there and does not run them again. What they raise is not: a rewind runs those again anyway. Nor is
+the result of one that was cancelled, which may have returned early because of that.
+
+Nothing is loaded for that. The host keeps where the instance stood at its end for as long as it has activities under way;
+when that is lost (with its process) or has changed in the store, such a result is dropped and the activity runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from durable_ray.actors.clock import Clock
+from durable_ray.actors.host.turns import Turn
+from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.store.committer import Committer
+from durable_ray.actors.store.contract import Fenced
+from durable_ray.actors.store.writes import Answer, CommitTurn, TurnCommitted
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.codec import encode_events
+from durable_ray.orchestrations.history.snapshot import Snapshot
+from durable_ray.orchestrations.values.times import turn_time
+
+
+class _Ended(Struct):
+    """An instance that has ended with activities under way."""
+
+    snapshot: Snapshot
+    #: The last turn that was committed.
+    last: CommitTurn
+    #: The tasks that were cancelled by that turn.
+    cancelled: frozenset[int]
+    #: Those whose results are recorded, or about to be.
+    taken: set[int] = field(default_factory=set)
+    #: What the commit under way records, and what waits for the next.
+    busy: list[Letter] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+
+class LateResults:
+    """The instances of one host that have ended with activities under way.
+
+    `durable` and `dropped` are told of the results that were recorded, and of those that could not be.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        committer: Committer,
+        durable: Callable[[Iterable[Letter], str], None],
+        dropped: Callable[[str, Iterable[Letter]], None],
+        fenced: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._committer = committer
+        self._durable = durable
+        self._dropped = dropped
+        self._fenced = fenced
+        self._ended: dict[str, _Ended] = {}
+
+    def keep(self, live: Live, turn: Turn) -> None:
+        """`live` has ended by this turn."""
+        cancelled = frozenset(turn.append.cancel)
+        if live.status in ("Failed", "Terminated") and live.snapshot.activities.keys() - cancelled:
+            self._ended[live.instance_id] = _Ended(live.snapshot, turn.write, cancelled)
+
+    def forget(self, instance_id: str) -> None:
+        """The instance lives again, or another has its ID."""
+        self._ended.pop(instance_id, None)
+
+    def take(self, instance_id: str, letter: Letter) -> bool:
+        """Record a result; False if it is not one of those that are recorded."""
+        ended, event = self._ended.get(instance_id), letter.message.event
+        if ended is None or not isinstance(event, ev.ActivityCompleted):
+            return False
+        task = ended.snapshot.activities.get(event.task_id)
+        this = letter.message.execution_id == ended.snapshot.execution_id
+        if not this or task is None or task.attempt != event.attempt or event.task_id in ended.snapshot.retries:
+            return False
+        if event.task_id in ended.cancelled or event.task_id in ended.taken:
+            return False
+        ended.taken.add(event.task_id)
+        ended.letters.append(letter)
+        self._record(instance_id, ended)
+        return True
+
+    def _record(self, instance_id: str, ended: _Ended) -> None:
+        if ended.busy or not ended.letters:
+            return
+        ended.busy, ended.letters = ended.letters, []
+        snapshot, last = ended.snapshot, ended.last
+        at = turn_time(snapshot.at, self._clock.now())
+        events: list[ev.Event] = [ev.TurnStarted(at), *(letter.message.event for letter in ended.busy)]
+        write = replace(
+            last,
+            turn=last.turn + 1,
+            old_status=last.status,
+            body=encode_events(events),
+            first_event=snapshot.events,
+            events=len(events),
+            consumed=(),
+            children=(),
+            child_conflicts=(),
+            messages=(),
+            receipts=(),
+        )
+
+        def done(outcome: Sequence[Answer] | Exception) -> None:
+            letters, ended.busy = ended.busy, []
+            if isinstance(outcome, Fenced):
+                self._fenced()
+            elif isinstance(outcome, Exception) or not isinstance(outcome[0], TurnCommitted):
+                # Perhaps it lives again, and wants them.
+                if self._ended.get(instance_id) is ended:
+                    self.forget(instance_id)
+                self._dropped(instance_id, [*letters, *ended.letters])
+            else:
+                for event in events:
+                    snapshot.apply(event)
+                ended.last = write
+                self._durable(letters, instance_id)
+                if not snapshot.activities.keys() - ended.cancelled and self._ended.get(instance_id) is ended:
+                    self.forget(instance_id)
+                self._record(instance_id, ended)
+
+        self._committer.submit([write], done, whose=instance_id, hurry=False)

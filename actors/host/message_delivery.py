@@ -1,0 +1,116 @@
+"""Letters without a taker: their turn was not made, or their instance is not in memory. They find it as it is now.
+
+Nobody who waits for an answer may be left waiting: a letter ends in a mailbox, with a reply, or with "moved" when its
+host closes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from durable_ray.actors.host.turn_scheduler import Lanes
+from durable_ray.actors.host.turns import receipt_reply
+from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.instances.instance_cache import Residence
+from durable_ray.actors.messages import Reply, started_anew
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.retrying import until_answered
+
+log = logging.getLogger("durable_ray.host")
+
+#: Seconds before what failed is tried again.
+_PAUSE = 0.5
+
+
+class Redelivery:
+    """Brings letters to the instances of one host. `unwanted` is told of those that nobody takes any more."""
+
+    def __init__(
+        self,
+        store: Store,
+        residence: Residence,
+        lanes: Lanes,
+        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        unwanted: Callable[[Iterable[Letter], str], None],
+    ) -> None:
+        self._store = store
+        self._residence = residence
+        self._lanes = lanes
+        self._blocking = blocking
+        self._unwanted = unwanted
+        #: Each task with what it has not delivered yet: one cancelled before its first step runs no `finally`.
+        self._tasks: dict[asyncio.Task[None], deque[Letter]] = {}
+        self._closed = False
+
+    @property
+    def pending(self) -> int:
+        """How many deliveries are under way."""
+        return len(self._tasks)
+
+    def bring(self, instance_id: str, letters: Iterable[Letter], *, after: Exception | None = None) -> None:
+        """Bring `letters` to an instance, in order; it is loaded even if there are none.
+
+        `after`: the error that their commit ended with. It may have been made all the same, so what it recorded is
+        looked up before a letter is taken a second time.
+        """
+        left = deque(letters)
+        if self._closed:
+            _send_away(left)
+            return
+        task = asyncio.get_running_loop().create_task(self._bring(instance_id, left, after))
+        self._tasks[task] = left
+        task.add_done_callback(self._tasks.pop)
+
+    def close(self) -> None:
+        """Bring nothing more: whoever waits is sent elsewhere."""
+        self._closed = True
+        for task, left in self._tasks.items():
+            task.cancel()
+            _send_away(left)
+
+    async def _bring(self, instance_id: str, left: deque[Letter], after: Exception | None) -> None:
+        try:
+            if after is not None:
+                await asyncio.sleep(_PAUSE)
+                await self._answer_recorded(left)
+            found = await self._residence.find(instance_id)
+            while left:
+                letter = left.popleft()
+                if not isinstance(found, Live):
+                    self._unwanted([letter], instance_id)
+                    letter.reply(_refusal(found))
+                elif letter.created_at not in (None, found.row.created_at):
+                    letter.reply(started_anew())
+                else:
+                    self._lanes.post(found, letter)
+        except Exception:
+            log.exception("letters for %r could not be delivered again", instance_id)
+        finally:
+            _send_away(left)
+
+    async def _answer_recorded(self, left: deque[Letter]) -> None:
+        """Take out those whose request was carried out after all."""
+        requests = [letter.request_id for letter in left if letter.request_id is not None]
+        if not requests:
+            return
+        recorded = await until_answered(self._blocking, lambda: self._store.receipts(requests), "looking for receipts")
+        for letter in tuple(left):
+            if letter.request_id is not None and (outcome := recorded.get(letter.request_id)) is not None:
+                letter.reply(receipt_reply(outcome))
+                left.remove(letter)
+
+
+def _refusal(found: Any) -> Reply:
+    if found is None:
+        return Reply("absent")
+    return Reply("finished", found.status) if found.finished else Reply("moved")
+
+
+def _send_away(letters: deque[Letter]) -> None:
+    for letter in letters:
+        letter.reply(Reply("moved"))
+    letters.clear()

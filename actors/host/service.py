@@ -1,0 +1,337 @@
+"""What callers may ask of a host: start, deliver, wait, ask. Answers only after the commit; a retry gets the first answer.
+
+Everything comes in batches, because one call that carries fifty requests costs hardly more than one that carries one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from durable_ray.actors.clock import SECOND
+from durable_ray.actors.host.host import InstanceHost
+from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_text
+from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.instances.pending import pausing, status_by
+from durable_ray.actors.instances.replay_check import rehearse
+from durable_ray.actors.instances.starting import Start, begin, conceive_again, conceived, start_writes, take_answers
+from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
+from durable_ray.actors.store.contract import Fenced, StoreError
+from durable_ray.actors.store.held import is_held
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.writes import (
+    Absent,
+    Answer,
+    Delivered,
+    Finished,
+    PutMessage,
+    Receipt,
+    Refused,
+    Repeated,
+    StartInstance,
+)
+from durable_ray.orchestrations.history import events as ev
+
+#: Seconds one call waits at most. Longer waits are renewed by the caller: calls pile up on an actor that exits.
+SLICE = 10.0
+#: Seconds a wait for several gathers endings after the first; and more for each of many, up to that many.
+_GRACE, _GRACE_EACH, _GRACE_MANY = 0.002, 2e-5, 400
+#: Seconds for which deliveries wait for those that came with them, once one has its answer.
+_TOGETHER = 0.05
+#: Deliveries whose outcome is remembered here; older ones are found by their receipts in the store.
+_REMEMBERED = 4096
+
+
+class Desk:
+    """The callers' side of one host."""
+
+    def __init__(self, host: InstanceHost) -> None:
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self._under_way: dict[str, asyncio.Task[Reply]] = {}
+        self._answered: OrderedDict[str, Reply] = OrderedDict()
+
+    # --- starting ---------------------------------------------------------------------------------
+
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
+        """Begin instances of this host. Each is durable when this answers."""
+        host = self._host
+        if host.moved:
+            return [Reply("moved")] * len(requests)
+        known = await self._recorded([r.request_id for r in requests if r.retry])
+        host.summon([r.wish.instance_id for r in requests if r.request_id in known])
+        now = host.clock.now()
+        wanted = [r for r in requests if r.request_id not in known]
+        starts = await conceived(wanted, host.nursery, host.deployments, now)
+        self._own(starts)
+        begun = {id(start): done for start in starts if (done := self._at_once(start, now)) is not None}
+        alone = [start for start in starts if start.reply is None and id(start) not in begun]
+        try:
+            await self._begin(alone, now)
+            again = [start for start in starts if (done := begun.get(id(start))) and not await _answered(start, done)]
+            await self._begin(again, now)
+        except StoreError as error:
+            for done in begun.values():
+                done.add_done_callback(_heard)
+            if not isinstance(error, Fenced):
+                raise
+            return [Reply("moved")] * len(requests)  # nothing was written; the successor will answer
+        replies = {start.request.request_id: start.reply for start in starts}
+        return [replies.get(r.request_id) or known[r.request_id] for r in requests]
+
+    def _own(self, starts: Sequence[Start]) -> None:
+        """Those that are to live elsewhere are not for this host."""
+        for start in starts:
+            if start.new is not None and start.new.host != self._host.name:
+                start.reply = Reply("moved")
+
+    def _at_once(self, start: Start, now: int) -> asyncio.Future[Answer] | None:
+        """Start and first turn in one transaction, where that can be; None where the start goes alone."""
+        if start.new is None or start.reply is not None or start.request.signal is not None:
+            return None
+        live = self._host.at_once(self._host.nursery.row(start.new))
+        if live is None:
+            return None
+        (write,) = start_writes([start], now, self._host.settings.receipt_seconds)
+        assert isinstance(write, StartInstance)
+        return self._host.lanes.begin(live, write)
+
+    async def _begin(self, starts: Sequence[Start], now: int) -> None:
+        """Start these without their first turns."""
+        host = self._host
+
+        async def rows(ids: Sequence[str]) -> Mapping[str, InstanceRow]:
+            return await host.blocking(lambda: host.store.rows(ids))
+
+        async def again(outdated: Sequence[Start]) -> None:
+            await host.deployments.refresh()
+            conceive_again(outdated, host.nursery, now)
+            self._own(outdated)
+
+        parents = await begin(starts, now, host.settings.receipt_seconds, host.committer.write_once, rows, again)
+        for at, parent in parents:
+            host.peers.nudge(at, [parent], True)
+        for start in starts:
+            self._begun(start)
+
+    def _begun(self, start: Start) -> None:
+        if start.new is None or start.reply is None or start.reply.code != "ok":
+            return
+        self._host.born(self._host.nursery.row(start.new))
+        if start.request.signal is not None:
+            self._host.summon([start.new.instance_id])
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
+        """Bring messages to instances of this host. Each that is answered "ok" is durable when this answers.
+
+        Deliveries of different senders travel together. Those that take long (their instance's code is being loaded), or
+        fail, do not keep the others waiting: they are answered "moved", and their senders ask again and join the first try.
+        """
+        if self._host.moved:
+            return [Reply("moved")] * len(deliveries)
+        known = await self._recorded(
+            [d.request_id for d in deliveries if d.retry and not self._remembers(d.request_id)]
+        )
+        # What the registry stored for an earlier try lies in the inbox, and it may have died before it said so.
+        self._host.summon({d.instance_id for d in deliveries if d.request_id in known})
+        answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
+        if len(answers) > 1:
+            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+            if slow := [answer for answer in answers if not answer.done()]:
+                await asyncio.wait(slow, timeout=_TOGETHER)
+            if any(answer.done() and answer.exception() is None for answer in answers):
+                return [_reply_so_far(answer) for answer in answers]
+        return list(await asyncio.gather(*answers))
+
+    def _remembers(self, request_id: str) -> bool:
+        return request_id in self._under_way or request_id in self._answered
+
+    def _once(self, delivery: Delivery, recorded: Reply | None) -> asyncio.Future[Reply]:
+        """A request that is under way, or was lately, is joined: its retry may overtake it, or come before its commit."""
+        request_id = delivery.request_id
+        known = recorded or self._answered.get(request_id)
+        if known is not None:
+            answer: asyncio.Future[Reply] = self._loop.create_future()
+            answer.set_result(known)
+            return answer
+        task = self._under_way.get(request_id)
+        if task is None:
+            task = self._under_way[request_id] = self._loop.create_task(self._deliver(delivery))
+            task.add_done_callback(partial(self._note, request_id))
+        return asyncio.shield(task)
+
+    def _note(self, request_id: str, done: asyncio.Task[Reply]) -> None:
+        del self._under_way[request_id]
+        if done.cancelled() or done.exception() is not None or done.result().code == "moved":
+            return
+        self._answered[request_id] = done.result()
+        if len(self._answered) > _REMEMBERED:
+            self._answered.popitem(last=False)
+
+    async def _deliver(self, delivery: Delivery) -> Reply:
+        found: Live | InstanceRow | None = self._host.residence.peek(delivery.instance_id)
+        if found is None and not self._host.moved:
+            try:
+                found = await self._host.residence.find(delivery.instance_id)
+            except asyncio.CancelledError:
+                if not self._host.moved:
+                    raise
+        # The gate may have closed meanwhile; behind it nobody would ever look into the mailbox.
+        if self._host.moved:
+            return Reply("moved")
+        if found is None:
+            return Reply("absent")
+        row = found.row if isinstance(found, Live) else found
+        if delivery.created_at not in (None, row.created_at):
+            return started_anew()
+        if isinstance(event := delivery.message.event, ev.ExecutionRewound):
+            if isinstance(found, InstanceRow) and found.finished:
+                return await rehearse(self._host, found, event)
+            return Reply("refused", "it has not ended")
+        if isinstance(found, InstanceRow):
+            return Reply("finished", found.status) if found.finished else Reply("moved")
+        no_turn = (found.held and found.waiting_reason) or (found.unstarted and not self._host.may_begin(found))
+        if no_turn and not isinstance(delivery.message.event, ev.TerminateRequested):
+            return await self._store(delivery, replace(found.row, status=found.status, turn=found.turn))
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        letter = Letter(delivery.message, answer=answer, request_id=delivery.request_id, created_at=delivery.created_at)
+        self._host.lanes.post(found, letter)
+        return await answer
+
+    async def _store(self, delivery: Delivery, row: InstanceRow) -> Reply:
+        """For one that may not begin yet, or waits for its code: the message waits in the store."""
+        host, event = self._host, delivery.message.event
+        refused = await pausing(host.store, host.blocking, row, event)
+        if refused is not None:
+            return refused
+        until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
+        receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
+        message = out_message(delivery.instance_id, delivery.message)
+        (answer,) = await host.committer.write_once(
+            [PutMessage(message, receipt, status_by(event), delivery.created_at)]
+        )
+        if isinstance(answer, Delivered):
+            live = host.residence.peek(delivery.instance_id)
+            if live is not None and live.unstarted and answer.turn == 0:
+                live.status = answer.status
+            if is_held(row.start_at) and isinstance(event, ev.ExecutionResumed):
+                host.peers.finished([delivery.instance_id])  # whoever counts has to look
+        if isinstance(answer, Delivered | Repeated):
+            host.summon([delivery.instance_id])
+        return delivery_reply(answer)
+
+    # --- waiting and asking -----------------------------------------------------------------------
+
+    async def wait(
+        self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
+    ) -> list[Ending]:
+        """How these ended (or, with `start`, began): as soon as one has (or all have), or nothing after `seconds`.
+
+        An answer of "moved" or "absent" counts as an ending: the caller has to look elsewhere.
+        """
+        host = self._host
+        if host.moved:
+            return [Ending(instance_id, "moved") for instance_id in instance_ids]
+        waiters, futures = host.waiters, {}
+        for instance_id in instance_ids:
+            futures[instance_id] = waiters.start(instance_id) if start else waiters.end(instance_id)
+        try:
+            done = await self._already(instance_ids, start)
+            told = {ending.instance_id for ending in done}
+            missing = {i: f for i, f in futures.items() if i not in told}
+            if missing and (all_of_them or not done):
+                await self._until(list(missing.values()), min(seconds, SLICE), all_of_them)
+            done += [future.result() for future in missing.values() if future.done()]
+            return done
+        finally:
+            for instance_id, future in futures.items():
+                waiters.forget(instance_id, future)
+
+    async def _until(self, futures: list[asyncio.Future[Ending]], seconds: float, all_of_them: bool) -> None:
+        when = asyncio.ALL_COMPLETED if all_of_them else asyncio.FIRST_COMPLETED
+        _, pending = await asyncio.wait(futures, timeout=seconds, return_when=when)
+        if pending and len(futures) > 1 and not all_of_them:
+            grace = _GRACE + _GRACE_EACH * min(len(pending), _GRACE_MANY)
+            await asyncio.wait(pending, timeout=grace)
+
+    async def _already(self, instance_ids: Sequence[str], start: bool) -> list[Ending]:
+        """Endings that nobody will be told of any more: of instances that are not live in memory."""
+        elsewhere, found = [], []
+        for instance_id in instance_ids:
+            live = self._host.residence.peek(instance_id)
+            if live is None:
+                elsewhere.append(instance_id)
+            elif start and not live.unstarted:
+                found.append(Ending(instance_id, live.status))
+        if elsewhere:
+            rows = await self._host.blocking(lambda: self._host.store.rows(elsewhere))
+            for instance_id in elsewhere:
+                row = rows.get(instance_id)
+                if row is None:
+                    found.append(Ending(instance_id, "absent"))
+                elif row.finished or (start and row.turn):
+                    found.append(ending_of(row))
+                elif row.host != self._host.name:
+                    found.append(Ending(instance_id, "moved"))
+        return found
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
+        if not request_ids:
+            return {}
+        texts = await self._host.blocking(lambda: self._host.store.receipts(request_ids))
+        return {request_id: receipt_reply(text) for request_id, text in texts.items()}
+
+
+def _reply_so_far(answer: asyncio.Future[Reply]) -> Reply:
+    """The answer, if there is one by now; else its sender is to ask again, by itself."""
+    if not answer.done():
+        answer.cancel()  # nobody listens to this one any more; what it waited for goes on
+        return Reply("moved")
+    return answer.result() if answer.exception() is None else Reply("moved")
+
+
+async def _answered(start: Start, done: asyncio.Future[Answer]) -> bool:
+    """Whether a start with its first turn came through; if not, its receipt lets the start alone try again."""
+    try:
+        take_answers([start], [await done])
+    except Fenced:
+        raise
+    except StoreError:
+        return False
+    return start.reply is not None
+
+
+def _heard(done: asyncio.Future[Answer]) -> None:
+    """Its sender hears of another's failure, which is this one's too; asyncio need not tell the log."""
+    if not done.cancelled():
+        done.exception()
+
+
+def delivery_reply(answer: Answer) -> Reply:
+    """What the sender of a message is told of what became of it in the store."""
+    match answer:
+        case Delivered():
+            return Reply("ok", host=answer.host, placement=answer.placement)
+        case Finished():
+            return Reply("finished", answer.status)
+        case Absent():
+            return Reply("absent")
+        case Repeated():
+            return receipt_reply(answer.outcome)
+        case Refused():
+            return Reply("refused", answer.reason)
+        case _:
+            return Reply("refused", type(answer).__name__)
+
+
+def ending_of(row: InstanceRow) -> Ending:
+    """How an instance ended (or stands), by its row."""
+    return Ending(row.instance_id, row.status, row.output, row.failure)

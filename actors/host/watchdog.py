@@ -1,0 +1,82 @@
+"""Ends a process that can do no more: whose turn never ends, or whose event loop has ended.
+
+An endless loop in one orchestrator must not hold up every instance beside it: those lose one turn limit, for its host's
+successor gives it a host of its own (`isolation`).
+It wraps the marker, which knows when a turn begins and ends. The process is ended as a crash would end it; Ray starts a new
+one, which finds in the marker whose turn it was.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+
+from durable_ray.actors.clock import monotonic
+from durable_ray.actors.host.crash_marker import FileMarker
+
+log = logging.getLogger("durable_ray.host")
+
+#: Seconds in which a process whose loop was stopped on purpose has ended.
+_ORDERLY_SECONDS = 2.0
+
+
+def end_with_this_thread() -> None:
+    """From now on this process ends when the calling thread, which runs the event loop, has ended.
+
+    Whatever got out of the loop: without it the process would answer nobody, and Ray would take it for alive.
+    """
+    watched = threading.current_thread()
+
+    def watch() -> None:
+        watched.join()
+        threading.Event().wait(_ORDERLY_SECONDS)
+        log.critical("the event loop has ended and its process has not; it is replaced")
+        os._exit(71)
+
+    threading.Thread(target=watch, name="end with the loop", daemon=True).start()
+
+
+class Watchdog:
+    """A marker that also watches the time. `limit` in seconds."""
+
+    def __init__(self, marker: FileMarker, limit: float) -> None:
+        self._marker = marker
+        self._limit = limit
+        self._since = 0.0
+        self._whose = ""
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+
+    def set(self, instance_id: str) -> None:
+        """This instance's code runs now."""
+        self._whose = instance_id
+        self._marker.set(instance_id)
+        self._since = monotonic()
+
+    def clear(self) -> None:
+        """No instance's code runs now."""
+        self._since = 0.0
+        self._marker.clear()
+
+    def timed_out(self) -> bool:
+        """Whether the previous process was ended by its watchdog."""
+        return self._marker.timed_out()
+
+    def take(self) -> str | None:
+        """Whose code ran when the previous process died."""
+        return self._marker.take()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(min(1.0, self._limit / 4)):
+            since = self._since
+            if since and monotonic() - since > self._limit:
+                log.critical(
+                    "a turn of instance %r has taken over %.0f s; its host is replaced", self._whose, self._limit
+                )
+                self._marker.time_out()
+                faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+                os._exit(70)

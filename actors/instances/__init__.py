@@ -1,0 +1,1 @@
+"""One instance, wherever it is handled: its row, its placement, its place in memory, how it looks from outside."""

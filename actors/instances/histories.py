@@ -1,0 +1,86 @@
+"""Histories as they are loaded: read, and compared with what the instance's row says of them.
+
+The row changes in the transaction that adds to the history, so the two agree, or the store is damaged: by a disk, a
+partial restore, a hand. Replaying what is left would take a wrong turn for good, so nothing is done with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.codec import decode_event, decode_events
+from durable_ray.orchestrations.history.events import Event
+from durable_ray.orchestrations.history.snapshot import Snapshot, fold
+
+
+class DamagedHistory(Exception):
+    """What is stored of an instance cannot be read, or contradicts itself; the message says what and where."""
+
+    def __init__(self, instance_id: str, what: str) -> None:
+        super().__init__(
+            f"the history of {instance_id!r} is damaged: {what}; restore the store from a backup (or upgrade, if a newer "
+            "release wrote this), or terminate the instance"
+        )
+
+
+def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snapshot]:
+    """The events of an instance's history, and where it stands by them. Raises DamagedHistory."""
+    events: list[Event] = []
+    for chunk in chunks:
+        try:
+            events += decode_events(chunk)
+        except Exception as error:
+            raise DamagedHistory(
+                row.instance_id, f"what begins at event #{len(events)} cannot be read ({error})"
+            ) from error
+    if len(events) != row.events:
+        raise DamagedHistory(row.instance_id, f"it has {len(events)} events, its row says {row.events}")
+    try:
+        snapshot = fold(row.instance_id, events)
+    except Exception as error:
+        raise DamagedHistory(row.instance_id, f"its events contradict each other ({error!r})") from error
+    if row.turn and row.events and snapshot.execution_id != row.execution_id:
+        told = f"it is of execution {snapshot.execution_id!r}, its row says {row.execution_id!r}"
+        raise DamagedHistory(row.instance_id, told)
+    if row.turn and row.events and snapshot.status != row.status:
+        raise DamagedHistory(row.instance_id, f"it is {snapshot.status} by its history, its row says {row.status}")
+    return events, snapshot
+
+
+def damage(loaded: Loaded) -> str | None:
+    """What is wrong with what is stored of an instance; None if it can go on."""
+    try:
+        restore(loaded.row, loaded.history)
+        for row in loaded.inbox:
+            message_of(row)
+    except DamagedHistory as error:
+        return str(error)
+    return None
+
+
+def as_far_as_its_row_says(row: InstanceRow) -> Snapshot:
+    """Where a damaged instance stands: enough to end it, and to write its end after all that its history had."""
+    return Snapshot(
+        row.instance_id,
+        row.execution_id,
+        row.name,
+        row.version,
+        row.code_id,
+        row.input,
+        row.parent,
+        row.generation,
+        row.status,
+        row.updated_at,
+        row.started_at,
+        row.events,
+    )
+
+
+def message_of(row: InboxRow) -> ev.Message:
+    """A message that waits in the store. Raises DamagedHistory."""
+    try:
+        return ev.Message(row.message_id, decode_event(row.body), row.execution_id)
+    except Exception as error:
+        raise DamagedHistory(row.instance_id, f"message {row.message_id!r} cannot be read ({error})") from error

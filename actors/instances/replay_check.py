@@ -1,0 +1,66 @@
+"""Would this history replay on that code? Tried by the host of a finished instance, before a rewind moves it there.
+
+Whoever asks sends the `ExecutionRewound` that is to be written. Only hosts run the code of orchestrators, so the registry
+cannot find out by itself; and nothing is written here, whatever comes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable_ray.actors.code.definition_cache import DefinitionMissing
+from durable_ray.actors.code.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
+from durable_ray.actors.host.host import InstanceHost
+from durable_ray.actors.instances.histories import DamagedHistory, restore
+from durable_ray.actors.instances.rewind_plan import Move, second_life
+from durable_ray.actors.messages import Reply
+from durable_ray.actors.store.records import InstanceRow
+from durable_ray.orchestrations.authoring.definitions import Orchestrator
+from durable_ray.orchestrations.engine.replay import Execution
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.rewinding import regions
+from durable_ray.orchestrations.values.failures import NonDeterminismError
+
+
+async def rehearse(host: InstanceHost, row: InstanceRow, wanted: ev.ExecutionRewound) -> Reply:
+    """Whether the history of a finished instance replays on the code of `wanted`; if not, a "mismatch" says where."""
+    try:
+        await host.blocking(host.library.refresh)
+        orchestrator = await host.blocking(lambda: host.library.open("orchestrator", row.name, wanted.code_id))
+    except (DefinitionMissing, DefinitionCannotLoad) as error:
+        return Reply("mismatch", f"the code cannot be loaded: {error}")
+    chunks = await host.blocking(lambda: host.store.history(row.instance_id))
+    try:
+        history, _ = restore(row, chunks)
+    except DamagedHistory as error:
+        return Reply("mismatch", str(error))
+    move = Move(row.instance_id, row.execution_id, row.turn, row.host, row.name, wanted.version, wanted.code_id)
+    newest = host.library.activity
+    events, _ = second_life(
+        row.instance_id, history, host.clock.now(), wanted.reason, lambda name: newest(name)[0], move
+    )
+    assert isinstance(orchestrator, Orchestrator)
+    host.marker.set(row.instance_id)
+    try:
+        _replay(row.instance_id, orchestrator, [*history, *events])
+    except BaseException as error:  # nothing that user code raises may reach the host's loop
+        return Reply("mismatch", str(error))
+    finally:
+        host.marker.clear()
+    return Reply("ok")
+
+
+def _replay(instance_id: str, orchestrator: Orchestrator[..., Any], events: list[ev.Event]) -> None:
+    """Raise an error if `orchestrator` does not do what `events` say it did, up to what the rewind lets it do anew."""
+    before = next(regions(events)).first
+    for part in (events[:before], events):
+        execution = Execution(instance_id, orchestrator, PYTHON_PAYLOADS)
+        try:
+            decision = execution.advance(part, replaying=True)
+        finally:
+            execution.close()
+        if decision.outcome is not None and len(part) == before:
+            did = type(decision.outcome).__name__.lower()
+            raise NonDeterminismError(
+                f"history says that the code still waited at event #{before}, but the code running now had {did} by then."
+            )

@@ -1,0 +1,170 @@
+"""Starting instances, the same for partitions and for the registry: conceive the row, write it, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from durable_ray.actors.clock import SECOND
+from durable_ray.actors.code.deployments import Deployments
+from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_text
+from durable_ray.actors.instances import instance_log
+from durable_ray.actors.instances.instance_factory import Nursery
+from durable_ray.actors.messages import Reply, StartRequest
+from durable_ray.actors.store.records import InstanceRow, NewInstance
+from durable_ray.actors.store.writes import (
+    Answer,
+    Exists,
+    Outdated,
+    OutMessage,
+    PutMessage,
+    Receipt,
+    Refused,
+    Repeated,
+    Stale,
+    Started,
+    StartInstance,
+    Write,
+)
+from durable_ray.orchestrations.history import events as ev
+from durable_ray.orchestrations.history.events import Message
+from durable_ray.orchestrations.history.transition import tell_parent
+
+#: The reason of a termination by "terminate_existing".
+_REPLACED = '"replaced by a new start of the same ID"'
+
+
+class Start(Struct):
+    """One request on its way: its row (None if nobody deployed such an orchestrator) and what became of it."""
+
+    request: StartRequest
+    new: NewInstance | None
+    reply: Reply | None = None
+    replaced: InstanceRow | None = None
+    #: The live instance with a parent whose place it takes ("terminate_existing"), as it was last read.
+    rival: InstanceRow | None = None
+    #: That of the definitions by which it was conceived.
+    revision: int | None = None
+    #: Newer ones are deployed.
+    outdated: bool = False
+
+
+Commit = Callable[[Sequence[Write]], Awaitable[Sequence[Answer]]]
+ReadRows = Callable[[Sequence[str]], Awaitable[Mapping[str, InstanceRow]]]
+Again = Callable[[Sequence[Start]], Awaitable[None]]
+
+
+async def begin(
+    starts: Sequence[Start], now: int, receipt_seconds: float, commit: Commit, rows: ReadRows, again: Again
+) -> list[tuple[str, str]]:
+    """Commit until each start has its reply; answers (host, instance) of parents that were told of a replacement.
+
+    `again` conceives anew, by the definitions that are deployed, what was conceived by older ones.
+    """
+    while True:
+        if outdated := [start for start in starts if start.outdated]:
+            await again(outdated)
+        if not (writes := start_writes(starts, now, receipt_seconds)):
+            break
+        take_answers(starts, await commit(writes))
+        # A live child is replaced only together with the word to its parent, which takes a look at the child.
+        stale = [s for s in starts if s.new is not None and s.reply is None and not s.outdated]
+        if stale:
+            found = await rows([start.request.wish.instance_id for start in stale])
+            for start in stale:
+                start.rival = found.get(start.request.wish.instance_id)
+    orphaned = [
+        s.replaced.parent.instance_id for s in starts if s.replaced and not s.replaced.finished and s.replaced.parent
+    ]
+    found = await rows(orphaned) if orphaned else {}
+    return [(row.host, row.instance_id) for row in found.values() if not row.finished]
+
+
+async def conceived(
+    requests: Sequence[StartRequest], nursery: Nursery, deployments: Deployments, now: int
+) -> list[Start]:
+    """The rows of what is asked for. That nobody has deployed it is said only after a look into the store."""
+    await deployments.current(max((request.revision for request in requests), default=0))
+    starts = conceive(requests, nursery, now)
+    if any(start.new is None for start in starts):
+        await deployments.refresh()
+        starts = conceive(requests, nursery, now)
+    return starts
+
+
+def conceive(requests: Sequence[StartRequest], nursery: Nursery, now: int) -> list[Start]:
+    """The rows of what is asked for, by the definitions that are known."""
+    starts = [Start(request, None) for request in requests]
+    conceive_again(starts, nursery, now)
+    return starts
+
+
+def conceive_again(starts: Sequence[Start], nursery: Nursery, now: int) -> None:
+    """The rows of these, by the definitions that are known now."""
+    for start in starts:
+        start.outdated = False
+        start.revision = nursery.revision
+        start.new = nursery.conceive(start.request.wish, now)
+        if start.new is None:
+            start.reply = Reply("unknown", nursery.missing(start.request.wish))
+
+
+def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> list[Write]:
+    """The writes for all that have a row and no reply yet: one each, or two with a signal."""
+    until = now + int(receipt_seconds * SECOND)
+    writes: list[Write] = []
+    for start in starts:
+        if start.new is None or start.reply is not None:
+            continue
+        receipt = Receipt(start.request.request_id, receipt_text(Reply("ok")), until)
+        rival = start.rival
+        told, replaces = (replaced_message(rival), rival.execution_id) if rival is not None else (None, None)
+        writes.append(StartInstance(start.new, start.request.if_exists, receipt, told, replaces, start.revision))
+        if start.request.signal is not None:
+            signalled = Receipt(f"{start.request.request_id}/signal", receipt_text(Reply("ok")), until)
+            writes.append(PutMessage(out_message(start.new.instance_id, start.request.signal), signalled))
+    return writes
+
+
+def take_answers(starts: Sequence[Start], answers: Sequence[Answer]) -> None:
+    """Note what became of each start, by the answers to `start_writes`; one to be tried again has no reply."""
+    remaining = iter(answers)
+    for start in starts:
+        if start.new is None or start.reply is not None:
+            continue
+        answer = next(remaining)
+        if start.request.signal is not None:
+            next(remaining)
+        start.outdated = isinstance(answer, Outdated)
+        start.reply = _reply(start, answer)
+
+
+def _reply(start: Start, answer: Answer) -> Reply | None:
+    assert start.new is not None
+    match answer:
+        case Started():
+            start.replaced = answer.replaced
+            if answer.replaced is not None and not answer.replaced.finished:
+                instance_log.terminated(answer.replaced.instance_id, _REPLACED)
+            return Reply("ok", host=start.new.host, placement=start.new.placement)
+        case Repeated():
+            # An earlier try won while this one was on its way.
+            return receipt_reply(answer.outcome)
+        case Exists(row=row):
+            return Reply("exists", row.status, row, row.host, row.placement)
+        case Refused():
+            return Reply("refused", answer.reason)
+        case Stale() | Outdated():
+            return None
+        case _:
+            raise TypeError(f"a start was answered by {answer!r}")
+
+
+def replaced_message(row: InstanceRow) -> OutMessage | None:
+    """What the parent of a live instance is told when "terminate_existing" takes its place."""
+    if row.finished or row.parent is None:
+        return None
+    ending = ev.ExecutionTerminated(_REPLACED)
+    message: Message = tell_parent(row.instance_id, row.execution_id, row.parent, ending)
+    return out_message(row.parent.instance_id, message)

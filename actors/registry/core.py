@@ -1,0 +1,120 @@
+"""What every part of the registry stands on: the store, a committer, threads that may block, who is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from durable_ray.actors.activities.permits import Permits
+from durable_ray.actors.clock import Clock
+from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.deployments import Deployments
+from durable_ray.actors.host.turns import receipt_reply
+from durable_ray.actors.instances.instance_factory import Nursery
+from durable_ray.actors.instances.waiters import Waiters
+from durable_ray.actors.messages import Reply
+from durable_ray.actors.registry.actor_lifecycle import Unreachable
+from durable_ray.actors.registry.admission import Admission, Hosts
+from durable_ray.actors.registry.instance_limiter import Slots
+from durable_ray.actors.registry.notifier import Messenger
+from durable_ray.actors.store.committer import Committer
+from durable_ray.actors.store.contract import Fenced, HubInUse, Store, StoreError
+from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.records import Fence
+
+log = logging.getLogger("durable_ray.registry")
+T = TypeVar("T")
+
+
+class RegistryCore:
+    """The registry without what it can be asked."""
+
+    def __init__(self, store: Store, fence: Fence, clock: Clock, settings: Settled, hosts: Hosts) -> None:
+        # The registry has no way to write but under its fence; commits assert it by themselves.
+        bare, store = store, store.fenced(fence)
+        self.store = store
+        self.fence = fence
+        #: Set once the fence does not hold: another owns the hub, and this process must end.
+        self.fenced_by: Fenced | None = None
+        #: Hears of it.
+        self.on_fenced: Callable[[], None] = lambda: None
+        self.clock = clock
+        self.settings = settings
+        self.hosts = hosts
+        self.library = Library(store)
+        self.waiters = Waiters()
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
+        self.deployments = Deployments(self.library, self.blocking, self.spawn)
+        self._committer = Committer(bare, fence, self._loop, self.deployments.heard, self.lose)
+        self._nursery = Nursery(self.library, settings)
+        self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
+        self.messenger = Messenger(
+            store, clock, self.library, settings.partitions, hosts, self.admission, self.blocking, self.spawn
+        )
+        self.slots = Slots(store, clock, self.library, settings, self.blocking, self.wake)
+        self.permits = Permits(store, self.library, settings, self.blocking, self.wake, self.admission.has)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._calls = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way here."""
+        quiet = not self._calls and not self._committer.waiting and self.admission.idle and self.slots.idle
+        return quiet and not self._tasks
+
+    async def blocking(self, call: Callable[[], T]) -> T:
+        """Run `call` on a thread that may block."""
+        self._calls += 1
+        try:
+            return await self._loop.run_in_executor(self._threads, call)
+        except Fenced as error:
+            self.lose(error)
+            raise
+        finally:
+            self._calls -= 1
+
+    def lose(self, error: Fenced) -> None:
+        """The hub is another's: do nothing more, and send away who waits here."""
+        if self.fenced_by is None:
+            self.fenced_by = error
+            log.error("the registry was fenced, its process ends: %s", error)
+            self.waiters.moved(self.waiters.waited_for())
+            self.on_fenced()
+
+    async def successor(self) -> Exception:
+        """What whoever asks is told when the fence does not hold any more: who owns the hub, or to ask again."""
+        try:
+            row = await self._loop.run_in_executor(self._threads, self.store.hub)
+        except StoreError as error:
+            return Unreachable(f"another process has taken over the hub, and the store does not say which: {error}")
+        if row is None or row.boot_epoch == self.fence.boot_epoch:
+            return Unreachable("another process of this cluster is the hub's registry now")
+        return HubInUse(row.address, row.heartbeat, row.cluster)
+
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine of the registry's own; an error in it is logged, never lost."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Fenced):
+            log.error("registry: background work failed", exc_info=error)
+
+    def wake(self, targets: Iterable[tuple[str, str]]) -> None:
+        """There is something in the store for these (host, instance)."""
+        targets = list(targets)
+        if targets:
+            self.spawn(self.messenger.wake(targets))
+
+    async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
+        if not request_ids:
+            return {}
+        texts = await self.blocking(lambda: self.store.receipts(request_ids))
+        return {request_id: receipt_reply(text) for request_id, text in texts.items()}

@@ -1,0 +1,198 @@
+"""Starting instances wherever they belong, and bringing messages to those that have no process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from durable_ray.actors.clock import SECOND
+from durable_ray.actors.host.service import delivery_reply, ending_of
+from durable_ray.actors.host.turns import out_message, receipt_text
+from durable_ray.actors.instances import instance_log
+from durable_ray.actors.instances.pending import finish_pending, pause_refused, status_by
+from durable_ray.actors.instances.starting import Start, begin, conceive_again, conceived
+from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
+from durable_ray.actors.registry.core import RegistryCore
+from durable_ray.actors.store.held import is_held
+from durable_ray.actors.store.records import InboxRow, InstanceRow
+from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
+from durable_ray.orchestrations.history import events as ev
+
+#: How long the key of an event that must arrive once is remembered (µs).
+_KEYS_KEPT = 24 * 3600 * SECOND
+#: What of these can be done, and how, depends on the messages that wait already.
+_READ_MAIL_FIRST = (ev.TerminateRequested, ev.ExecutionSuspended, ev.ExecutionResumed)
+
+
+class Delivering(RegistryCore):
+    """What comes in for instances that the caller cannot reach itself."""
+
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
+        """Begin instances, wherever they belong. Each is durable when this answers."""
+        known = await self._recorded([r.request_id for r in requests if r.retry])
+        now = self.clock.now()
+        wanted = [r for r in requests if r.request_id not in known]
+        starts = await conceived(wanted, self._nursery, self.deployments, now)
+
+        async def again(outdated: Sequence[Start]) -> None:
+            await self.deployments.refresh()
+            conceive_again(outdated, self._nursery, now)
+
+        told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows, again)
+        self.wake(told)
+        await self._begun(starts)
+        await self._begun_before([r for r in requests if r.request_id in known])
+        replies = {start.request.request_id: start.reply for start in starts}
+        return [replies.get(r.request_id) or known[r.request_id] for r in requests]
+
+    async def _begun(self, starts: Iterable[Start]) -> None:
+        begun = [start for start in starts if start.new and start.reply and start.reply.code == "ok"]
+        self.wake([(start.new.host, start.new.instance_id) for start in begun if start.new])
+        for start in begun:
+            old = start.replaced
+            if old is not None and start.new is not None and old.host != start.new.host and not old.finished:
+                self.wake([(old.host, old.instance_id)])
+        held = {s.new.name for s in begun if s.new and is_held(s.new.start_at)}
+        if held:
+            self.spawn(self.slots.look(held))
+        signalled = [s for s in starts if s.request.signal is not None and s.reply and s.reply.code == "exists"]
+        # Whoever holds the instance knows of the event before its sender goes on, so that a later one comes later.
+        await self.messenger.wake([(s.reply.host, s.request.wish.instance_id) for s in signalled if s.reply])
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
+        """Bring messages to instances that are not in memory; "moved" (with the host) for those that are."""
+        known = await self._recorded([d.request_id for d in deliveries if d.retry])
+        rows = await self.blocking(lambda: self.store.rows([d.instance_id for d in deliveries]))
+        until = self.clock.now() + int(self.settings.receipt_seconds * SECOND)
+        replies: list[Reply | None] = [
+            known.get(delivery.request_id) or self._refusal(delivery, rows.get(delivery.instance_id))
+            for delivery in deliveries
+        ]
+        await self._without_process(deliveries, replies, rows, until)
+        waiting = [d for d, reply in zip(deliveries, replies, strict=True) if reply is None]
+        writes: list[Write] = [_put(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting]
+        answers = iter(await self._committer.write_once(writes)) if writes else iter(())
+        mail = [(delivery, known[delivery.request_id]) for delivery in deliveries if delivery.request_id in known]
+        for position, delivery in enumerate(deliveries):
+            if replies[position] is None:
+                reply = replies[position] = delivery_reply(next(answers))
+                mail.append((delivery, reply))
+        resumed = {d.instance_id for d in waiting if isinstance(d.message.event, ev.ExecutionResumed)}
+        names = {rows[i].name for i in resumed if i in rows and is_held(rows[i].start_at)}
+        if names:
+            self.spawn(self.slots.look(names))
+        await self._tell_hosts(mail, rows)
+        return [reply for reply in replies if reply is not None]
+
+    async def _tell_hosts(self, mail: Iterable[tuple[Delivery, Reply]], rows: Mapping[str, InstanceRow]) -> None:
+        """Acknowledged only after whoever holds the instance knows: a message sent straight to it afterwards comes later.
+
+        That goes for what an earlier try has stored, too: its answer names no host, and it may have died before it
+        had told anybody.
+        """
+        told = {}
+        for delivery, reply in mail:
+            row = rows.get(delivery.instance_id)
+            if reply.code == "ok" and (host := reply.host or (row.host if row and not row.finished else "")):
+                told[delivery.instance_id] = host
+        await self.messenger.wake([(host, instance_id) for instance_id, host in told.items()])
+
+    async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
+        """Bring a message to an instance unless one with this key was brought to it within a day.
+
+        Through the store even if the instance is in memory: only a transaction can tell the first of two apart.
+        """
+        while True:
+            row = (await self._rows([delivery.instance_id])).get(delivery.instance_id)
+            if row is None:
+                return Reply("absent")
+            # The time of its creation: a later instance of the same ID has heard of no key.
+            request_id = f"once/{row.instance_id}/{row.created_at}/{key}"
+            receipt = Receipt(request_id, receipt_text(Reply("ok")), self.clock.now() + _KEYS_KEPT)
+            to_this_one = replace(delivery, created_at=row.created_at)
+            (answer,) = await self._committer.write_once([_put(to_this_one, receipt)])
+            if not isinstance(answer, Absent):
+                break  # else it was purged or started anew meanwhile
+        reply = delivery_reply(answer)
+        await self._tell_hosts([(delivery, reply)], {row.instance_id: row})
+        return reply
+
+    async def _begun_before(self, requests: Sequence[StartRequest]) -> None:
+        """An earlier try started these; it may have died before it had told anybody."""
+        if not requests:
+            return
+        rows = await self._rows([request.wish.instance_id for request in requests])
+        live = [(row.host, row.instance_id) for row in rows.values() if not row.finished]
+        signalled = {request.wish.instance_id for request in requests if request.signal is not None}
+        self.wake([(host, instance_id) for host, instance_id in live if instance_id not in signalled])
+        await self.messenger.wake([(host, instance_id) for host, instance_id in live if instance_id in signalled])
+
+    async def _rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
+        return await self.blocking(lambda: self.store.rows(instance_ids))
+
+    def _refusal(self, delivery: Delivery, row: InstanceRow | None) -> Reply | None:
+        if row is None:
+            return Reply("absent")
+        if delivery.created_at not in (None, row.created_at):
+            return started_anew()
+        if row.finished:
+            return Reply("finished", row.status)
+        if row.placement == "shared" or self.admission.holds(row.instance_id):
+            return Reply("moved", host=row.host, placement=row.placement)
+        return None
+
+    async def _without_process(
+        self,
+        deliveries: Sequence[Delivery],
+        replies: list[Reply | None],
+        rows: Mapping[str, InstanceRow],
+        until: int,
+    ) -> None:
+        """Answer what needs no process of the instance, all of it with one read and one commit; None: for its mailbox."""
+        asked = [
+            (position, delivery, rows[delivery.instance_id])
+            for position, delivery in enumerate(deliveries)
+            if replies[position] is None and isinstance(delivery.message.event, _READ_MAIL_FIRST)
+        ]
+        if not asked:
+            return
+        ids = [row.instance_id for _, _, row in asked]
+        mail: dict[str, list[InboxRow]] = {instance_id: [] for instance_id in ids}
+        for letter in await self.blocking(lambda: self.store.inbox(ids)):
+            mail[letter.instance_id].append(letter)
+        ends: list[tuple[int, InstanceRow, Write]] = []
+        for position, delivery, row in asked:
+            event, waiting = delivery.message.event, mail[row.instance_id]
+            if not isinstance(event, ev.TerminateRequested):
+                replies[position] = pause_refused(row, waiting, event)
+            elif row.turn == 0:
+                receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
+                write = replace(finish_pending(row, waiting, event, self.clock.now()), receipt=receipt)
+                ends.append((position, row, write))
+        answers = await self._committer.write_once([write for _, _, write in ends]) if ends else ()
+        ended = []
+        for (position, row, _), answer in zip(ends, answers, strict=True):
+            if isinstance(answer, Done):
+                replies[position] = Reply("ok")
+                ended.append(row)
+        await self._ended_without_process(ended)
+
+    async def _ended_without_process(self, ended: Sequence[InstanceRow]) -> None:
+        """These have ended, and no host says so: tell who waits for them, who may begin now, and their parents."""
+        if not ended:
+            return
+        for row in (await self._rows([row.instance_id for row in ended])).values():
+            if row.status == "Terminated":
+                instance_log.terminated(row.instance_id, row.output)
+            self.waiters.ended(ending_of(row))
+        self.spawn(self.slots.look({row.name for row in ended}))
+        parents = [row.parent.instance_id for row in ended if row.parent is not None]
+        if parents:
+            found = (await self._rows(parents)).values()
+            await self.messenger.wake([(row.host, row.instance_id) for row in found if not row.finished])
+
+
+def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:
+    message, event = out_message(delivery.instance_id, delivery.message), delivery.message.event
+    return PutMessage(message, receipt, status_by(event), delivery.created_at)

@@ -1,0 +1,170 @@
+"""Second lives and ends of instances: rewind, restart, purge; and where the hub's gateway listens."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from durable_ray.actors.host.turns import receipt_reply
+from durable_ray.actors.instances.placement import is_dedicated
+from durable_ray.actors.instances.rewind_plan import Move
+from durable_ray.actors.messages import PurgedPage, Reply, StartRequest, Wish
+from durable_ray.actors.registry.delivery import Delivering
+from durable_ray.actors.registry.rewind import Rewinder
+from durable_ray.actors.store.records import FINISHED, InstanceQuery, RowVersion
+from durable_ray.actors.wire.management_urls import GatewayAddress
+
+_CHILDREN = 1000
+
+
+class Managing(Delivering):
+    """What is done to instances that have ended, by whoever is asked first: they have no host any more."""
+
+    _gateway: GatewayAddress | None = None
+    _rewinder: Rewinder | None = None
+
+    # --- second lives -----------------------------------------------------------------------------
+
+    async def rewind(
+        self,
+        request_id: str,
+        instance_id: str,
+        reason: str | None = None,
+        moves: Mapping[str, Move] | None = None,
+        created_at: int | None = None,
+    ) -> Reply:
+        """Let a failed or terminated instance go on; what failed runs again. With `moves`, on other code: see there.
+
+        With `created_at` only the instance that was created then, no later one of its ID.
+        """
+        reply, woken = await (await self._rewinds()).rewind(request_id, instance_id, reason, moves, created_at)
+        asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.has(i)]
+        if asleep:
+            await self.blocking(lambda: self.store.mark_resident(asleep, False))
+        await self.messenger.wake(woken)
+        return reply
+
+    async def moves(self, instance_id: str) -> Reply | list[Move]:
+        """The newest code of an instance and of what failed below it; or why none of it can be rewound.
+
+        Whether a history replays there, the instance's host can say.
+        """
+        return await (await self._rewinds()).moves(instance_id)
+
+    async def _rewinds(self) -> Rewinder:
+        if self._rewinder is None:
+            self._rewinder = Rewinder(
+                self.store, self._committer, self._nursery, self.library, self.clock, self.settings, self.blocking
+            )
+        await self.deployments.refresh()
+        return self._rewinder
+
+    async def restart(self, request_id: str, instance_id: str, new_id: str, revision: int = 0) -> Reply:
+        """Start `new_id` with the name, input and tags of `instance_id`, on the newest code."""
+        known = await self.blocking(lambda: self.store.receipts([request_id]))
+        if request_id in known:
+            return receipt_reply(known[request_id])
+        row = (await self.blocking(lambda: self.store.rows([instance_id]))).get(instance_id)
+        if row is None:
+            return Reply("absent")
+        wish = Wish(
+            row.name,
+            new_id,
+            uuid.uuid4().hex,
+            named=new_id == instance_id,
+            input=row.input,
+            tags=row.tags,
+            placement=row.placement,
+            priority=row.priority,
+        )
+        (reply,) = await self.start_many([StartRequest(request_id, wish, revision=revision)])
+        return reply
+
+    # --- ends -------------------------------------------------------------------------------------
+
+    async def purge(self, instance_id: str, recursive: bool = False) -> int:
+        """Delete a finished instance (and its finished children); answers how many."""
+        rows = await self._rows([instance_id])
+        return await self._purge([row.row_version for row in rows.values() if row.finished], recursive)
+
+    async def purge_page(
+        self, query: InstanceQuery, limit: int, token: str | None = None, recursive: bool = False
+    ) -> PurgedPage:
+        """Delete the finished ones among the next `limit` instances that match."""
+        asked = [status for status in query.statuses if status in FINISHED]
+        if query.statuses and not asked:
+            return PurgedPage(0, None)
+        finished = InstanceQuery(
+            query.created_from,
+            query.created_to,
+            query.updated_from,
+            query.updated_to,
+            tuple(asked or FINISHED),
+            query.names,
+            query.id_prefix,
+            query.tags,
+            query.parent_id,
+            query.descending,
+            "none",
+        )
+        page = await self.blocking(lambda: self.store.query(finished, limit, token))
+        deleted = await self._purge([row.row_version for row in page.rows], recursive)
+        return PurgedPage(deleted, page.token)
+
+    async def _purge(
+        self, matched: Sequence[RowVersion], recursive: bool, ancestors: tuple[RowVersion, ...] = ()
+    ) -> int:
+        """Delete what was matched, as it was. Children first: whoever is interrupted finds the parent still there and
+        goes on."""
+        if not matched:
+            return 0
+        gone = 0
+        if recursive:
+            for version in matched:
+                gone += await self._purge_children((*ancestors, version))
+        await self._dismiss(matched)
+        return gone + len(await self.blocking(lambda: self.store.purge(matched, ancestors)))
+
+    async def _dismiss(self, matched: Sequence[RowVersion]) -> None:
+        """Let the processes end that linger where one of these finished. Their leases are purged with the instances, so
+        they could commit nothing more, and a new start of the same ID would be given to one of them in vain."""
+        held = {version.instance_id: version for version in matched if self.admission.holds(version.instance_id)}
+        if held:
+            rows = await self._rows(list(held))
+            over = [row for row in rows.values() if row.finished and row.row_version == held[row.instance_id]]
+            await asyncio.gather(*(self.admission.makes_way(row.instance_id) for row in over))
+
+    async def _purge_children(self, ancestors: tuple[RowVersion, ...]) -> int:
+        gone, token = 0, None
+        query = InstanceQuery(parent_id=ancestors[-1].instance_id, statuses=FINISHED, payloads="none")
+        while True:
+            page = await self.blocking(partial(self.store.query, query, _CHILDREN, token))
+            # An ID may be its own ancestor's child: a child may begin it anew once it has finished.
+            matched = [version for row in page.rows if (version := row.row_version) not in ancestors]
+            gone += await self._purge(matched, recursive=True, ancestors=ancestors)
+            token = page.token
+            if token is None:
+                return gone
+
+    async def erase(self, force: bool = False) -> Reply:
+        """Delete all instances, definitions and messages. Refused while instances live, unless forced."""
+        counts = await self.blocking(self.store.counts)
+        live = sum(n for (_, status), n in counts.items() if status not in FINISHED)
+        if live and not force:
+            return Reply("refused", f"{live} of its instances have not finished; terminate them, or pass force=True")
+        erased = await self.blocking(lambda: self.store.erase("registry"))
+        await self.blocking(self.library.forget)
+        await self.deployments.refresh()
+        return Reply("ok", str(erased))
+
+    # --- the gateway ------------------------------------------------------------------------------
+
+    async def set_gateway(self, address: GatewayAddress | None) -> None:
+        """The hub's gateway listens there (None: no longer). Said again now and then, for this is kept in memory."""
+        self._gateway = address
+
+    async def gateway(self) -> GatewayAddress | None:
+        """Where the hub's gateway listens."""
+        return self._gateway

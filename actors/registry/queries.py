@@ -1,0 +1,105 @@
+"""What the registry answers about instances, from indexed queries, and who waits for one that has no process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from durable_ray.actors.host.service import SLICE, ending_of
+from durable_ray.actors.instances.histories import damage
+from durable_ray.actors.messages import Ending
+from durable_ray.actors.registry.core import RegistryCore
+from durable_ray.actors.store.records import (
+    LIVE,
+    DefinitionRow,
+    InstanceQuery,
+    InstanceRow,
+    Page,
+    Payloads,
+    Standing,
+)
+
+
+class Asking(RegistryCore):
+    """Questions. Nothing here changes anything."""
+
+    async def definitions(self) -> list[DefinitionRow]:
+        """All that is deployed, without the code."""
+        return list(await self.blocking(self.store.definitions))
+
+    async def resolve(self, instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """instance_id -> (host, status) of those that exist."""
+        rows = await self.blocking(lambda: self.store.rows(instance_ids, "none"))
+        return {instance_id: (row.host, row.status) for instance_id, row in rows.items()}
+
+    async def row(
+        self, instance_id: str, history: bool = False, payloads: Payloads = "all"
+    ) -> tuple[InstanceRow, tuple[str, ...]] | None:
+        """An instance's row (with those payloads) or, if asked for, all of it with the encoded chunks of its history."""
+        if history:
+            found = await self.blocking(lambda: self.store.load([instance_id]))
+            loaded = found.get(instance_id)
+            return (loaded.row, loaded.history) if loaded else None
+        row = (await self.blocking(lambda: self.store.rows([instance_id], payloads))).get(instance_id)
+        return (row, ()) if row else None
+
+    async def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> dict[str, InstanceRow]:
+        """Those of the named instances that exist."""
+        return dict(await self.blocking(lambda: self.store.rows(instance_ids, payloads)))
+
+    async def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
+        """A page of instances, by created time."""
+        return await self.blocking(lambda: self.store.query(query, limit, token))
+
+    async def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
+        """How live instances stand, page by page."""
+        return await self.blocking(lambda: self.store.live_standings(after, limit))
+
+    async def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
+        """How those stand that ended from some time on, page by page."""
+        return await self.blocking(lambda: self.store.ended_standings(after, limit))
+
+    async def damaged(self, limit: int, token: str | None = None) -> tuple[list[tuple[str, str]], str | None]:
+        """Of the next `limit` unfinished instances those whose history or mail cannot be trusted, with what is wrong; and
+        the token that continues. Their hosts find that out when they load them; this reads those that sleep, too."""
+
+        def look() -> tuple[list[tuple[str, str]], str | None]:
+            page = self.store.query(InstanceQuery(statuses=LIVE, payloads="none"), limit, token)
+            loaded = self.store.load([row.instance_id for row in page.rows])
+            return [(name, told) for name, each in loaded.items() if (told := damage(each))], page.token
+
+        return await self.blocking(look)
+
+    async def count(self, query: InstanceQuery) -> int:
+        """How many instances match."""
+        return await self.blocking(lambda: self.store.count(query))
+
+    async def counts(self) -> Mapping[tuple[str, str], int]:
+        """(name, status) -> how many."""
+        return await self.blocking(self.store.counts)
+
+    async def wait(
+        self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
+    ) -> list[Ending]:
+        """How these ended; "moved" for those that are in memory somewhere: ask there."""
+        futures = {i: (self.waiters.start(i) if start else self.waiters.end(i)) for i in instance_ids}
+        try:
+            rows = await self.blocking(lambda: self.store.rows(instance_ids, "output"))
+            done = [self._standing(i, rows.get(i), start) for i in instance_ids]
+            found = [ending for ending in done if ending is not None]
+            if not found and futures:
+                await asyncio.wait(futures.values(), timeout=min(seconds, SLICE), return_when=asyncio.FIRST_COMPLETED)
+                found = [future.result() for future in futures.values() if future.done()]
+            return found
+        finally:
+            for instance_id, future in futures.items():
+                self.waiters.forget(instance_id, future)
+
+    def _standing(self, instance_id: str, row: InstanceRow | None, start: bool) -> Ending | None:
+        if row is None:
+            return Ending(instance_id, "absent")
+        if row.finished or (start and row.turn):
+            return ending_of(row)
+        if row.placement == "shared" or self.admission.holds(instance_id):
+            return Ending(instance_id, "moved")
+        return None

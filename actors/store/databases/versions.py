@@ -1,0 +1,20 @@
+"""The schema's version, of which every store says in one row which migration it is at."""
+
+from __future__ import annotations
+
+from durable_ray.actors.store.databases.revision import VERSION_TABLE
+from durable_ray.actors.store.sql.statement import Session, Statement
+
+FOUND = Statement("SELECT version_num FROM durable_ray_version")
+EXISTS = Statement(
+    sqlite="SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name",
+    postgresql="SELECT 1 WHERE to_regclass(:name) IS NOT NULL",
+)
+
+
+def found_version(session: Session) -> str | None:
+    """The migration that a store is at; None if there is no store."""
+    if session.one(EXISTS, name=VERSION_TABLE) is None:
+        return None
+    row = session.one(FOUND)
+    return None if row is None else str(row[0])

@@ -1,0 +1,147 @@
+"""The changes of a group in the order in which they are made, each with its statement."""
+
+from __future__ import annotations
+
+from enum import IntEnum, auto
+from typing import NamedTuple
+
+from durable_ray.actors.store.sql.statement import Statement
+
+CONSUME = Statement("""
+    DELETE FROM inbox
+    WHERE "row" = :row AND instance_id = :instance_id
+    """)
+EMPTY_INBOX = Statement("DELETE FROM inbox WHERE instance_id = :instance_id")
+DROP_HISTORY = Statement("DELETE FROM history WHERE instance_id = :instance_id")
+DROP_TAGS = Statement("DELETE FROM tags WHERE instance_id = :instance_id")
+DROP_INPUT = Statement("DELETE FROM inputs WHERE instance_id = :instance_id")
+#: Two who insert the same new ID at once cannot see each other; who comes second finds fewer rows and looks again.
+CREATE = Statement("""
+    INSERT INTO instances (instance_id, execution_id, name, version, code_id, status, placement, host, resident,
+        turn, events, generation, created_at, updated_at, started_at, completed_at, start_at, next_due, output,
+        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
+        waiting_reason, environment, settings, outstanding, expires, input)
+    VALUES (:instance_id, :execution_id, :name, :version, :code_id, 'Pending', :placement, :host, :resident, 0,
+        0, 0, :created_at, :created_at, NULL, NULL, :start_at, :first_due, NULL, NULL, NULL, :parent_id,
+        :parent_execution, :parent_task, :tags, :priority, 0, NULL, :environment, :settings, 0, NULL, :input)
+    ON CONFLICT (instance_id) DO NOTHING
+    """)
+#: Not delete and insert: who waits for this row's lock has to find it again afterwards.
+REPLACE = Statement("""
+    INSERT INTO instances (instance_id, execution_id, name, version, code_id, status, placement, host, resident,
+        turn, events, generation, created_at, updated_at, started_at, completed_at, start_at, next_due, output,
+        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
+        waiting_reason, environment, settings, outstanding, expires, input)
+    VALUES (:instance_id, :execution_id, :name, :version, :code_id, 'Pending', :placement, :host, :resident, 0,
+        0, 0, :created_at, :created_at, NULL, NULL, :start_at, :first_due, NULL, NULL, NULL, :parent_id,
+        :parent_execution, :parent_task, :tags, :priority, 0, NULL, :environment, :settings, 0, NULL, :input)
+    ON CONFLICT (instance_id) DO UPDATE
+    SET execution_id = excluded.execution_id, name = excluded.name, version = excluded.version, code_id =
+        excluded.code_id, status = excluded.status, placement = excluded.placement, host = excluded.host,
+        resident = excluded.resident, turn = excluded.turn, events = excluded.events, generation =
+        excluded.generation, created_at = excluded.created_at, updated_at = excluded.updated_at, started_at =
+        excluded.started_at, completed_at = excluded.completed_at, start_at = excluded.start_at, next_due =
+        excluded.next_due, output = excluded.output, custom_status = excluded.custom_status, failure =
+        excluded.failure, parent_id = excluded.parent_id, parent_execution = excluded.parent_execution,
+        parent_task = excluded.parent_task, tags = excluded.tags, priority = excluded.priority, recoveries =
+        excluded.recoveries, waiting_reason = excluded.waiting_reason, environment = excluded.environment,
+        settings = excluded.settings, outstanding = excluded.outstanding, expires = excluded.expires, input =
+        excluded.input
+    """)
+TAG = Statement("""
+    INSERT INTO tags ("key", value, created_at, instance_id)
+    VALUES (:key, :value, :created_at, :instance_id)
+    """)
+LONG_INPUT = Statement("INSERT INTO inputs (instance_id, body) VALUES (:instance_id, :body)")
+WAKE = Statement("UPDATE instances SET resident = TRUE WHERE instance_id = :instance_id")
+STEP = Statement("""
+    UPDATE instances
+    SET turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at, next_due = :next_due,
+        custom_status = :custom_status, recoveries = 0, waiting_reason = :waiting_reason, outstanding =
+        :outstanding
+    WHERE instance_id = :instance_id AND turn = :turn
+    """)
+MOVE = Statement("""
+    UPDATE instances
+    SET status = :status, turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at,
+        started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
+        output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0, waiting_reason =
+        :waiting_reason, outstanding = :outstanding, expires = :expires
+    WHERE instance_id = :instance_id AND turn = :turn
+    """)
+SUCCEED = Statement("""
+    UPDATE instances
+    SET execution_id = :next_execution, version = :version, code_id = :code_id, status = :status, turn = (:turn
+        + 1), events = (:first_event + :events), generation = :generation, updated_at = :updated_at, started_at
+        = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due, output =
+        :output, custom_status = :custom_status, failure = :failure, recoveries = 0, waiting_reason =
+        :waiting_reason, outstanding = :outstanding, expires = :expires, input = :input
+    WHERE instance_id = :instance_id AND turn = :turn
+    """)
+RECODE = Statement("""
+    UPDATE instances
+    SET version = :version, code_id = :code_id
+    WHERE instance_id = :instance_id
+    """)
+PAUSE = Statement("UPDATE instances SET status = :status WHERE instance_id = :instance_id AND turn = 0")
+END_UNSTARTED = Statement("""
+    UPDATE instances
+    SET status = :status, turn = 1, events = :events, updated_at = :at, completed_at = :at, next_due = NULL,
+        output = :output, failure = :failure, expires = :expires
+    WHERE instance_id = :instance_id AND turn = 0
+    """)
+SLEEP = Statement("""
+    UPDATE instances
+    SET resident = FALSE, next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN
+        updated_at ELSE :next_due END
+    WHERE instance_id = :instance_id AND turn = :turn
+    """)
+CHRONICLE = Statement("""
+    INSERT INTO history (instance_id, execution_id, first_event, body)
+    VALUES (:instance_id, :execution_id, :first_event, :body)
+    """)
+PUT = Statement("""
+    INSERT INTO inbox (placement, host, instance_id, message_id, execution_id, body)
+    VALUES (:placement, :host, :instance_id, :message_id, :execution_id, :body)
+    ON CONFLICT (instance_id, message_id) DO NOTHING
+    """)
+
+
+class Op(IntEnum):
+    """What is changed; for one instance a later number comes later."""
+
+    CONSUME = 0
+    EMPTY_INBOX = auto()
+    DROP_HISTORY = auto()
+    DROP_TAGS = auto()
+    DROP_INPUT = auto()
+    CREATE = auto()
+    REPLACE = auto()
+    TAG = auto()
+    LONG_INPUT = auto()
+    WAKE = auto()
+    STEP = auto()
+    MOVE = auto()
+    SUCCEED = auto()
+    RECODE = auto()
+    PAUSE = auto()
+    END_UNSTARTED = auto()
+    SLEEP = auto()
+    CHRONICLE = auto()
+    PUT = auto()
+
+
+#: Operations that change exactly one row each; another number means that the world moved under us.
+_EXACT = (Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.RECODE, Op.PAUSE, Op.END_UNSTARTED, Op.SLEEP)
+
+
+class Change(NamedTuple):
+    """An operation with its statement, and whether that changes exactly one row."""
+
+    op: Op
+    statement: Statement
+    exact: bool
+
+
+#: By the operation's number: an enum's own hash and constructor would be Python calls in every commit.
+CHANGES: tuple[Change, ...] = tuple([Change(op, globals()[op.name], op in _EXACT) for op in Op])

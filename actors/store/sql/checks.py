@@ -1,0 +1,86 @@
+"""What must hold between the tables whenever nobody is writing: the store's own bookkeeping, looked at as a whole.
+
+For tests after faults and for `doctor`. Reads every instance, so not for a hot path.
+"""
+
+from __future__ import annotations
+
+from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.opening import SqlStore
+from durable_ray.actors.store.sql.statement import Session, Statement
+
+TRUTH = Statement("SELECT name, status, count(*) FROM instances GROUP BY name, status")
+COUNTED = Statement("SELECT name, status, sum(n) FROM counters GROUP BY name, status")
+#: What a row says of itself. A finished one has an end (its last change), is due for nothing, and only it expires.
+AT_ODDS = Statement("""
+    SELECT instance_id, status
+    FROM instances
+    WHERE status IN ('Completed', 'Failed', 'Terminated') AND (completed_at IS NULL OR completed_at !=
+        updated_at OR next_due IS NOT NULL) OR (status NOT IN ('Completed', 'Failed', 'Terminated')) AND
+        (completed_at IS NOT NULL OR expires IS NOT NULL)
+    """)
+MISADDRESSED = Statement("""
+    SELECT inbox.instance_id, inbox.message_id
+    FROM inbox
+    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = inbox.instance_id AND
+        instances.completed_at IS NULL AND instances.host = inbox.host AND instances.placement =
+        inbox.placement)
+    """)
+OLD_HISTORY = Statement("""
+    SELECT history.instance_id, history.execution_id
+    FROM history
+    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = history.instance_id AND
+        instances.execution_id = history.execution_id)
+    """)
+ORPHANED_INPUTS = Statement("""
+    SELECT inputs.instance_id
+    FROM inputs
+    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = inputs.instance_id)
+    """)
+ORPHANED_TAGS = Statement("""
+    SELECT tags.instance_id
+    FROM tags
+    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = tags.instance_id)
+    """)
+
+_ORPHANS = {"inputs": ORPHANED_INPUTS, "tags": ORPHANED_TAGS}
+
+
+def check(store: Store) -> list[str]:
+    """Sentences about what does not hold; empty if all is well.
+
+    Example:
+        >>> from durable_ray.actors.store.opening import open_store
+        >>> check(open_store("sqlite://"))
+        []
+    """
+    if not isinstance(store, SqlStore):
+        raise TypeError(f"only a store opened by open_store can be checked, not {type(store).__name__}")
+    with store.database.read() as session:
+        return [
+            *_miscounted(session),
+            *(f"{row[0]!r} is {row[1]}, which its times contradict" for row in session.all(AT_ODDS)),
+            *(
+                f"message {row[1]!r} waits for {row[0]!r}, which is absent, finished or elsewhere"
+                for row in session.all(MISADDRESSED)
+            ),
+            *(
+                f"{row[0]!r} has history of an execution {row[1]!r} that is not its own"
+                for row in session.all(OLD_HISTORY)
+            ),
+            *(
+                f"{table} of {row[0]!r}, which is absent"
+                for table, statement in _ORPHANS.items()
+                for row in session.all(statement)
+            ),
+        ]
+
+
+def _miscounted(session: Session) -> list[str]:
+    truth = {(name, status): int(n) for name, status, n in session.all(TRUTH)}
+    counted = {(name, status): int(n) for name, status, n in session.all(COUNTED)}
+    return [
+        f"the counters say {counted.get(key, 0)} of {key[0]!r} are {key[1]}, there are {truth.get(key, 0)}"
+        for key in sorted(truth.keys() | counted.keys())
+        if truth.get(key, 0) != counted.get(key, 0)
+    ]

@@ -1,0 +1,152 @@
+"""Definitions: code by name, version and content, and which of them is the newest.
+
+Every registration that changes anything gets the next revision of the hub; so "newest of a name" is the highest
+revision, and a process that has seen revision n asks for what came after n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import asdict, replace
+
+from durable_ray.actors.store.databases.database import Database
+from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.actors.store.sql.commits import REVISION
+from durable_ray.actors.store.sql.statement import Row, Session, Statement
+
+TAKE_REVISION = Statement("""
+    UPDATE hub
+    SET definitions_revision = definitions_revision + :by
+    RETURNING definitions_revision
+    """)
+OF_NAME = Statement("""
+    SELECT kind, name, version, code_id, how, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+PUT = Statement("""
+    INSERT INTO definitions (kind, name, version, code_id, revision, how, options, runtime_env, body)
+    VALUES (:kind, :name, :version, :code_id, :revision, :how, :options, :runtime_env, :body)
+    ON CONFLICT (kind, name, version, code_id) DO UPDATE
+    SET revision = excluded.revision, how = excluded.how, options = excluded.options, runtime_env =
+        excluded.runtime_env, body = excluded.body
+    """)
+SINCE = Statement("""
+    SELECT kind, name, version, code_id, how, options, runtime_env, revision
+    FROM definitions
+    WHERE revision > :since
+    ORDER BY revision
+    """)
+NEWEST = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+NEWEST_OF_VERSION = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name AND version = :version
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+NEWEST_OF_CODE = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name AND code_id = :code_id
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+NEWEST_OF_BOTH = Statement("""
+    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
+    FROM definitions
+    WHERE kind = :kind AND name = :name AND version = :version AND code_id = :code_id
+    ORDER BY revision DESC
+    LIMIT :limit
+    """)
+
+#: By whether a version is asked for, and a code.
+_NEWEST = {
+    (False, False): NEWEST,
+    (True, False): NEWEST_OF_VERSION,
+    (False, True): NEWEST_OF_CODE,
+    (True, True): NEWEST_OF_BOTH,
+}
+
+
+class Deploying:
+    """What code the hub has."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put_definitions(self, definitions: Iterable[DefinitionRow]) -> int:
+        """Register definitions; returns the hub's definitions revision.
+
+        Of several with one name the last becomes the newest. What the store has already, in that order, stays
+        untouched, so that a driver that deploys the same code on every connection disturbs nobody.
+        """
+        by_name: dict[tuple[str, str], list[DefinitionRow]] = {}
+        for row in definitions:
+            by_name.setdefault((row.kind, row.name), []).append(row)
+
+        def body(session: Session) -> int:
+            # The hub's row is changed first, also by 0: until the end of the transaction nobody else registers
+            # anything.
+            taken = session.one(TAKE_REVISION, by=0)
+            before = int(taken[0]) if taken else 0
+            news = [row for rows in by_name.values() for row in _news(session, rows)]
+            if not news:
+                return before
+            session.one(TAKE_REVISION, by=len(news))
+            session.each(
+                PUT,
+                [asdict(row) | {"revision": at} for at, row in enumerate(news, before + 1)],
+            )
+            return before + len(news)
+
+        return self._database.write(body)
+
+    def definitions_revision(self) -> int:
+        """The hub's definitions revision: all up to it can be read."""
+        with self._database.read() as session:
+            row = session.one(REVISION)
+        return 0 if row is None else int(row[0])
+
+    def definition(
+        self, kind: str, name: str, version: str | None = None, code_id: str | None = None
+    ) -> DefinitionRow | None:
+        """The newest definition of that name (and version); or exactly that code."""
+        statement = _NEWEST[version is not None, code_id is not None]
+        with self._database.read() as session:
+            row = session.one(statement, kind=kind, name=name, version=version, code_id=code_id, limit=1)
+        return None if row is None else _to_row(row[:5], bytes(row[5]), row[6:])
+
+    def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
+        """Every definition registered after revision `since`, oldest first, without bodies."""
+        with self._database.read() as session:
+            return tuple(_without_body(row) for row in session.all(SINCE, since=since))
+
+
+def _without_body(row: Row) -> DefinitionRow:
+    return _to_row(row[:5], b"", row[5:])
+
+
+def _to_row(described: Row, body: bytes, rest: Row) -> DefinitionRow:
+    fields: list[Any] = [*described, body, *rest]
+    return DefinitionRow(*fields)
+
+
+def _news(session: Session, rows: list[DefinitionRow]) -> list[DefinitionRow]:
+    """Those of one name that have to be written: none, if they are what the store has as the newest, in this order."""
+    wanted = list({(row.version, row.code_id): row for row in reversed(rows)}.values())[::-1]
+    found = session.all(OF_NAME, kind=wanted[0].kind, name=wanted[0].name, limit=len(wanted))
+    newest = [_without_body(row) for row in reversed(found)]
+    if [replace(row, body=b"", revision=0) for row in wanted] == [replace(row, revision=0) for row in newest]:
+        return []
+    return wanted

@@ -1,0 +1,113 @@
+"""Permits of limited activities: who may run and who waits, changed in one transaction whoever asks.
+
+A permit is a row for as long as its attempt waits or runs, so it outlives whoever asked for it: nobody has to be told
+again after a crash, and nobody counts in memory. Whoever gives one back lets in those who are next, of any host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+
+from durable_ray.actors.store.databases.database import Database, assert_fence
+from durable_ray.actors.store.records import Fence, Permit
+from durable_ray.actors.store.sql.statement import Row, Session, Statement
+
+RETURN = Statement("""
+    DELETE FROM permits
+    WHERE instance_id = :instance_id AND execution_id = :execution_id AND task_id = :task_id AND attempt =
+        :attempt
+    """)
+ASK = Statement("""
+    INSERT INTO permits (name, host, instance_id, execution_id, task_id, attempt, priority, granted)
+    VALUES (:name, :host, :instance_id, :execution_id, :task_id, :attempt, :priority, FALSE)
+    ON CONFLICT (instance_id, execution_id, task_id, attempt) DO NOTHING
+    """)
+RUNNING = Statement("SELECT count(*) FROM permits WHERE name = :name AND granted IS TRUE")
+GRANT = Statement("""
+    UPDATE permits
+    SET granted = TRUE
+    WHERE "row" IN (SELECT "row" FROM permits WHERE name = :name AND granted IS FALSE ORDER BY priority DESC,
+        "row" LIMIT :room)
+    RETURNING name, host, instance_id, execution_id, task_id, attempt, priority
+    """)
+GRANTED = Statement("""
+    SELECT name, host, instance_id, execution_id, task_id, attempt, priority
+    FROM permits
+    WHERE host = :host AND granted IS TRUE AND instance_id IN (:ids)
+    """)
+OF_HOST = Statement("""
+    SELECT name, host, instance_id, execution_id, task_id, attempt, priority, granted
+    FROM permits
+    WHERE host = :host
+    ORDER BY "row"
+    """)
+HOLDERS = Statement("SELECT DISTINCT host, name FROM permits ORDER BY host, name")
+FORGET = Statement("""
+    DELETE FROM permits
+    WHERE permits.host IN (:hosts) AND NOT EXISTS (SELECT 1 FROM instances WHERE instances.instance_id =
+        permits.instance_id AND instances.host = permits.host AND instances.outstanding > 0)
+    """)
+#: PostgreSQL lets two transactions count at once; SQLite has one writer anyway. The number is this project's.
+ALONE = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181965, hashtext(:name))")
+
+_address = attrgetter("instance_id", "execution_id", "task_id", "attempt")
+
+
+class Permitting:
+    """Asks for, grants and takes back permits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def permit(
+        self, fence: Fence | None, asked: Sequence[Permit], returned: Sequence[Permit], limits: Mapping[str, int]
+    ) -> tuple[Permit, ...]:
+        """Exchange permits; see the contract."""
+
+        def body(session: Session) -> tuple[Permit, ...]:
+            if fence is not None:
+                assert_fence(session, fence)
+            if session.dialect == "postgresql":
+                for name in sorted(limits):
+                    session.one(ALONE, name=name)
+            if returned:
+                session.each(RETURN, returned)
+            if asked:
+                session.each(ASK, asked)
+            granted = [Permit(*row) for name in sorted(limits) for row in _grant(session, name, limits[name])]
+            if asked:
+                ids = session.list(sorted({permit.instance_id for permit in asked}))
+                before = [Permit(*row) for row in session.all(GRANTED, host=asked[0].host, ids=ids)]
+                wanted = {_address(permit) for permit in asked}
+                granted += [permit for permit in before if _address(permit) in wanted]
+            return tuple(dict.fromkeys(granted))
+
+        return self._database.write(body)
+
+    def permits(self, host: str) -> tuple[tuple[Permit, bool], ...]:
+        """(permit, whether it is granted) of all that this host has asked for, oldest first."""
+        with self._database.read() as session:
+            return tuple((Permit(*row[:-1]), bool(row[-1])) for row in session.all(OF_HOST, host=host))
+
+    def permit_holders(self) -> tuple[tuple[str, str], ...]:
+        """(host, name) of whatever runs or waits under a limit."""
+        with self._database.read() as session:
+            return tuple((row[0], row[1]) for row in session.all(HOLDERS))
+
+    def forget_permits(self, hosts: Sequence[str]) -> None:
+        """What these hosts, which have no process, asked for and nobody runs; see the contract."""
+        if hosts:
+            self._database.write(partial(_forget, hosts=hosts))
+
+
+def _grant(session: Session, name: str, limit: int) -> list[Row]:
+    """Let in the first of those that wait, as many as there is room for."""
+    running = session.one(RUNNING, name=name)
+    room = limit - (int(running[0]) if running else 0)
+    return session.all(GRANT, name=name, room=room) if room > 0 else []
+
+
+def _forget(session: Session, hosts: Sequence[str]) -> None:
+    session.run(FORGET, hosts=session.list(hosts))

@@ -1,0 +1,209 @@
+"""Queries over instances: which index reads them, pages that stay right while instances come and go, and counts.
+
+A page is a walk along an index in (created_at, instance_id) order that begins after the last row given out. So a
+page costs what it shows, wherever it begins, and rows that come, go or change meanwhile neither hide nor repeat
+others. Which index is walked is chosen here (`Way`), because the choice needs what a planner does not know: the
+counters.
+
+One statement for each shape of query; what was once compiled is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from durable_ray.actors.store.databases.database import Database
+from durable_ray.actors.store.records import InstanceQuery, Page, Payloads, Standing
+from durable_ray.actors.store.sql.pages import page
+from durable_ray.actors.store.sql.rows import read_rows, read_sizes
+from durable_ray.actors.store.sql.shapes import Shape, Way
+from durable_ray.actors.store.sql.statement import Session, Statement
+from durable_ray.actors.store.sql.tokens import make_token, read_token
+
+COUNTS = Statement("SELECT name, status, sum(n) FROM counters GROUP BY name, status")
+#: Find a row beyond the first few on a way that has to sort; none means that the way is short. Of updates only the
+#: finished count: where few of them match, walking in order of creation would meet mostly others, and all the live
+#: ones as well.
+MORE_IDS = Statement("""
+    SELECT 1
+    FROM instances
+    WHERE instance_id >= :prefix AND instance_id < :prefix_end
+    LIMIT 1 OFFSET 2000
+    """)
+MORE_UPDATED = Statement("SELECT 1 FROM instances WHERE completed_at >= :updated_from LIMIT 1 OFFSET 2000")
+#: What tells one state of an instance from another: of all that live, by the index of those.
+LIVE_STANDINGS = Statement("""
+    SELECT host, instance_id, execution_id, turn, status, events, waiting_reason
+    FROM instances
+    WHERE completed_at IS NULL AND (host, instance_id) > (:after_host, :after_id)
+    ORDER BY host, instance_id
+    LIMIT :limit
+    """)
+#: Of those that ended, from some time on.
+ENDED_STANDINGS = Statement("""
+    SELECT completed_at, instance_id, execution_id, turn, status, events, waiting_reason
+    FROM instances
+    WHERE completed_at >= :after_at AND (completed_at, instance_id) > (:after_at, :after_id)
+    ORDER BY completed_at, instance_id
+    LIMIT :limit
+    """)
+
+#: Most bytes of payloads on a page.
+PAGE_BYTES = 4 << 20
+#: One branch for each of so many names or statuses; more are filtered while walking.
+_MOST_BRANCHES = 32
+
+_PROBES = {Way.ID: MORE_IDS, Way.UPDATED: MORE_UPDATED}
+
+
+class Querying:
+    """Pages and counts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def query(self, query: InstanceQuery, limit: int, token: str | None = None, payloads: Payloads = "all") -> Page:
+        """A page of at most `limit` instances in (created_at, instance_id) order, and of at most `PAGE_BYTES` unless a single
+        one has more: so what a page costs has a bound, whatever is in it.
+
+        Raises InvalidToken if the token is not one that this query gave out.
+        """
+        if limit < 1:
+            raise ValueError(f"a page has at least one instance, not {limit}")
+        params = _params(query) | {"limit": limit + 1}
+        if token is not None:
+            params["last_at"], params["last_id"] = read_token(token, query)
+        with self._database.read() as session:
+            shape = _shape(session, query, params, continued=token is not None, counting=False)
+            found = session.all(page(shape), **_bound(session, params))
+            ids = _first_bytes(session, [row[1] for row in found[:limit]], query.payloads)
+            rows = read_rows(session, ids, query.payloads)
+        shown = tuple(rows[instance_id] for instance_id in ids)
+        more = len(found) > len(shown)
+        return Page(shown, make_token(shown[-1].created_at, shown[-1].instance_id, query) if more else None)
+
+    def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
+        """(host, how it stands) of live instances, by host and ID, after (host, ID)."""
+        with self._database.read() as session:
+            found = session.all(LIVE_STANDINGS, after_host=after[0], after_id=after[1], limit=limit)
+        return [(row[0], Standing(*row[1:])) for row in found]
+
+    def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
+        """(end, how it stands) of instances that ended, by end and ID, after (time, ID)."""
+        with self._database.read() as session:
+            found = session.all(ENDED_STANDINGS, after_at=after[0], after_id=after[1], limit=limit)
+        return [(row[0], Standing(*row[1:])) for row in found]
+
+    def count(self, query: InstanceQuery) -> int:
+        """How many instances match."""
+        params = _params(query)
+        with self._database.read() as session:
+            if params.keys() <= {"statuses", "names"}:
+                return sum(
+                    n
+                    for (name, status), n in _counts(session).items()
+                    if (not query.names or name in query.names) and (not query.statuses or status in query.statuses)
+                )
+            shape = _shape(session, query, params, continued=False, counting=True)
+            row = session.one(page(shape), **_bound(session, params))
+        return 0 if row is None else int(row[0])
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """(name, status) -> how many; those that are none are left out."""
+        with self._database.read() as session:
+            return _counts(session)
+
+
+def _first_bytes(session: Session, ids: list[str], payloads: Payloads) -> list[str]:
+    """As many of these, from the first on, as have `PAGE_BYTES` of payloads together; at least one."""
+    sizes = read_sizes(session, ids, payloads)
+    total = 0
+    for at, instance_id in enumerate(ids):
+        total += sizes[instance_id]
+        if total > PAGE_BYTES and at:
+            return ids[:at]
+    return ids
+
+
+# --- choosing -------------------------------------------------------------------------------------
+
+
+def _shape(
+    session: Session, query: InstanceQuery, params: Mapping[str, Any], *, continued: bool, counting: bool
+) -> Shape:
+    way = _choose(session, query, params)
+    branches = {Way.STATUS: len(set(query.statuses)), Way.NAME: len(set(query.names))}.get(way, 1)
+    filters = frozenset(params) & _FILTERS
+    return Shape(way, branches, filters, len(query.tags), query.descending, continued, counting)
+
+
+def _choose(session: Session, query: InstanceQuery, params: Mapping[str, Any]) -> Way:
+    if query.tags:
+        return Way.TAG
+    if query.parent_id is not None:
+        return Way.PARENT
+    for way, used in ((Way.ID, "prefix"), (Way.UPDATED, "updated_from")):
+        if used in params and session.one(_PROBES[way], **params) is None:
+            return way
+    ways = {Way.STATUS: set(query.statuses), Way.NAME: set(query.names)}
+    open_ways = [way for way, values in ways.items() if 0 < len(values) <= _MOST_BRANCHES]
+    if len(open_ways) < 2:
+        return open_ways[0] if open_ways else Way.CREATED
+    totals = dict.fromkeys(open_ways, 0)
+    for (name, status), n in _counts(session).items():
+        totals[Way.STATUS] += n if status in query.statuses else 0
+        totals[Way.NAME] += n if name in query.names else 0
+    return min(open_ways, key=totals.__getitem__)
+
+
+def _counts(session: Session) -> dict[tuple[str, str], int]:
+    return {(name, status): int(n) for name, status, n in session.all(COUNTS) if n}
+
+
+# --- saying it in SQL -----------------------------------------------------------------------------
+
+
+def _params(query: InstanceQuery) -> dict[str, Any]:
+    """The parameters of those parts that a query has."""
+    given: dict[str, Any] = {}
+    for name in ("created_from", "created_to", "updated_to", "parent_id"):
+        if (value := getattr(query, name)) is not None:
+            given[name] = value
+    if query.updated_from is not None:
+        given["updated_from"] = query.updated_from
+    if query.statuses:
+        given["statuses"] = sorted(set(query.statuses))
+    if query.names:
+        given["names"] = sorted(set(query.names))
+    if query.id_prefix:
+        given["prefix"] = query.id_prefix
+        given["prefix_end"] = after_prefix(query.id_prefix)
+    for at, (key, value) in enumerate(sorted(query.tags.items())):
+        given |= {f"key_{at}": key, f"value_{at}": value}
+    return given
+
+
+def _bound(session: Session, params: Mapping[str, Any]) -> dict[str, Any]:
+    bound = dict(params)
+    for name, one in (("statuses", "status"), ("names", "name")):
+        if name in params:
+            bound[name] = session.list(params[name])
+            bound |= {f"{one}_{at}": value for at, value in enumerate(params[name])}
+    return bound
+
+
+_FILTERS = frozenset(
+    {"created_from", "created_to", "updated_from", "updated_to", "statuses", "names", "prefix", "parent_id"}
+)
+
+
+def after_prefix(prefix: str) -> str:
+    """The first text, by code points, after all that begin with `prefix`."""
+    for at in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[at]) + 1
+        if code == 0xD800:
+            code = 0xE000  # surrogates are no characters
+        if code <= 0x10FFFF:
+            return prefix[:at] + chr(code)
+    return "\U0010ffff" * 300  # longer than any ID

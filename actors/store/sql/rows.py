@@ -1,0 +1,89 @@
+"""Instances as values, made of the columns that `statements.rowing` selects, in its order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from durable_ray.actors.store.records import InboxRow, InstanceRow, Payloads
+from durable_ray.actors.store.sql.statement import Row, Session, Statement
+from durable_ray.orchestrations.history.events import ParentAddress
+
+ROWS = Statement("""
+    SELECT instances.instance_id, instances.execution_id, instances.name, instances.version, instances.code_id,
+        instances.status, instances.placement, instances.host, instances.resident, instances.turn,
+        instances.events, instances.generation, instances.created_at, instances.updated_at,
+        instances.started_at, instances.completed_at, instances.start_at, instances.next_due,
+        coalesce(instances.input, inputs.body), instances.output, instances.custom_status, instances.failure,
+        instances.parent_id, instances.parent_execution, instances.parent_task, instances.tags,
+        instances.priority, instances.recoveries, instances.waiting_reason, instances.environment,
+        instances.settings, instances.outstanding
+    FROM instances LEFT OUTER JOIN inputs ON inputs.instance_id = instances.instance_id
+    WHERE instances.instance_id IN (:ids)
+    """)
+ROWS_WITHOUT_INPUT = Statement("""
+    SELECT instance_id, execution_id, name, version, code_id, status, placement, host, resident, turn, events,
+        generation, created_at, updated_at, started_at, completed_at, start_at, next_due, NULL, output,
+        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
+        waiting_reason, environment, settings, outstanding
+    FROM instances
+    WHERE instance_id IN (:ids)
+    """)
+ROWS_WITHOUT_PAYLOADS = Statement("""
+    SELECT instance_id, execution_id, name, version, code_id, status, placement, host, resident, turn, events,
+        generation, created_at, updated_at, started_at, completed_at, start_at, next_due, NULL, NULL,
+        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
+        waiting_reason, environment, settings, outstanding
+    FROM instances
+    WHERE instance_id IN (:ids)
+    """)
+#: How many bytes each has in its input, its output and the rest; no payload is read for it.
+SIZES = Statement("""
+    SELECT instances.instance_id, coalesce(octet_length(instances.input), octet_length(inputs.body), 0),
+        coalesce(octet_length(instances.output), 0), coalesce(octet_length(instances.custom_status), 0) +
+        coalesce(octet_length(instances.failure), 0)
+    FROM instances LEFT OUTER JOIN inputs ON inputs.instance_id = instances.instance_id
+    WHERE instances.instance_id IN (:ids)
+    """)
+INBOX = Statement("""
+    SELECT "row", instance_id, message_id, execution_id, body
+    FROM inbox
+    WHERE instance_id IN (:ids)
+    ORDER BY "row"
+    """)
+
+
+def to_row(row: Row) -> InstanceRow:
+    """The value of one row of an instance."""
+    parent_id, parent_execution, parent_task, tags = row[22:26]
+    fields: list[Any] = [*row]
+    fields[8] = bool(row[8])
+    fields[22:26] = [
+        ParentAddress(parent_id, parent_execution, parent_task) if parent_id is not None else None,
+        json.loads(tags) if tags != "{}" else {},
+    ]
+    return InstanceRow(*fields)
+
+
+def read_rows(session: Session, instance_ids: Iterable[str], payloads: Payloads = "all") -> dict[str, InstanceRow]:
+    """The named instances, with those payloads; absent ones are absent."""
+    found = session.all(_ROWS[payloads], ids=session.list(instance_ids))
+    return {row[0]: to_row(row) for row in found}
+
+
+def read_sizes(session: Session, instance_ids: Iterable[str], payloads: Payloads) -> dict[str, int]:
+    """How many bytes of payloads each row would bring."""
+    found = session.all(SIZES, ids=session.list(instance_ids))
+    return {
+        instance_id: other + (0 if payloads == "none" else output) + (size if payloads == "all" else 0)
+        for instance_id, size, output, other in found
+    }
+
+
+_ROWS = {"all": ROWS, "output": ROWS_WITHOUT_INPUT, "none": ROWS_WITHOUT_PAYLOADS}
+
+
+def read_inbox(session: Session, instance_ids: Iterable[str]) -> tuple[InboxRow, ...]:
+    """The messages that wait for these instances, oldest first."""
+    return tuple(InboxRow(*row) for row in session.all(INBOX, ids=session.list(instance_ids)))

@@ -1,0 +1,1 @@
+"""The hub as commands see it: one port, over Ray or over HTTP, and what brings a local one up."""

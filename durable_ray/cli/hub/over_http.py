@@ -1,0 +1,263 @@
+"""The hub reached over HTTP: the resources of a gateway, its problems turned back into the errors they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from durable_ray.actors.errors import (
+    HubUnavailable,
+    InstanceAlreadyExists,
+    InstanceFinished,
+    InstanceNotFound,
+    InvalidState,
+    UnknownDefinition,
+)
+from durable_ray.actors.store.contract import InvalidToken
+from durable_ray.actors.store.secrecy import shown_url
+from durable_ray.cli.exits import Exit, Problem, usage
+from durable_ray.cli.hub.port import FINISHED, Deployed, Filter, Happening, Instance, Order, Verb
+from durable_ray.cli.naming import named_happenings
+from durable_ray.config import ClientSettings, state_folder
+from durable_ray.http.keys import Access, kept_keyring, keys_path
+
+_SECONDS = 60.0
+#: A longer wait is asked for in slices, so that a dead connection is noticed.
+_SLICE = 20.0
+_PAGE = 500
+
+
+def open_http_hub(settings: ClientSettings) -> HttpHub:
+    """Reach the gateway that the settings name."""
+    parts = urlsplit(settings.url or "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise usage(
+            f"{shown_url(settings.url or '')!r} is no address of a gateway", "write --url http://127.0.0.1:7071"
+        )
+    key = settings.key or (kept_key(settings) if parts.hostname in ("127.0.0.1", "localhost", "::1") else None)
+    headers = {"x-functions-key": key} if key else {}
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    return HttpHub(httpx.Client(base_url=base, headers=headers, timeout=_SECONDS))
+
+
+def kept_key(settings: ClientSettings) -> str | None:
+    """The key that a gateway on this machine keeps for this user."""
+    path = keys_path(settings.hub, settings.store or f"sqlite:///{state_folder() / settings.hub}.db")
+    if path is None or not path.exists():
+        return None
+    found = kept_keyring(path).first(Access.FULL)
+    return found.secret if found else None
+
+
+class HttpHub:
+    """A `Hub` over HTTP."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    @property
+    def where(self) -> Mapping[str, str]:
+        """See `Hub.where`."""
+        return {"hub": str(self._ask("GET", "/hub")["hub"]), "gateway": shown_url(str(self._client.base_url))}
+
+    def start(self, order: Order, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
+        """See `Hub.start`."""
+        body: dict[str, Any] = {
+            "orchestrator": order.name,
+            "start_at": _time(order.start_at),
+            "tags": dict(order.tags),
+            "placement": order.placement,
+            "version": order.version,
+        }
+        if len(inputs) == 1:
+            body |= {"input": inputs[0], "instance_id": instance_ids[0]}
+            body |= {"if_exists": order.if_exists, "priority": order.priority}
+            answer = self._ask("POST", "/instances", body, instance_id=instance_ids[0] or "")
+        else:
+            answer = self._ask("POST", "/bulk/start", body | {"inputs": list(inputs)})
+        return [str(instance_id) for instance_id in answer["instance_ids"]]
+
+    def get(self, instance_id: str, *, history: bool = False) -> Instance | None:
+        """See `Hub.get`."""
+        try:
+            said = self._ask("GET", _path(instance_id), instance_id=instance_id)
+            events = self._ask("GET", _path(instance_id, "history"), instance_id=instance_id) if history else None
+        except InstanceNotFound:
+            return None
+        return _instance(said, None if events is None else _happenings(events["events"]))
+
+    def page(self, wanted: Filter, size: int, token: str | None = None) -> tuple[list[Instance], str | None]:
+        """See `Hub.page`."""
+        query = _query(wanted) | {"limit": size} | ({"token": token} if token else {})
+        said = self._ask("GET", "/instances", query=query)
+        return [_instance(one) for one in said["instances"]], said["continuation_token"]
+
+    def count(self, wanted: Filter) -> int:
+        """See `Hub.count`."""
+        return int(self._ask("GET", "/count", query=_query(wanted))["count"])
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """See `Hub.counts`."""
+        return {(one["name"], one["status"]): one["count"] for one in self._ask("GET", "/counts")["by_name"]}
+
+    def wait(self, instance_id: str, seconds: float) -> bool:
+        """See `Hub.wait`."""
+        said = self._ask("GET", _path(instance_id), query={"wait": min(seconds, _SLICE)}, instance_id=instance_id)
+        return said["status"] in FINISHED
+
+    def raise_event(self, instance_id: str, name: str, data: Any) -> None:
+        """See `Hub.raise_event`."""
+        self._ask("POST", _path(instance_id, "events", name), data, instance_id=instance_id)
+
+    def tell(
+        self,
+        instance_id: str,
+        verb: Verb,
+        reason: str | None = None,
+        *,
+        recursive: bool = False,
+        version: Literal["latest"] | None = None,
+    ) -> None:
+        """See `Hub.tell`."""
+        more: dict[str, dict[str, Any]] = {"terminate": {"recursive": recursive}, "rewind": {"version": version}}
+        body = {"reason": reason} | more.get(verb, {})
+        self._ask("POST", _path(instance_id, verb), body, instance_id=instance_id)
+
+    def restart(self, instance_id: str, *, new_id: bool) -> str:
+        """See `Hub.restart`."""
+        said = self._ask("POST", _path(instance_id, "restart"), {"new_instance_id": new_id}, instance_id=instance_id)
+        return str(said["instance_ids"][0])
+
+    def purge(self, instance_id: str, *, recursive: bool = False) -> int:
+        """See `Hub.purge`."""
+        try:
+            said = self._ask("DELETE", _path(instance_id), query={"recursive": recursive}, instance_id=instance_id)
+        except (InstanceNotFound, InvalidState):
+            return 0
+        return int(said["deleted"])
+
+    def purge_by(self, wanted: Filter, *, recursive: bool, progress: Callable[[int], object]) -> int:
+        """See `Hub.purge_by`."""
+        body = {"select": {"filter": _query(wanted)}, "recursive": recursive, "limit": _PAGE}
+        deleted = 0
+        while True:
+            said = self._ask("POST", "/bulk/purge", body)
+            deleted += int(said["done"])
+            progress(deleted)
+            if not said["more"]:
+                return deleted
+
+    def definitions(self) -> list[Deployed]:
+        """See `Hub.definitions`."""
+        found = sorted(self._ask("GET", "/definitions")["definitions"], key=lambda one: int(one["revision"]))
+        newest = {(one["kind"], one["name"], one["version"]): one for one in found}
+        return [Deployed(*(one[n] for n in ("kind", "name", "version", "code_id", "how"))) for one in newest.values()]
+
+    def _ask(
+        self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None, instance_id: str = ""
+    ) -> Any:
+        content = {"json": body} if method == "POST" else {}
+        try:
+            answer = self._client.request(method, f"/api/v1{path}", params=query, **content)
+        except httpx.TransportError as error:
+            raise HubUnavailable(f"no gateway answers at {shown_url(str(self._client.base_url))} ({error})") from error
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise _error(answer, instance_id)
+
+
+def _error(answer: httpx.Response, instance_id: str) -> Exception:
+    """The error that a gateway's problem was."""
+    try:
+        said = answer.json()
+        title, detail = str(said["title"]), str(said["detail"])
+    except (ValueError, KeyError, TypeError):
+        title, detail = "", f"the gateway answers {answer.status_code}: {answer.text[:200]}"
+    status = answer.status_code
+    if status in (401, 403):
+        hint = "--key, DURABLE_RAY_KEY, or key= in the settings file" if status == 401 else "use a key that may do this"
+        return Problem(Exit.REFUSED, detail, hint)
+    if status == 404:
+        return InstanceNotFound(instance_id) if title == "No such instance" else UnknownDefinition(detail)
+    if status == 409 and title == "The instance ID is taken":
+        return InstanceAlreadyExists(instance_id)
+    if status == 409 and title == "The instance has finished":
+        return InstanceFinished(instance_id, detail.partition("(")[2].partition(")")[0])
+    if status == 409 and title == "The token does not continue this query":
+        return InvalidToken(detail)
+    if status == 409:
+        return InvalidState(detail)
+    if status in (400, 413, 415, 422):
+        return usage(detail)
+    return HubUnavailable(detail) if status in (502, 503, 504) else Problem(Exit.FAILURE, detail)
+
+
+def _path(instance_id: str, *more: str) -> str:
+    return "/instances/" + "/".join(quote(part, safe="") for part in (instance_id, *more))
+
+
+def _query(wanted: Filter) -> dict[str, Any]:
+    query: dict[str, Any] = {
+        "status": list(wanted.statuses) or None,
+        "name": list(wanted.names) or None,
+        "id_prefix": wanted.prefix or None,
+        "created_from": _time(wanted.created_from),
+        "created_to": _time(wanted.created_to),
+        "tag": [f"{key}={value}" for key, value in wanted.tags.items()] or None,
+        "parent_id": wanted.parent,
+        "descending": wanted.descending or None,
+    }
+    # An empty text is a value, which nothing may match; only None was left out.
+    return {key: value for key, value in query.items() if value is not None}
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def _moment(said: str | None) -> datetime | None:
+    return None if said is None else datetime.fromisoformat(said)
+
+
+def _instance(said: Mapping[str, Any], history: tuple[Happening, ...] | None = None) -> Instance:
+    failure = said["failure"]
+    told = said["output"]
+    if failure is not None:
+        told = f"{failure['error_type'].removeprefix('builtins.')}: {failure['message']}"
+    return Instance(
+        instance_id=said["instance_id"],
+        name=said["name"],
+        status=said["status"],
+        created=datetime.fromisoformat(said["created_at"]),
+        updated=datetime.fromisoformat(said["updated_at"]),
+        input=said["input"],
+        output=told,
+        custom_status=said["custom_status"],
+        started=_moment(said["started_at"]),
+        completed=_moment(said["completed_at"]),
+        scheduled_start=_moment(said["scheduled_start"]),
+        execution_id=said["execution_id"],
+        version=said["version"],
+        parent=said["parent_id"],
+        placement=said["placement"],
+        tags=said["tags"],
+        priority=said["priority"],
+        recoveries=said["recoveries"],
+        waiting_reason=said["waiting_reason"],
+        failure=failure,
+        history=history,
+    )
+
+
+_OF_ENTRY = frozenset({"index", "type", "at"})
+
+
+def _happenings(entries: Sequence[Mapping[str, Any]]) -> tuple[Happening, ...]:
+    return named_happenings(
+        (_moment(entry["at"]), entry["type"], {k: v for k, v in entry.items() if k not in _OF_ENTRY})
+        for entry in entries
+    )

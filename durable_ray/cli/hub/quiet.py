@@ -1,0 +1,53 @@
+"""Joining a cluster without minutes of waiting and without the noise that Ray's native code makes when it fails."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from durable_ray.actors.cluster.connecting import join_ray
+from durable_ray.actors.errors import HubUnavailable
+
+_KNOCK_SECONDS = 10.0
+
+
+def join_quietly(address: str) -> None:
+    """Join the cluster at `address` ("auto": the one on this machine). Raises HubUnavailable, which says it all."""
+    _knock(address)
+    with _native_silence():
+        join_ray(address)
+
+
+def _knock(address: str) -> None:
+    """Ray waits minutes for an address where nobody listens."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "://" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
+    except OSError as error:
+        raise HubUnavailable(f"nothing listens at {address} ({error})") from error
+
+
+@contextmanager
+def _native_silence() -> Iterator[None]:
+    """Nothing is written to file descriptor 2 but through Python."""
+    said, kept = sys.stderr, os.dup(2)
+    through = os.fdopen(os.dup(kept), "w", buffering=1) if said is sys.__stderr__ else None
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        said.flush()
+        os.dup2(nowhere, 2)
+        if through is not None:
+            sys.stderr = through
+        yield
+    finally:
+        sys.stderr = said
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+        if through is not None:
+            through.close()

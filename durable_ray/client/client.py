@@ -1,0 +1,134 @@
+"""The client: `Client` blocks, `AsyncClient` is awaited; both are the same operations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Self, TypeVar
+
+from durable_ray.actors.cluster.connecting import HubLink, connect
+from durable_ray.actors.cluster.handles import Gone
+from durable_ray.actors.errors import InstanceNotFound, InvalidState
+from durable_ray.actors.instances.placement import dedicated_host
+from durable_ray.actors.messages import Hello
+from durable_ray.actors.settings import HubSettings
+from durable_ray.client.deploying import Deployer
+from durable_ray.client.handle import AsyncOrchestrationHandle, OrchestrationHandle
+from durable_ray.client.operations import H, Operations
+from durable_ray.client.ray_drivers import AsyncRayDriver, RayDriver
+from durable_ray.client.steps import Awaiting, AwaitingDriver, Blocking, BlockingDriver, Pause, Steps, operation
+from durable_ray.config import ClientSettings
+from durable_ray.orchestrations.authoring.catalog import catalog
+from durable_ray.orchestrations.values.ids import validate_instance_id
+
+D = TypeVar("D")
+
+
+class OverRay(Operations[H], ABC, Generic[H, D]):
+    """What both clients are over Ray: how they connect, and what only a client over Ray can do."""
+
+    _driver: D
+    _link: HubLink
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        hub: str | None = None,
+        store: str | None = None,
+        settings: HubSettings | None = None,
+    ) -> None:
+        asked = {"address": address, "hub": hub, "store": store}
+        wanted = ClientSettings(**{key: value for key, value in asked.items() if value is not None})
+        link = connect(wanted.address, wanted.hub, wanted.store, (settings or HubSettings()).settled())
+        super().__init__(link.hello, Deployer(catalog, link.runtime_env()), link.hello.partitions)
+        self._link = link
+        self._driver = self._driver_over(link)
+
+    @classmethod
+    def _of(cls, hello: Hello, deployer: Deployer, partitions: int, driver: D) -> Self:
+        """A client of a hub that is reached otherwise."""
+        client = cls.__new__(cls)
+        Operations.__init__(client, hello, deployer, partitions)
+        client._driver = driver
+        return client
+
+    @abstractmethod
+    def _driver_over(self, link: HubLink) -> D:
+        """What drives this client's steps."""
+
+    @operation
+    def get_actor(self, instance_id: str) -> Steps[Any]:
+        """The Ray actor handle of a dedicated instance, woken if it sleeps.
+
+        Its methods (`get_status`, `raise_event`, `terminate`, `suspend`, `resume`, `wait_for_completion`, `pid`) answer and
+        raise as this client does. It leaves memory again when its instance has merely waited for `idle_timeout`.
+
+        Raises:
+            InstanceNotFound: there is no such instance.
+            InvalidState: it is a shared one and has no actor of its own.
+
+        Example:
+            >>> actor = client.get_actor("nightly")  # doctest: +SKIP
+            >>> ray.get(actor.get_status.remote()).runtime_status  # doctest: +SKIP
+        """
+        host = dedicated_host(validate_instance_id(instance_id))
+        if not hasattr(self, "_link"):
+            raise InvalidState(
+                "this hub runs in one process, without Ray: its instances have no actors; use the client"
+            )
+        while True:
+            if not (yield from self._reach.registry("ensure", host)):
+                if not (yield from self._reach.registry("resolve", [instance_id])):
+                    raise InstanceNotFound(instance_id)
+                raise InvalidState(f"instance {instance_id!r} is shared: it has no actor of its own; use the client")
+            try:
+                return self._link.find(host)
+            except Gone:
+                # It fell asleep again before we could look.
+                yield Pause(0.05)
+
+
+class Client(OverRay[OrchestrationHandle, BlockingDriver], Blocking):
+    """Manages a hub's instances from a driver, a job or a notebook.
+
+    Args:
+        address: of the Ray cluster; by default the one this process is in, the one running on this machine, or a new one.
+        hub: name of the task hub: its own instances, its own store.
+        store: `sqlite:///path` or `postgresql://…`; by default a file in the user's state directory.
+        settings: of the hub, if this client is the one that creates it.
+
+    Each argument comes from the environment (`DURABLE_RAY_ADDRESS`, `_HUB`, `_STORE`) if it is left out.
+
+    Raises:
+        HubUnavailable: the cluster cannot be reached; the message names likely causes.
+        HubInUse: another cluster owns the store.
+        StoreUnusable: it cannot be written to, or is none; the message says what to do.
+        ProtocolMismatch: the hub runs another release.
+
+    Example:
+        >>> client = Client()  # doctest: +SKIP
+        >>> client.start_new(hello_cities, ["Tokyo"]).wait_for_completion(30)  # doctest: +SKIP
+    """
+
+    def _driver_over(self, link: HubLink) -> BlockingDriver:
+        return RayDriver(link)
+
+    def _handle(self, instance_id: str, output_hint: Any = None) -> OrchestrationHandle:
+        return OrchestrationHandle(self, instance_id, output_hint)
+
+
+class AsyncClient(OverRay[AsyncOrchestrationHandle, AwaitingDriver], Awaiting):
+    """`Client` for event loops: the same operations, awaited. Making one blocks; see `Client` for the arguments."""
+
+    def _driver_over(self, link: HubLink) -> AwaitingDriver:
+        return AsyncRayDriver(link)
+
+    def blocking(self) -> Client:
+        """The same hub for code that cannot await: each call blocks the event loop for as long as it takes."""
+        blocking = Client._of(self._hello, self._deployer, self._partitions, self._driver.blocking())
+        if hasattr(self, "_link"):
+            blocking._link = self._link
+        return blocking
+
+    def _handle(self, instance_id: str, output_hint: Any = None) -> AsyncOrchestrationHandle:
+        return AsyncOrchestrationHandle(self, instance_id, output_hint)

@@ -1,0 +1,249 @@
+"""Asking about instances: one, all that match, page by page, how many, and what happened in one."""
+
+from __future__ import annotations
+
+import numbers
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+from msgspec.structs import replace
+
+from durable_ray.actors.code.packing import PYTHON_PAYLOADS
+from durable_ray.actors.instances.history_view import merged_history
+from durable_ray.actors.instances.status import OrchestrationStatus, status_of
+from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
+from durable_ray.client.operations.base import ClientCore, H
+from durable_ray.client.operations.filters import Filters, query_of
+from durable_ray.client.steps import Awaiting, Steps, operation
+from durable_ray.orchestrations.history.codec import decode_events
+
+#: Instances fetched by one call when all are wanted.
+_PAGE = 500
+
+
+@dataclass(frozen=True)
+class InstancePage:
+    """Some instances and, if there are more, the token by which `query_instances` goes on after them."""
+
+    instances: tuple[OrchestrationStatus, ...]
+    continuation_token: str | None
+
+
+class Asking(ClientCore[H]):
+    """Everything that only reads."""
+
+    @operation
+    def get_status(
+        self,
+        instance_id: str,
+        *,
+        show_history: bool = False,
+        show_history_output: bool = False,
+        show_input: bool = True,
+    ) -> Steps[OrchestrationStatus | None]:
+        """One instance, or None if it does not exist.
+
+        Args:
+            show_history: with the events of its current execution (`get_history` has them as the HTTP API shows them).
+            show_history_output: with the results in those events.
+            show_input: with its input.
+        """
+        return (
+            yield from self._get_status(
+                instance_id,
+                show_history=show_history,
+                show_history_output=show_history_output,
+                show_input=show_input,
+            )
+        )
+
+    def _get_status(
+        self,
+        instance_id: str,
+        *,
+        show_history: bool = False,
+        show_history_output: bool = False,
+        show_input: bool = True,
+    ) -> Steps[OrchestrationStatus | None]:
+        found = yield from self._reach.registry("row", instance_id, show_history, _payloads(show_input))
+        if found is None:
+            return None
+        row, history = found
+        return status_of(
+            row, history if show_history else None, show_input=show_input, show_history_output=show_history_output
+        )
+
+    @operation
+    def get_history(
+        self, instance_id: str, *, show_output: bool = False, show_input: bool = True
+    ) -> Steps[list[dict[str, Any]] | None]:
+        """What happened in an instance's current execution, as Durable Functions shows it; None if it does not exist.
+
+        What was asked for is merged into its completion: one entry for each activity, sub-orchestration, timer and
+        event, in PascalCase, times as text.
+
+        Args:
+            show_output: with the results of activities, sub-orchestrations and of the orchestration itself.
+            show_input: with inputs.
+        """
+        return (yield from self._get_history(instance_id, show_output=show_output, show_input=show_input))
+
+    def _get_history(
+        self, instance_id: str, *, show_output: bool = False, show_input: bool = True
+    ) -> Steps[list[dict[str, Any]] | None]:
+        found = yield from self._reach.registry("row", instance_id, True)
+        if found is None:
+            return None
+        events = [event for chunk in found[1] for event in decode_events(chunk)]
+        return merged_history(events, PYTHON_PAYLOADS.decode, show_output=show_output, show_input=show_input)
+
+    @operation
+    def query_instances(
+        self,
+        *,
+        page_size: int = 100,
+        continuation_token: str | None = None,
+        show_input: bool = True,
+        **filters: Unpack[Filters],
+    ) -> Steps[InstancePage]:
+        """A page of instances by created time. For the filters see `Filters`.
+
+        Args:
+            page_size: at most so many, at least 1; fewer where they are large (4 MB of payloads make a page).
+            continuation_token: of the page before; right only with the same filters. What comes and goes meanwhile
+                neither hides nor repeats others.
+
+        Raises:
+            InvalidToken: the token is none, or belongs to other filters.
+            TypeError, ValueError: a page size that is no whole number, or less than 1.
+
+        Example:
+            >>> page = client.query_instances(runtime_status="Running", page_size=10)  # doctest: +SKIP
+        """
+        if continuation_token is not None and not isinstance(continuation_token, str):
+            raise TypeError(f"continuation_token is the text that a page gave, not {continuation_token!r}")
+        query, size = _query(filters, show_input), _at_least(1, "page_size", page_size)
+        page: Page = yield from self._reach.registry("query", query, size, continuation_token)
+        return InstancePage(tuple(status_of(row, show_input=show_input) for row in page.rows), page.token)
+
+    @operation
+    def list_instances(
+        self,
+        *,
+        show_input: bool = True,
+        limit: int | None = None,
+        cancel: threading.Event | None = None,
+        **filters: Unpack[Filters],
+    ) -> Steps[list[OrchestrationStatus]]:
+        """All instances that match, by created time, fetched page by page. For the filters see `Filters`.
+
+        Args:
+            limit: at most so many; None: all.
+            cancel: set it from elsewhere, and no further page is fetched (with `AsyncClient`: cancel the task).
+
+        Raises:
+            concurrent.futures.CancelledError: `cancel` was set.
+        """
+        query = _query(filters, show_input)
+        if limit is not None:
+            _at_least(0, "limit", limit)
+        found: list[OrchestrationStatus] = []
+        token: str | None = None
+        while limit is None or len(found) < limit:
+            if cancel is not None and cancel.is_set():
+                raise CancelledError(f"the query was cancelled after {len(found)} instances")
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page: Page = yield from self._reach.registry("query", query, size, token)
+            found += [status_of(row, show_input=show_input) for row in page.rows]
+            token = page.token
+            if token is None:
+                break
+        return found
+
+    def iterate_instances(
+        self, *, page_size: int = 100, show_input: bool = True, **filters: Unpack[Filters]
+    ) -> Instances:
+        """The instances that match, for a `for` loop (`async for` with `AsyncClient`): one page is in memory at a time.
+
+        A loop that is left fetches nothing more.
+
+        Example:
+            >>> for status in client.iterate_instances(name="nightly"): ...  # doctest: +SKIP
+        """
+        return Instances(self, _query(filters, show_input), _at_least(1, "page_size", page_size), show_input)
+
+    @operation
+    def count(self, **filters: Unpack[Filters]) -> Steps[int]:
+        """How many instances match; at once, however many there are, if only statuses and names are asked for."""
+        counted: int = yield from self._reach.registry("count", query_of(filters))
+        return counted
+
+    @operation
+    def counts(self) -> Steps[Mapping[tuple[str, str], int]]:
+        """(orchestrator's name, runtime status) -> how many instances. From counters: costs nothing at any size."""
+        counted: Mapping[tuple[str, str], int] = yield from self._reach.registry("counts")
+        return counted
+
+    def _page(self, query: InstanceQuery, size: int, token: str | None) -> Steps[Page]:
+        page: Page = yield from self._reach.registry("query", query, size, token)
+        return page
+
+
+def _payloads(show_input: bool) -> Payloads:
+    """What has to be read: an input that nobody is shown stays in the store."""
+    return "all" if show_input else "output"
+
+
+def _query(filters: Filters, show_input: bool) -> InstanceQuery:
+    return replace(query_of(filters), payloads=_payloads(show_input))
+
+
+def _at_least(least: int, what: str, number: object) -> int:
+    if isinstance(number, bool) or not isinstance(number, numbers.Integral):
+        raise TypeError(f"{what} is a whole number, not {number!r}")
+    if number < least:
+        raise ValueError(f"{what} is at least {least}, not {number}")
+    return int(number)
+
+
+class Instances:
+    """Instances that match a filter, fetched while they are looked at. May be iterated several times."""
+
+    def __init__(self, client: Any, query: InstanceQuery, page_size: int, show_input: bool) -> None:
+        self._client = client
+        self._query = query
+        self._page_size = page_size
+        self._show_input = show_input
+
+    def __iter__(self) -> Iterator[OrchestrationStatus]:
+        if isinstance(self._client, Awaiting):
+            raise TypeError("an AsyncClient's instances are iterated with `async for`")
+        return self._fetched()
+
+    def _fetched(self) -> Iterator[OrchestrationStatus]:
+        token: str | None = None
+        while True:
+            page: Page = self._client._driver.run(self._client._page(self._query, self._page_size, token))
+            for row in page.rows:
+                yield status_of(row, show_input=self._show_input)
+            token = page.token
+            if token is None:
+                return
+
+    def __aiter__(self) -> AsyncIterator[OrchestrationStatus]:
+        if not isinstance(self._client, Awaiting):
+            raise TypeError("a Client's instances are iterated with `for`; use AsyncClient for `async for`")
+        return self._awaited()
+
+    async def _awaited(self) -> AsyncIterator[OrchestrationStatus]:
+        token: str | None = None
+        while True:
+            page: Page = await self._client._driver.run(self._client._page(self._query, self._page_size, token))
+            for row in page.rows:
+                yield status_of(row, show_input=self._show_input)
+            token = page.token
+            if token is None:
+                return

@@ -1,0 +1,114 @@
+"""What users write to choose instances, and the query it means: one vocabulary for listing, counting, purging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+
+from durable_ray.actors.instances.status import RuntimeStatus, micros
+from durable_ray.actors.store.records import InstanceQuery
+
+
+class Filters(TypedDict, total=False):
+    """The parts of a filter; all that are given must hold.
+
+    Attributes:
+        created_time_from, created_time_to: when the start was accepted; inclusive bounds (naive: UTC).
+        last_updated_from, last_updated_to: when its last turn was committed; inclusive bounds.
+        runtime_status: one of these (`RuntimeStatus` or its word); one or several.
+        name: one of these orchestrators; one or several.
+        instance_id_prefix: the beginning of the ID.
+        tags: all of these labels.
+        parent_instance_id: sub-orchestrations of this instance.
+        descending: newest first.
+    """
+
+    created_time_from: datetime | None
+    created_time_to: datetime | None
+    last_updated_from: datetime | None
+    last_updated_to: datetime | None
+    runtime_status: Iterable[RuntimeStatus | str] | RuntimeStatus | str | None
+    name: Iterable[str] | str | None
+    instance_id_prefix: str | None
+    tags: Mapping[str, str] | None
+    parent_instance_id: str | None
+    descending: bool
+
+
+def query_of(filters: Filters) -> InstanceQuery:
+    """A filter as the registry understands it.
+
+    Raises:
+        TypeError: there is no such part, or its value is of another type.
+        ValueError: a status that does not exist, or none of several.
+
+    Example:
+        >>> query_of({"runtime_status": "Running", "name": ["a", "b"]}).names
+        ('a', 'b')
+    """
+    unknown = filters.keys() - Filters.__annotations__.keys()
+    if unknown:
+        known = ", ".join(sorted(Filters.__annotations__))
+        raise TypeError(f"no filter is called {', '.join(sorted(unknown))}; there are {known}")
+    statuses = [_status(status) for status in _several("runtime_status", filters.get("runtime_status"))]
+    return InstanceQuery(
+        created_from=_micros("created_time_from", filters.get("created_time_from")),
+        created_to=_micros("created_time_to", filters.get("created_time_to")),
+        updated_from=_micros("last_updated_from", filters.get("last_updated_from")),
+        updated_to=_micros("last_updated_to", filters.get("last_updated_to")),
+        statuses=tuple(statuses),
+        names=tuple(_several("name", filters.get("name"))),
+        id_prefix=_text("instance_id_prefix", filters.get("instance_id_prefix")) or "",
+        tags=tags_of(filters.get("tags")),
+        parent_id=_text("parent_instance_id", filters.get("parent_instance_id")),
+        descending=_flag("descending", filters.get("descending")),
+    )
+
+
+def tags_of(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Labels as they are kept. Raises TypeError for what is not a mapping of texts to texts."""
+    said: object = tags
+    if said is not None and not isinstance(said, Mapping):
+        raise TypeError(f"tags are a mapping of texts to texts, not {tags!r}")
+    found: dict[Any, Any] = dict(said or {})
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"tags are texts: {key!r} -> {value!r} is not; write str({value!r})")
+    return found
+
+
+def _several(part: str, value: object) -> list[str]:
+    if value is None:
+        return []
+    found = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not found:
+        # Whoever computed an empty list hardly means all: a purge or a termination of everything would follow.
+        raise ValueError(f"{part} names none of several; leave it out to choose all")
+    return [_text(part, one) or "" for one in found]
+
+
+def _text(part: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{part} is a text, not {value!r}")
+
+
+def _status(word: str) -> str:
+    if word not in tuple(RuntimeStatus):
+        raise ValueError(f"no runtime status is called {word!r}; there are {', '.join(RuntimeStatus)}")
+    return str(RuntimeStatus(word))
+
+
+def _flag(part: str, value: object) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise TypeError(f"{part} is True or False, not {value!r}")
+
+
+def _micros(part: str, when: object) -> int | None:
+    if when is None:
+        return None
+    if not isinstance(when, datetime):
+        raise TypeError(f"{part} is a datetime, not {when!r}")
+    return micros(when)

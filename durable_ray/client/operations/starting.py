@@ -1,0 +1,281 @@
+"""Starting orchestrations: by function or name, one or many, at once or later, with an event or by a start object."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, get_args
+
+from msgspec import Struct, field
+
+from durable_ray.actors import errors
+from durable_ray.actors.code.packing import PYTHON_PAYLOADS
+from durable_ray.actors.instances import instance_log
+from durable_ray.actors.instances.placement import partition_host
+from durable_ray.actors.instances.requests import raised
+from durable_ray.actors.instances.status import micros
+from durable_ray.actors.messages import Reply, StartRequest, Wish
+from durable_ray.actors.store.records import IfExists, Placement
+from durable_ray.client.operations.base import ClientCore, H
+from durable_ray.client.operations.filters import tags_of
+from durable_ray.client.operations.start_objects import StartObject, read_start_objects
+from durable_ray.client.steps import Steps, in_order, operation
+from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.history.events import Message
+from durable_ray.orchestrations.values.ids import validate_instance_id
+
+AnyOrchestrator = Orchestrator[..., Any] | str
+
+
+class _Manner(Struct, frozen=True):
+    """How to start: all that is said besides what and with which input."""
+
+    if_exists: IfExists = "reject"
+    start_at: datetime | timedelta | None = None
+    tags: Mapping[str, str] | None = None
+    placement: Placement | None = None
+    version: str | None = None
+    priority: int | None = None
+    signal: Message | None = None
+    ids: Sequence[str | None] = field(default=(None,))
+
+    def __post_init__(self) -> None:
+        # What travels is believed: a word that nobody knows would be taken for another one, or fail in the store.
+        if self.if_exists not in _IF_EXISTS:
+            raise ValueError(f"if_exists is one of {', '.join(_IF_EXISTS)}, not {self.if_exists!r}")
+        if self.placement is not None and self.placement not in _PLACEMENTS:
+            raise ValueError(f"placement is one of {', '.join(_PLACEMENTS)}, not {self.placement!r}")
+        if self.start_at is not None and not isinstance(self.start_at, (datetime, timedelta)):
+            raise TypeError(f"start_at is a datetime or a timedelta, not {self.start_at!r}")
+        if self.version is not None and not isinstance(self.version, str):
+            raise TypeError(f"version is a text, not {self.version!r}")
+        if self.priority is not None:
+            if not isinstance(self.priority, int):
+                raise TypeError(f"priority is a whole number, not {self.priority!r}")
+            if abs(self.priority) >= 1 << 31:
+                raise ValueError(f"priority is a number of 32 bits; {self.priority} is too large")
+
+
+_IF_EXISTS: tuple[str, ...] = get_args(IfExists)
+_PLACEMENTS: tuple[str, ...] = get_args(Placement)
+
+
+class Starting(ClientCore[H]):
+    """Everything that begins an instance."""
+
+    @operation
+    def register(self, *definitions: Activity[..., Any] | Orchestrator[..., Any]) -> Steps[None]:
+        """Deploy definitions to the hub now: these, or, without arguments, all that this process has decorated.
+
+        A start does this by itself for whatever was decorated since the last one.
+
+        Raises:
+            DefinitionCannotTravel: one of these cannot be stored (it holds a lock, a connection, …). Without arguments
+                the others are deployed all the same.
+        """
+        for one in definitions:
+            said: object = one
+            if not isinstance(said, Activity | Orchestrator):
+                raise TypeError(
+                    f"{one!r} is no definition: decorate it with @durable_ray.orchestrator or @durable_ray.activity"
+                )
+        yield from self._deployer.register(self._reach, definitions)
+
+    @operation
+    def start_new(
+        self,
+        orchestrator: AnyOrchestrator,
+        input: object = None,
+        *,
+        instance_id: str | None = None,
+        if_exists: IfExists = "reject",
+        start_at: datetime | timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        placement: Placement | None = None,
+        version: str | None = None,
+        priority: int | None = None,
+    ) -> Steps[H]:
+        """Start an orchestration; it is durable when this returns.
+
+        Args:
+            orchestrator: the decorated function, or the name under which it is deployed.
+            input: anything JSON can say, by the orchestrator's type hint; other Python values are pickled.
+            instance_id: the singleton's ID; a random one (32 hex digits) if left out.
+            if_exists: what to do if the ID is taken by an instance that has not finished: "reject" raises,
+                "use_existing" returns a handle on it, "terminate_existing" ends it and starts anew, "reject_finished"
+                raises even if it has finished. Atomic: of N racing starters one wins.
+            start_at: not before this time (naive: UTC), or not before this much time has passed.
+            tags: text labels that lists can filter by.
+            placement: "dedicated" (an actor of its own, named as the instance) or "shared".
+            version: the orchestrator's version; the newest if left out.
+            priority: of those waiting for a place, the higher goes first.
+
+        Raises:
+            InstanceAlreadyExists: the ID is taken.
+            InvalidInstanceId: the ID cannot be used.
+            UnknownDefinition: nobody deployed an orchestrator of that name (and version).
+            DefinitionCannotTravel: it, or something that its code calls, cannot be stored.
+            PayloadNotSerializable: the input can be neither said in JSON nor pickled.
+            HubUnavailable: the hub did not answer.
+
+        Example:
+            >>> handle = client.start_new(hello_cities, ["Tokyo"], instance_id="hello")  # doctest: +SKIP
+
+        Durable Functions' `start_new`; the policies are Temporal's.
+        """
+        manner = _Manner(if_exists, start_at, tags, placement, version, priority, ids=[instance_id])
+        (handle,) = yield from self._start(orchestrator, [input], manner)
+        return handle
+
+    @operation
+    def start_many(
+        self,
+        orchestrator: AnyOrchestrator,
+        inputs: Iterable[object],
+        *,
+        instance_ids: Sequence[str] | None = None,
+        if_exists: IfExists = "reject",
+        start_at: datetime | timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        placement: Placement | None = None,
+        version: str | None = None,
+        priority: int | None = None,
+    ) -> Steps[list[H]]:
+        """Start many orchestrations with one call and one commit per host. See `start_new`.
+
+        Raises what `start_new` raises; the others were started all the same.
+        """
+        values = list(inputs)
+        ids: list[str | None] = [None] * len(values) if instance_ids is None else list(instance_ids)
+        if len(ids) != len(values):
+            raise ValueError(f"{len(values)} inputs need as many instance IDs, not {len(ids)}")
+        manner = _Manner(if_exists, start_at, tags, placement, version, priority, ids=ids)
+        return (yield from self._start(orchestrator, values, manner))
+
+    @operation
+    def start_from(
+        self, start: StartObject | Mapping[str, Any] | str | bytes | Sequence[Any], *, if_exists: IfExists = "reject"
+    ) -> Steps[list[H]]:
+        """Start what a JSON start object says, or a list of them: `{"FunctionName": …, "Input": …, "InstanceId": …}`.
+
+        Args:
+            start: a `StartObject`, a mapping with its fields, a list of these, or any of it as JSON text; empty text
+                starts nothing.
+
+        Returns:
+            A handle for each, in order.
+
+        Raises:
+            StartObjectInvalid: not a start object (a field is missing or unknown); nothing was started.
+            InvalidInstanceId: an ID cannot be used; nothing was started.
+            Whatever `start_new` raises; those before it in the list were started.
+
+        Example:
+            >>> client.start_from([{"FunctionName": "hello", "Input": "Tokyo"}])  # doctest: +SKIP
+
+        The objects that Durable Functions' `orchestrationClient` output binding takes.
+        """
+        handles: list[H] = []
+        all_wanted = read_start_objects(start)
+        for wanted in all_wanted:
+            if wanted.instance_id is not None:
+                validate_instance_id(wanted.instance_id)
+        for wanted in all_wanted:
+            manner = _Manner(if_exists, ids=[wanted.instance_id])
+            handles += yield from self._start(wanted.function_name, [wanted.input], manner)
+        return handles
+
+    @operation
+    def signal_with_start(
+        self,
+        orchestrator: AnyOrchestrator,
+        event_name: str,
+        event_data: object = None,
+        *,
+        instance_id: str,
+        input: object = None,
+        tags: Mapping[str, str] | None = None,
+        placement: Placement | None = None,
+        version: str | None = None,
+    ) -> Steps[H]:
+        """Raise an event for an instance, which is started with `input` if it is absent or has finished: in one commit.
+
+        Example:
+            >>> client.signal_with_start(cart, "add", "book", instance_id="cart-7")  # doctest: +SKIP
+
+        Temporal's signal-with-start. Raises what `start_new` raises, but never that the ID is taken.
+        """
+        message_id = uuid.uuid4().hex
+        signal = Message(message_id, raised(event_name, event_data, message_id))
+        manner = _Manner("use_existing", None, tags, placement, version, signal=signal, ids=[instance_id])
+        validate_instance_id(instance_id)
+        (handle,) = yield from in_order(instance_id, self._start(orchestrator, [input], manner))
+        return handle
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _start(self, orchestrator: AnyOrchestrator, values: Sequence[object], manner: _Manner) -> Steps[list[H]]:
+        for instance_id in manner.ids:
+            if instance_id is not None:
+                validate_instance_id(instance_id)
+        name, hint = _named(orchestrator)
+        own_version = (orchestrator.version or None) if isinstance(orchestrator, Orchestrator) else None
+        yield from self._deployer.deploy(self._reach, name, manner.version or own_version)
+        at = micros(manner.start_at) if isinstance(manner.start_at, datetime) else None
+        delay = manner.start_at // timedelta(microseconds=1) if isinstance(manner.start_at, timedelta) else None
+        requests: dict[str | None, list[StartRequest]] = {}
+        order: list[StartRequest] = []
+        for value, chosen in zip(values, manner.ids, strict=True):
+            wish = Wish(
+                name,
+                chosen or uuid.uuid4().hex,
+                uuid.uuid4().hex,
+                chosen is not None,
+                None if value is None else PYTHON_PAYLOADS.encode(value),
+                manner.version or own_version,
+                at,
+                delay,
+                tags_of(manner.tags),
+                manner.placement,
+                manner.priority,
+            )
+            request = StartRequest(
+                uuid.uuid4().hex, wish, manner.if_exists, revision=self._deployer.revision, signal=manner.signal
+            )
+            shared = chosen is None and manner.placement != "dedicated" and self._deployer.may_be_shared(name)
+            host = partition_host(wish.instance_id, self._partitions) if shared else None
+            requests.setdefault(host, []).append(request)
+            order.append(request)
+        replies: dict[str, Reply] = {}
+        for host, group in requests.items():
+            answers = yield from self._reach.start(group, host)
+            replies.update(zip([request.request_id for request in group], answers, strict=True))
+        return [self._started(request, replies[request.request_id], hint) for request in order]
+
+    def _started(self, request: StartRequest, reply: Reply, hint: Any) -> H:
+        instance_id = request.wish.instance_id
+        if reply.code == "unknown":
+            raise errors.UnknownDefinition(
+                f"no orchestrator {reply.detail} is deployed to the hub {self.hub!r}; pass the decorated function, or "
+                "deploy it first: client.register(function)"
+            )
+        if reply.code == "exists" and request.if_exists != "use_existing":
+            raise errors.InstanceAlreadyExists(instance_id, reply.detail)
+        if reply.code != "exists":
+            errors.raise_for(instance_id, reply.code, reply.detail)
+            instance_log.started(instance_id)
+        if reply.host:
+            self._reach.remember(instance_id, reply.host)
+        return self._handle(instance_id, hint)
+
+
+def _named(orchestrator: AnyOrchestrator) -> tuple[str, Any]:
+    if isinstance(orchestrator, str):
+        return orchestrator, None
+    if isinstance(orchestrator, Orchestrator):
+        return orchestrator.name, orchestrator.output_hint
+    raise TypeError(
+        f"{orchestrator!r} is not an orchestrator: decorate the function with @durable_ray.orchestrator, or pass the "
+        "name under which one is deployed"
+    )

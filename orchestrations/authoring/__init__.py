@@ -1,0 +1,1 @@
+"""What authors write with: decorators, definitions, options, and the context that an orchestrator is given."""

@@ -1,0 +1,97 @@
+"""Type hints, looked at when a function is decorated: one that cannot be understood is said then, and not by a value that
+arrives as something else.
+
+Names are looked up where the function stands: in its module, its closure and, while they run, in the functions around it.
+What a module may still define further down is excused at decoration, and looked at again when the types are first needed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from durable_ray.orchestrations.authoring.signatures import Hints, Shape, read_hints, resolved_annotations
+
+_LOCALS = ".<locals>."
+#: What pydantic's errors say of a type whose parts are not all defined.
+_UNDEFINED = ("class-not-fully-defined", "undefined-annotation")
+
+
+def local_hints(fn: Callable[..., object], shape: Shape) -> Hints | None:
+    """The types of a function that is being decorated inside another; None if it stands in a module.
+
+    Raises:
+        TypeError: a hint cannot be understood.
+    """
+    plain = inspect.unwrap(fn)
+    local = _LOCALS in plain.__qualname__
+    names = _names_around(plain) if local else {}
+    for complaint in _complaints(plain, shape, names, excused=not local):
+        raise TypeError(complaint)
+    return read_hints(fn, shape, names) if local else None
+
+
+def late_complaints(fn: Callable[..., object], shape: Shape) -> Iterator[str]:
+    """What is wrong with the types of a function, now that all is defined that ever will be."""
+    return _complaints(inspect.unwrap(fn), shape, {}, excused=False)
+
+
+def _complaints(fn: Any, shape: Shape, names: Mapping[str, Any], *, excused: bool) -> Iterator[str]:
+    found = resolved_annotations(fn, names)
+    hints = read_hints(fn, shape, names)
+    for key, hint in ((shape.input_name, hints.input), ("return", hints.output)):
+        what = f"of the result of {_called(fn)}" if key == "return" else f"of {key!r} of {_called(fn)}"
+        said = found.get(key or "")
+        if isinstance(said, str):
+            if not excused:
+                yield (
+                    f"the type hint {said!r} {what} names what is not defined there: define or import it before the "
+                    "function (and not only under TYPE_CHECKING), or annotate with typing.Any"
+                )
+        elif (why := _unusable(hint, excused=excused)) is not None:
+            yield f"the type hint {_shown(hint)} {what} cannot be used to read values: {why}"
+
+
+def _unusable(hint: Any, *, excused: bool) -> str | None:
+    # Hosts do without pydantic where they can; they are given what a user's process, which has it, has looked at.
+    if hint is None or hint in (str, int, bool, float, dict, list) or "pydantic" not in sys.modules:
+        return None
+    from durable_ray.orchestrations.values.hints import UNBUILDABLE, adapter
+
+    try:
+        adapter(hint)
+    except UNBUILDABLE as error:
+        undefined = isinstance(error, NameError) or getattr(error, "code", None) in _UNDEFINED
+        if undefined and excused:
+            return None
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"{why} (define its types in a module, before the function)" if undefined else why
+    return None
+
+
+def _names_around(fn: Any) -> dict[str, Any]:
+    """What the functions around `fn` have defined by now, and what `fn` itself remembers of them."""
+    names: dict[str, Any] = {}
+    parts = fn.__qualname__.split(_LOCALS)
+    around = {_LOCALS.join(parts[:end]) for end in range(1, len(parts))}
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals is fn.__globals__ and frame.f_code.co_qualname in around:
+            names = {**frame.f_locals, **names}
+        frame = frame.f_back  # type: ignore[assignment]
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:
+            continue  # defined further down
+    return names
+
+
+def _called(fn: Any) -> str:
+    return f"{fn.__module__}.{fn.__qualname__}"
+
+
+def _shown(hint: Any) -> str:
+    return hint.__qualname__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)

@@ -1,0 +1,100 @@
+"""The body of an execution: how a function becomes the main task, how that ends, how it is put away."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from durable_ray.orchestrations.authoring.context import OrchestrationContext
+from durable_ray.orchestrations.authoring.generators import GeneratorContext, drive
+from durable_ray.orchestrations.authoring.signatures import Shape, orchestrator_shape, read_hints
+from durable_ray.orchestrations.engine.commands import Outcome, Raised, Returned
+from durable_ray.orchestrations.engine.tasks import failed_task_ids
+from durable_ray.orchestrations.engine.unawaited import unawaited
+from durable_ray.orchestrations.engine.work import PayloadCodec, Work
+from durable_ray.orchestrations.values.failures import Evicted, FailureDetails, NotDeterministic
+from durable_ray.orchestrations.values.payloads import PayloadNotSerializable
+
+_LOG = logging.getLogger(__name__)
+
+#: How often code that catches `BaseException` in a loop is told to leave before it is dropped where it
+#: stands.
+_MAX_EVICTIONS = 100
+
+
+async def main(orchestrator: Any, work: Work) -> Any:
+    """The coroutine of the main task: read the input, call the function, run what it returned."""
+    fn, shape, hint, style = _anatomy(orchestrator)
+    own: type[OrchestrationContext] | None = getattr(fn, "durable_ray_context", None)
+    context = (own or (GeneratorContext if style else OrchestrationContext))(work, hint)
+    assert work.started is not None
+    payload = work.started.input
+    value = None if payload is None or shape.input_name is None else work.codec.decode(payload, hint)
+    result = fn(*shape.arguments(context, value))
+    del value
+    if isinstance(result, Generator):
+        if not isinstance(context, GeneratorContext):
+            # A decorator hid that it is one. Its code has not begun, so it has seen no other kind of task yet.
+            context.__class__ = GeneratorContext
+        return await drive(result)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _anatomy(orchestrator: Any) -> tuple[Callable[..., Any], Shape, Any, bool]:
+    """The function, how to call it, its input's type, and whether it is a generator function."""
+    fn = getattr(orchestrator, "fn", orchestrator)
+    if not callable(fn):
+        raise TypeError(f"{orchestrator!r} has no code to run: pass a function or a definition with one")
+    shape = getattr(orchestrator, "shape", None) or orchestrator_shape(fn)
+    hint = orchestrator.input_hint if hasattr(orchestrator, "input_hint") else read_hints(fn, shape).input
+    return fn, shape, hint, inspect.isgeneratorfunction(inspect.unwrap(fn))
+
+
+def _explained(error: BaseException) -> BaseException:
+    """asyncio's own complaint about a foreign future, in words that help."""
+    if isinstance(error, RuntimeError) and "attached to a different loop" in str(error):
+        explained = NotDeterministic(
+            "an orchestrator awaited a future of another event loop: its result is in no history. Await it "
+            "in an activity, and call that activity"
+        )
+        explained.__cause__ = error
+        return explained
+    return error
+
+
+def outcome_of(code: asyncio.Future[Any], codec: PayloadCodec) -> Outcome:
+    """How the finished main task ended."""
+    if code.cancelled():
+        return Raised(FailureDetails.of(asyncio.CancelledError("the orchestrator awaited a task that was cancelled")))
+    error: BaseException | None = code.exception()
+    if error is None:
+        value = code.result()
+        try:
+            if (forgotten := unawaited(value)) is not None:
+                raise PayloadNotSerializable(f"the orchestrator returned what is no result: {forgotten}")
+            return Returned(None if value is None else codec.encode(value))
+        except BaseException as unsayable:  # how a value is written may be user code
+            error = unsayable
+    error = _explained(error)
+    return Raised(FailureDetails.of(error), failed_task_ids(error))
+
+
+def evict(task: asyncio.Task[Any], instance_id: str) -> None:
+    """Make a waiting task leave: every await that it comes to raises `Evicted`."""
+    # asyncio would log a task that is dropped while it waits; this one was put away on purpose.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine = task.get_coro()
+    assert isinstance(coroutine, Coroutine)
+    for _ in range(_MAX_EVICTIONS):
+        try:
+            coroutine.throw(Evicted("this execution is being put away"))
+        except BaseException:
+            return
+    _LOG.warning(
+        "the orchestrator of instance %s catches BaseException and goes on waiting; it was dropped where it "
+        "stood. Catch Exception instead",
+        instance_id,
+    )

@@ -1,0 +1,1 @@
+"""Values that travel: payloads, type hints, failures, IDs."""
