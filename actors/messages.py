@@ -27,7 +27,7 @@ ReplyCode = Literal[
 ]
 
 
-class Wish(Struct, frozen=True):
+class StartOptions(Struct, frozen=True):
     """What a starter asks for. `named`: it chose the ID. `start_at` is a time, `delay` counts from the start (µs)."""
 
     name: str
@@ -47,7 +47,7 @@ class StartRequest(Struct, frozen=True):
     """Begin an instance. Sent to the partition of a random ID, and to the registry for a chosen one."""
 
     request_id: str
-    wish: Wish
+    start_options: StartOptions
     if_exists: IfExists = "reject"
     retry: bool = False
     #: Definitions' revision the sender has seen; the host catches up first, so that "deploy, then start" holds.

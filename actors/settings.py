@@ -16,7 +16,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.orchestrations.values.times import LATEST, SECOND
 
 
@@ -80,9 +80,9 @@ class HubSettings(BaseModel):
     #: Seconds for which the outcome of a request is remembered, so that its retry is answered alike.
     receipt_seconds: Seconds = 900.0
 
-    def settled(self) -> Settled:
+    def settled(self) -> HubConfig:
         """The same as the hub's processes read them."""
-        return Settled(**self.model_dump())
+        return HubConfig(**self.model_dump())
 
     def dedicated_limit(self) -> int:
         """`max_dedicated`, or what this node's memory suggests."""

@@ -45,7 +45,7 @@ from durable_ray.client.deploying import Deployer
 from durable_ray.client.drive import drive, drive_async
 from durable_ray.client.ordering import Ordering
 from durable_ray.client.steps import Call, Steps, TargetGone, TargetUnavailable
-from durable_ray.orchestrations.authoring.catalog import Catalog, catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog, catalog
 from durable_ray.orchestrations.values.times import after, duration
 
 R = TypeVar("R")
@@ -120,7 +120,7 @@ class TestHub:
         start: datetime | None = datetime(2030, 1, 1, tzinfo=UTC),
         auto_advance: bool = True,
         settings: HubSettings | None = None,
-        definitions: Catalog = catalog,
+        definitions: DefinitionCatalog = catalog,
     ) -> None:
         self._store: Store = open_store(store)
         self._virtual = None if start is None else VirtualClock(start)
@@ -191,7 +191,7 @@ class TestHub:
             if not is_dedicated(name):
                 await self.hub.ensure(name)
         await self.hub.registry.admission.sweep()
-        await self.hub.registry.messenger.sweep()
+        await self.hub.registry.notifier.sweep()
 
     async def _settle(self) -> None:
         """Until nothing is under way, looked at twice: a callback may be on its way between two threads."""

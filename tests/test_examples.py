@@ -17,7 +17,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.orchestrations.authoring import decorators
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.testing import TestHub
 
@@ -28,15 +28,15 @@ Load = Callable[[str], ModuleType]
 
 
 @pytest.fixture
-def own_catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
+def own_catalog(monkeypatch: pytest.MonkeyPatch) -> DefinitionCatalog:
     """The examples' definitions, kept apart from those of other tests that have the same names."""
-    own = Catalog()
+    own = DefinitionCatalog()
     monkeypatch.setattr(decorators, "catalog", own)
     return own
 
 
 @pytest.fixture
-def load(own_catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+def load(own_catalog: DefinitionCatalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Imports an example by its name, as its folder being the script's would let it."""
     monkeypatch.syspath_prepend(EXAMPLES)
     yield importlib.import_module
@@ -45,13 +45,13 @@ def load(own_catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load
 
 
 @pytest.fixture
-def hub(own_catalog: Catalog) -> Iterator[TestHub]:
+def hub(own_catalog: DefinitionCatalog) -> Iterator[TestHub]:
     with TestHub(definitions=own_catalog) as hub:
         yield hub
 
 
 @pytest.fixture
-def patient_hub(own_catalog: Catalog) -> Iterator[TestHub]:
+def patient_hub(own_catalog: DefinitionCatalog) -> Iterator[TestHub]:
     """Time moves only when it is told to."""
     with TestHub(definitions=own_catalog, auto_advance=False) as hub:
         yield hub
@@ -69,7 +69,7 @@ SAID = {
 
 @pytest.mark.parametrize("name", SAID)
 def test_each_example_says_what_it_found(
-    name: str, load: Load, own_catalog: Catalog, capsys: pytest.CaptureFixture[str]
+    name: str, load: Load, own_catalog: DefinitionCatalog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Real time: their events race with their timeouts, and virtual time would let the timeouts win.
     with TestHub(definitions=own_catalog, start=None) as hub:

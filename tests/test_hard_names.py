@@ -22,7 +22,7 @@ from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.cli.hub.over_http import HttpHub
 from durable_ray.cli.hub.over_ray import RayHub
 from durable_ray.http.settings import GatewaySettings
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 from durable_ray.orchestrations.values.ids import (
@@ -109,7 +109,7 @@ async def descends(ctx: dr.OrchestrationContext, levels: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[TestHub]:
-    found = Catalog()
+    found = DefinitionCatalog()
     for fn in (echo, waits_for, calls, sends, descends):
         found.register(Orchestrator(fn, OrchestratorOptions(name=fn.__name__)))
     with TestHub(definitions=found, settings=dr.HubSettings(partitions=1, max_dedicated=200)) as hub:

@@ -15,7 +15,7 @@ from durable_ray.actors.cluster import connecting, in_process
 from durable_ray.actors.cluster.in_process import call
 from durable_ray.actors.host import service, turn_scheduler
 from durable_ray.actors.host.crash_marker import NoMarker
-from durable_ray.actors.messages import Delivery, Hello, StartRequest, Wish
+from durable_ray.actors.messages import Delivery, Hello, StartOptions, StartRequest
 from durable_ray.actors.wire.protocol import PROTOCOL
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
@@ -85,11 +85,11 @@ def ask(hub: TestHub, method: str, *args: Any) -> Any:
 
 def test_a_start_that_is_sent_again_is_the_same_start(hub: TestHub) -> None:
     hub.client.register(protocol_wait)
-    request = StartRequest("request-1", Wish("protocol_wait", "again", "e1", True))
+    request = StartRequest("request-1", StartOptions("protocol_wait", "again", "e1", True))
     (first,) = ask(hub, "start_many", [request])
-    second_try = StartRequest("request-1", Wish("protocol_wait", "again", "e1", True), retry=True)
+    second_try = StartRequest("request-1", StartOptions("protocol_wait", "again", "e1", True), retry=True)
     (second,) = ask(hub, "start_many", [second_try])
-    (rival,) = ask(hub, "start_many", [StartRequest("request-2", Wish("protocol_wait", "again", "e2", True))])
+    (rival,) = ask(hub, "start_many", [StartRequest("request-2", StartOptions("protocol_wait", "again", "e2", True))])
     assert (first.code, second.code, rival.code) == ("ok", "ok", "exists")
 
 
@@ -206,10 +206,10 @@ def test_one_that_kills_its_host_again_and_again_is_set_aside(monkeypatch: pytes
 def test_a_turn_that_breaks_the_runtime_ends_its_own_instance(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     real = turn_scheduler.take_turn
 
-    def breaks(live: Any, *rest: Any) -> Any:
-        if live.instance_id == "bad" and live.letters:
+    def breaks(active: Any, *rest: Any) -> Any:
+        if active.instance_id == "bad" and active.pending_messages:
             raise ZeroDivisionError("a fault of the runtime")
-        return real(live, *rest)
+        return real(active, *rest)
 
     bad = hub.client.start_new(protocol_wait, instance_id="bad", placement="shared")
     good = hub.client.start_new(protocol_wait, instance_id="good", placement="shared")

@@ -19,7 +19,7 @@ from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
 from durable_ray.actors.store.records import DefinitionRow
 
 
-class Solo(Protocol):
+class DetachedActorLink(Protocol):
     """An actor for one activity, as a host reaches it. Raises WorkerGone if its process is not there any more."""
 
     def begin(
@@ -40,19 +40,19 @@ class Solo(Protocol):
 #: Seconds before an attempt whose process was told to end is tried again: until then its name may be taken.
 _PAUSE = 0.5
 #: Finds the actor of that name, or makes it with these Ray options.
-FindSolo = Callable[[str, dict[str, Any]], Solo]
+FindDetachedActor = Callable[[str, dict[str, Any]], DetachedActorLink]
 
 
-class DetachedWay:
+class DetachedExecutor:
     """Runs each job in a detached actor."""
 
-    def __init__(self, host: str, find: FindSolo, on_result: OnResult, crashed: Crashed) -> None:
+    def __init__(self, host: str, find: FindDetachedActor, on_result: OnResult, crashed: Crashed) -> None:
         self._host = host
         self._find = find
         self._on_result = on_result
         self._crashed = crashed
         self._loop = asyncio.get_running_loop()
-        self._solos: dict[Address, Solo] = {}
+        self._detached_actors: dict[Address, DetachedActorLink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -64,16 +64,16 @@ class DetachedWay:
 
     def cancel(self, address: Address) -> None:
         """Raise the activity's flag; its actor ends when its result has come and is nobody's."""
-        solo = self._solos.get(address)
-        if solo is not None:
-            solo.cancel(self._host, address)
+        detached_actor = self._detached_actors.get(address)
+        if detached_actor is not None:
+            detached_actor.cancel(self._host, address)
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
         """Their results are durable: their actors can go."""
         for address in addresses:
-            solo = self._solos.pop(address, None)
-            if solo is not None:
-                solo.dismiss()
+            detached_actor = self._detached_actors.pop(address, None)
+            if detached_actor is not None:
+                detached_actor.dismiss()
 
     async def adopt(self) -> None:
         """Nothing to find out: the same address leads to the same actor."""
@@ -86,15 +86,15 @@ class DetachedWay:
     async def _hear(self, job: Job) -> None:
         address = job.invocation.address
         try:
-            solo = self._solos[address] = self._find(solo_name(address), _options(job))
-            results = await solo.begin(self._host, [job.invocation], [job.row])
+            detached_actor = self._detached_actors[address] = self._find(detached_actor_name(address), _options(job))
+            results = await detached_actor.begin(self._host, [job.invocation], [job.row])
             while not results:
-                results = await solo.collect(self._host, ())
+                results = await detached_actor.collect(self._host, ())
         except WorkerEnds as ends:
-            self._solos.pop(address, None)
+            self._detached_actors.pop(address, None)
             self._loop.call_later(_PAUSE, self._crashed, job, str(ends), False)
         except WorkerGone as gone:
-            self._solos.pop(address, None)
+            self._detached_actors.pop(address, None)
             self._crashed(job, str(gone))
         except (ValueError, TypeError) as error:
             self._on_result(address, failed(job.invocation, f"builtins.{type(error).__name__}", str(error)))
@@ -103,7 +103,7 @@ class DetachedWay:
                 self._on_result(answered, result)
 
 
-def solo_name(address: Address) -> str:
+def detached_actor_name(address: Address) -> str:
     """The Ray name of the actor of one attempt of one activity."""
     text = f"{address.instance_id}\0{address.execution_id}\0{address.task_id}\0{address.attempt}"
     return f"activity-{hashlib.sha256(text.encode()).hexdigest()[:32]}"

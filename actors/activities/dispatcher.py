@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.runner import failed
 from durable_ray.actors.clock import SECOND, Alarm, Clock
-from durable_ray.actors.code.definition_cache import DefinitionMissing, Library
+from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.actors.code.described import KnownActivity
 from durable_ray.actors.store.records import DefinitionRow
 
@@ -35,7 +35,7 @@ class Job(Struct, frozen=True):
     known: KnownActivity
 
 
-class Way(Protocol):
+class ActivityExecutor(Protocol):
     """One way to run activities. Answers each job once, by the callbacks it was given when made."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -63,7 +63,7 @@ class Crashed(Protocol):
     def __call__(self, job: Job, why: str, counted: bool = True) -> None: ...
 
 
-MakeWay = Callable[[OnResult, Crashed], Way]
+MakeExecutor = Callable[[OnResult, Crashed], ActivityExecutor]
 
 
 class Dispatcher:
@@ -72,12 +72,12 @@ class Dispatcher:
     def __init__(
         self,
         on_result: OnResult,
-        library: Library,
+        definition_cache: DefinitionCache,
         clock: Clock,
-        ways: Mapping[str, MakeWay],
+        executors: Mapping[str, MakeExecutor],
     ) -> None:
         self._on_result = on_result
-        self._library = library
+        self._definition_cache = definition_cache
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._jobs: dict[Address, Job | None] = {}
@@ -87,7 +87,7 @@ class Dispatcher:
         #: Handed over and not acknowledged: on their way into history, so not to be run again.
         self._told: set[Address] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._made = {name: make(self._answered, self._crashed) for name, make in ways.items()}
+        self._made = {name: make(self._answered, self._crashed) for name, make in executors.items()}
 
     @property
     def idle(self) -> bool:
@@ -101,18 +101,18 @@ class Dispatcher:
         for invocation in invocations:
             if self._jobs.get(invocation.address) is not None or invocation.address in self._told:
                 continue  # under way here already: an instance that was loaded anew or rewound asks for it again
-            known = self._library.known_activity(invocation.name)
+            known = self._definition_cache.known_activity(invocation.name)
             if known is not None and not invocation.code_id:
                 # Scheduled before this host had heard of it: the newest, as a retry would take.
                 invocation = replace(invocation, code_id=known.row.code_id)
-            packed = self._library.peek("activity", invocation.name, invocation.code_id)
+            packed = self._definition_cache.peek("activity", invocation.name, invocation.code_id)
             if known is None or packed is None:
                 self._jobs[invocation.address] = None
                 unknown.append(invocation)
             else:
                 job = Job(invocation, packed, known)
                 self._note(job)
-                ready.setdefault(self._way_of(job), []).append(job)
+                ready.setdefault(self._executor_of(job), []).append(job)
         for way, jobs in ready.items():
             self._made[way].submit(jobs)
         if unknown:
@@ -149,7 +149,7 @@ class Dispatcher:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _way_of(self, job: Job) -> str:
+    def _executor_of(self, job: Job) -> str:
         way = job.known.way
         return way if way in self._made else "local"
 
@@ -183,7 +183,7 @@ class Dispatcher:
                 if invocation.address in self._jobs:  # it may have been cancelled meanwhile
                     found.append(invocation)
             except DefinitionMissing:
-                why = self._library.unreadable.get(("activity", invocation.name))
+                why = self._definition_cache.unreadable.get(("activity", invocation.name))
                 missing = f"no activity named {invocation.name!r} is deployed to this hub; deploy it"
                 message = f"{why or missing}, then rewind"
                 self._answered(
@@ -197,12 +197,12 @@ class Dispatcher:
             self.submit(found)
 
     def _find(self, invocation: Invocation) -> None:
-        if self._library.known_activity(invocation.name) is None:
-            self._library.refresh()
-        if self._library.known_activity(invocation.name) is None:
+        if self._definition_cache.known_activity(invocation.name) is None:
+            self._definition_cache.refresh()
+        if self._definition_cache.known_activity(invocation.name) is None:
             raise DefinitionMissing(invocation.name)
-        code_id = invocation.code_id or self._library.activity(invocation.name)[0]
-        self._library.packed("activity", invocation.name, code_id)
+        code_id = invocation.code_id or self._definition_cache.activity(invocation.name)[0]
+        self._definition_cache.packed("activity", invocation.name, code_id)
 
     def _answered(self, address: Address, result: ActivityResult) -> None:
         self._forget(address)
@@ -225,7 +225,7 @@ class Dispatcher:
             self._answered(address, failed(job.invocation, "durable_ray.WorkerCrashed", message))
             return
         log.info("activity %r of %r runs again: %s", job.invocation.name, address.instance_id, why)
-        self._made[self._way_of(job)].submit([job])
+        self._made[self._executor_of(job)].submit([job])
 
     def _forget(self, address: Address) -> None:
         self._jobs.pop(address, None)

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 from durable_ray.actors.activities.permits import PERMITS, activity_limit, activity_limits
 from durable_ray.actors.activities.ports import Activities, ActivityResult, Address, Invocation, OnResult, Peers
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.store.contract import Fenced, Store
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import Fence, Permit
 from durable_ray.actors.store.retrying import until_answered
 
@@ -30,7 +30,7 @@ log = logging.getLogger("durable_ray.activities")
 T = TypeVar("T")
 
 
-class Turnstile:
+class ActivityLimiter:
     """The `Activities` of a host; `inner` are those that run."""
 
     inner: Activities
@@ -39,8 +39,8 @@ class Turnstile:
         self,
         store: Store,
         fence: Fence,
-        library: Library,
-        settings: Settled,
+        definition_cache: DefinitionCache,
+        settings: HubConfig,
         peers: Peers,
         tell: OnResult,
         priority_of: Callable[[str], int],
@@ -49,7 +49,7 @@ class Turnstile:
     ) -> None:
         self._store = store
         self._fence = fence
-        self._library = library
+        self._definition_cache = definition_cache
         self._settings = settings
         self._peers = peers
         self._tell = tell
@@ -77,7 +77,7 @@ class Turnstile:
 
     def submit(self, invocations: Sequence[Invocation]) -> None:
         """Run these, those of limited activities when it is their turn. Returns at once."""
-        if self._revision != self._library.revision:
+        if self._revision != self._definition_cache.revision:
             self._learn()
         free = self._free
         if all(invocation.name in free for invocation in invocations):
@@ -92,7 +92,7 @@ class Turnstile:
             if invocation.address in passed or invocation.address in self._waiting:
                 continue
             self._waiting[invocation.address] = invocation
-            if activity_limit(invocation.name, self._library, self._settings) is not None:
+            if activity_limit(invocation.name, self._definition_cache, self._settings) is not None:
                 self._ask(invocation)
             else:
                 unknown.append(invocation)
@@ -155,15 +155,17 @@ class Turnstile:
     # --- inside -----------------------------------------------------------------------------------
 
     def _learn(self) -> None:
-        self._revision = self._library.revision
-        self._free = self._library.activity_names() - activity_limits(self._library, self._settings).keys()
+        self._revision = self._definition_cache.revision
+        self._free = (
+            self._definition_cache.activity_names() - activity_limits(self._definition_cache, self._settings).keys()
+        )
 
     async def _look_up(self, invocations: list[Invocation]) -> None:
         """This host has not heard of them: it may have to hear of their limits first."""
-        await until_answered(self._blocking, self._library.refresh, "learning what is deployed")
+        await until_answered(self._blocking, self._definition_cache.refresh, "learning what is deployed")
         wanted = [i for i in invocations if self._waiting.get(i.address) is i]
         for invocation in wanted:
-            if activity_limit(invocation.name, self._library, self._settings) is not None:
+            if activity_limit(invocation.name, self._definition_cache, self._settings) is not None:
                 self._ask(invocation)
             else:
                 del self._waiting[invocation.address]
@@ -209,7 +211,7 @@ class Turnstile:
             returned, self._returned = self._returned, {}
             look, self._look = self._look, False
             names = {permit.name for permit in (*asked.values(), *returned.values())}
-            limits = activity_limits(self._library, self._settings, names)
+            limits = activity_limits(self._definition_cache, self._settings, names)
             try:
                 if names:
                     call = partial(self._store.permit, self._fence, [*asked.values()], [*returned.values()], limits)
@@ -243,7 +245,7 @@ class Turnstile:
         if ready:
             self.inner.submit(ready)
         for host in sorted(others):
-            self._peers.nudge(host, [PERMITS], True)
+            self._peers.notify(host, [PERMITS], True)
 
     def _find(self, rows: Iterable[tuple[Permit, bool]]) -> None:
         """Begin what was granted, give back what an earlier life of this host, or of an instance, left behind, and ask anew
@@ -257,7 +259,7 @@ class Turnstile:
             elif address not in self._waiting:
                 self._returned[address] = permit
         for address, invocation in self._waiting.items():
-            limited = activity_limit(invocation.name, self._library, self._settings) is not None
+            limited = activity_limit(invocation.name, self._definition_cache, self._settings) is not None
             if limited and address not in found and address not in self._asked:
                 self._ask(invocation)
 

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 
 #: In a nudge, where an instance would be named: there is something for the host's turnstile. No instance has an empty ID.
 PERMITS = ""
@@ -22,40 +22,42 @@ PERMITS = ""
 _NO_LIMIT = 2**31 - 1
 
 
-def activity_limit(name: str, library: Library, settings: Settled) -> int | None:
+def activity_limit(name: str, definition_cache: DefinitionCache, settings: HubConfig) -> int | None:
     """Most attempts of this activity that may run: what the hub says, else what the newest activity declares.
 
     None if there is no limit, or no such activity is known.
     """
-    known = library.known_activity(name)
+    known = definition_cache.known_activity(name)
     if known is None:
         return None
     return settings.max_running_activities.get(name, known.options.max_running)
 
 
-def activity_limits(library: Library, settings: Settled, names: Collection[str] | None = None) -> dict[str, int]:
+def activity_limits(
+    definition_cache: DefinitionCache, settings: HubConfig, names: Collection[str] | None = None
+) -> dict[str, int]:
     """Name -> limit of all activities that have one; or of just these, whether they have one or not."""
-    asked = library.activity_names() if names is None else names
-    found = {name: activity_limit(name, library, settings) for name in asked}
+    asked = definition_cache.activity_names() if names is None else names
+    found = {name: activity_limit(name, definition_cache, settings) for name in asked}
     if names is None:
         return {name: limit for name, limit in found.items() if limit is not None}
     return {name: _NO_LIMIT if limit is None else limit for name, limit in found.items()}
 
 
-class Permits:
+class ActivityPermits:
     """The registry's eye on permits."""
 
     def __init__(
         self,
         store: Store,
-        library: Library,
-        settings: Settled,
+        definition_cache: DefinitionCache,
+        settings: HubConfig,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         wake: Callable[[Iterable[tuple[str, str]]], None],
         has_process: Callable[[str], bool],
     ) -> None:
         self._store = store
-        self._library = library
+        self._definition_cache = definition_cache
         self._settings = settings
         self._blocking = blocking
         self._wake = wake
@@ -71,7 +73,7 @@ class Permits:
             # Nobody gives back what an instance held that has ended, or merely waits.
             await self._blocking(partial(self._store.forget_permits, away))
             holders = await self._blocking(self._store.permit_holders)
-        await self._blocking(self._library.refresh)
-        limits = activity_limits(self._library, self._settings, {name for _, name in holders})
+        await self._blocking(self._definition_cache.refresh)
+        limits = activity_limits(self._definition_cache, self._settings, {name for _, name in holders})
         await self._blocking(partial(self._store.permit, None, [], [], limits))
         self._wake([(host, PERMITS) for host in sorted({host for host, _ in holders})])

@@ -59,7 +59,7 @@ class Activities(Protocol):
 class Peers(Protocol):
     """The other actors of the hub. All one-way: a lost word is found again by a sweep of the store."""
 
-    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+    def notify(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
         """There is something in the store for these instances of `host`; `resident` False: somebody must wake it."""
 
     def finished(self, instance_ids: Iterable[str]) -> None:

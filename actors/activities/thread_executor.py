@@ -21,7 +21,7 @@ log = logging.getLogger("durable_ray.activities")
 _THREADS = 64
 
 
-class LocalWay:
+class ThreadExecutor:
     """Runs jobs on threads. One that is cancelled can only be abandoned: it sees a flag, its thread runs on.
 
     The threads are its own: results come back by a list for all that finish before the loop looks, and an executor's

@@ -78,30 +78,30 @@ class WorkerLink(Protocol):
         """It is not used any more."""
 
 
-class Way(Protocol):
+class WorkerPoolPort(Protocol):
     """Who sends jobs to desks, and hears of their results."""
 
     host: str
 
-    def heard(self, address: Address, result: ActivityResult, desk: Desk) -> None:
+    def heard(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
         """A result has come, which the worker of `service` keeps until it is acknowledged."""
 
-    def lost(self, desk: Desk, why: str, ran: bool = True) -> None:
+    def lost(self, client: WorkerClient, why: str, ran: bool = True) -> None:
         """Its worker died."""
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a task until it is done."""
 
 
-class Desk:
+class WorkerClient:
     """One worker, seen from one host."""
 
-    def __init__(self, way: Way, link: WorkerLink) -> None:
+    def __init__(self, way: WorkerPoolPort, link: WorkerLink) -> None:
         self.link = link
         #: Workers of one node are named alike.
         self.place = link.name.rpartition("-")[0]
         self.running: dict[Address, Job] = {}
-        self._way = way
+        self._pool = way
         self._outbox: list[Job] = []
         #: When code was last sent or used there; the least recently used first.
         self._known: dict[tuple[str, str], float] = {}
@@ -135,7 +135,7 @@ class Desk:
     def _ack_now(self) -> None:
         self._ack_timer = None
         if self._acks:
-            self.link.forget(self._way.host, self._take_acks())
+            self.link.forget(self._pool.host, self._take_acks())
 
     def _take_acks(self) -> list[Address]:
         acks, self._acks = list(self._acks), set()
@@ -168,8 +168,8 @@ class Desk:
         if self._look is None:
             self._look = self._loop.call_later(_SLOW, self._look_again)
         invocations = [job.invocation for job in jobs]
-        call = self.link.run(self._way.host, invocations, list(code.values()), self._take_acks())
-        self._way.keep(self._loop.create_task(self._hear(call, self._number)))
+        call = self.link.run(self._pool.host, invocations, list(code.values()), self._take_acks())
+        self._pool.keep(self._loop.create_task(self._hear(call, self._number)))
 
     def _look_again(self) -> None:
         """What runs for long is fetched by a call of its own; what was held back for it goes now."""
@@ -185,8 +185,8 @@ class Desk:
     def _collect(self) -> None:
         if not self._collecting:
             self._collecting = True
-            call = self.link.collect(self._way.host, self._take_acks())
-            self._way.keep(self._loop.create_task(self._hear(call)))
+            call = self.link.collect(self._pool.host, self._take_acks())
+            self._pool.keep(self._loop.create_task(self._hear(call)))
 
     async def _hear(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]], number: int = 0) -> None:
         try:
@@ -197,12 +197,12 @@ class Desk:
                 # Whatever it is, the jobs sent with this call are not heard of again by waiting.
                 log.exception("a call of worker %s failed", self.link.name)
             self._answered(number)
-            self._way.lost(self, str(error), ran)
+            self._pool.lost(self, str(error), ran)
             return
         self._answered(number)
         for address, result in results:
             self.running.pop(address, None)
-            self._way.heard(address, result, self)
+            self._pool.heard(address, result, self)
         if not (results or number or self._sent):
             # Nothing for long: to ask again for what it runs does not run it again, unless it has forgotten.
             self._outbox.extend(self.running.values())

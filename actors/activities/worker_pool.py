@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from durable_ray.actors.activities.dispatcher import Crashed, Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, OnResult
-from durable_ray.actors.activities.worker_client import Desk, WorkerGone, WorkerLink
+from durable_ray.actors.activities.worker_client import WorkerClient, WorkerGone, WorkerLink
 
 log = logging.getLogger("durable_ray.activities")
 
@@ -29,7 +29,7 @@ _HELD_SECONDS, _REST_SECONDS = 10.0, 0.2
 FindWorkers = Callable[[bool], Awaitable[Sequence[WorkerLink]]]
 
 
-class WorkerWay:
+class WorkerPool:
     """Runs jobs on the least busy of the hub's workers."""
 
     def __init__(self, host: str, find: FindWorkers, on_result: OnResult, crashed: Crashed) -> None:
@@ -37,8 +37,8 @@ class WorkerWay:
         self.on_result = on_result
         self._find = find
         self._crashed = crashed
-        self._desks: dict[str, Desk] = {}
-        self._where: dict[Address, Desk] = {}
+        self._clients: dict[str, WorkerClient] = {}
+        self._where: dict[Address, WorkerClient] = {}
         self._waiting: dict[Address, Job] = {}
         self._finding = False
         #: When workers were last looked for beyond those that are known, and whose answer that look awaits.
@@ -55,7 +55,7 @@ class WorkerWay:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""
-        if not self._desks:
+        if not self._clients:
             self._waiting.update((job.invocation.address, job) for job in jobs)
             if not self._finding:
                 self._finding = True
@@ -64,38 +64,38 @@ class WorkerWay:
         busy = False
         for job in jobs:
             # Where it runs already (for this host's predecessor) asking again only brings the result.
-            desk = self._where.get(job.invocation.address) or self._least_busy(job)
-            self._where[job.invocation.address] = desk
-            desk.send(job)
-            busy = desk.load > _BUSY
+            client = self._where.get(job.invocation.address) or self._least_busy(job)
+            self._where[job.invocation.address] = client
+            client.send(job)
+            busy = client.load > _BUSY
         if busy and self._loop.time() > self._looked + _LOOK_SECONDS:
             self._look_for_more(True)
 
-    def _least_busy(self, job: Job) -> Desk:
-        desks: Iterable[Desk] = self._desks.values()
+    def _least_busy(self, job: Job) -> WorkerClient:
+        clients: Iterable[WorkerClient] = self._clients.values()
         if self._lost_at and (place := self._lost_at.get(job.invocation.address)) is not None:
             # Those beside a worker that was lost may be lost with it, and have not heard of it yet.
-            desks = [desk for desk in desks if desk.place != place] or desks
-        return min(desks, key=lambda desk: desk.load)
+            clients = [client for client in clients if client.place != place] or clients
+        return min(clients, key=lambda client: client.load)
 
     def cancel(self, address: Address) -> None:
         """Raise the activity's flag."""
         self._waiting.pop(address, None)
-        desk = self._where.get(address)
-        if desk is not None and address in desk.running:
-            desk.link.cancel(self.host, address)
+        client = self._where.get(address)
+        if client is not None and address in client.running:
+            client.link.cancel(self.host, address)
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
         """Let the workers forget these results."""
-        by_desk: dict[Desk, list[Address]] = {}
+        by_client: dict[WorkerClient, list[Address]] = {}
         for address in addresses:
             if self._lost_at:
                 self._lost_at.pop(address, None)
-            desk = self._where.pop(address, None)
-            if desk is not None:
-                by_desk.setdefault(desk, []).append(address)
-        for desk, mine in by_desk.items():
-            desk.acknowledge(mine)
+            client = self._where.pop(address, None)
+            if client is not None:
+                by_client.setdefault(client, []).append(address)
+        for client, mine in by_client.items():
+            client.acknowledge(mine)
 
     async def adopt(self) -> None:
         """Ask the living workers what they hold for this host."""
@@ -113,36 +113,36 @@ class WorkerWay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def heard(self, address: Address, result: ActivityResult, desk: Desk) -> None:
+    def heard(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
         """A result has come, from `service`, which keeps it until it is acknowledged: also one that came too late, or from a
         worker that was given up."""
-        self._where[address] = desk
+        self._where[address] = client
         self._waiting.pop(address, None)
         self.on_result(address, result)
 
-    def lost(self, desk: Desk, why: str, ran: bool = True) -> None:
+    def lost(self, client: WorkerClient, why: str, ran: bool = True) -> None:
         """A worker died: what it was running runs again, elsewhere. Unless it may have died of it, nobody counts that."""
-        running, desk.running = desk.running, {}
-        self._lost_at.update(dict.fromkeys(running, desk.place))
+        running, client.running = client.running, {}
+        self._lost_at.update(dict.fromkeys(running, client.place))
         for address in running:
             self._where.pop(address, None)
-        if self._desks.get(desk.link.name) is desk:
-            del self._desks[desk.link.name]
-            desk.link.close()
+        if self._clients.get(client.link.name) is client:
+            del self._clients[client.link.name]
+            client.link.close()
             # Ray restarts it; or it left because it was not needed, and then no other has to be made.
             self._look_later(_BACK)
         for address, job in running.items():
             if ran:
-                self._crashed(job, f"worker {desk.link.name} died: {why}")
+                self._crashed(job, f"worker {client.link.name} died: {why}")
             else:
-                self._crashed(job, f"worker {desk.link.name} was gone: {why}", False)
+                self._crashed(job, f"worker {client.link.name} was gone: {why}", False)
             if address not in self._where and address not in self._waiting:
                 self._lost_at.pop(address, None)  # nobody wants it any more
 
     async def _hire(self) -> None:
         pause = 0.1
         links: Sequence[WorkerLink] = ()
-        while not self._desks:
+        while not self._clients:
             try:
                 links = await self._find(True)
             except Exception as error:
@@ -150,7 +150,7 @@ class WorkerWay:
             # What one that this host does not know yet runs for its predecessor must not be given to another.
             known = all(link.name in self._acquainted for link in links)
             await self._take_on_all(links, _REST_SECONDS if known else _HELD_SECONDS)
-            if not self._desks:
+            if not self._clients:
                 self._came.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._came.wait(), pause)
@@ -158,12 +158,12 @@ class WorkerWay:
         self._finding = False
         waiting, self._waiting = self._waiting, {}
         self.submit(list(waiting.values()))
-        if any(link.name not in self._desks for link in links):
+        if any(link.name not in self._clients for link in links):
             self._look_later(_BACK)
 
     def _look_for_more(self, create: bool, pause: float = _BACK) -> None:
         """Workers may have come that this host does not know: a node has joined, a process has been restarted."""
-        if self._desks:
+        if self._clients:
             self._looked = self._loop.time()
             self.keep(self._loop.create_task(self._find_more(create, pause)))
 
@@ -185,7 +185,7 @@ class WorkerWay:
             log.warning("no word of further activity workers: %s", error)
             return
         await self._take_on_all(links, _HELD_SECONDS)
-        if any(link.name not in self._desks for link in links) and pause < _LOOK_SECONDS:
+        if any(link.name not in self._clients for link in links) and pause < _LOOK_SECONDS:
             self._look_later(2 * pause)  # it is being restarted
 
     async def _take_on_all(self, links: Sequence[WorkerLink], rest: float) -> None:
@@ -204,7 +204,7 @@ class WorkerWay:
     async def _take_on(self, link: WorkerLink) -> None:
         """Send jobs to this worker from now on. What it holds for the host's predecessor is asked for there."""
         # Only once: whoever asks what a worker holds is taken for a new process, and earlier calls for another's.
-        if link.name in self._desks or link.name in self._asked:
+        if link.name in self._clients or link.name in self._asked:
             return
         self._asked.add(link.name)
         try:
@@ -217,16 +217,16 @@ class WorkerWay:
             return
         finally:
             self._asked.discard(link.name)
-        desk = self._desks[link.name] = Desk(self, link)
+        client = self._clients[link.name] = WorkerClient(self, link)
         self._came.set()
         # Of one that this host has worked with, what nobody waits for runs, or ran, elsewhere.
         wanted = self._waiting if link.name in self._acquainted else held
         self._acquainted.add(link.name)
-        self._where.update((address, desk) for address in held if address in wanted and address not in self._where)
-        if elsewhere := [address for address in held if self._runs_elsewhere(address, desk)]:
+        self._where.update((address, client) for address in held if address in wanted and address not in self._where)
+        if elsewhere := [address for address in held if self._runs_elsewhere(address, client)]:
             link.forget(self.host, elsewhere)
 
-    def _runs_elsewhere(self, address: Address, desk: Desk) -> bool:
+    def _runs_elsewhere(self, address: Address, client: WorkerClient) -> bool:
         """Or ran there, and is over. Not what was handed over from here and has still to be committed."""
         where = self._where.get(address)
-        return where is None or (where is not desk and address in where.running)
+        return where is None or (where is not client and address in where.running)

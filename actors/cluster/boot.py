@@ -13,7 +13,7 @@ import sys
 
 from durable_ray.actors.cluster.connecting import ensure_registry, join_ray, make_known_registry
 from durable_ray.actors.cluster.ray_hub import HubInfo
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 
 
 def main(arguments: list[str]) -> None:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     (address,) = arguments
     hub, store, settings, known = json.load(sys.stdin)
     join_ray(address)
-    info = HubInfo(hub, store, Settled.from_json(settings))
+    info = HubInfo(hub, store, HubConfig.from_json(settings))
     if known:
         make_known_registry(info)
     else:

@@ -22,7 +22,7 @@ from durable_ray.actors.cluster.ray_actors.actor_classes import classes, registr
 from durable_ray.actors.cluster.ray_hub import HubInfo
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
 from durable_ray.actors.messages import Hello
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.secrecy import shown_url
 from durable_ray.actors.store.urls import for_a_hub
 from durable_ray.actors.wire.protocol import PROTOCOL
@@ -74,7 +74,7 @@ def default_store(hub: str) -> str:
     return f"sqlite:///{base / 'durable_ray' / hub}.db"
 
 
-def connect(address: str | None, hub: str, store: str | None, settings: Settled) -> HubLink:
+def connect(address: str | None, hub: str, store: str | None, settings: HubConfig) -> HubLink:
     """Join (or begin) the hub.
 
     Raises:

@@ -13,18 +13,18 @@ from typing import Any
 
 from durable_ray.actors.activities.dispatcher import Dispatcher
 from durable_ray.actors.activities.ports import OnResult
-from durable_ray.actors.activities.thread_executor import LocalWay
+from durable_ray.actors.activities.thread_executor import ThreadExecutor
 from durable_ray.actors.clock import Clock
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.host.crash_marker import NoMarker
 from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.host.passivation import may_leave
-from durable_ray.actors.host.service import Desk
+from durable_ray.actors.host.service import HostService
 from durable_ray.actors.instances.placement import dedicated_host, instance_of, is_dedicated
 from durable_ray.actors.registry.admission import Hosts
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 
@@ -34,13 +34,13 @@ log = logging.getLogger("durable_ray.in_process")
 class InProcessHub:
     """A hub on the running event loop. `open` first; `close` last."""
 
-    def __init__(self, store: Store, clock: Clock, settings: Settled, name: str = "testing") -> None:
+    def __init__(self, store: Store, clock: Clock, settings: HubConfig, name: str = "testing") -> None:
         self.name = name
         self.store = store
         self.clock = clock
         self.settings = settings
         self.hosts: dict[str, InstanceHost] = {}
-        self.desks: dict[str, Desk] = {}
+        self.desks: dict[str, HostService] = {}
         self.registry: Registry
         self.closing = False
         self.leaving: set[asyncio.Future[bool]] = set()
@@ -93,17 +93,17 @@ class InProcessHub:
     async def _open_host(self, name: str) -> None:
         loop = asyncio.get_running_loop()
         fence = await loop.run_in_executor(None, self.store.acquire_lease, name)
-        library = Library(self.store)
+        definition_cache = DefinitionCache(self.store)
         host = InstanceHost(
-            self.store, fence, self.clock, library, self.settings, _Peers(self), NoMarker(), self._activities
+            self.store, fence, self.clock, definition_cache, self.settings, _Peers(self), NoMarker(), self._activities
         )
         await host.open()
         self.hosts[name] = host
-        self.desks[name] = Desk(host)
+        self.desks[name] = HostService(host)
 
-    def _activities(self, on_result: OnResult, library: Library) -> Dispatcher:
-        ways = {"local": lambda told, crashed: LocalWay(told, crashed, self.name, self.clock)}
-        return Dispatcher(on_result, library, self.clock, ways)
+    def _activities(self, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
+        executors = {"local": lambda told, crashed: ThreadExecutor(told, crashed, self.name, self.clock)}
+        return Dispatcher(on_result, definition_cache, self.clock, executors)
 
     async def drop(self, name: str) -> None:
         """End a host as a crash would: nothing is said, nothing is written."""
@@ -128,11 +128,11 @@ class _Hosts(Hosts):
     async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
         await self._hub.ensure(row.host)
 
-    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+    async def notify(self, host: str, instance_ids: Sequence[str]) -> bool:
         found = self._hub.hosts.get(host)
         if found is None or found.moved:
             return False
-        found.summon(instance_ids)
+        found.notify(instance_ids)
         return True
 
     async def deployed(self, host: str) -> None:
@@ -166,7 +166,7 @@ class _Peers:
     def __init__(self, hub: InProcessHub) -> None:
         self._hub = hub
 
-    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+    def notify(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
         """There is something in the store for these."""
         self._hub.registry.wake([(host, instance_id) for instance_id in instance_ids])
 

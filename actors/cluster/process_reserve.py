@@ -23,7 +23,7 @@ _KEPT = 600
 _ANSWER_SECONDS = 10.0
 
 
-class Reserve:
+class ProcessReserve:
     """Keeps processes waiting on this node, from the first dedicated instance on: a hub without any needs none."""
 
     def __init__(self, size: int) -> None:

@@ -32,16 +32,16 @@ from durable_ray.actors.cluster.handles import (
     translated,
     workers_of,
 )
-from durable_ray.actors.cluster.process_reserve import Reserve
+from durable_ray.actors.cluster.process_reserve import ProcessReserve
 from durable_ray.actors.host.crash_marker import marker_name
 from durable_ray.actors.instances.placement import dedicated_host, environment_of
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.unopened import CannotOpen
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.store.secrecy import shown_url
 from durable_ray.actors.wire.address import WireBroken
-from durable_ray.actors.wire.callers import Lines, reached
+from durable_ray.actors.wire.callers import WireConnectionPool, reached
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 
 log = logging.getLogger("durable_ray.cluster")
@@ -55,7 +55,7 @@ class HubInfo(Struct, frozen=True):
 
     hub: str
     store: str
-    settings: Settled
+    settings: HubConfig
     #: Boot of the hub in which this process was made; a process of an earlier one is refused its lease.
     boot_epoch: int | None = None
 
@@ -89,7 +89,7 @@ class RayPeers:
         self._loop = asyncio.get_running_loop()
         self._targets: list[tuple[str, str]] = []
 
-    def nudge(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
+    def notify(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
         """There is something in the store for these."""
         if not self._targets:
             self._loop.call_soon(self._flush)
@@ -97,7 +97,7 @@ class RayPeers:
 
     def _flush(self) -> None:
         targets, self._targets = self._targets, []
-        self._tell("wake_many", targets)
+        self._tell("notify_many", targets)
 
     def finished(self, instance_ids: Iterable[str]) -> None:
         """These dedicated instances have ended."""
@@ -126,7 +126,7 @@ class RayWorkerLink:
         self.name = name
         self._handle = handle
         self._wired = wired
-        self._lines: Lines | None = None
+        self._lines: WireConnectionPool | None = None
 
     async def run(
         self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow], acks: Collection[Address]
@@ -186,7 +186,7 @@ class RayWorkerLink:
             self._lines = None
 
 
-class RaySolo(RayWorkerLink):
+class RayDetachedActorLink(RayWorkerLink):
     """The actor of a detached activity."""
 
     async def begin(
@@ -204,9 +204,11 @@ class RaySolo(RayWorkerLink):
         self._handle.end.remote()
 
 
-def find_solo(info: HubInfo, solo_class: Any, name: str, options: dict[str, Any]) -> RaySolo:
+def find_detached_actor(
+    info: HubInfo, detached_actor_class: Any, name: str, options: dict[str, Any]
+) -> RayDetachedActorLink:
     """The actor of a detached activity, made if there is none. It is not restarted: another attempt is ours to make."""
-    handle = solo_class.options(
+    handle = detached_actor_class.options(
         **{"num_cpus": 1, **options},
         name=name,
         namespace=system_namespace(info.hub),
@@ -214,7 +216,7 @@ def find_solo(info: HubInfo, solo_class: Any, name: str, options: dict[str, Any]
         get_if_exists=True,
         max_restarts=0,
     ).remote(info.hub, 1, float("inf"))
-    return RaySolo(name, handle, wired=info.settings.wire)
+    return RayDetachedActorLink(name, handle, wired=info.settings.wire)
 
 
 class RayHosts:
@@ -225,7 +227,7 @@ class RayHosts:
         self._classes = classes
         self._hiring = asyncio.Lock()
         # Without a pin they may be placed on any node, and processes here would wait in vain.
-        self._reserve = Reserve(info.settings.warm_processes if info.pin else 0)
+        self._reserve = ProcessReserve(info.settings.warm_processes if info.pin else 0)
 
     async def alive(self) -> Collection[str]:
         """IDs of the dedicated instances that have an actor now."""
@@ -266,10 +268,10 @@ class RayHosts:
                 await self.end(row.instance_id)
                 raise
 
-    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+    async def notify(self, host: str, instance_ids: Sequence[str]) -> bool:
         """Tell a host to look into the store; False if it is not there or is leaving. Raises Unreachable."""
         try:
-            return bool(await find(self._info.hub, host).nudge.remote(instance_ids))
+            return bool(await find(self._info.hub, host).notify.remote(instance_ids))
         except Exception as error:
             meaning = translated(error)
             if isinstance(meaning, Gone):

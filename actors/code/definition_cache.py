@@ -34,7 +34,7 @@ class DefinitionMissing(LookupError):
     """The store has no such code (any more)."""
 
 
-class Library:
+class DefinitionCache:
     """The definitions of a hub, as one process sees them."""
 
     def __init__(self, store: Store) -> None:

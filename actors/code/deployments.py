@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.store.retrying import until_answered
 
 
@@ -20,13 +20,13 @@ class Deployments:
 
     def __init__(
         self,
-        library: Library,
+        definition_cache: DefinitionCache,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         spawn: Callable[[Any], None],
         learned: Callable[[], None] = lambda: None,
     ) -> None:
         """`learned` is called when definitions that were heard of are in the library."""
-        self._library = library
+        self._definition_cache = definition_cache
         self._blocking = blocking
         self._spawn = spawn
         self._learned = learned
@@ -37,11 +37,11 @@ class Deployments:
     @property
     def behind(self) -> bool:
         """Whether newer definitions than the library's are known to be deployed; they are being learned."""
-        return self._newest > self._library.revision
+        return self._newest > self._definition_cache.revision
 
     def heard(self, revision: int) -> None:
         """The store has definitions of this revision."""
-        if revision <= self._library.revision:
+        if revision <= self._definition_cache.revision:
             return
         self._newest = max(self._newest, revision)
         self.look()
@@ -59,18 +59,18 @@ class Deployments:
 
     async def current(self, at_least: int = 0) -> None:
         """Return when the library knows what was heard of, and this revision. May raise a StoreError."""
-        if self.behind or at_least > self._library.revision:
+        if self.behind or at_least > self._definition_cache.revision:
             await self.refresh()
 
     async def refresh(self) -> None:
         """Learn what is deployed now. May raise a StoreError."""
-        await self._blocking(self._library.refresh)
+        await self._blocking(self._definition_cache.refresh)
 
     async def _learn(self) -> None:
         try:
             while self._again:
                 self._again = False
-                await until_answered(self._blocking, self._library.refresh, "learning what was deployed")
+                await until_answered(self._blocking, self._definition_cache.refresh, "learning what was deployed")
         finally:
             self._learning = False
         held, self._held = self._held, {}

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from durable_ray.actors.activities.ports import Peers
-from durable_ray.actors.host.quarantine import Condemned
+from durable_ray.actors.host.quarantine import Quarantine
 from durable_ray.actors.instances.placement import dedicated_host, is_dedicated
 from durable_ray.actors.instances.waiters import Waiters
 from durable_ray.actors.store.contract import Store
@@ -27,21 +27,21 @@ class Isolating:
         self,
         host: str,
         store: Store,
-        condemned: Condemned,
+        quarantine: Quarantine,
         waiters: Waiters,
         peers: Peers,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
     ) -> None:
         self._host = host
         self._store = store
-        self._condemned = condemned
+        self._quarantine = quarantine
         self._waiters = waiters
         self._peers = peers
         self._blocking = blocking
 
     def wants(self, instance_id: str) -> bool:
         """Whether this instance must not take a turn here."""
-        return self._condemned.slow(instance_id) and not is_dedicated(self._host)
+        return self._quarantine.slow(instance_id) and not is_dedicated(self._host)
 
     async def isolate(self, instance_id: str) -> None:
         """Give it a host of its own, if it is there: its start may have died with the process, and come again."""
@@ -53,6 +53,6 @@ class Isolating:
         )
         if moved:
             log.warning("instance %r goes on in a host of its own: a turn took too long", instance_id)
-            self._condemned.discard(instance_id)
+            self._quarantine.discard(instance_id)
             self._waiters.moved([instance_id])
-            self._peers.nudge(own_host, [instance_id], False)
+            self._peers.notify(own_host, [instance_id], False)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.host.turns import Turn
-from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.writes import Answer, CommitTurn, TurnCommitted
@@ -38,8 +38,8 @@ class _Ended(Struct):
     #: Those whose results are recorded, or about to be.
     taken: set[int] = field(default_factory=set)
     #: What the commit under way records, and what waits for the next.
-    busy: list[Letter] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
+    busy: list[PendingMessage] = field(default_factory=list)
+    pending_messages: list[PendingMessage] = field(default_factory=list)
 
 
 class LateResults:
@@ -52,8 +52,8 @@ class LateResults:
         self,
         clock: Clock,
         committer: Committer,
-        durable: Callable[[Iterable[Letter], str], None],
-        dropped: Callable[[str, Iterable[Letter]], None],
+        durable: Callable[[Iterable[PendingMessage], str], None],
+        dropped: Callable[[str, Iterable[PendingMessage]], None],
         fenced: Callable[[], None],
     ) -> None:
         self._clock = clock
@@ -63,39 +63,39 @@ class LateResults:
         self._fenced = fenced
         self._ended: dict[str, _Ended] = {}
 
-    def keep(self, live: Live, turn: Turn) -> None:
+    def keep(self, active: ActiveInstance, turn: Turn) -> None:
         """`live` has ended by this turn."""
         cancelled = frozenset(turn.append.cancel)
-        if live.status in ("Failed", "Terminated") and live.snapshot.activities.keys() - cancelled:
-            self._ended[live.instance_id] = _Ended(live.snapshot, turn.write, cancelled)
+        if active.status in ("Failed", "Terminated") and active.snapshot.activities.keys() - cancelled:
+            self._ended[active.instance_id] = _Ended(active.snapshot, turn.write, cancelled)
 
     def forget(self, instance_id: str) -> None:
         """The instance lives again, or another has its ID."""
         self._ended.pop(instance_id, None)
 
-    def take(self, instance_id: str, letter: Letter) -> bool:
+    def take(self, instance_id: str, pending: PendingMessage) -> bool:
         """Record a result; False if it is not one of those that are recorded."""
-        ended, event = self._ended.get(instance_id), letter.message.event
+        ended, event = self._ended.get(instance_id), pending.message.event
         if ended is None or not isinstance(event, ev.ActivityCompleted):
             return False
         task = ended.snapshot.activities.get(event.task_id)
-        this = letter.message.execution_id == ended.snapshot.execution_id
+        this = pending.message.execution_id == ended.snapshot.execution_id
         if not this or task is None or task.attempt != event.attempt or event.task_id in ended.snapshot.retries:
             return False
         if event.task_id in ended.cancelled or event.task_id in ended.taken:
             return False
         ended.taken.add(event.task_id)
-        ended.letters.append(letter)
+        ended.pending_messages.append(pending)
         self._record(instance_id, ended)
         return True
 
     def _record(self, instance_id: str, ended: _Ended) -> None:
-        if ended.busy or not ended.letters:
+        if ended.busy or not ended.pending_messages:
             return
-        ended.busy, ended.letters = ended.letters, []
+        ended.busy, ended.pending_messages = ended.pending_messages, []
         snapshot, last = ended.snapshot, ended.last
         at = turn_time(snapshot.at, self._clock.now())
-        events: list[ev.Event] = [ev.TurnStarted(at), *(letter.message.event for letter in ended.busy)]
+        events: list[ev.Event] = [ev.TurnStarted(at), *(pending.message.event for pending in ended.busy)]
         write = replace(
             last,
             turn=last.turn + 1,
@@ -111,21 +111,21 @@ class LateResults:
         )
 
         def done(outcome: Sequence[Answer] | Exception) -> None:
-            letters, ended.busy = ended.busy, []
+            pending_messages, ended.busy = ended.busy, []
             if isinstance(outcome, Fenced):
                 self._fenced()
             elif isinstance(outcome, Exception) or not isinstance(outcome[0], TurnCommitted):
                 # Perhaps it lives again, and wants them.
                 if self._ended.get(instance_id) is ended:
                     self.forget(instance_id)
-                self._dropped(instance_id, [*letters, *ended.letters])
+                self._dropped(instance_id, [*pending_messages, *ended.pending_messages])
             else:
                 for event in events:
                     snapshot.apply(event)
                 ended.last = write
-                self._durable(letters, instance_id)
+                self._durable(pending_messages, instance_id)
                 if not snapshot.activities.keys() - ended.cancelled and self._ended.get(instance_id) is ended:
                     self.forget(instance_id)
                 self._record(instance_id, ended)
 
-        self._committer.submit([write], done, whose=instance_id, hurry=False)
+        self._committer.submit([write], done, whose=instance_id, flush=False)

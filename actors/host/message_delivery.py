@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from durable_ray.actors.host.turn_scheduler import Lanes
+from durable_ray.actors.host.turn_scheduler import TurnScheduler
 from durable_ray.actors.host.turns import receipt_reply
-from durable_ray.actors.instances.active_instance import Letter, Live
-from durable_ray.actors.instances.instance_cache import Residence
+from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
+from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.messages import Reply, started_anew
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.retrying import until_answered
@@ -26,24 +26,24 @@ log = logging.getLogger("durable_ray.host")
 _PAUSE = 0.5
 
 
-class Redelivery:
+class MessageDelivery:
     """Brings letters to the instances of one host. `unwanted` is told of those that nobody takes any more."""
 
     def __init__(
         self,
         store: Store,
-        residence: Residence,
-        lanes: Lanes,
+        instance_cache: InstanceCache,
+        turn_scheduler: TurnScheduler,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        unwanted: Callable[[Iterable[Letter], str], None],
+        unwanted: Callable[[Iterable[PendingMessage], str], None],
     ) -> None:
         self._store = store
-        self._residence = residence
-        self._lanes = lanes
+        self._instance_cache = instance_cache
+        self._turn_scheduler = turn_scheduler
         self._blocking = blocking
         self._unwanted = unwanted
         #: Each task with what it has not delivered yet: one cancelled before its first step runs no `finally`.
-        self._tasks: dict[asyncio.Task[None], deque[Letter]] = {}
+        self._tasks: dict[asyncio.Task[None], deque[PendingMessage]] = {}
         self._closed = False
 
     @property
@@ -51,13 +51,15 @@ class Redelivery:
         """How many deliveries are under way."""
         return len(self._tasks)
 
-    def bring(self, instance_id: str, letters: Iterable[Letter], *, after: Exception | None = None) -> None:
+    def bring(
+        self, instance_id: str, pending_messages: Iterable[PendingMessage], *, after: Exception | None = None
+    ) -> None:
         """Bring `letters` to an instance, in order; it is loaded even if there are none.
 
         `after`: the error that their commit ended with. It may have been made all the same, so what it recorded is
         looked up before a letter is taken a second time.
         """
-        left = deque(letters)
+        left = deque(pending_messages)
         if self._closed:
             _send_away(left)
             return
@@ -72,36 +74,36 @@ class Redelivery:
             task.cancel()
             _send_away(left)
 
-    async def _bring(self, instance_id: str, left: deque[Letter], after: Exception | None) -> None:
+    async def _bring(self, instance_id: str, left: deque[PendingMessage], after: Exception | None) -> None:
         try:
             if after is not None:
                 await asyncio.sleep(_PAUSE)
                 await self._answer_recorded(left)
-            found = await self._residence.find(instance_id)
+            found = await self._instance_cache.find(instance_id)
             while left:
-                letter = left.popleft()
-                if not isinstance(found, Live):
-                    self._unwanted([letter], instance_id)
-                    letter.reply(_refusal(found))
-                elif letter.created_at not in (None, found.row.created_at):
-                    letter.reply(started_anew())
+                pending = left.popleft()
+                if not isinstance(found, ActiveInstance):
+                    self._unwanted([pending], instance_id)
+                    pending.reply(_refusal(found))
+                elif pending.created_at not in (None, found.row.created_at):
+                    pending.reply(started_anew())
                 else:
-                    self._lanes.post(found, letter)
+                    self._turn_scheduler.post(found, pending)
         except Exception:
             log.exception("letters for %r could not be delivered again", instance_id)
         finally:
             _send_away(left)
 
-    async def _answer_recorded(self, left: deque[Letter]) -> None:
+    async def _answer_recorded(self, left: deque[PendingMessage]) -> None:
         """Take out those whose request was carried out after all."""
-        requests = [letter.request_id for letter in left if letter.request_id is not None]
+        requests = [pending.request_id for pending in left if pending.request_id is not None]
         if not requests:
             return
         recorded = await until_answered(self._blocking, lambda: self._store.receipts(requests), "looking for receipts")
-        for letter in tuple(left):
-            if letter.request_id is not None and (outcome := recorded.get(letter.request_id)) is not None:
-                letter.reply(receipt_reply(outcome))
-                left.remove(letter)
+        for pending in tuple(left):
+            if pending.request_id is not None and (outcome := recorded.get(pending.request_id)) is not None:
+                pending.reply(receipt_reply(outcome))
+                left.remove(pending)
 
 
 def _refusal(found: Any) -> Reply:
@@ -110,7 +112,7 @@ def _refusal(found: Any) -> Reply:
     return Reply("finished", found.status) if found.finished else Reply("moved")
 
 
-def _send_away(letters: deque[Letter]) -> None:
-    for letter in letters:
-        letter.reply(Reply("moved"))
-    letters.clear()
+def _send_away(pending_messages: deque[PendingMessage]) -> None:
+    for pending in pending_messages:
+        pending.reply(Reply("moved"))
+    pending_messages.clear()

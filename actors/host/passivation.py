@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from durable_ray.actors.host.host import InstanceHost
-from durable_ray.actors.instances.active_instance import Live
+from durable_ray.actors.instances.active_instance import ActiveInstance
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.writes import Done, Hibernate, Stale
 
@@ -19,33 +19,35 @@ async def may_leave(host: InstanceHost, instance_id: str) -> bool:
     """
     if (
         host.moved
-        or host.turnstile.busy
-        or host.redelivery.pending
+        or host.activity_limiter.busy
+        or host.message_delivery.pending
         or host.committer.waiting
-        or not host.residence.idle
+        or not host.instance_cache.idle
     ):
         return False
-    live = host.residence.peek(instance_id)
-    if live is None:
+    active = host.instance_cache.peek(instance_id)
+    if active is None:
         # Finished, or nothing ever called for it.
         host.moved = True
         return True
-    if live.unstarted or not _merely_waits(live):
+    if active.unstarted or not _merely_waits(active):
         return False
     host.moved = True
-    write = Hibernate(live.instance_id, live.snapshot.execution_id, host.name, live.turn, live.snapshot.next_due())
+    write = Hibernate(
+        active.instance_id, active.snapshot.execution_id, host.name, active.turn, active.snapshot.next_due()
+    )
     try:
         (answer,) = await host.committer.write([write])
     except StoreError as error:
         log.warning("%r could not be put to sleep: %s", instance_id, error)
         answer = Stale()
-    if isinstance(answer, Done) and _merely_waits(live):
+    if isinstance(answer, Done) and _merely_waits(active):
         return True
     host.moved = False
-    host.summon([instance_id])
+    host.notify([instance_id])
     return False
 
 
-def _merely_waits(live: Live) -> bool:
-    busy = live.busy or live.queued or live.dirty or live.letters or live.leftover or live.held
-    return not busy and not live.gone and not live.snapshot.activities
+def _merely_waits(active: ActiveInstance) -> bool:
+    busy = active.busy or active.queued or active.dirty or active.pending_messages or active.leftover or active.held
+    return not busy and not active.gone and not active.snapshot.activities

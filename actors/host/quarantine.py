@@ -10,26 +10,26 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.retrying import until_answered
 from durable_ray.orchestrations.values.failures import FailureDetails
 
 
-class Condemned:
+class Quarantine:
     """Of one host: who they are, and what each failed of."""
 
     def __init__(
         self,
         store: Store,
-        library: Library,
-        settings: Settled,
+        definition_cache: DefinitionCache,
+        settings: HubConfig,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
     ) -> None:
         self._store = store
-        self._library = library
+        self._definition_cache = definition_cache
         self._settings = settings
         self._blocking = blocking
         self._failures: dict[str, FailureDetails] = {}
@@ -76,6 +76,6 @@ class Condemned:
 
     def _most_recoveries(self, row: InstanceRow) -> int:
         """What its orchestrator declares, as it is deployed now, else the hub's."""
-        known = self._library.known_orchestrator(row.name, row.version)
+        known = self._definition_cache.known_orchestrator(row.name, row.version)
         declared = known.options.max_recoveries if known else None
         return self._settings.max_recoveries if declared is None else declared

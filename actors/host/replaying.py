@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from durable_ray.actors.activities.ports import Marker
-from durable_ray.actors.code.definition_cache import DefinitionMissing, Library
+from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
-from durable_ray.actors.host.turn_scheduler import Lanes
-from durable_ray.actors.instances.active_instance import Live
-from durable_ray.actors.instances.instance_cache import Residence
+from durable_ray.actors.host.turn_scheduler import TurnScheduler
+from durable_ray.actors.instances.active_instance import ActiveInstance
+from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.store.contract import Store
 from durable_ray.orchestrations.engine.replay import Execution
 from durable_ray.orchestrations.values.failures import FailureDetails
@@ -31,18 +31,18 @@ class Replaying:
 
     def __init__(
         self,
-        library: Library,
-        residence: Residence,
-        lanes: Lanes,
+        definition_cache: DefinitionCache,
+        instance_cache: InstanceCache,
+        turn_scheduler: TurnScheduler,
         store: Store,
         marker: Marker,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         spawn: Callable[[Any], None],
-        fail: Callable[[Live, FailureDetails], None],
+        fail: Callable[[ActiveInstance, FailureDetails], None],
     ) -> None:
-        self._library = library
-        self._residence = residence
-        self._lanes = lanes
+        self._definition_cache = definition_cache
+        self._instance_cache = instance_cache
+        self._turn_scheduler = turn_scheduler
         self._store = store
         self._marker = marker
         self._blocking = blocking
@@ -50,60 +50,60 @@ class Replaying:
         self._fail = fail
         self._loop = asyncio.get_running_loop()
         #: Those whose code could not be had, and when they try again.
-        self._waiting: dict[str, tuple[Live, asyncio.TimerHandle]] = {}
+        self._waiting: dict[str, tuple[ActiveInstance, asyncio.TimerHandle]] = {}
 
     def learned(self) -> None:
         """Something was deployed: it may be what they wait for."""
-        for live, retry in tuple(self._waiting.values()):
+        for active, retry in tuple(self._waiting.values()):
             retry.cancel()
-            self._try_again(live)
+            self._try_again(active)
 
-    def replay(self, live: Live) -> bool:
+    def replay(self, active: ActiveInstance) -> bool:
         """Whether `live` has its code and is where its history left it; if not, it is queued again when it is."""
-        code_id = live.snapshot.code_id or live.row.code_id
-        orchestrator = self._library.loaded_orchestrator(live.row.name, code_id)
+        code_id = active.snapshot.code_id or active.row.code_id
+        orchestrator = self._definition_cache.loaded_orchestrator(active.row.name, code_id)
         if orchestrator is None:
-            if not live.held:
-                live.held = True
-                self._spawn(self._fetch_code(live, code_id))
+            if not active.held:
+                active.held = True
+                self._spawn(self._fetch_code(active, code_id))
             return False
-        live.execution = Execution(live.instance_id, orchestrator, PYTHON_PAYLOADS)
-        history = self._residence.histories.pop(live.instance_id, None)
+        active.execution = Execution(active.instance_id, orchestrator, PYTHON_PAYLOADS)
+        history = self._instance_cache.histories.pop(active.instance_id, None)
         if history:
-            self._marker.set(live.instance_id)
+            self._marker.set(active.instance_id)
             try:
-                decision = live.execution.advance(history, replaying=True)
+                decision = active.execution.advance(history, replaying=True)
             except BaseException as error:  # nothing that user code raises may reach the host's loop
-                self._fail(live, FailureDetails.of(error))
+                self._fail(active, FailureDetails.of(error))
                 return False
             finally:
                 self._marker.clear()
-            if decision.commands or decision.outcome or live.fresh:
-                live.leftover = decision
-            live.fresh = False
+            if decision.commands or decision.outcome or active.fresh:
+                active.leftover = decision
+            active.fresh = False
         return True
 
-    async def _fetch_code(self, live: Live, code_id: str) -> None:
+    async def _fetch_code(self, active: ActiveInstance, code_id: str) -> None:
         try:
             # Code not seen before was just deployed, and what it calls with it.
-            await self._blocking(self._library.refresh)
-            await self._blocking(lambda: self._library.open("orchestrator", live.row.name, code_id))
+            await self._blocking(self._definition_cache.refresh)
+            await self._blocking(lambda: self._definition_cache.open("orchestrator", active.row.name, code_id))
         except (DefinitionMissing, DefinitionCannotLoad) as error:
             # Not the instance's fault: it waits, says so, and goes on when the code can be had.
-            log.warning("instance %r waits for its code: %s", live.instance_id, error)
-            retry = self._loop.call_later(_RETRY_CODE, self._try_again, live)
-            self._waiting[live.instance_id] = (live, retry)
-            live.waiting_reason = f"code: {error}"
-            live.turn_away()
-            await self._blocking(lambda: self._store.set_waiting_reason(live.instance_id, live.waiting_reason))
+            log.warning("instance %r waits for its code: %s", active.instance_id, error)
+            retry = self._loop.call_later(_RETRY_CODE, self._try_again, active)
+            self._waiting[active.instance_id] = (active, retry)
+            active.waiting_reason = f"code: {error}"
+            active.turn_away()
+            await self._blocking(lambda: self._store.set_waiting_reason(active.instance_id, active.waiting_reason))
             return
         except Exception as error:
-            log.warning("the code of %r could not be fetched, trying again: %s", live.instance_id, error)
-            self._loop.call_later(1.0, self._try_again, live)
+            log.warning("the code of %r could not be fetched, trying again: %s", active.instance_id, error)
+            self._loop.call_later(1.0, self._try_again, active)
             return
-        self._try_again(live)
+        self._try_again(active)
 
-    def _try_again(self, live: Live) -> None:
-        self._waiting.pop(live.instance_id, None)
-        live.held = False
-        self._lanes.enqueue(live)
+    def _try_again(self, active: ActiveInstance) -> None:
+        self._waiting.pop(active.instance_id, None)
+        active.held = False
+        self._turn_scheduler.enqueue(active)

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_text
-from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.pending import pausing, status_by
-from durable_ray.actors.instances.replay_check import rehearse
+from durable_ray.actors.instances.replay_check import check_replay
 from durable_ray.actors.instances.starting import Start, begin, conceive_again, conceived, start_writes, take_answers
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError
@@ -46,7 +46,7 @@ _TOGETHER = 0.05
 _REMEMBERED = 4096
 
 
-class Desk:
+class HostService:
     """The callers' side of one host."""
 
     def __init__(self, host: InstanceHost) -> None:
@@ -63,10 +63,10 @@ class Desk:
         if host.moved:
             return [Reply("moved")] * len(requests)
         known = await self._recorded([r.request_id for r in requests if r.retry])
-        host.summon([r.wish.instance_id for r in requests if r.request_id in known])
+        host.notify([r.start_options.instance_id for r in requests if r.request_id in known])
         now = host.clock.now()
         wanted = [r for r in requests if r.request_id not in known]
-        starts = await conceived(wanted, host.nursery, host.deployments, now)
+        starts = await conceived(wanted, host.instance_factory, host.deployments, now)
         self._own(starts)
         begun = {id(start): done for start in starts if (done := self._at_once(start, now)) is not None}
         alone = [start for start in starts if start.reply is None and id(start) not in begun]
@@ -93,12 +93,12 @@ class Desk:
         """Start and first turn in one transaction, where that can be; None where the start goes alone."""
         if start.new is None or start.reply is not None or start.request.signal is not None:
             return None
-        live = self._host.at_once(self._host.nursery.row(start.new))
-        if live is None:
+        active = self._host.at_once(self._host.instance_factory.row(start.new))
+        if active is None:
             return None
         (write,) = start_writes([start], now, self._host.settings.receipt_seconds)
         assert isinstance(write, StartInstance)
-        return self._host.lanes.begin(live, write)
+        return self._host.turn_scheduler.begin(active, write)
 
     async def _begin(self, starts: Sequence[Start], now: int) -> None:
         """Start these without their first turns."""
@@ -109,21 +109,21 @@ class Desk:
 
         async def again(outdated: Sequence[Start]) -> None:
             await host.deployments.refresh()
-            conceive_again(outdated, host.nursery, now)
+            conceive_again(outdated, host.instance_factory, now)
             self._own(outdated)
 
         parents = await begin(starts, now, host.settings.receipt_seconds, host.committer.write_once, rows, again)
         for at, parent in parents:
-            host.peers.nudge(at, [parent], True)
+            host.peers.notify(at, [parent], True)
         for start in starts:
             self._begun(start)
 
     def _begun(self, start: Start) -> None:
         if start.new is None or start.reply is None or start.reply.code != "ok":
             return
-        self._host.born(self._host.nursery.row(start.new))
+        self._host.born(self._host.instance_factory.row(start.new))
         if start.request.signal is not None:
-            self._host.summon([start.new.instance_id])
+            self._host.notify([start.new.instance_id])
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Desk:
             [d.request_id for d in deliveries if d.retry and not self._remembers(d.request_id)]
         )
         # What the registry stored for an earlier try lies in the inbox, and it may have died before it said so.
-        self._host.summon({d.instance_id for d in deliveries if d.request_id in known})
+        self._host.notify({d.instance_id for d in deliveries if d.request_id in known})
         answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
         if len(answers) > 1:
             await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
@@ -175,10 +175,10 @@ class Desk:
             self._answered.popitem(last=False)
 
     async def _deliver(self, delivery: Delivery) -> Reply:
-        found: Live | InstanceRow | None = self._host.residence.peek(delivery.instance_id)
+        found: ActiveInstance | InstanceRow | None = self._host.instance_cache.peek(delivery.instance_id)
         if found is None and not self._host.moved:
             try:
-                found = await self._host.residence.find(delivery.instance_id)
+                found = await self._host.instance_cache.find(delivery.instance_id)
             except asyncio.CancelledError:
                 if not self._host.moved:
                     raise
@@ -187,12 +187,12 @@ class Desk:
             return Reply("moved")
         if found is None:
             return Reply("absent")
-        row = found.row if isinstance(found, Live) else found
+        row = found.row if isinstance(found, ActiveInstance) else found
         if delivery.created_at not in (None, row.created_at):
             return started_anew()
         if isinstance(event := delivery.message.event, ev.ExecutionRewound):
             if isinstance(found, InstanceRow) and found.finished:
-                return await rehearse(self._host, found, event)
+                return await check_replay(self._host, found, event)
             return Reply("refused", "it has not ended")
         if isinstance(found, InstanceRow):
             return Reply("finished", found.status) if found.finished else Reply("moved")
@@ -200,8 +200,10 @@ class Desk:
         if no_turn and not isinstance(delivery.message.event, ev.TerminateRequested):
             return await self._store(delivery, replace(found.row, status=found.status, turn=found.turn))
         answer: asyncio.Future[Reply] = self._loop.create_future()
-        letter = Letter(delivery.message, answer=answer, request_id=delivery.request_id, created_at=delivery.created_at)
-        self._host.lanes.post(found, letter)
+        pending = PendingMessage(
+            delivery.message, answer=answer, request_id=delivery.request_id, created_at=delivery.created_at
+        )
+        self._host.turn_scheduler.post(found, pending)
         return await answer
 
     async def _store(self, delivery: Delivery, row: InstanceRow) -> Reply:
@@ -217,13 +219,13 @@ class Desk:
             [PutMessage(message, receipt, status_by(event), delivery.created_at)]
         )
         if isinstance(answer, Delivered):
-            live = host.residence.peek(delivery.instance_id)
-            if live is not None and live.unstarted and answer.turn == 0:
-                live.status = answer.status
+            active = host.instance_cache.peek(delivery.instance_id)
+            if active is not None and active.unstarted and answer.turn == 0:
+                active.status = answer.status
             if is_held(row.start_at) and isinstance(event, ev.ExecutionResumed):
                 host.peers.finished([delivery.instance_id])  # whoever counts has to look
         if isinstance(answer, Delivered | Repeated):
-            host.summon([delivery.instance_id])
+            host.notify([delivery.instance_id])
         return delivery_reply(answer)
 
     # --- waiting and asking -----------------------------------------------------------------------
@@ -264,11 +266,11 @@ class Desk:
         """Endings that nobody will be told of any more: of instances that are not live in memory."""
         elsewhere, found = [], []
         for instance_id in instance_ids:
-            live = self._host.residence.peek(instance_id)
-            if live is None:
+            active = self._host.instance_cache.peek(instance_id)
+            if active is None:
                 elsewhere.append(instance_id)
-            elif start and not live.unstarted:
-                found.append(Ending(instance_id, live.status))
+            elif start and not active.unstarted:
+                found.append(Ending(instance_id, active.status))
         if elsewhere:
             rows = await self._host.blocking(lambda: self._host.store.rows(elsewhere))
             for instance_id in elsewhere:

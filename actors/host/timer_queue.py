@@ -12,7 +12,7 @@ from durable_ray.actors.store.held import is_held
 _FEW = 64
 
 
-class Dues:
+class TimerQueue:
     """Rings `ring(instance_ids)` for all instances that have come due. An entry may be outdated: the rung one looks.
 
     One entry for each instance counts, its earliest. So the heap is as long as there are instances that wait, however often

@@ -23,9 +23,9 @@ from typing import Protocol
 
 from durable_ray.actors.activities.ports import Marker
 from durable_ray.actors.clock import SECOND, Clock
-from durable_ray.actors.code.definition_cache import Library
-from durable_ray.actors.host.turns import Birth, Turn, answer_to, take_turn
-from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.code.definition_cache import DefinitionCache
+from durable_ray.actors.host.turns import NewChild, Turn, answer_to, take_turn
+from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, StoreError
@@ -34,51 +34,53 @@ from durable_ray.actors.store.writes import Answer, Refused, Repeated, Started, 
 log = logging.getLogger("durable_ray.host")
 
 
-class Surroundings(Protocol):
+class TurnHandler(Protocol):
     """What the lanes hand over: an instance that cannot take its turn yet, a turn that is durable, one that was refused."""
 
-    def prepare(self, live: Live) -> bool:
+    def prepare(self, active: ActiveInstance) -> bool:
         """Whether `live` can take a turn now. If not, it is brought to that state and queued again."""
 
-    def entered(self, live: Live) -> None:
+    def entered(self, active: ActiveInstance) -> None:
         """This instance exists now, durably, and is in memory."""
 
-    def committed(self, live: Live, turn: Turn, answer: TurnCommitted) -> None:
+    def committed(self, active: ActiveInstance, turn: Turn, answer: TurnCommitted) -> None:
         """The turn is durable: act."""
 
-    def refused(self, live: Live, letters: list[Letter], error: Exception | None) -> None:
+    def refused(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception | None) -> None:
         """The turn was not made (`error` None: the instance had changed): drop `live`, mind the letters."""
 
-    def broken(self, live: Live, letters: list[Letter], error: Exception) -> None:
+    def broken(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception) -> None:
         """This turn can never be made: the runtime failed on it, or the store cannot hold it. Its neighbours go on."""
 
     def fenced(self) -> None:
         """Somebody else owns this host."""
 
 
-class Lanes:
+class TurnScheduler:
     """Computes turns and commits them."""
 
     def __init__(
         self,
         clock: Clock,
-        library: Library,
+        definition_cache: DefinitionCache,
         committer: Committer,
         marker: Marker,
-        birth: Birth,
+        new_child: NewChild,
         receipt_seconds: float,
-        surroundings: Surroundings,
+        handler: TurnHandler,
     ) -> None:
         self._clock = clock
-        self._library = library
+        self._definition_cache = definition_cache
         self._committer = committer
         self._marker = marker
-        self._birth = birth
+        self._new_child = new_child
         self._receipts = int(receipt_seconds * SECOND)
-        self._around = surroundings
+        self._handler = handler
         #: Told of letters that left the mailbox without a turn, for they changed nothing (a result that came too late, say).
-        self.changed_nothing: Callable[[Sequence[Letter], str], None] = lambda letters, instance_id: None
-        self._queue: list[Live] = []
+        self.changed_nothing: Callable[[Sequence[PendingMessage], str], None] = lambda pending_messages, instance_id: (
+            None
+        )
+        self._queue: list[ActiveInstance] = []
         self._closed = False
         self._loop = asyncio.get_running_loop()
 
@@ -87,142 +89,144 @@ class Lanes:
         """Whether no turn is queued or being committed."""
         return not self._queue and not self._committer.waiting
 
-    def post(self, live: Live, letter: Letter) -> None:
+    def post(self, active: ActiveInstance, pending: PendingMessage) -> None:
         """Put a letter into the mailbox of `live`."""
-        live.letters.append(letter)
-        self.enqueue(live)
+        active.pending_messages.append(pending)
+        self.enqueue(active)
 
-    def enqueue(self, live: Live) -> None:
+    def enqueue(self, active: ActiveInstance) -> None:
         """Let `live` take a turn as soon as it can. All that are queued in one step of the loop share a commit."""
-        if live.queued or live.gone or self._closed:
+        if active.queued or active.gone or self._closed:
             return
-        live.queued = True
+        active.queued = True
         if not self._queue:
             self._loop.call_soon(self._run)
-        self._queue.append(live)
+        self._queue.append(active)
 
     def close(self) -> None:
         """Begin no more turns."""
         self._closed = True
         self._queue.clear()
 
-    def submit(self, live: Live, turn: Turn) -> None:
+    def submit(self, active: ActiveInstance, turn: Turn) -> None:
         """Commit a turn that was computed elsewhere (an instance set aside)."""
-        live.busy = True
-        self._commit([(live, turn)])
+        active.busy = True
+        self._commit([(active, turn)])
 
-    def begin(self, live: Live, start: StartInstance) -> asyncio.Future[Answer] | None:
+    def begin(self, active: ActiveInstance, start: StartInstance) -> asyncio.Future[Answer] | None:
         """Start an instance and take its first turn in one transaction; what became of the start comes by the future.
 
         None if the first turn cannot be taken now (its code is not loaded): then the start has to go alone. `live` is in
         nobody's hands before the commit.
         """
-        turn = self._turn(live, self._clock.now())
+        turn = self._turn(active, self._clock.now())
         if turn is None:
             return None
-        live.busy = True
+        active.busy = True
         started: asyncio.Future[Answer] = self._loop.create_future()
 
         def done(outcome: Sequence[Answer] | Exception) -> None:
             if isinstance(outcome, Exception):
                 if isinstance(outcome, Fenced):
-                    self._around.fenced()
+                    self._handler.fenced()
                 else:
-                    self._around.refused(live, [], outcome)  # if it was made after all, its effects are made up for
+                    self._handler.refused(active, [], outcome)  # if it was made after all, its effects are made up for
                 if not started.done():
                     started.set_exception(outcome)
                 return
             if isinstance(outcome[0], Started):
-                self._around.entered(live)
-                self._settled(live, turn, outcome[1])
+                self._handler.entered(active)
+                self._settled(active, turn, outcome[1])
             else:
                 # An earlier try of the same start may have left a Pending instance, whose first turn this was.
-                self._around.refused(live, [], None)
+                self._handler.refused(active, [], None)
             if not started.done():  # nobody may be waiting any more
                 started.set_result(outcome[0])
 
-        self._committer.submit([start, turn.write], done, whose=live.instance_id)
+        self._committer.submit([start, turn.write], done, whose=active.instance_id)
         return started
 
     def _run(self) -> None:
         queue, self._queue = self._queue, []
         now = self._clock.now()
-        taken: list[tuple[Live, Turn]] = []
-        for live in queue:
-            live.queued = False
-            if live.busy or live.gone:
+        taken: list[tuple[ActiveInstance, Turn]] = []
+        for active in queue:
+            active.queued = False
+            if active.busy or active.gone:
                 continue
-            turn = self._turn(live, now)
+            turn = self._turn(active, now)
             if turn is not None:
-                live.busy = True
-                taken.append((live, turn))
+                active.busy = True
+                taken.append((active, turn))
         if taken:
             self._commit(taken)
 
-    def _turn(self, live: Live, now: int) -> Turn | None:
-        mailbox = live.letters
+    def _turn(self, active: ActiveInstance, now: int) -> Turn | None:
+        mailbox = active.pending_messages
         try:
-            if not self._around.prepare(live):
+            if not self._handler.prepare(active):
                 return None
-            self._marker.set(live.instance_id)
+            self._marker.set(active.instance_id)
             try:
-                turn = take_turn(live, self._library, now, self._birth, now + self._receipts)
+                turn = take_turn(active, self._definition_cache, now, self._new_child, now + self._receipts)
             finally:
                 self._marker.clear()
             if turn is None and mailbox:
-                self.changed_nothing(mailbox, live.instance_id)
+                self.changed_nothing(mailbox, active.instance_id)
             return turn
         except BaseException as error:  # also SystemExit: it would end the loop, and every instance here with it
-            log.exception("a turn of instance %r could not be computed", live.instance_id)
-            if live.letters is not mailbox:
-                live.letters = [*mailbox, *live.letters]
+            log.exception("a turn of instance %r could not be computed", active.instance_id)
+            if active.pending_messages is not mailbox:
+                active.pending_messages = [*mailbox, *active.pending_messages]
             cause = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
-            self._around.broken(live, [], cause)
+            self._handler.broken(active, [], cause)
             return None
 
-    def _commit(self, taken: list[tuple[Live, Turn]]) -> None:
+    def _commit(self, taken: list[tuple[ActiveInstance, Turn]]) -> None:
         def done(outcome: Sequence[Answer] | Exception) -> None:
             if isinstance(outcome, Fenced):
                 # Nothing was written: who waits for one of these turns may ask the successor.
                 for _, turn in taken:
-                    for letter in turn.letters:
-                        letter.reply(Reply("moved"))
-                self._around.fenced()
+                    for pending in turn.pending_messages:
+                        pending.reply(Reply("moved"))
+                self._handler.fenced()
             elif isinstance(outcome, Exception):
                 log.warning("a commit of %d turns failed: %s", len(taken), outcome)
-                for live, turn in taken:
-                    self._around.refused(live, turn.letters, outcome)
+                for active, turn in taken:
+                    self._handler.refused(active, turn.pending_messages, outcome)
             else:
-                for (live, turn), answer in zip(taken, outcome, strict=True):
-                    self._settled(live, turn, answer)
+                for (active, turn), answer in zip(taken, outcome, strict=True):
+                    self._settled(active, turn, answer)
 
-        hurry = any(letter.request_id is not None for _, turn in taken for letter in turn.letters)
-        self._committer.submit([turn.write for _, turn in taken], done, whose=taken[0][0].instance_id, hurry=hurry)
+        flush = any(pending.request_id is not None for _, turn in taken for pending in turn.pending_messages)
+        self._committer.submit([turn.write for _, turn in taken], done, whose=taken[0][0].instance_id, flush=flush)
 
-    def _settled(self, live: Live, turn: Turn, answer: Answer) -> None:
+    def _settled(self, active: ActiveInstance, turn: Turn, answer: Answer) -> None:
         try:
-            self._settle(live, turn, answer)
+            self._settle(active, turn, answer)
         except Exception as error:
             # Its effects may be half done; loaded anew, it makes up for the rest. Its neighbours must not notice.
-            log.exception("the effects of a turn of %r failed", live.instance_id)
-            self._around.refused(live, [], error)
+            log.exception("the effects of a turn of %r failed", active.instance_id)
+            self._handler.refused(active, [], error)
 
-    def _settle(self, live: Live, turn: Turn, answer: Answer) -> None:
-        live.busy = False
+    def _settle(self, active: ActiveInstance, turn: Turn, answer: Answer) -> None:
+        active.busy = False
         if isinstance(answer, Refused):
-            self._around.broken(live, turn.letters, StoreError(answer.reason))
+            self._handler.broken(active, turn.pending_messages, StoreError(answer.reason))
             return
         if isinstance(answer, Repeated):
             # Its sender tried another way first: each letter learns from its receipt whether that was it.
-            self._around.refused(live, turn.letters, StoreError("one of its requests was carried out before"))
+            self._handler.refused(
+                active, turn.pending_messages, StoreError("one of its requests was carried out before")
+            )
             return
         if not isinstance(answer, TurnCommitted):
-            self._around.refused(live, turn.letters, None)
+            self._handler.refused(active, turn.pending_messages, None)
             return
-        live.turn += 1
-        live.status = turn.write.status
-        for letter in turn.letters:
-            letter.reply(answer_to(letter, turn.append, live))
-        self._around.committed(live, turn, answer)
-        if live.letters or live.dirty or live.leftover is not None:
-            self.enqueue(live)
+        active.turn += 1
+        active.status = turn.write.status
+        for pending in turn.pending_messages:
+            pending.reply(answer_to(pending, turn.append, active))
+        self._handler.committed(active, turn, answer)
+        if active.pending_messages or active.dirty or active.leftover is not None:
+            self.enqueue(active)

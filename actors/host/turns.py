@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from durable_ray.actors.code.definition_cache import Library
-from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.code.definition_cache import DefinitionCache
+from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.records import NewInstance
 from durable_ray.actors.store.retention import expiry
@@ -29,7 +29,7 @@ from durable_ray.orchestrations.values.times import turn_time
 log = logging.getLogger("durable_ray.host")
 
 #: Makes the row of a sub-orchestration: where it lives and on which code is the runtime's business.
-Birth = Callable[[ChildStart, int], NewInstance]
+NewChild = Callable[[ChildStart, int], NewInstance]
 
 
 class Turn(Struct):
@@ -37,88 +37,99 @@ class Turn(Struct):
 
     write: CommitTurn
     append: Append
-    letters: list[Letter]
+    pending_messages: list[PendingMessage]
     successor: Snapshot | None
 
 
-def started_event(live: Live) -> ev.ExecutionStarted:
+def started_event(active: ActiveInstance) -> ev.ExecutionStarted:
     """The first event of an instance that never had a turn."""
-    row = live.row
+    row = active.row
     return ev.ExecutionStarted(
         row.name, row.execution_id, row.input, row.version, row.code_id, row.parent, row.generation
     )
 
 
-def take_turn(live: Live, library: Library, now: int, birth: Birth, receipts_until: int) -> Turn | None:
+def take_turn(
+    active: ActiveInstance, definition_cache: DefinitionCache, now: int, new_child: NewChild, receipts_until: int
+) -> Turn | None:
     """Compute the next turn, or None if nothing that waits changes anything."""
-    letters: list[Letter] = []
-    revision = library.revision
-    settling = live.leftover is not None
-    if live.leftover is not None:
+    pending_messages: list[PendingMessage] = []
+    revision = definition_cache.revision
+    settling = active.leftover is not None
+    if active.leftover is not None:
         # What a fresh execution did on its first events is recorded before anything new is taken, or replay, which
         # meets events and commands in the order of history, would not find them together.
-        append, decision = Append(turn_time(live.snapshot.at, now)), live.leftover
-        live.leftover = None
+        append, decision = Append(turn_time(active.snapshot.at, now)), active.leftover
+        active.leftover = None
     else:
-        letters, live.letters = live.letters, []
-        append = receive(live.snapshot, _messages(live, letters), now, library)
-        decision = _advance(live, append) if append.events and not live.snapshot.finished else Decision()
-    settle(live.snapshot, decision, append, library)
+        pending_messages, active.pending_messages = active.pending_messages, []
+        append = receive(active.snapshot, _messages(active, pending_messages), now, definition_cache)
+        decision = _advance(active, append) if append.events and not active.snapshot.finished else Decision()
+    settle(active.snapshot, decision, append, definition_cache)
     if decision.custom_status is not None:
-        live.custom_status = decision.custom_status
-    if not (append.events or settling or any(letter.row is not None or letter.request_id for letter in letters)):
-        for letter in letters:
-            letter.reply(answer_to(letter, append, live))
+        active.custom_status = decision.custom_status
+    if not (
+        append.events or settling or any(pending.row is not None or pending.request_id for pending in pending_messages)
+    ):
+        for pending in pending_messages:
+            pending.reply(answer_to(pending, append, active))
         return None
-    return _turn(live, append, letters, birth, receipts_until, revision)
+    return _turn(active, append, pending_messages, new_child, receipts_until, revision)
 
 
-def set_aside(live: Live, now: int, failure: FailureDetails, library: Library, birth: Birth) -> Turn:
+def set_aside(
+    active: ActiveInstance, now: int, failure: FailureDetails, definition_cache: DefinitionCache, new_child: NewChild
+) -> Turn:
     """The turn that fails an instance from outside, whatever its code would do."""
-    first = [Message("", started_event(live))] if live.unstarted else []
-    append = receive(live.snapshot, first, now, library)
+    first = [Message("", started_event(active))] if active.unstarted else []
+    append = receive(active.snapshot, first, now, definition_cache)
     if not append.events:
         append.events.append(ev.TurnStarted(append.at))
-        live.snapshot.apply(append.events[0])
-    settle(live.snapshot, Decision(outcome=Raised(failure)), append, library)
-    return _turn(live, append, [], birth, 0, None)
+        active.snapshot.apply(append.events[0])
+    settle(active.snapshot, Decision(outcome=Raised(failure)), append, definition_cache)
+    return _turn(active, append, [], new_child, 0, None)
 
 
-def _messages(live: Live, letters: list[Letter]) -> list[Message]:
-    messages = [letter.message for letter in letters]
-    if not live.unstarted:
+def _messages(active: ActiveInstance, pending_messages: list[PendingMessage]) -> list[Message]:
+    messages = [pending.message for pending in pending_messages]
+    if not active.unstarted:
         return messages
     # Suspended while Pending: that comes first, so that the code takes no step before it is resumed.
     pauses = [m for m in messages if isinstance(m.event, ev.ExecutionSuspended | ev.ExecutionResumed)]
     others = [m for m in messages if not isinstance(m.event, ev.ExecutionSuspended | ev.ExecutionResumed)]
-    return [*pauses, Message("", started_event(live)), *others]
+    return [*pauses, Message("", started_event(active)), *others]
 
 
-def _advance(live: Live, append: Append) -> Decision:
-    assert live.execution is not None
+def _advance(active: ActiveInstance, append: Append) -> Decision:
+    assert active.execution is not None
     try:
-        return live.execution.advance(append.events)
+        return active.execution.advance(append.events)
     except NonDeterminismError as error:
         return Decision(outcome=Raised(FailureDetails.of(error)))
     except BaseException as error:  # nothing that user code raises may reach the host's loop
-        log.exception("the engine failed on instance %r", live.instance_id)
+        log.exception("the engine failed on instance %r", active.instance_id)
         return Decision(outcome=Raised(FailureDetails.of(error)))
 
 
-def answer_to(letter: Letter, append: Append, live: Live) -> Reply:
+def answer_to(pending: PendingMessage, append: Append, active: ActiveInstance) -> Reply:
     """What a letter's sender is told once the turn is durable."""
-    why = append.refused.get(letter.message.message_id)
+    why = append.refused.get(pending.message.message_id)
     if why is None:
         return Reply("ok")
     if why == "finished":
-        return Reply("finished", live.snapshot.status)
+        return Reply("finished", active.snapshot.status)
     return Reply("refused", why)
 
 
 def _turn(
-    live: Live, append: Append, letters: list[Letter], birth: Birth, receipts_until: int, revision: int | None
+    active: ActiveInstance,
+    append: Append,
+    pending_messages: list[PendingMessage],
+    new_child: NewChild,
+    receipts_until: int,
+    revision: int | None,
 ) -> Turn:
-    snapshot, row = live.snapshot, live.row
+    snapshot, row = active.snapshot, active.row
     successor = append.successor
     following = fold(row.instance_id, successor) if successor is not None else None
     finished = snapshot.finished
@@ -128,9 +139,9 @@ def _turn(
         instance_id=row.instance_id,
         execution_id=snapshot.execution_id or row.execution_id,
         host=row.host,
-        turn=live.turn,
+        turn=active.turn,
         name=row.name,
-        old_status=live.status,
+        old_status=active.status,
         status=status,
         updated_at=append.at,
         body=encode_events(append.events) if append.events else "",
@@ -141,20 +152,20 @@ def _turn(
         # What follows by continue-as-new has its first step before it: until that is made, it is due.
         next_due=None if finished else append.at if following else snapshot.next_due(),
         output=snapshot.output,
-        custom_status=live.custom_status,
+        custom_status=active.custom_status,
         failure=encode_event(ev.ExecutionFailed(failure)) if failure is not None else None,
         waiting_reason=None,
-        consumed=tuple([letter.row for letter in letters if letter.row is not None]),
-        children=tuple([birth(start, append.at) for start in append.children]),
+        consumed=tuple([pending.row for pending in pending_messages if pending.row is not None]),
+        children=tuple([new_child(start, append.at) for start in append.children]),
         child_conflicts=tuple([_conflict(snapshot, start) for start in append.children]),
         messages=tuple([out_message(target, message) for target, message in append.messages]),
-        receipts=_receipts(letters, append, live, receipts_until),
+        receipts=_receipts(pending_messages, append, active, receipts_until),
         successor=_successor(successor, following) if successor is not None and following is not None else None,
         expires=expiry(row.settings, append.at) if finished else None,
         outstanding=0 if finished or following else len(snapshot.activities),
         revision=revision,
     )
-    return Turn(write, append, letters, following)
+    return Turn(write, append, pending_messages, following)
 
 
 def _conflict(snapshot: Snapshot, start: ChildStart) -> OutMessage:
@@ -166,12 +177,14 @@ def out_message(instance_id: str, message: Message) -> OutMessage:
     return OutMessage(instance_id, message.message_id, encode_event(message.event), message.execution_id)
 
 
-def _receipts(letters: list[Letter], append: Append, live: Live, until: int) -> tuple[Receipt, ...]:
+def _receipts(
+    pending_messages: list[PendingMessage], append: Append, active: ActiveInstance, until: int
+) -> tuple[Receipt, ...]:
     return tuple(
         [
-            Receipt(letter.request_id, receipt_text(answer_to(letter, append, live)), until)
-            for letter in letters
-            if letter.request_id is not None
+            Receipt(pending.request_id, receipt_text(answer_to(pending, append, active)), until)
+            for pending in pending_messages
+            if pending.request_id is not None
         ]
     )
 

@@ -14,7 +14,7 @@ from durable_ray.orchestrations.history.events import Message, TerminateRequeste
 from durable_ray.orchestrations.history.snapshot import Snapshot
 
 
-class Letter(Struct):
+class PendingMessage(Struct):
     """A message in the mailbox, with what is owed for it once it is committed."""
 
     message: Message
@@ -32,7 +32,7 @@ class Letter(Struct):
             self.answer.set_result(reply)
 
 
-class Live:
+class ActiveInstance:
     """An instance in memory. Owned by its host's event loop; thrown away, never repaired, when a commit is refused."""
 
     __slots__ = (
@@ -48,7 +48,7 @@ class Live:
         "held",
         "instance_id",
         "leftover",
-        "letters",
+        "pending_messages",
         "queued",
         "row",
         "snapshot",
@@ -70,7 +70,7 @@ class Live:
         self.custom_status = row.custom_status
         self.waiting_reason = row.waiting_reason
         #: FIFO of what has arrived and is in no history yet.
-        self.letters: list[Letter] = []
+        self.pending_messages: list[PendingMessage] = []
         #: What the code decided on history alone (a fresh execution after continue-as-new): recorded by a turn of its own.
         self.leftover: Decision | None = None
         #: Inbox rows already taken into `letters` or into the commit under way; a second read must not take them twice.
@@ -103,13 +103,13 @@ class Live:
     @property
     def to_be_terminated(self) -> bool:
         """Whether somebody asked for its end."""
-        return any(isinstance(letter.message.event, TerminateRequested) for letter in self.letters)
+        return any(isinstance(pending.message.event, TerminateRequested) for pending in self.pending_messages)
 
     def turn_away(self) -> None:
         """Send back those who wait for an answer: no turn can be taken, and they had better use the store."""
-        for letter in self.letters:
-            letter.reply(Reply("moved"))
-        self.letters = [letter for letter in self.letters if letter.answer is None]
+        for pending in self.pending_messages:
+            pending.reply(Reply("moved"))
+        self.pending_messages = [pending for pending in self.pending_messages if pending.answer is None]
 
     @property
     def unstarted(self) -> bool:

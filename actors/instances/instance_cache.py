@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from durable_ray.actors.instances.active_instance import Letter, Live
+from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.histories import DamagedHistory, as_far_as_its_row_says, message_of, restore
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
@@ -29,7 +29,7 @@ T = TypeVar("T")
 _BATCH = 200
 
 
-class Residence:
+class InstanceCache:
     """The instances of one host that are in memory."""
 
     def __init__(
@@ -37,9 +37,9 @@ class Residence:
         host: str,
         store: Store,
         blocking: Callable[[Callable[[], object]], Awaitable[object]],
-        admitted: Callable[[Live], None],
-        arrived: Callable[[Live], None],
-        stopped: Callable[[Live], None],
+        admitted: Callable[[ActiveInstance], None],
+        arrived: Callable[[ActiveInstance], None],
+        stopped: Callable[[ActiveInstance], None],
         limit: int,
     ) -> None:
         self._host = host
@@ -49,10 +49,10 @@ class Residence:
         self._arrived = arrived
         self._stopped = stopped
         self._limit = limit
-        self._lives: OrderedDict[str, Live] = OrderedDict()
+        self._lives: OrderedDict[str, ActiveInstance] = OrderedDict()
         #: Whom the next read will answer, and whom the one under way.
-        self._wanted: dict[str, asyncio.Future[Live | InstanceRow | None]] = {}
-        self._asked: dict[str, asyncio.Future[Live | InstanceRow | None]] = {}
+        self._wanted: dict[str, asyncio.Future[ActiveInstance | InstanceRow | None]] = {}
+        self._asked: dict[str, asyncio.Future[ActiveInstance | InstanceRow | None]] = {}
         self._reading = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -68,27 +68,27 @@ class Residence:
         """Whether nothing is being loaded."""
         return not self._wanted and not self._reading
 
-    def peek(self, instance_id: str) -> Live | None:
+    def peek(self, instance_id: str) -> ActiveInstance | None:
         """The instance, if it is in memory."""
-        live = self._lives.get(instance_id)
-        if live is not None:
+        active = self._lives.get(instance_id)
+        if active is not None:
             self._lives.move_to_end(instance_id)
-        return live
+        return active
 
-    def all(self) -> tuple[Live, ...]:
+    def all(self) -> tuple[ActiveInstance, ...]:
         """Everything in memory."""
         return tuple(self._lives.values())
 
-    async def find(self, instance_id: str) -> Live | InstanceRow | None:
+    async def find(self, instance_id: str) -> ActiveInstance | InstanceRow | None:
         """As `get`, for a caller who may be cancelled while others wait for the same load."""
-        found: Live | InstanceRow | None = self.peek(instance_id)
-        while found is None or (isinstance(found, Live) and found.gone):
+        found: ActiveInstance | InstanceRow | None = self.peek(instance_id)
+        while found is None or (isinstance(found, ActiveInstance) and found.gone):
             found = await asyncio.shield(self.get(instance_id))
             if found is None:
                 return None
         return found
 
-    def get(self, instance_id: str) -> asyncio.Future[Live | InstanceRow | None]:
+    def get(self, instance_id: str) -> asyncio.Future[ActiveInstance | InstanceRow | None]:
         """The instance in memory; or its row, if it has finished or lives elsewhere; or None, if there is none."""
         future = self._wanted.get(instance_id)
         if future is not None:
@@ -97,9 +97,9 @@ class Residence:
         if self._closed:
             future.cancel()
             return future
-        live = self.peek(instance_id)
-        if live is not None:
-            future.set_result(live)
+        active = self.peek(instance_id)
+        if active is not None:
+            future.set_result(active)
             return future
         self._wanted[instance_id] = future
         if not self._reading:
@@ -107,58 +107,58 @@ class Residence:
             self._loop.call_soon(self._read)
         return future
 
-    def enter(self, row: InstanceRow) -> Live:
+    def enter(self, row: InstanceRow) -> ActiveInstance:
         """Take in an instance that was just created, without reading what is known."""
-        live = Live(row, fold(row.instance_id, ()))
-        self.take(live)
-        return live
+        active = ActiveInstance(row, fold(row.instance_id, ()))
+        self.take(active)
+        return active
 
-    def take(self, live: Live) -> None:
+    def take(self, active: ActiveInstance) -> None:
         """Take in an instance that was made elsewhere."""
-        self._lives[live.instance_id] = live
+        self._lives[active.instance_id] = active
         self._make_room()
 
-    def drop(self, live: Live) -> None:
+    def drop(self, active: ActiveInstance) -> None:
         """Forget an instance; its letters are the caller's to mind."""
-        live.gone = True
-        if self._lives.get(live.instance_id) is live:
-            del self._lives[live.instance_id]
-            self.histories.pop(live.instance_id, None)
-        if live.execution is not None:
-            live.execution.close()
-            live.execution = None
+        active.gone = True
+        if self._lives.get(active.instance_id) is active:
+            del self._lives[active.instance_id]
+            self.histories.pop(active.instance_id, None)
+        if active.execution is not None:
+            active.execution.close()
+            active.execution = None
 
-    def read_inbox(self, live: Live, outdated: Callable[[Live], None]) -> None:
+    def read_inbox(self, active: ActiveInstance, outdated: Callable[[ActiveInstance], None]) -> None:
         """Fetch the messages that wait in the store; `live` is busy until they are in its mailbox.
 
         Where there is none, somebody may have wanted to say that another execution has taken its place: then it is
         `outdated`.
         """
-        live.busy, live.dirty = True, False
+        active.busy, active.dirty = True, False
 
         def look() -> tuple[Sequence[InboxRow], InstanceRow | None]:
-            rows = self._store.inbox([live.instance_id])
-            if any(row.row not in live.carried for row in rows):
-                return rows, live.row
-            return (), self._store.rows([live.instance_id]).get(live.instance_id)
+            rows = self._store.inbox([active.instance_id])
+            if any(row.row not in active.carried for row in rows):
+                return rows, active.row
+            return (), self._store.rows([active.instance_id]).get(active.instance_id)
 
         async def read() -> None:
             rows: Sequence[InboxRow] = ()
-            now: InstanceRow | None = live.row
+            now: InstanceRow | None = active.row
             try:
                 rows, now = await self._blocking(look)  # type: ignore[misc]
             except Exception as error:
-                log.warning("reading the inbox of %r failed, trying again: %s", live.instance_id, error)
-                live.dirty = True
+                log.warning("reading the inbox of %r failed, trying again: %s", active.instance_id, error)
+                active.dirty = True
                 await asyncio.sleep(1)
-            live.busy = False
-            if live.gone:
+            active.busy = False
+            if active.gone:
                 return
-            if now is None or _another(now, live):
-                outdated(live)
+            if now is None or _another(now, active):
+                outdated(active)
                 return
-            self._take_in(live, rows)
-            self._arrived(live)
+            self._take_in(active, rows)
+            self._arrived(active)
 
         self._keep(self._loop.create_task(read()))
 
@@ -191,7 +191,7 @@ class Residence:
         asked, self._asked = self._asked, {}
         for instance_id, future in asked.items():
             loaded = found.get(instance_id)
-            answer: Live | InstanceRow | None = None if loaded is None else loaded.row
+            answer: ActiveInstance | InstanceRow | None = None if loaded is None else loaded.row
             try:
                 if loaded is not None and not loaded.row.finished and loaded.row.host == self._host:
                     answer = self._admit(loaded)
@@ -203,17 +203,17 @@ class Residence:
                     future.exception()  # a load that nobody waited for is not an unhandled error
             if not future.done():
                 future.set_result(answer)
-            if isinstance(answer, Live) and (late := self._wanted.pop(instance_id, None)) is not None:
+            if isinstance(answer, ActiveInstance) and (late := self._wanted.pop(instance_id, None)) is not None:
                 # What came after the read, mail or another life, is looked for before its next turn.
                 self._look_for_mail(answer)
                 if not late.done():
                     late.set_result(answer)
 
-    def _look_for_mail(self, live: Live) -> None:
-        live.dirty = True
-        self._arrived(live)
+    def _look_for_mail(self, active: ActiveInstance) -> None:
+        active.dirty = True
+        self._arrived(active)
 
-    def _admit(self, loaded: Loaded) -> Live:
+    def _admit(self, loaded: Loaded) -> ActiveInstance:
         existing = self._lives.get(loaded.row.instance_id)
         if existing is not None:
             if loaded.inbox:
@@ -224,56 +224,63 @@ class Residence:
             history, snapshot = restore(loaded.row, loaded.history)
         except DamagedHistory as error:
             damage, history, snapshot = error, [], as_far_as_its_row_says(loaded.row)
-        live = Live(loaded.row, snapshot)
-        self.histories[live.instance_id] = history
-        self._take_in(live, loaded.inbox)
+        active = ActiveInstance(loaded.row, snapshot)
+        self.histories[active.instance_id] = history
+        self._take_in(active, loaded.inbox)
         if damage is not None:
-            self._stop(live, damage)
-        self._lives[live.instance_id] = live
+            self._stop(active, damage)
+        self._lives[active.instance_id] = active
         self._make_room()
-        self._admitted(live)
-        return live
+        self._admitted(active)
+        return active
 
-    def _take_in(self, live: Live, rows: Iterable[InboxRow]) -> None:
+    def _take_in(self, active: ActiveInstance, rows: Iterable[InboxRow]) -> None:
         """Put messages from the store's inbox before whatever came straight from a client: they were accepted earlier.
 
         But after those that came out of the inbox before and still wait (for `start_at`, or for code).
         """
-        letters: list[Letter] = []
+        pending_messages: list[PendingMessage] = []
         for row in rows:
-            if row.row in live.carried:
+            if row.row in active.carried:
                 continue
-            live.carried.add(row.row)
+            active.carried.add(row.row)
             try:
-                letters.append(Letter(message_of(row), row=row.row))
+                pending_messages.append(PendingMessage(message_of(row), row=row.row))
             except DamagedHistory as error:
-                self._stop(live, error)
+                self._stop(active, error)
         at = 0
-        while at < len(live.letters) and live.letters[at].row is not None:
+        while at < len(active.pending_messages) and active.pending_messages[at].row is not None:
             at += 1
-        live.letters[at:at] = letters
+        active.pending_messages[at:at] = pending_messages
 
-    def _stop(self, live: Live, error: DamagedHistory) -> None:
-        log.error("instance %r is stopped: %s", live.instance_id, error)
-        live.stop(f"history: {error}")
-        self._stopped(live)
+    def _stop(self, active: ActiveInstance, error: DamagedHistory) -> None:
+        log.error("instance %r is stopped: %s", active.instance_id, error)
+        active.stop(f"history: {error}")
+        self._stopped(active)
 
     def _make_room(self) -> None:
         if len(self._lives) <= self._limit:
             return
-        for live in list(islice(self._lives.values(), max(1, self._limit // 10))):
-            due = live.busy or live.queued or live.dirty or live.letters or live.leftover or live.held
-            if due or live.snapshot.activities:
-                self._lives.move_to_end(live.instance_id)  # in use; or those that stay would shield all behind them
+        for active in list(islice(self._lives.values(), max(1, self._limit // 10))):
+            due = (
+                active.busy
+                or active.queued
+                or active.dirty
+                or active.pending_messages
+                or active.leftover
+                or active.held
+            )
+            if due or active.snapshot.activities:
+                self._lives.move_to_end(active.instance_id)  # in use; or those that stay would shield all behind them
             else:
-                self.drop(live)
+                self.drop(active)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _another(row: InstanceRow, live: Live) -> bool:
+def _another(row: InstanceRow, active: ActiveInstance) -> bool:
     """Whether the store has moved on without `live`: it was replaced, or ended before it began."""
-    same = row.host == live.row.host and row.execution_id == live.row.execution_id and row.turn == live.turn
+    same = row.host == active.row.host and row.execution_id == active.row.execution_id and row.turn == active.turn
     return row.finished or not same

@@ -5,73 +5,75 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from durable_ray.actors.clock import LATEST
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.placement import choose, host_of
-from durable_ray.actors.messages import Wish
+from durable_ray.actors.messages import StartOptions
 from durable_ray.actors.registry.instance_limiter import limit_of
 from durable_ray.actors.store.held import hold
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
 from durable_ray.actors.store.retention import own_settings
 from durable_ray.orchestrations.history.transition import ChildStart
 from durable_ray.orchestrations.values.ids import child_instance_id, next_execution_id
 
 
-class Nursery:
+class InstanceFactory:
     """Makes rows of new instances by what the hub's definitions and settings say."""
 
-    def __init__(self, library: Library, settings: Settled) -> None:
-        self._library = library
+    def __init__(self, definition_cache: DefinitionCache, settings: HubConfig) -> None:
+        self._definition_cache = definition_cache
         self._settings = settings
 
     @property
     def revision(self) -> int:
         """That of the definitions it goes by."""
-        return self._library.revision
+        return self._definition_cache.revision
 
-    def missing(self, wish: Wish) -> str:
+    def missing(self, start_options: StartOptions) -> str:
         """Why there is no row of what is wished, as an answer names it."""
-        version = f" version {wish.version!r}" if wish.version else ""
-        why = self._library.unreadable.get(("orchestrator", wish.name))
-        return f"{wish.name!r}{version}" + (f" that can be used ({why})" if why else "")
+        version = f" version {start_options.version!r}" if start_options.version else ""
+        why = self._definition_cache.unreadable.get(("orchestrator", start_options.name))
+        return f"{start_options.name!r}{version}" + (f" that can be used ({why})" if why else "")
 
-    def conceive(self, wish: Wish, now: int) -> NewInstance | None:
+    def new_instance(self, start_options: StartOptions, now: int) -> NewInstance | None:
         """The row of a new instance, or None if no such orchestrator is deployed."""
-        known = self._library.known_orchestrator(wish.name, wish.version)
+        known = self._definition_cache.known_orchestrator(start_options.name, start_options.version)
         if known is None:
             return None
         options, settings = known.options, self._settings
         default: Placement = "dedicated" if settings.default_placement == "dedicated" else "shared"
-        placement = choose(options.placement, wish.placement, default, named=wish.named)
-        environment = self._library.environment(known.row)
-        start_at = wish.start_at if wish.delay is None else now + wish.delay
+        placement = choose(options.placement, start_options.placement, default, named=start_options.named)
+        environment = self._definition_cache.environment(known.row)
+        start_at = start_options.start_at if start_options.delay is None else now + start_options.delay
         if start_at is not None:
             start_at = min(max(0, start_at), LATEST)
         return NewInstance(
-            instance_id=wish.instance_id,
-            execution_id=wish.execution_id,
+            instance_id=start_options.instance_id,
+            execution_id=start_options.execution_id,
             name=known.row.name,
-            host=host_of(placement, wish.instance_id, settings.partitions, environment),
+            host=host_of(placement, start_options.instance_id, settings.partitions, environment),
             placement=placement,
             created_at=now,
             version=known.row.version,
             code_id=known.row.code_id,
-            input=wish.input,
-            start_at=start_at if limit_of(wish.name, self._library, settings) is None else hold(start_at),
-            tags=wish.tags,
-            priority=options.priority if wish.priority is None else wish.priority,
+            input=start_options.input,
+            start_at=start_at
+            if limit_of(start_options.name, self._definition_cache, settings) is None
+            else hold(start_at),
+            tags=start_options.tags,
+            priority=options.priority if start_options.priority is None else start_options.priority,
             environment=environment,
             settings=own_settings(options, settings),
         )
 
-    def birth(self, start: ChildStart, now: int) -> NewInstance:
+    def new_child(self, start: ChildStart, now: int) -> NewInstance:
         """The row of a sub-orchestration. An automatic ID is shared unless its orchestrator declares otherwise."""
         parent = start.parent
         automatic = parent is not None and start.instance_id == child_instance_id(
             parent.instance_id, parent.execution_id, start.task_id
         )
         execution_id = next_execution_id(f"{start.instance_id}/{parent}/{start.task_id}/{start.attempt}/{now}")
-        wish = Wish(
+        start_options = StartOptions(
             start.name,
             start.instance_id,
             execution_id,
@@ -79,7 +81,7 @@ class Nursery:
             input=start.input,
             version=start.version,
         )
-        new = self.conceive(wish, now)
+        new = self.new_instance(start_options, now)
         assert new is not None, "settle only asks for children whose orchestrator is deployed"
         return replace(new, parent=parent)
 

@@ -12,7 +12,7 @@ from durable_ray.actors.code.definition_cache import DefinitionMissing
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
 from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.instances.histories import DamagedHistory, restore
-from durable_ray.actors.instances.rewind_plan import Move, second_life
+from durable_ray.actors.instances.rewind_plan import Move, rewind_events
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
@@ -22,11 +22,11 @@ from durable_ray.orchestrations.history.rewinding import regions
 from durable_ray.orchestrations.values.failures import NonDeterminismError
 
 
-async def rehearse(host: InstanceHost, row: InstanceRow, wanted: ev.ExecutionRewound) -> Reply:
+async def check_replay(host: InstanceHost, row: InstanceRow, wanted: ev.ExecutionRewound) -> Reply:
     """Whether the history of a finished instance replays on the code of `wanted`; if not, a "mismatch" says where."""
     try:
-        await host.blocking(host.library.refresh)
-        orchestrator = await host.blocking(lambda: host.library.open("orchestrator", row.name, wanted.code_id))
+        await host.blocking(host.definition_cache.refresh)
+        orchestrator = await host.blocking(lambda: host.definition_cache.open("orchestrator", row.name, wanted.code_id))
     except (DefinitionMissing, DefinitionCannotLoad) as error:
         return Reply("mismatch", f"the code cannot be loaded: {error}")
     chunks = await host.blocking(lambda: host.store.history(row.instance_id))
@@ -35,8 +35,8 @@ async def rehearse(host: InstanceHost, row: InstanceRow, wanted: ev.ExecutionRew
     except DamagedHistory as error:
         return Reply("mismatch", str(error))
     move = Move(row.instance_id, row.execution_id, row.turn, row.host, row.name, wanted.version, wanted.code_id)
-    newest = host.library.activity
-    events, _ = second_life(
+    newest = host.definition_cache.activity
+    events, _ = rewind_events(
         row.instance_id, history, host.clock.now(), wanted.reason, lambda name: newest(name)[0], move
     )
     assert isinstance(orchestrator, Orchestrator)

@@ -26,7 +26,7 @@ class Move(Struct, frozen=True):
     code_id: str
 
 
-def second_life(
+def rewind_events(
     instance_id: str,
     history: Sequence[ev.Event],
     now: int,

@@ -10,7 +10,7 @@ from durable_ray.actors.clock import SECOND
 from durable_ray.actors.code.deployments import Deployments
 from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_text
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.instances.instance_factory import Nursery
+from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.messages import Reply, StartRequest
 from durable_ray.actors.store.records import InstanceRow, NewInstance
 from durable_ray.actors.store.writes import (
@@ -71,9 +71,9 @@ async def begin(
         # A live child is replaced only together with the word to its parent, which takes a look at the child.
         stale = [s for s in starts if s.new is not None and s.reply is None and not s.outdated]
         if stale:
-            found = await rows([start.request.wish.instance_id for start in stale])
+            found = await rows([start.request.start_options.instance_id for start in stale])
             for start in stale:
-                start.rival = found.get(start.request.wish.instance_id)
+                start.rival = found.get(start.request.start_options.instance_id)
     orphaned = [
         s.replaced.parent.instance_id for s in starts if s.replaced and not s.replaced.finished and s.replaced.parent
     ]
@@ -82,32 +82,32 @@ async def begin(
 
 
 async def conceived(
-    requests: Sequence[StartRequest], nursery: Nursery, deployments: Deployments, now: int
+    requests: Sequence[StartRequest], instance_factory: InstanceFactory, deployments: Deployments, now: int
 ) -> list[Start]:
     """The rows of what is asked for. That nobody has deployed it is said only after a look into the store."""
     await deployments.current(max((request.revision for request in requests), default=0))
-    starts = conceive(requests, nursery, now)
+    starts = new_instance(requests, instance_factory, now)
     if any(start.new is None for start in starts):
         await deployments.refresh()
-        starts = conceive(requests, nursery, now)
+        starts = new_instance(requests, instance_factory, now)
     return starts
 
 
-def conceive(requests: Sequence[StartRequest], nursery: Nursery, now: int) -> list[Start]:
+def new_instance(requests: Sequence[StartRequest], instance_factory: InstanceFactory, now: int) -> list[Start]:
     """The rows of what is asked for, by the definitions that are known."""
     starts = [Start(request, None) for request in requests]
-    conceive_again(starts, nursery, now)
+    conceive_again(starts, instance_factory, now)
     return starts
 
 
-def conceive_again(starts: Sequence[Start], nursery: Nursery, now: int) -> None:
+def conceive_again(starts: Sequence[Start], instance_factory: InstanceFactory, now: int) -> None:
     """The rows of these, by the definitions that are known now."""
     for start in starts:
         start.outdated = False
-        start.revision = nursery.revision
-        start.new = nursery.conceive(start.request.wish, now)
+        start.revision = instance_factory.revision
+        start.new = instance_factory.new_instance(start.request.start_options, now)
         if start.new is None:
-            start.reply = Reply("unknown", nursery.missing(start.request.wish))
+            start.reply = Reply("unknown", instance_factory.missing(start.request.start_options))
 
 
 def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> list[Write]:

@@ -36,7 +36,7 @@ class Actors(Protocol):
     async def alive(self) -> Collection[str]:
         """IDs of the dedicated instances that have an actor now."""
 
-    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+    async def notify(self, host: str, instance_ids: Sequence[str]) -> bool:
         """Tell a host to look into the store; False if it is not there or is leaving. Raises Unreachable."""
 
     async def end(self, instance_id: str) -> None:
@@ -61,7 +61,7 @@ class Process:
         self.again = False
 
 
-class Presence:
+class ActorLifecycle:
     """The processes that take a place, in the order in which they came."""
 
     def __init__(
@@ -157,7 +157,7 @@ class Presence:
         reached by the next event before it is told of this one.
         """
         try:
-            if not await asyncio.wait_for(self._actors.nudge(dedicated_host(instance_id), what), _ANSWER_SECONDS):
+            if not await asyncio.wait_for(self._actors.notify(dedicated_host(instance_id), what), _ANSWER_SECONDS):
                 process.leaves = True
                 self.doubt(instance_id, process)
         except Exception as error:
@@ -254,8 +254,8 @@ class Presence:
     async def _told(self, instance_id: str) -> bool | None:
         """None: it cannot be reached, so who knows."""
         try:
-            nudge = self._actors.nudge(dedicated_host(instance_id), [instance_id])
-            return await asyncio.wait_for(nudge, _ANSWER_SECONDS)
+            notify = self._actors.notify(dedicated_host(instance_id), [instance_id])
+            return await asyncio.wait_for(notify, _ANSWER_SECONDS)
         except Exception as error:
             log.debug("the actor of %r does not answer: %r", instance_id, error)
             return None

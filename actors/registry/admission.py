@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from durable_ray.actors.clock import Alarm, Clock
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.waiters import Waiters
-from durable_ray.actors.registry.actor_lifecycle import Actors, Presence
-from durable_ray.actors.registry.create_backoff import PutOff
+from durable_ray.actors.registry.actor_lifecycle import ActorLifecycle, Actors
+from durable_ray.actors.registry.create_backoff import CreateBackoff
 from durable_ray.actors.registry.unopened import WaitingForHosts
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.held import is_held
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.retrying import until_answered
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
@@ -57,8 +57,8 @@ class Admission:
         self,
         store: Store,
         clock: Clock,
-        library: Library,
-        settings: Settled,
+        definition_cache: DefinitionCache,
+        settings: HubConfig,
         hosts: Hosts,
         waiters: Waiters,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
@@ -66,19 +66,19 @@ class Admission:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._library = library
+        self._definition_cache = definition_cache
         self._hosts = hosts
         self._blocking = blocking
         self._spawn = spawn
         self._limit = settings.dedicated_limit()
-        self._present = Presence(hosts, self._vacate, self.admit, waiters.moved, spawn)
+        self._present = ActorLifecycle(hosts, self._vacate, self.admit, waiters.moved, spawn)
         self._looking = False
         self._look_again = False
         self._alarm: Alarm | None = None
         self._soon: asyncio.TimerHandle | None = None
         self._making_room = False
         self._unopened = WaitingForHosts(store, blocking)
-        self._put_off = PutOff(lambda: self._spawn(self.admit()))
+        self._create_backoff = CreateBackoff(lambda: self._spawn(self.admit()))
 
     @property
     def idle(self) -> bool:
@@ -142,9 +142,9 @@ class Admission:
     async def _admit(self) -> None:
         now = self._clock.now()
         # So many more as may be passed over.
-        most = 2 * self._limit + len(self._present) + len(self._put_off)
+        most = 2 * self._limit + len(self._present) + len(self._create_backoff)
         waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, most))
-        waiting = [row for row in waiting if row.instance_id not in self._present and row not in self._put_off]
+        waiting = [row for row in waiting if row.instance_id not in self._present and row not in self._create_backoff]
         admitted = waiting[: max(self._limit - len(self._present), 0)]
         if admitted:
             await self._mark([row.instance_id for row in admitted])
@@ -212,17 +212,17 @@ class Admission:
     async def _create(self, row: InstanceRow) -> bool:
         process = self._present.get(row.instance_id)
         assert process is not None, "it is marked first"
-        known = self._library.known_orchestrator(row.name, row.version)
-        environment = self._library.runtime_env(row.environment)
+        known = self._definition_cache.known_orchestrator(row.name, row.version)
+        environment = self._definition_cache.runtime_env(row.environment)
         try:
             await self._hosts.create(row, known.options if known else None, environment)
         except Exception as error:
             log.warning("the actor of %r could not be made, trying again later: %s", row.instance_id, error)
-            self._put_off.failed(row)
+            self._create_backoff.failed(row)
             self._present.doubt(row.instance_id, process)
             await self._unopened.failed(row.host, [row.instance_id], error)
             return False
-        self._put_off.came(row.instance_id)
+        self._create_backoff.came(row.instance_id)
         await self._unopened.came(row.host)
         await self._present.arrived(row.instance_id, process)
         return True

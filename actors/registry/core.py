@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from durable_ray.actors.activities.permits import Permits
+from durable_ray.actors.activities.permits import ActivityPermits
 from durable_ray.actors.clock import Clock
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.deployments import Deployments
 from durable_ray.actors.host.turns import receipt_reply
-from durable_ray.actors.instances.instance_factory import Nursery
+from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.instances.waiters import Waiters
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.admission import Admission, Hosts
-from durable_ray.actors.registry.instance_limiter import Slots
-from durable_ray.actors.registry.notifier import Messenger
+from durable_ray.actors.registry.instance_limiter import InstanceLimiter
+from durable_ray.actors.registry.notifier import Notifier
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, HubInUse, Store, StoreError
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import Fence
 
 log = logging.getLogger("durable_ray.registry")
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class RegistryCore:
     """The registry without what it can be asked."""
 
-    def __init__(self, store: Store, fence: Fence, clock: Clock, settings: Settled, hosts: Hosts) -> None:
+    def __init__(self, store: Store, fence: Fence, clock: Clock, settings: HubConfig, hosts: Hosts) -> None:
         # The registry has no way to write but under its fence; commits assert it by themselves.
         bare, store = store, store.fenced(fence)
         self.store = store
@@ -44,26 +44,30 @@ class RegistryCore:
         self.clock = clock
         self.settings = settings
         self.hosts = hosts
-        self.library = Library(store)
+        self.definition_cache = DefinitionCache(store)
         self.waiters = Waiters()
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
-        self.deployments = Deployments(self.library, self.blocking, self.spawn)
+        self.deployments = Deployments(self.definition_cache, self.blocking, self.spawn)
         self._committer = Committer(bare, fence, self._loop, self.deployments.heard, self.lose)
-        self._nursery = Nursery(self.library, settings)
-        self.admission = Admission(store, clock, self.library, settings, hosts, self.waiters, self.blocking, self.spawn)
-        self.messenger = Messenger(
-            store, clock, self.library, settings.partitions, hosts, self.admission, self.blocking, self.spawn
+        self._instance_factory = InstanceFactory(self.definition_cache, settings)
+        self.admission = Admission(
+            store, clock, self.definition_cache, settings, hosts, self.waiters, self.blocking, self.spawn
         )
-        self.slots = Slots(store, clock, self.library, settings, self.blocking, self.wake)
-        self.permits = Permits(store, self.library, settings, self.blocking, self.wake, self.admission.has)
+        self.notifier = Notifier(
+            store, clock, self.definition_cache, settings.partitions, hosts, self.admission, self.blocking, self.spawn
+        )
+        self.instance_limiter = InstanceLimiter(store, clock, self.definition_cache, settings, self.blocking, self.wake)
+        self.permits = ActivityPermits(
+            store, self.definition_cache, settings, self.blocking, self.wake, self.admission.has
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = 0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way here."""
-        quiet = not self._calls and not self._committer.waiting and self.admission.idle and self.slots.idle
+        quiet = not self._calls and not self._committer.waiting and self.admission.idle and self.instance_limiter.idle
         return quiet and not self._tasks
 
     async def blocking(self, call: Callable[[], T]) -> T:
@@ -111,7 +115,7 @@ class RegistryCore:
         """There is something in the store for these (host, instance)."""
         targets = list(targets)
         if targets:
-            self.spawn(self.messenger.wake(targets))
+            self.spawn(self.notifier.wake(targets))
 
     async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
         if not request_ids:

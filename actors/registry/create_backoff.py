@@ -13,7 +13,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 _MOST = 1_000
 
 
-class PutOff:
+class CreateBackoff:
     """Executions that are passed over for now. `over` is called whenever one need not be any more."""
 
     def __init__(self, over: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ _KEYS_KEPT = 24 * 3600 * SECOND
 _READ_MAIL_FIRST = (ev.TerminateRequested, ev.ExecutionSuspended, ev.ExecutionResumed)
 
 
-class Delivering(RegistryCore):
+class RegistryDelivery(RegistryCore):
     """What comes in for instances that the caller cannot reach itself."""
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
@@ -33,11 +33,11 @@ class Delivering(RegistryCore):
         known = await self._recorded([r.request_id for r in requests if r.retry])
         now = self.clock.now()
         wanted = [r for r in requests if r.request_id not in known]
-        starts = await conceived(wanted, self._nursery, self.deployments, now)
+        starts = await conceived(wanted, self._instance_factory, self.deployments, now)
 
         async def again(outdated: Sequence[Start]) -> None:
             await self.deployments.refresh()
-            conceive_again(outdated, self._nursery, now)
+            conceive_again(outdated, self._instance_factory, now)
 
         told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows, again)
         self.wake(told)
@@ -55,10 +55,10 @@ class Delivering(RegistryCore):
                 self.wake([(old.host, old.instance_id)])
         held = {s.new.name for s in begun if s.new and is_held(s.new.start_at)}
         if held:
-            self.spawn(self.slots.look(held))
+            self.spawn(self.instance_limiter.look(held))
         signalled = [s for s in starts if s.request.signal is not None and s.reply and s.reply.code == "exists"]
         # Whoever holds the instance knows of the event before its sender goes on, so that a later one comes later.
-        await self.messenger.wake([(s.reply.host, s.request.wish.instance_id) for s in signalled if s.reply])
+        await self.notifier.wake([(s.reply.host, s.request.start_options.instance_id) for s in signalled if s.reply])
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
         """Bring messages to instances that are not in memory; "moved" (with the host) for those that are."""
@@ -81,7 +81,7 @@ class Delivering(RegistryCore):
         resumed = {d.instance_id for d in waiting if isinstance(d.message.event, ev.ExecutionResumed)}
         names = {rows[i].name for i in resumed if i in rows and is_held(rows[i].start_at)}
         if names:
-            self.spawn(self.slots.look(names))
+            self.spawn(self.instance_limiter.look(names))
         await self._tell_hosts(mail, rows)
         return [reply for reply in replies if reply is not None]
 
@@ -96,7 +96,7 @@ class Delivering(RegistryCore):
             row = rows.get(delivery.instance_id)
             if reply.code == "ok" and (host := reply.host or (row.host if row and not row.finished else "")):
                 told[delivery.instance_id] = host
-        await self.messenger.wake([(host, instance_id) for instance_id, host in told.items()])
+        await self.notifier.wake([(host, instance_id) for instance_id, host in told.items()])
 
     async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
         """Bring a message to an instance unless one with this key was brought to it within a day.
@@ -122,11 +122,11 @@ class Delivering(RegistryCore):
         """An earlier try started these; it may have died before it had told anybody."""
         if not requests:
             return
-        rows = await self._rows([request.wish.instance_id for request in requests])
-        live = [(row.host, row.instance_id) for row in rows.values() if not row.finished]
-        signalled = {request.wish.instance_id for request in requests if request.signal is not None}
-        self.wake([(host, instance_id) for host, instance_id in live if instance_id not in signalled])
-        await self.messenger.wake([(host, instance_id) for host, instance_id in live if instance_id in signalled])
+        rows = await self._rows([request.start_options.instance_id for request in requests])
+        active = [(row.host, row.instance_id) for row in rows.values() if not row.finished]
+        signalled = {request.start_options.instance_id for request in requests if request.signal is not None}
+        self.wake([(host, instance_id) for host, instance_id in active if instance_id not in signalled])
+        await self.notifier.wake([(host, instance_id) for host, instance_id in active if instance_id in signalled])
 
     async def _rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
         return await self.blocking(lambda: self.store.rows(instance_ids))
@@ -159,8 +159,8 @@ class Delivering(RegistryCore):
             return
         ids = [row.instance_id for _, _, row in asked]
         mail: dict[str, list[InboxRow]] = {instance_id: [] for instance_id in ids}
-        for letter in await self.blocking(lambda: self.store.inbox(ids)):
-            mail[letter.instance_id].append(letter)
+        for pending in await self.blocking(lambda: self.store.inbox(ids)):
+            mail[pending.instance_id].append(pending)
         ends: list[tuple[int, InstanceRow, Write]] = []
         for position, delivery, row in asked:
             event, waiting = delivery.message.event, mail[row.instance_id]
@@ -186,11 +186,11 @@ class Delivering(RegistryCore):
             if row.status == "Terminated":
                 instance_log.terminated(row.instance_id, row.output)
             self.waiters.ended(ending_of(row))
-        self.spawn(self.slots.look({row.name for row in ended}))
+        self.spawn(self.instance_limiter.look({row.name for row in ended}))
         parents = [row.parent.instance_id for row in ended if row.parent is not None]
         if parents:
             found = (await self._rows(parents)).values()
-            await self.messenger.wake([(row.host, row.instance_id) for row in found if not row.finished])
+            await self.notifier.wake([(row.host, row.instance_id) for row in found if not row.finished])
 
 
 def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:

@@ -12,36 +12,36 @@ from functools import partial
 from typing import Any
 
 from durable_ray.actors.clock import Clock
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 
 log = logging.getLogger("durable_ray.registry")
 
 
-def limit_of(name: str, library: Library, settings: Settled) -> int | None:
+def limit_of(name: str, definition_cache: DefinitionCache, settings: HubConfig) -> int | None:
     """Most instances of this name that may run: what the hub says, else what the newest orchestrator declares."""
     if name in settings.max_running:
         return settings.max_running[name]
-    known = library.known_orchestrator(name)
+    known = definition_cache.known_orchestrator(name)
     return known.options.max_running if known else None
 
 
-class Slots:
+class InstanceLimiter:
     """Lets held instances begin: higher priority first, then the oldest."""
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        library: Library,
-        settings: Settled,
+        definition_cache: DefinitionCache,
+        settings: HubConfig,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         wake: Callable[[Iterable[tuple[str, str]]], None],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._library = library
+        self._definition_cache = definition_cache
         self._settings = settings
         self._blocking = blocking
         self._wake = wake
@@ -55,7 +55,7 @@ class Slots:
 
     def limited(self) -> list[str]:
         """The names that have a limit."""
-        names = {*self._library.names(), *self._settings.max_running}
+        names = {*self._definition_cache.names(), *self._settings.max_running}
         return sorted(name for name in names if self._limit(name) is not None)
 
     async def look(self, names: Iterable[str]) -> None:
@@ -84,4 +84,4 @@ class Slots:
             self._wake(let_in)  # beside this: whoever cannot be told must not keep other names waiting
 
     def _limit(self, name: str) -> int | None:
-        return limit_of(name, self._library, self._settings)
+        return limit_of(name, self._definition_cache, self._settings)

@@ -10,8 +10,8 @@ from functools import partial
 from durable_ray.actors.host.turns import receipt_reply
 from durable_ray.actors.instances.placement import is_dedicated
 from durable_ray.actors.instances.rewind_plan import Move
-from durable_ray.actors.messages import PurgedPage, Reply, StartRequest, Wish
-from durable_ray.actors.registry.delivery import Delivering
+from durable_ray.actors.messages import PurgedPage, Reply, StartOptions, StartRequest
+from durable_ray.actors.registry.delivery import RegistryDelivery
 from durable_ray.actors.registry.rewind import Rewinder
 from durable_ray.actors.store.records import FINISHED, InstanceQuery, RowVersion
 from durable_ray.actors.wire.management_urls import GatewayAddress
@@ -19,7 +19,7 @@ from durable_ray.actors.wire.management_urls import GatewayAddress
 _CHILDREN = 1000
 
 
-class Managing(Delivering):
+class RegistryManagement(RegistryDelivery):
     """What is done to instances that have ended, by whoever is asked first: they have no host any more."""
 
     _gateway: GatewayAddress | None = None
@@ -43,7 +43,7 @@ class Managing(Delivering):
         asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.has(i)]
         if asleep:
             await self.blocking(lambda: self.store.mark_resident(asleep, False))
-        await self.messenger.wake(woken)
+        await self.notifier.wake(woken)
         return reply
 
     async def moves(self, instance_id: str) -> Reply | list[Move]:
@@ -56,7 +56,13 @@ class Managing(Delivering):
     async def _rewinds(self) -> Rewinder:
         if self._rewinder is None:
             self._rewinder = Rewinder(
-                self.store, self._committer, self._nursery, self.library, self.clock, self.settings, self.blocking
+                self.store,
+                self._committer,
+                self._instance_factory,
+                self.definition_cache,
+                self.clock,
+                self.settings,
+                self.blocking,
             )
         await self.deployments.refresh()
         return self._rewinder
@@ -69,7 +75,7 @@ class Managing(Delivering):
         row = (await self.blocking(lambda: self.store.rows([instance_id]))).get(instance_id)
         if row is None:
             return Reply("absent")
-        wish = Wish(
+        start_options = StartOptions(
             row.name,
             new_id,
             uuid.uuid4().hex,
@@ -79,7 +85,7 @@ class Managing(Delivering):
             placement=row.placement,
             priority=row.priority,
         )
-        (reply,) = await self.start_many([StartRequest(request_id, wish, revision=revision)])
+        (reply,) = await self.start_many([StartRequest(request_id, start_options, revision=revision)])
         return reply
 
     # --- ends -------------------------------------------------------------------------------------
@@ -151,11 +157,11 @@ class Managing(Delivering):
     async def erase(self, force: bool = False) -> Reply:
         """Delete all instances, definitions and messages. Refused while instances live, unless forced."""
         counts = await self.blocking(self.store.counts)
-        live = sum(n for (_, status), n in counts.items() if status not in FINISHED)
-        if live and not force:
-            return Reply("refused", f"{live} of its instances have not finished; terminate them, or pass force=True")
+        active = sum(n for (_, status), n in counts.items() if status not in FINISHED)
+        if active and not force:
+            return Reply("refused", f"{active} of its instances have not finished; terminate them, or pass force=True")
         erased = await self.blocking(lambda: self.store.erase("registry"))
-        await self.blocking(self.library.forget)
+        await self.blocking(self.definition_cache.forget)
         await self.deployments.refresh()
         return Reply("ok", str(erased))
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from durable_ray.actors.clock import Clock
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.placement import (
     dedicated_host,
     environment_of,
@@ -38,14 +38,14 @@ _TOLD_AT_ONCE, _ANNOUNCE_SECONDS = 16, 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 
 
-class Messenger:
+class Notifier:
     """Partitions are made as they are needed; of dedicated instances it is `Admission` that says who has a process."""
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        library: Library,
+        definition_cache: DefinitionCache,
         partitions: int,
         hosts: Hosts,
         admission: Admission,
@@ -54,7 +54,7 @@ class Messenger:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._library = library
+        self._definition_cache = definition_cache
         self._shards = partitions
         self._hosts = hosts
         self._admission = admission
@@ -91,7 +91,7 @@ class Messenger:
 
     async def _make(self, host: str) -> None:
         try:
-            await self._hosts.ensure_partition(host, self._library.runtime_env(environment_of(host)))
+            await self._hosts.ensure_partition(host, self._definition_cache.runtime_env(environment_of(host)))
         except Exception as error:
             if isinstance(error, Unreachable) and not isinstance(error, CannotOpen):
                 raise  # it may be there
@@ -131,7 +131,7 @@ class Messenger:
         if is_dedicated(host):
             return None if await self._admission.tell(instance_of(host), instance_ids) else _ASLEEP
         try:
-            if await self._hosts.nudge(host, instance_ids):
+            if await self._hosts.notify(host, instance_ids):
                 return None
         except Exception as error:
             log.info("%s cannot be told of mail, it is looked for: %s", host, error)
@@ -143,7 +143,7 @@ class Messenger:
             # It has no process that could miss anything, and is no reason to leave others without an answer.
             log.warning("%s cannot be had; it reads its mail when it can: %s", host, error)
             return None
-        await self._hosts.nudge(host, instance_ids)
+        await self._hosts.notify(host, instance_ids)
         return None
 
     async def announce(self) -> None:
@@ -168,8 +168,8 @@ class Messenger:
             log.info("%s is not told of what was deployed; its next commit says so: %r", host, error)
 
     def _shared(self) -> list[str]:
-        known = [self._library.known_orchestrator(name) for name in self._library.names()]
-        environments = {"", *(self._library.environment(one.row) for one in known if one is not None)}
+        known = [self._definition_cache.known_orchestrator(name) for name in self._definition_cache.names()]
+        environments = {"", *(self._definition_cache.environment(one.row) for one in known if one is not None)}
         return [host for environment in environments for host in partition_hosts(self._shards, environment)]
 
     # --- upkeep -----------------------------------------------------------------------------------

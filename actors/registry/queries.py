@@ -20,7 +20,7 @@ from durable_ray.actors.store.records import (
 )
 
 
-class Asking(RegistryCore):
+class RegistryQueries(RegistryCore):
     """Questions. Nothing here changes anything."""
 
     async def definitions(self) -> list[DefinitionRow]:

@@ -17,8 +17,8 @@ from typing import Any
 from durable_ray.actors.code.described import described
 from durable_ray.actors.host.service import ending_of
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
-from durable_ray.actors.registry.management import Managing
-from durable_ray.actors.registry.queries import Asking
+from durable_ray.actors.registry.management import RegistryManagement
+from durable_ray.actors.registry.queries import RegistryQueries
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.records import DefinitionRow
 
@@ -30,7 +30,7 @@ _EXPIRED_BATCH, _EXPIRED_BATCHES = 500, 20
 _RECEIPTS = 5_000
 
 
-class Registry(Asking, Managing):
+class Registry(RegistryQueries, RegistryManagement):
     """Plain class; `actor_classes` makes it a Ray actor, the tests use it as it is."""
 
     _house: tuple[asyncio.Task[None], ...] = ()
@@ -39,7 +39,7 @@ class Registry(Asking, Managing):
         """Learn what is there, revive what is not finished, keep the house."""
         await self.deployments.refresh()
         await self.admission.open()
-        await self.messenger.open()
+        await self.notifier.open()
         # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
         self.spawn(self.admission.admit())
         self._house = tuple(self._loop.create_task(self._again_and_again(chore)) for chore in self._chores())
@@ -73,16 +73,16 @@ class Registry(Asking, Managing):
         """
         for row in definitions:
             described(row)  # before any is stored: what no host could read must not be the newest of its name
-        before = self.library.revision
+        before = self.definition_cache.revision
         revision = await self.blocking(lambda: self.store.put_definitions(definitions))
         await self.deployments.current(revision)
         if revision > before:
-            self.spawn(self.messenger.announce())
+            self.spawn(self.notifier.announce())
         return revision
 
     async def ensure(self, host: str) -> bool:
         """Make sure that a host has a process; False if there is no such host."""
-        return await self.messenger.ensure(host)
+        return await self.notifier.ensure(host)
 
     # --- words from hosts -------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Registry(Asking, Managing):
         for row in rows.values():
             if row.finished:
                 self.waiters.ended(ending_of(row))
-        await self.slots.look({row.name for row in rows.values()})
+        await self.instance_limiter.look({row.name for row in rows.values()})
         await self.admission.ended(instance_ids)
 
     async def left(self, instance_id: str) -> None:
@@ -104,7 +104,7 @@ class Registry(Asking, Managing):
         """This host's process ends, for its lease is another's or gone. Not always is there a successor that took up its
         work (an erasure takes every lease), and it may have been told of some that it could not do."""
         told = [(host, instance_of(host))]
-        self.spawn(self.messenger.wake(told) if is_dedicated(host) else self.messenger.ensure(host))
+        self.spawn(self.notifier.wake(told) if is_dedicated(host) else self.notifier.ensure(host))
 
     # --- upkeep -----------------------------------------------------------------------------------
 
@@ -112,8 +112,8 @@ class Registry(Asking, Managing):
         return (
             lambda: self.blocking(partial(self.store.heartbeat, self.clock.now())),
             self.admission.sweep,
-            self.messenger.sweep,
-            lambda: self.slots.look(self.slots.limited()),
+            self.notifier.sweep,
+            lambda: self.instance_limiter.look(self.instance_limiter.limited()),
             self.permits.sweep,
             self.purge_expired,
             self.forget_receipts,

@@ -20,15 +20,15 @@ from typing import Any
 from msgspec import Struct, field
 
 from durable_ray.actors.clock import SECOND, Clock
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_text
 from durable_ray.actors.instances.histories import DamagedHistory, restore
-from durable_ray.actors.instances.instance_factory import Nursery
-from durable_ray.actors.instances.rewind_plan import Move, second_life
+from durable_ray.actors.instances.instance_factory import InstanceFactory
+from durable_ray.actors.instances.rewind_plan import Move, rewind_events
 from durable_ray.actors.messages import Reply, started_anew
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow, Loaded
 from durable_ray.actors.store.writes import (
     Answer,
@@ -105,16 +105,16 @@ class Rewinder:
         self,
         store: Store,
         committer: Committer,
-        nursery: Nursery,
-        library: Library,
+        instance_factory: InstanceFactory,
+        definition_cache: DefinitionCache,
         clock: Clock,
-        settings: Settled,
+        settings: HubConfig,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
     ) -> None:
         self._store = store
         self._committer = committer
-        self._nursery = nursery
-        self._library = library
+        self._instance_factory = instance_factory
+        self._definition_cache = definition_cache
         self._clock = clock
         self._keep = int(settings.receipt_seconds * SECOND)
         self._blocking = blocking
@@ -170,10 +170,10 @@ class Rewinder:
             if loaded is None or refusal is not None or (parent is not None and loaded.row.parent != parent):
                 continue  # it runs, or answers, or begins anew
             row = loaded.row
-            known = self._library.known_orchestrator(row.name)
+            known = self._definition_cache.known_orchestrator(row.name)
             if known is None:
                 return Reply("unknown", repr(row.name))
-            if self._library.environment(known.row) != row.environment:
+            if self._definition_cache.environment(known.row) != row.environment:
                 return Reply(
                     "refused", f"the newest code of {at!r} needs another runtime environment than its host has"
                 )
@@ -182,7 +182,7 @@ class Rewinder:
                 history, _ = restore(row, loaded.history)
             except DamagedHistory as error:
                 return Reply("refused", str(error))
-            _, snapshot = second_life(at, history, self._clock.now(), None, self._newest)
+            _, snapshot = rewind_events(at, history, self._clock.now(), None, self._newest)
             for task_id, task in snapshot.children.items():
                 if task_id not in snapshot.retries and isinstance(task.scheduled, ev.ChildScheduled):
                     child = _Waited(at, row.execution_id, task.scheduled, task.attempt)
@@ -210,9 +210,9 @@ class Rewinder:
         row = loaded.row
         history, _ = restore(row, loaded.history)
         move = plan.move(row)
-        pinned = move is None and self._library.pins(row.name, row.version)
+        pinned = move is None and self._definition_cache.pins(row.name, row.version)
         code = (lambda activity: "") if pinned else self._newest
-        events, snapshot = second_life(row.instance_id, history, self._clock.now(), reason, code, move)
+        events, snapshot = rewind_events(row.instance_id, history, self._clock.now(), reason, code, move)
         plan.add(_life(row, snapshot, events, receipts, move), about)
         plan.woken.append((row.host, row.instance_id))
         for task_id, task in snapshot.children.items():
@@ -221,7 +221,7 @@ class Rewinder:
                 await self._child(plan, child, reason)
 
     def _newest(self, activity: str) -> str:
-        return self._library.activity(activity)[0]
+        return self._definition_cache.activity(activity)[0]
 
     async def _child(self, plan: _Plan, child: _Waited, reason: str | None) -> None:
         """See to it that this child answers."""
@@ -240,10 +240,10 @@ class Rewinder:
 
     def _begin(self, plan: _Plan, child: _Waited) -> None:
         said = child.scheduled
-        if self._library.orchestrator(said.name, said.version) is None:
+        if self._definition_cache.orchestrator(said.name, said.version) is None:
             plan.add(PutMessage(out_message(child.parent_id, unknown_child(child.execution_id, said))), None)
             return
-        new = self._nursery.birth(child.start, self._clock.now())
+        new = self._instance_factory.new_child(child.start, self._clock.now())
         plan.add(StartInstance(new), child)
         plan.woken.append((new.host, new.instance_id))
 

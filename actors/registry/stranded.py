@@ -32,10 +32,10 @@ def stranded(store: Store, now: int, *, at_rest: bool = False) -> list[str]:
         >>> stranded(open_store("sqlite://"), 0)
         []
     """
-    return [sentence for loaded in _live(store) for sentence in _stranded(store, loaded, now, at_rest)]
+    return [sentence for loaded in _active(store) for sentence in _stranded(store, loaded, now, at_rest)]
 
 
-def _live(store: Store) -> Iterator[Loaded]:
+def _active(store: Store) -> Iterator[Loaded]:
     token: str | None = None
     while True:
         page = store.query(InstanceQuery(statuses=LIVE, payloads="none"), _PAGE, token)

@@ -81,7 +81,7 @@ class Committer:
         """Submissions whose outcome has not been told yet."""
         return self._waiting
 
-    def submit(self, writes: Sequence[Write], done: Done, *, whose: str = "", hurry: bool = True) -> None:
+    def submit(self, writes: Sequence[Write], done: Done, *, whose: str = "", flush: bool = True) -> None:
         """Commit `writes` together, in order; `done` hears the answers, or the error after which none was made.
 
         `whose` instance they are, and whether somebody outside waits for them.
@@ -93,7 +93,7 @@ class Committer:
             self._waiting += 1
             if self.inline:
                 self._fresh.append((writes, done))
-                self._arrange(self._traffic.patience(whose, hurry))
+                self._arrange(self._traffic.patience(whose, flush))
             else:
                 self._hand_over([(writes, done)])
 
@@ -226,11 +226,11 @@ class _Traffic:
         self._hurried = 0.0
         self._gap = 1.0
 
-    def patience(self, whose: str, hurry: bool) -> float:
+    def patience(self, whose: str, flush: bool) -> float:
         """Note a submission; for how many seconds it may be held back."""
         now = time.perf_counter()
         self._last.append((now, whose))
-        if hurry:
+        if flush:
             self._gap += (min(now - self._hurried, 1.0) - self._gap) / 4
             self._hurried = now
             return 0.0

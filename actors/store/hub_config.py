@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple
 
 
-class Settled(NamedTuple):
+class HubConfig(NamedTuple):
     """What `HubSettings` said; see there what each means.
 
     Example:
@@ -45,7 +45,7 @@ class Settled(NamedTuple):
         return json.dumps(self._asdict(), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> Settled:
+    def from_json(cls, text: str) -> HubConfig:
         """What `to_json` wrote."""
         return cls(**json.loads(text))
 

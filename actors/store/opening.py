@@ -11,23 +11,23 @@ from durable_ray.actors.store.databases.sqlite import SqliteDatabase
 from durable_ray.actors.store.databases.versions import found_version
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql.commits import commit
-from durable_ray.actors.store.sql.definitions import Deploying
-from durable_ray.actors.store.sql.erasing import Erasing
-from durable_ray.actors.store.sql.permits import Permitting
-from durable_ray.actors.store.sql.queries import Querying
-from durable_ray.actors.store.sql.reads import Reading
-from durable_ray.actors.store.sql.releasing import Releasing
-from durable_ray.actors.store.sql.upkeep import Keeping
-from durable_ray.actors.store.sql.work import Finding
+from durable_ray.actors.store.sql.definitions import SqlDefinitions
+from durable_ray.actors.store.sql.erasing import SqlErasure
+from durable_ray.actors.store.sql.permits import SqlPermits
+from durable_ray.actors.store.sql.queries import SqlQueries
+from durable_ray.actors.store.sql.reads import SqlReads
+from durable_ray.actors.store.sql.releasing import SqlInstanceLimits
+from durable_ray.actors.store.sql.upkeep import SqlUpkeep
+from durable_ray.actors.store.sql.work import SqlWork
 from durable_ray.actors.store.urls import is_sqlite, sqlite_path
 from durable_ray.actors.store.writes import Write
 
 
-class SqlStore(Reading, Finding, Querying, Deploying, Releasing, Permitting, Erasing, Keeping):
+class SqlStore(SqlReads, SqlWork, SqlQueries, SqlDefinitions, SqlInstanceLimits, SqlPermits, SqlErasure, SqlUpkeep):
     """A `contract.Store` on any `Database`. Belongs to the process that opened it."""
 
     def __init__(self, database: Database) -> None:
-        Keeping.__init__(self, database)
+        SqlUpkeep.__init__(self, database)
 
     @property
     def database(self) -> Database:

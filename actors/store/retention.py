@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from durable_ray.actors.clock import LATEST, SECOND
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions, Unset
 
 
-def own_settings(options: OrchestratorOptions, hub: Settled) -> str:
+def own_settings(options: OrchestratorOptions, hub: HubConfig) -> str:
     """What an instance keeps of the settings it begins with, as JSON: what its orchestrator declares, else the hub's.
 
     Example:

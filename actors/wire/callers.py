@@ -20,7 +20,7 @@ _DIAL = 10.0
 _KEPT = 8
 
 
-class BlockingCaller:
+class BlockingWireClient:
     """Calls from any number of threads; each has a line for itself while it waits."""
 
     def __init__(self, address: WireAddress) -> None:
@@ -86,7 +86,7 @@ class BlockingCaller:
             self._idle.pop().close()
 
 
-class LoopCaller:
+class WireConnection:
     """One line, awaited on one event loop: any number of calls under way, heard there in the order they were made."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, line: socket.socket) -> None:
@@ -194,21 +194,21 @@ class LoopCaller:
         self._line.close()
 
 
-class Lines:
+class WireConnectionPool:
     """As many lines to one listener as calls are under way: for a listener that answers one call of a line at a time."""
 
     def __init__(self, address: WireAddress) -> None:
         self._address = address
-        self._lines: list[LoopCaller] = []
+        self._lines: list[WireConnection] = []
 
     async def call(self, body: bytes) -> bytes:
         """The answer to `body`. Raises WireBroken, or what the other end raised."""
         line = next((line for line in self._lines if not line.calls and not line.broken), None)
         return await (line or await self.add()).call(body)
 
-    async def add(self) -> LoopCaller:
+    async def add(self) -> WireConnection:
         """One more line. Raises WireBroken."""
-        line = await LoopCaller.dial(self._address)
+        line = await WireConnection.dial(self._address)
         self._lines = [*(line for line in self._lines if not line.broken), line]
         return line
 
@@ -219,11 +219,11 @@ class Lines:
             line.close()
 
 
-async def reached(address: WireAddress | None) -> Lines | None:
+async def reached(address: WireAddress | None) -> WireConnectionPool | None:
     """Lines to `address`, if it is one and on this machine."""
     if address is None:
         return None
-    lines = Lines(address)
+    lines = WireConnectionPool(address)
     try:
         await lines.add()
     except WireBroken:

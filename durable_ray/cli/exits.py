@@ -38,7 +38,7 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-class Problem(Exception):
+class CommandError(Exception):
     """What a command says instead of a traceback."""
 
     def __init__(self, code: Exit, message: str, hint: str = "") -> None:
@@ -47,9 +47,9 @@ class Problem(Exception):
         self.hint = hint
 
 
-def usage(message: str, hint: str = "") -> Problem:
+def usage(message: str, hint: str = "") -> CommandError:
     """The command line makes no sense."""
-    return Problem(Exit.USAGE, message, hint)
+    return CommandError(Exit.USAGE, message, hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +81,19 @@ _RULES = (
 )
 
 
-def problem_of(error: BaseException) -> Problem:
+def problem_of(error: BaseException) -> CommandError:
     """Any error as something to say. Its message stays; the hint comes from its kind."""
-    if isinstance(error, Problem):
+    if isinstance(error, CommandError):
         return error
     if isinstance(error, ValidationError):
         return usage("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
     message = one_line(str(error)) or type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name in _HTTP_EXTRA:
-        return Problem(Exit.FAILURE, message, "pip install 'durable-ray[http]'")
+        return CommandError(Exit.FAILURE, message, "pip install 'durable-ray[http]'")
     for rule in _RULES:
         if isinstance(error, rule.kinds):
-            return Problem(rule.code, message, rule.hint)
-    return Problem(Exit.FAILURE, f"{type(error).__name__}: {message}", "--debug shows where")
+            return CommandError(rule.code, message, rule.hint)
+    return CommandError(Exit.FAILURE, f"{type(error).__name__}: {message}", "--debug shows where")
 
 
 def one_line(text: str) -> str:
@@ -101,4 +101,4 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-Report = Callable[[Problem], None]
+Report = Callable[[CommandError], None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from durable_ray.cli.hub.port import Hub, Instance
+from durable_ray.cli.hub.port import HubPort, InstanceView
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -18,7 +18,7 @@ _FORGOTTEN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at. `remedy` says what to do about a warning or a problem."""
 
     level: Level
@@ -27,21 +27,21 @@ class Finding:
     remedy: str = ""
 
 
-def hub_findings(hub: Hub) -> list[Finding]:
+def hub_findings(hub: HubPort) -> list[CheckResult]:
     """How many instances there are, and how many failed."""
     counts = hub.counts()
     by_status: dict[str, int] = {}
     for (_, status), number in counts.items():
         by_status[status] = by_status.get(status, 0) + number
     told = ", ".join(f"{number} {status}" for status, number in sorted(by_status.items()) if number)
-    found = [Finding("ok", "instances", told or "none")]
+    found = [CheckResult("ok", "instances", told or "none")]
     if failed := by_status.get("Failed"):
         remedy = "deploy the fix, then: durable-ray list --status Failed --ids | durable-ray rewind -"
-        found.append(Finding("warning", "failed instances", str(failed), remedy))
+        found.append(CheckResult("warning", "failed instances", str(failed), remedy))
     return found
 
 
-def stuck(instances: Iterable[Instance], now: datetime) -> Iterator[Finding]:
+def stuck(instances: Iterable[InstanceView], now: datetime) -> Iterator[CheckResult]:
     """What is wrong with the live ones among these; those that merely wait for what they asked for are well."""
     for one in instances:
         if one.finished:
@@ -51,22 +51,22 @@ def stuck(instances: Iterable[Instance], now: datetime) -> Iterator[Finding]:
             yield finding
 
 
-def damaged(found: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+def damaged(found: Iterable[tuple[str, str]]) -> Iterator[CheckResult]:
     """Instances, awake or asleep, whose stored history cannot be trusted."""
     for instance_id, told in found:
         remedy = f"restore the store from a backup, or: durable-ray terminate {instance_id}"
-        yield Finding("problem", f"instance {instance_id}", told, remedy)
+        yield CheckResult("problem", f"instance {instance_id}", told, remedy)
 
 
-def _stuck(one: Instance, now: datetime) -> Finding | None:
+def _stuck(one: InstanceView, now: datetime) -> CheckResult | None:
     who = f"instance {one.instance_id}"
     silent = now - one.updated
     if one.waiting_reason:
-        return Finding("problem", who, f"waits for {one.waiting_reason}", _remedy(one))
+        return CheckResult("problem", who, f"waits for {one.waiting_reason}", _remedy(one))
     if one.status == "Suspended":
         if silent < _FORGOTTEN:
             return None
-        return Finding(
+        return CheckResult(
             "warning", who, f"suspended for {_days(silent)}", f"durable-ray resume {one.instance_id}, or terminate"
         )
     if one.status == "Pending":
@@ -75,29 +75,31 @@ def _stuck(one: Instance, now: datetime) -> Finding | None:
             return None
         told = f"has not begun for {_days(late)}"
         if one.placement == "dedicated":
-            return Finding(
+            return CheckResult(
                 "problem",
                 who,
                 f"{told}: no room for its actor",
                 "raise max_dedicated, or start with --placement shared",
             )
-        return Finding("problem", who, told, "durable-ray up brings missing hosts back")
+        return CheckResult("problem", who, told, "durable-ray up brings missing hosts back")
     if one.next_due is not None and now - one.next_due > _LATE:
-        return Finding(
+        return CheckResult(
             "problem", who, f"overdue for {_days(now - one.next_due)}", "durable-ray up brings missing hosts back"
         )
     if one.recoveries:
         told = f"its process died {one.recoveries} times during its turns"
-        return Finding("warning", who, told, "look for os._exit, native code or too little memory in the orchestrator")
+        return CheckResult(
+            "warning", who, told, "look for os._exit, native code or too little memory in the orchestrator"
+        )
     if one.outstanding and silent > _LONG:
         told = f"{one.outstanding} activities under way, nothing new for {_days(silent)}"
-        return Finding(
+        return CheckResult(
             "warning", who, told, f"durable-ray history {one.instance_id} shows which; give activities a timeout="
         )
     return None
 
 
-def _remedy(one: Instance) -> str:
+def _remedy(one: InstanceView) -> str:
     reason = one.waiting_reason or ""
     if reason.startswith("code"):
         return "durable-ray deploy its module again (or install what is missing on every node); it goes on by itself"

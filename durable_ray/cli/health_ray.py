@@ -17,7 +17,7 @@ from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.databases.sqlite_file import driver, network_filesystem
 from durable_ray.actors.store.secrecy import shown_url
 from durable_ray.actors.store.urls import for_a_hub
-from durable_ray.cli.health import Finding
+from durable_ray.cli.health import CheckResult
 from durable_ray.cli.hub.local_ray import noted, token_file
 from durable_ray.cli.hub.over_ray import HERE, ray_address
 from durable_ray.cli.hub.quiet import join_quietly
@@ -27,16 +27,16 @@ _LITTLE_SPACE = 1 << 30
 _LARGE_WAL = 256 << 20
 
 
-def machine(settings: ClientSettings) -> Iterator[Finding]:
+def machine(settings: ClientSettings) -> Iterator[CheckResult]:
     """Versions, settings, token."""
-    yield Finding(
+    yield CheckResult(
         "ok", "durable-ray", f"{_release('durable-ray')}, Python {platform.python_version()}, Ray {_release('ray')}"
     )
     yield _sqlite()
     named = {n: v for n in ("address", "hub", "url") if (v := getattr(settings, n)) is not None}
     file = config_file()
     told = ", ".join(f"{name}={shown_url(value)}" for name, value in named.items())
-    yield Finding("ok", "settings", told + (f" ({file})" if file.exists() else ""))
+    yield CheckResult("ok", "settings", told + (f" ({file})" if file.exists() else ""))
     yield from _token(settings)
 
 
@@ -47,22 +47,22 @@ def _release(package: str) -> str:
         return "(not installed, run from its sources)"
 
 
-def _sqlite() -> Finding:
+def _sqlite() -> CheckResult:
     try:
         module = driver()
     except StoreUnusable as error:
-        return Finding("problem", "SQLite", str(error), "pip install pysqlite3, or use a PostgreSQL store")
-    return Finding("ok", "SQLite", f"{module.sqlite_version} ({module.__name__.partition('.')[0]})")
+        return CheckResult("problem", "SQLite", str(error), "pip install pysqlite3, or use a PostgreSQL store")
+    return CheckResult("ok", "SQLite", f"{module.sqlite_version} ({module.__name__.partition('.')[0]})")
 
 
-def _token(settings: ClientSettings) -> Iterator[Finding]:
+def _token(settings: ClientSettings) -> Iterator[CheckResult]:
     if os.environ.get("RAY_AUTH_TOKEN"):
-        yield Finding("ok", "Ray's token", "RAY_AUTH_TOKEN")
+        yield CheckResult("ok", "Ray's token", "RAY_AUTH_TOKEN")
         return
     path = token_file()
     if not path.exists():
         told = "there is none: whoever reaches Ray's ports may run code"
-        yield Finding(
+        yield CheckResult(
             "warning",
             "Ray's token",
             told,
@@ -71,14 +71,14 @@ def _token(settings: ClientSettings) -> Iterator[Finding]:
         return
     mode = os.environ.get("RAY_AUTH_MODE")
     if mode not in (None, "token"):
-        yield Finding("warning", "Ray's token", f"{path} is not used: RAY_AUTH_MODE={mode}", "unset RAY_AUTH_MODE")
+        yield CheckResult("warning", "Ray's token", f"{path} is not used: RAY_AUTH_MODE={mode}", "unset RAY_AUTH_MODE")
     elif stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Finding("warning", "Ray's token", f"others may read {path}", f"chmod 600 {path}")
+        yield CheckResult("warning", "Ray's token", f"others may read {path}", f"chmod 600 {path}")
     else:
-        yield Finding("ok", "Ray's token", str(path))
+        yield CheckResult("ok", "Ray's token", str(path))
 
 
-def cluster(settings: ClientSettings) -> Iterator[Finding]:
+def cluster(settings: ClientSettings) -> Iterator[CheckResult]:
     """Ray, and whether the hub runs on it. The last finding is no problem exactly if the hub can be asked."""
     head = noted()
     address = ray_address(settings)
@@ -86,29 +86,29 @@ def cluster(settings: ClientSettings) -> Iterator[Finding]:
         join_quietly(address)
     except HubUnavailable as error:
         if settings.address:
-            yield Finding("problem", "Ray", str(error), "is the address right, does the token fit?")
+            yield CheckResult("problem", "Ray", str(error), "is the address right, does the token fit?")
         else:
-            yield Finding("problem", "Ray", "none is running on this machine", "durable-ray up")
+            yield CheckResult("problem", "Ray", "none is running on this machine", "durable-ray up")
         return
     started = f", started by `up` as process {head.pid}" if head and not settings.address else ""
-    yield Finding("ok", "Ray", f"reached {address if address != HERE else 'on this machine'}{started}")
+    yield CheckResult("ok", "Ray", f"reached {address if address != HERE else 'on this machine'}{started}")
     if not is_running(settings.hub):
-        yield Finding("problem", "hub", f"{settings.hub!r} is not running on this Ray", "durable-ray up")
+        yield CheckResult("problem", "hub", f"{settings.hub!r} is not running on this Ray", "durable-ray up")
 
 
-def store(url: str | None, hub: str) -> Iterator[Finding]:
+def store(url: str | None, hub: str) -> Iterator[CheckResult]:
     """The hub's store, as far as it can be seen from this machine."""
     try:
         url = for_a_hub(url or default_store(hub))
     except StoreUnusable as error:
-        yield Finding("problem", "store", str(error), "--store, or DURABLE_RAY_STORE, names another")
+        yield CheckResult("problem", "store", str(error), "--store, or DURABLE_RAY_STORE, names another")
         return
     if not url.startswith("sqlite:///"):
-        yield Finding("ok", "store", shown_url(url))
+        yield CheckResult("ok", "store", shown_url(url))
         return
     path = Path(url.removeprefix("sqlite:///"))
     if not path.exists():
-        yield Finding("ok", "store", f"{path} is not on this machine, or not made yet")
+        yield CheckResult("ok", "store", f"{path} is not on this machine, or not made yet")
         return
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
@@ -116,22 +116,26 @@ def store(url: str | None, hub: str) -> Iterator[Finding]:
     free = shutil.disk_usage(path.parent).free
     kind = _network(path)
     if kind:
-        yield Finding(
+        yield CheckResult(
             "problem",
             "store",
             f"{told}, on a network filesystem ({kind})",
             "move it to a local disk, or use PostgreSQL",
         )
     elif stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Finding("problem", "store", f"others may read {path}: who writes to it can run code", f"chmod 600 {path}")
+        yield CheckResult(
+            "problem", "store", f"others may read {path}: who writes to it can run code", f"chmod 600 {path}"
+        )
     elif free < _LITTLE_SPACE:
-        yield Finding(
+        yield CheckResult(
             "problem", "store", f"{told}; only {_size(free)} are free on its disk", "durable-ray purge, or make room"
         )
     elif wal_size > _LARGE_WAL:
-        yield Finding("warning", "store", told, "some process reads for very long: look for an open sqlite3 or backup")
+        yield CheckResult(
+            "warning", "store", told, "some process reads for very long: look for an open sqlite3 or backup"
+        )
     else:
-        yield Finding("ok", "store", f"{told}, {_size(free)} free")
+        yield CheckResult("ok", "store", f"{told}, {_size(free)} free")
 
 
 def _network(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.instances.status import moment
-from durable_ray.cli.exits import Problem, usage
+from durable_ray.cli.exits import CommandError, usage
 from durable_ray.client.operations.bounds import read_moment
 from durable_ray.orchestrations.values.payloads import PayloadError, from_json_text
 from durable_ray.orchestrations.values.times import duration as micros_of
@@ -58,7 +58,7 @@ def _parsed(text: str, shown: str) -> Any:
         raise _not_json(text, shown, str(error)) from error
 
 
-def _not_json(text: str, shown: str, reason: str) -> Problem:
+def _not_json(text: str, shown: str, reason: str) -> CommandError:
     if text is shown and re.fullmatch(r"[\w .,:/-]+", text):
         return usage(f"{text!r} is not JSON", f"a text needs its quotes: '{json.dumps(text)}'")
     return usage(reason, "give JSON, @file or - for what is piped in")

@@ -8,7 +8,7 @@ import sys
 import types
 from pathlib import Path
 
-from durable_ray.cli.exits import Exit, Problem, usage
+from durable_ray.cli.exits import CommandError, Exit, usage
 
 
 def load(module_or_file: str) -> types.ModuleType | None:
@@ -24,11 +24,13 @@ def load(module_or_file: str) -> types.ModuleType | None:
             _load_app(folder)
             return None
         return _load_file(Path(module_or_file)) if is_file else _load_module(module_or_file)
-    except Problem:
+    except CommandError:
         raise
     except Exception as error:
         place = f"{type(error).__name__}: {error}"
-        raise Problem(Exit.FAILURE, f"{module_or_file} cannot be imported: {place}", "--debug shows where") from error
+        raise CommandError(
+            Exit.FAILURE, f"{module_or_file} cannot be imported: {place}", "--debug shows where"
+        ) from error
 
 
 def _load_app(folder: Path) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable_ray.cli.exits import one_line
-from durable_ray.cli.hub.port import Happening, Instance
+from durable_ray.cli.hub.port import Happening, InstanceView
 
 STYLES = {
     "Pending": "yellow",
@@ -40,7 +40,7 @@ def print_json_line(value: Any) -> None:
     print(json.dumps(to_jsonable_python(value, fallback=str), ensure_ascii=False), flush=True)
 
 
-def as_json(instance: Instance) -> dict[str, Any]:
+def as_json(instance: InstanceView) -> dict[str, Any]:
     """An instance in the words of the gateway's `/api/v1`."""
     said: dict[str, Any] = {
         "instance_id": instance.instance_id,
@@ -127,7 +127,7 @@ def _longest(texts: Iterable[str], header: str) -> int:
     return max([len(header), *(len(text) for text in texts)])
 
 
-def instances_table(instances: Sequence[Instance], width: int) -> Table:
+def instances_table(instances: Sequence[InstanceView], width: int) -> Table:
     """Instances, a line each. A narrow terminal shows fewer columns; an ID breaks over lines and is never cut."""
     times = {"created": 20} | ({"updated": 20} if width >= 130 else {})
     if width < 80:
@@ -159,7 +159,7 @@ def instances_table(instances: Sequence[Instance], width: int) -> Table:
     return made
 
 
-def print_instance(out: Console, instance: Instance) -> None:
+def print_instance(out: Console, instance: InstanceView) -> None:
     """All that is known of an instance, a line a fact, empty ones left out."""
     status = status_text(instance.status)
     if instance.waiting_reason:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from durable_ray.cli.session import Session
+from durable_ray.cli.session import CommandSession
 
 
 @contextmanager
-def bar(session: Session, what: str, total: int) -> Iterator[Callable[[int], None]]:
+def bar(session: CommandSession, what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Call what this gives with the number of steps that were done."""
     if not session.lively or total < 2:
         yield lambda _: None

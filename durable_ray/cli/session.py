@@ -18,17 +18,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from durable_ray.cli.exits import Exit, Problem, problem_of
-from durable_ray.cli.hub.port import Hub
+from durable_ray.cli.exits import CommandError, Exit, problem_of
+from durable_ray.cli.hub.port import HubPort
 from durable_ray.config import ClientSettings
 
-OpenHub = Callable[[ClientSettings], Hub]
+OpenHub = Callable[[ClientSettings], HubPort]
 
 _PANEL = "Where and how"
 
 
 @dataclass
-class Session:
+class CommandSession:
     """One run of a command."""
 
     settings: ClientSettings
@@ -37,10 +37,10 @@ class Session:
     debug: bool = False
     out: Console = field(default_factory=lambda: Console(soft_wrap=False))
     err: Console = field(default_factory=lambda: Console(stderr=True))
-    _hub: Hub | None = None
+    _hub: HubPort | None = None
 
     @property
-    def hub(self) -> Hub:
+    def hub(self) -> HubPort:
         """The hub; it is reached when it is first asked for."""
         if self._hub is None:
             self._hub = self.open_hub(self.settings)
@@ -133,7 +133,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             del given[name]
         as_json, debug = bool(shared.pop("as_json", False)), bool(shared.pop("debug", False))
         try:
-            session = Session(ClientSettings(**shared), context.obj.open_hub, as_json, debug)
+            session = CommandSession(ClientSettings(**shared), context.obj.open_hub, as_json, debug)
             function(session, **given)
         except (typer.Exit, typer.Abort):
             raise
@@ -151,7 +151,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return _with_parameters(run, [*list(own.values())[1:], *_parameters()], function.__doc__)  # type: ignore[no-any-return]
 
 
-def report(problem: Problem, *, as_json: bool) -> int:
+def report(problem: CommandError, *, as_json: bool) -> int:
     """Say what went wrong on standard error; the exit code."""
     if as_json:
         said = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.code)}

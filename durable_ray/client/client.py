@@ -77,8 +77,8 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
                 "this hub runs in one process, without Ray: its instances have no actors; use the client"
             )
         while True:
-            if not (yield from self._reach.registry("ensure", host)):
-                if not (yield from self._reach.registry("resolve", [instance_id])):
+            if not (yield from self._router.registry("ensure", host)):
+                if not (yield from self._router.registry("resolve", [instance_id])):
                     raise InstanceNotFound(instance_id)
                 raise InvalidState(f"instance {instance_id!r} is shared: it has no actor of its own; use the client")
             try:

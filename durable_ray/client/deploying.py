@@ -16,9 +16,9 @@ from msgspec import Struct
 from durable_ray.actors.code.code_identity import referred_to
 from durable_ray.actors.code.packing import pack
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.client.router import Reach
+from durable_ray.client.router import Router
 from durable_ray.client.steps import Steps
-from durable_ray.orchestrations.authoring.catalog import AnyDefinition, Catalog
+from durable_ray.orchestrations.authoring.catalog import AnyDefinition, DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 
 log = logging.getLogger("durable_ray.client.deploying")
@@ -38,7 +38,7 @@ class _Packed(Struct):
 class Deployer:
     """Remembers what was deployed to one hub, and asks the catalog for what came since."""
 
-    def __init__(self, catalog: Catalog, job_runtime_env: Mapping[str, Any] | None) -> None:
+    def __init__(self, catalog: DefinitionCatalog, job_runtime_env: Mapping[str, Any] | None) -> None:
         self._catalog = catalog
         self._job_runtime_env = job_runtime_env or None
         self._seen = 0
@@ -60,7 +60,7 @@ class Deployer:
         self._seen = 0
         self.revision = 0
 
-    def register(self, reach: Reach, definitions: Sequence[AnyDefinition]) -> Steps[None]:
+    def register(self, reach: Router, definitions: Sequence[AnyDefinition]) -> Steps[None]:
         """Deploy these; without any, all that was decorated and is not deployed.
 
         Raises:
@@ -73,7 +73,7 @@ class Deployer:
         for _, error in self._stuck.values():
             raise error
 
-    def deploy(self, reach: Reach, orchestrator: str | None = None, version: str | None = None) -> Steps[None]:
+    def deploy(self, reach: Router, orchestrator: str | None = None, version: str | None = None) -> Steps[None]:
         """Deploy whatever was decorated since the last time, as far as it travels.
 
         Args:
@@ -90,7 +90,7 @@ class Deployer:
             for key in self._blocking(orchestrator, version):
                 raise self._stuck[key][1]
 
-    def _deploy(self, reach: Reach, again: Sequence[AnyDefinition]) -> Steps[None]:
+    def _deploy(self, reach: Router, again: Sequence[AnyDefinition]) -> Steps[None]:
         """Deploy what is new in the catalog, and try these once more."""
         seen, new = self._catalog.changes(self._seen)
         if not new and not again:
@@ -108,7 +108,7 @@ class Deployer:
             kept = {key: value for key, value in self._stuck.items() if key not in packed.keys}
             self._stuck = {**kept, **packed.stuck}
 
-    def _send(self, reach: Reach, rows: Sequence[DefinitionRow]) -> Steps[None]:
+    def _send(self, reach: Router, rows: Sequence[DefinitionRow]) -> Steps[None]:
         self.revision = yield from reach.registry("register", rows)
 
     def _pack(self, definitions: Sequence[AnyDefinition]) -> _Packed:

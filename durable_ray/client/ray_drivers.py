@@ -17,7 +17,7 @@ from durable_ray.actors.cluster.connecting import HubLink
 from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, translated
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.wire.address import WireAddress, WireBroken
-from durable_ray.actors.wire.callers import BlockingCaller, LoopCaller
+from durable_ray.actors.wire.callers import BlockingWireClient, WireConnection
 from durable_ray.client.coalescing import Coalescer
 from durable_ray.client.drive import drive, drive_async
 from durable_ray.client.ordering import Ordering
@@ -106,7 +106,7 @@ class RayDriver:
 
     def __init__(self, link: HubLink) -> None:
         self._link = link
-        self._targets: _Targets[BlockingCaller] = _Targets(link)
+        self._targets: _Targets[BlockingWireClient] = _Targets(link)
         #: Answers to come: where the wires of targets are.
         self._asked: OrderedDict[str, Any] = OrderedDict()
 
@@ -148,7 +148,7 @@ class RayDriver:
             address: WireAddress | None = self._link.get(ref, 1.0)
         except Exception:
             return  # it has just died; its successor is asked anew
-        self._targets.note(target, None if address is None else BlockingCaller.reaching(address))
+        self._targets.note(target, None if address is None else BlockingWireClient.reaching(address))
 
 
 class AsyncRayDriver:
@@ -203,7 +203,7 @@ class _Lines:
     """The calls made on one event loop."""
 
     def __init__(self, link: HubLink) -> None:
-        self._targets: _Targets[LoopCaller] = _Targets(link)
+        self._targets: _Targets[WireConnection] = _Targets(link)
         #: Where calls whose order matters go through Ray, one after the other: an async actor begins calls in any order,
         #: and none may be overtaken over a wire that is found meanwhile.
         self._queues: dict[str, _Queue] = {}
@@ -264,7 +264,7 @@ class _Lines:
     async def _dial(self, target: str, handle: Any) -> None:
         try:
             address: WireAddress | None = await handle.wire.remote()
-            self._targets.note(target, None if address is None else await LoopCaller.dial(address))
+            self._targets.note(target, None if address is None else await WireConnection.dial(address))
         except WireBroken:
             self._targets.note(target, None)
         except Exception:

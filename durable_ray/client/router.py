@@ -35,7 +35,7 @@ _HINT_SECONDS, _WORD_SECONDS = 5.0, 15.0
 _LOOKS = 3
 
 
-class Reach:
+class Router:
     """Knows (or learns) which host an instance lives on."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from durable_ray.http.api.app import api_app
 from durable_ray.http.api.services import Services
 from durable_ray.http.azure.routes import ManagementApi
 from durable_ray.http.keys import Keyring, kept_keyring, keys_path, new_keyring, ray_key
-from durable_ray.http.raw_hub import Door
+from durable_ray.http.raw_hub import RawHub
 from durable_ray.http.security import guarded
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
@@ -32,11 +32,11 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     """
     settings = settings or GatewaySettings()
     ring = keyring or keyring_of(client, settings)
-    door = Door(client)
-    services = Services(door, settings, Watch(door, settings.stream_interval, settings.stream_heartbeat))
+    raw_hub = RawHub(client)
+    services = Services(raw_hub, settings, Watch(raw_hub, settings.stream_interval, settings.stream_heartbeat))
     routes = [Mount("/api/v1", app=api_app(services))]
     # Not a mount at "/": a path with a line break in it would match no pattern, and miss its answer.
-    router = Router(routes, redirect_slashes=False, default=ManagementApi(door, settings))
+    router = Router(routes, redirect_slashes=False, default=ManagementApi(raw_hub, settings))
     return guarded(router, settings, ring)
 
 

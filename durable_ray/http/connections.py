@@ -40,14 +40,14 @@ class Connections:
         self.most = most if soft == resource.RLIM_INFINITY else max(1, min(most, soft - _OTHER_FILES))
         self.header_timeout = settings.header_timeout
         self.transfer_timeout = settings.transfer_timeout
-        self.idle: dict[Connection, None] = {}
+        self.idle: dict[ClientConnection, None] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> asyncio.Protocol:
         """A new connection: what uvicorn takes as its protocol."""
-        return Connection(self, *args, **kwargs)
+        return ClientConnection(self, *args, **kwargs)
 
 
-class Connection(H11Protocol):
+class ClientConnection(H11Protocol):
     """uvicorn's, with deadlines."""
 
     def __init__(self, all_of_them: Connections, *args: Any, **kwargs: Any) -> None:
@@ -184,5 +184,5 @@ class Connection(H11Protocol):
 
     async def _too_many(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"this gateway serves {self._all.most} connections at once, and all of them are at work: try again"
-        headers = {"Retry-After": "5", "Connection": "close"}
+        headers = {"Retry-After": "5", "ClientConnection": "close"}
         await problem(503, "Too many connections", detail, headers)(scope, receive, send)

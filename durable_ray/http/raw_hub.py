@@ -20,7 +20,7 @@ from durable_ray.orchestrations.values.ids import InvalidInstanceId, validate_in
 from durable_ray.orchestrations.values.payloads import from_json_text
 
 
-class Door:
+class RawHub:
     """One hub, seen through one client."""
 
     def __init__(self, client: AsyncClient) -> None:
@@ -87,7 +87,7 @@ class Door:
 
     async def wait(self, instance_id: str, seconds: float) -> Ending | None:
         """How an instance ended; None if it has not after `seconds`. One call held open, no polling."""
-        return await self.client._driver.run(self.client._reach.wait(instance_id, seconds))
+        return await self.client._driver.run(self.client._router.wait(instance_id, seconds))
 
     async def purge_page(
         self, query: InstanceQuery, limit: int, token: str | None = None, recursive: bool = False
@@ -107,7 +107,7 @@ class Door:
         return await self.client._driver.run(self.client._to_each(matched, make, reason, version))
 
     async def _ask(self, method: str, *args: Any) -> Any:
-        return await self.client._driver.run(self.client._reach.registry(method, *args))
+        return await self.client._driver.run(self.client._router.registry(method, *args))
 
 
 def can_exist(instance_id: str) -> bool:

@@ -120,7 +120,7 @@ class Gateway:
                 await asyncio.wait_for(self._tell(None), 2)
 
     async def _tell(self, address: GatewayAddress | None) -> None:
-        await self._client._driver.run(self._client._reach.registry("set_gateway", address, seconds=_ANNOUNCE))
+        await self._client._driver.run(self._client._router.registry("set_gateway", address, seconds=_ANNOUNCE))
 
     def _address(self) -> GatewayAddress:
         key = self.keyring.first(Access.FULL)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 
 from durable_ray.actors.clock import SECOND, SystemClock, monotonic
 from durable_ray.actors.store.records import InstanceRow, Standing
-from durable_ray.http.raw_hub import Door
+from durable_ray.http.raw_hub import RawHub
 
 log = logging.getLogger("durable_ray.http")
 
@@ -98,8 +98,8 @@ class Watch:
         patience: seconds that a look may take before listeners are no longer told that all is well.
     """
 
-    def __init__(self, door: Door, interval: float, patience: float) -> None:
-        self._door = door
+    def __init__(self, raw_hub: RawHub, interval: float, patience: float) -> None:
+        self._raw_hub = raw_hub
         self._interval = interval
         self._patience = max(patience, _PATIENCE)
         self._followers: set[Follower] = set()
@@ -174,7 +174,7 @@ class Watch:
         followers = list(self._followers)
         rows: dict[str, InstanceRow] = {}
         for some in _parts({follower.instance_id for follower in followers}):
-            rows |= await self._door.rows(some)
+            rows |= await self._raw_hub.rows(some)
         for follower in followers:
             row = rows.get(follower.instance_id)
             follower.see(None if row is None else row.standing)
@@ -193,7 +193,7 @@ class Watch:
             gone = [i for i, standing in known.items() if i not in found and not standing.finished]
             changed = [i for i, standing in found.items() if known.get(i) != standing]
             for some in _parts([*changed, *gone]):
-                for row in (await self._door.rows(some)).values():
+                for row in (await self._raw_hub.rows(some)).values():
                     if row.instance_id in found:
                         found[row.instance_id] = row.standing
                     self._tell(row)
@@ -210,15 +210,15 @@ class Watch:
         """How all stand that live, and then those that ended since."""
         host = ("", "")
         while True:
-            live = await self._door.live_standings(host, _PAGE)
-            for _, standing in live:
+            active = await self._raw_hub.live_standings(host, _PAGE)
+            for _, standing in active:
                 yield standing
-            if len(live) < _PAGE:
+            if len(active) < _PAGE:
                 break
-            host = (live[-1][0], live[-1][1].instance_id)
+            host = (active[-1][0], active[-1][1].instance_id)
         end = (since, "")
         while True:
-            ended = await self._door.ended_standings(end, _PAGE)
+            ended = await self._raw_hub.ended_standings(end, _PAGE)
             for _, standing in ended:
                 yield standing
             if len(ended) < _PAGE:

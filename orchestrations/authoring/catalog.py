@@ -23,7 +23,7 @@ class DuplicateDefinition(ValueError):
     """Two different functions claim one name (and version)."""
 
 
-class Catalog:
+class DefinitionCatalog:
     """Definitions by kind, name and version.
 
     Example:
@@ -80,7 +80,7 @@ class Catalog:
 
 
 #: The definitions of this process.
-catalog = Catalog()
+catalog = DefinitionCatalog()
 
 
 def _same_function(old: AnyDefinition, new: AnyDefinition) -> bool:

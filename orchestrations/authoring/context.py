@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
-from durable_ray.orchestrations.authoring.surroundings import Surroundings
+from durable_ray.orchestrations.authoring.surroundings import ReplaySafeContext
 from durable_ray.orchestrations.engine.tasks import AllTask, AnyTask, InertTask
 from durable_ray.orchestrations.engine.work import UNSET
 from durable_ray.orchestrations.values.ids import child_instance_id, validate_event_name, validate_instance_id
@@ -25,7 +25,7 @@ class ContinueAsNew(BaseException):
     """Ends the code that called `continue_as_new`. A `BaseException`: user code must not swallow it."""
 
 
-class OrchestrationContext(Surroundings):
+class OrchestrationContext(ReplaySafeContext):
     """The orchestrator's door to everything that is not computation.
 
     Example:

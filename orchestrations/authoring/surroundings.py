@@ -36,7 +36,7 @@ class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-class Surroundings:
+class ReplaySafeContext:
     """The half of the context that asks for nothing.
 
     Attributes are read-only; all times are aware UTC datetimes, and stand still within a turn.

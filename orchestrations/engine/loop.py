@@ -58,8 +58,8 @@ class DeterministicLoop(WorldlessLoop):
     """
 
     __slots__ = (
+        "_active",
         "_batch",
-        "_live",
         "_on_error",
         "_order",
         "_ready",
@@ -77,7 +77,7 @@ class DeterministicLoop(WorldlessLoop):
         self._on_error = on_error
         self._order = zlib.crc32(seed.encode("utf-8", "surrogatepass")) << _SALT_SHIFT
         self._ready: list[Handle] = []
-        self._live: list[OrderedTask] = []
+        self._active: list[OrderedTask] = []
         self._sweep_at = 16
         self._batch: dict[int, OrderedTask] | None = None
         #: What failed and may not have been looked at.
@@ -105,7 +105,7 @@ class DeterministicLoop(WorldlessLoop):
                     # asyncio lets them through, besides giving them to the task that raised them. There they are
                     # failures like any other; here they would end the loop of the host.
                     if not any(
-                        task.done() and not task.cancelled() and task._exception is error for task in self._live
+                        task.done() and not task.cancelled() and task._exception is error for task in self._active
                     ):
                         self._ready.clear()
                         raise
@@ -126,18 +126,18 @@ class DeterministicLoop(WorldlessLoop):
 
     def sweep(self) -> None:
         """Let go of finished tasks; asyncio reports those that failed and that nobody looked at."""
-        for task in self._live:
+        for task in self._active:
             self.untaken.note(task)
-        self._live = self.unfinished()
+        self._active = self.unfinished()
 
     def unfinished(self) -> list[OrderedTask]:
         """The tasks that are not done, in the order they were created."""
-        return [task for task in self._live if not task.done()]
+        return [task for task in self._active if not task.done()]
 
     def forget(self) -> None:
         """Let go of all callbacks and tasks."""
         self._ready.clear()
-        self._live.clear()
+        self._active.clear()
 
     # --- asyncio's interface ---
 
@@ -231,10 +231,10 @@ class DeterministicLoop(WorldlessLoop):
         # replay.
         name = f"Task-{order & ((1 << _SALT_SHIFT) - 1)}" if name is None else name
         task = OrderedTask(order, coro, loop=self, name=name, context=context, **(options or {}))
-        self._live.append(task)
-        if len(self._live) > self._sweep_at:
+        self._active.append(task)
+        if len(self._active) > self._sweep_at:
             self.sweep()
-            self._sweep_at = max(16, 2 * len(self._live))
+            self._sweep_at = max(16, 2 * len(self._active))
         return task
 
     def _one_of(self, batch: object, coro: Coroutine[Any, Any, Any]) -> OrderedTask:

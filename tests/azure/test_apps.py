@@ -18,7 +18,7 @@ import pytest
 import durable_ray as dr
 import durable_ray.azure as df
 from durable_ray.actors.wire.management_urls import GatewayAddress
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.testing import TestHub
 
@@ -29,7 +29,7 @@ APPS = Path(__file__).parent / "apps"
 class App:
     """A loaded app: its definitions, and its module, if it has one."""
 
-    definitions: Catalog
+    definitions: DefinitionCatalog
     module: types.ModuleType | None
 
 
@@ -38,7 +38,7 @@ _loaded: dict[str, App] = {}
 
 def app_of(name: str) -> App:
     if name not in _loaded:
-        catalog = Catalog()
+        catalog = DefinitionCatalog()
         for definition in df.load(APPS / name):
             catalog.register(definition)
         _loaded[name] = App(catalog, sys.modules.get("function_app"))
@@ -299,7 +299,7 @@ def test_functions_import_across_their_folders(tmp_path: Path) -> None:
     orchestrator = "def any_name(given):\n    return (yield given.call_activity('Azure_Step', 4))\n"
     script = f"import azure.durable_functions as df\n\n{orchestrator}\nrun = df.Orchestrator.create(any_name)\n"
     (tmp_path / "Azure_Across" / "__init__.py").write_text(script)
-    catalog = Catalog()
+    catalog = DefinitionCatalog()
     for definition in df.load(tmp_path):
         catalog.register(definition)
     with TestHub(definitions=catalog) as hub:

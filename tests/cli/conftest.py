@@ -19,11 +19,11 @@ import durable_ray as dr
 from durable_ray.cli.app import app
 from durable_ray.cli.hub.over_http import HttpHub
 from durable_ray.cli.hub.over_ray import RayHub
-from durable_ray.cli.hub.port import Hub
+from durable_ray.cli.hub.port import HubPort
 from durable_ray.http.app import create_app
 from durable_ray.http.keys import Access, Key, Keyring
 from durable_ray.http.settings import GatewaySettings
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
@@ -58,8 +58,8 @@ async def slow(ctx: dr.OrchestrationContext) -> str:
     return "late"
 
 
-def definitions() -> Catalog:
-    found = Catalog()
+def definitions() -> DefinitionCatalog:
+    found = DefinitionCatalog()
     for function in (hello, approval, paying, slow):
         found.register(Orchestrator(function, OrchestratorOptions(function.__name__)))
     found.register(Activity(pay, ActivityOptions("pay", local=True)))
@@ -72,7 +72,7 @@ class Cli:
 
     hub: TestHub
     runner: CliRunner
-    reached: Hub
+    reached: HubPort
 
     def run(self, *args: str, stdin: str | None = None, **env: str) -> Result:
         """Run it, whatever comes of it."""
@@ -96,7 +96,7 @@ class Cli:
         assert "Traceback" not in result.stderr
         return result.stderr
 
-    def _open(self, settings: object) -> Hub:
+    def _open(self, settings: object) -> HubPort:
         return self.reached
 
 

@@ -11,17 +11,17 @@ import pytest
 
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.cli.exits import Exit
-from durable_ray.cli.health import Finding, hub_findings, stuck
+from durable_ray.cli.health import CheckResult, hub_findings, stuck
 from durable_ray.cli.health_ray import machine, store
-from durable_ray.cli.hub.port import Instance
+from durable_ray.cli.hub.port import InstanceView
 from durable_ray.config import ClientSettings
 from tests.cli.conftest import Cli
 
 NOW = datetime(2030, 1, 10, tzinfo=UTC)
 
 
-def running(**changes: object) -> Instance:
-    fresh = Instance(
+def running(**changes: object) -> InstanceView:
+    fresh = InstanceView(
         "x", "order", "Running", NOW - timedelta(minutes=5), NOW - timedelta(seconds=5), placement="shared"
     )
     return replace(fresh, **changes)  # type: ignore[arg-type]
@@ -114,7 +114,7 @@ def test_a_damaged_history_is_a_finding_whether_its_instance_was_loaded_or_not(c
         cli.hub.settle()
 
 
-def found_of(findings: list[Finding], subject: str) -> Finding:
+def found_of(findings: list[CheckResult], subject: str) -> CheckResult:
     return next(finding for finding in findings if finding.subject == subject)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.cli.commands.running import _definitions_of
-from durable_ray.cli.exits import Exit, Problem, one_line, problem_of
+from durable_ray.cli.exits import CommandError, Exit, one_line, problem_of
 from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.cli.inputs import duration, ids, json_value, json_values, now, tags, when
 from durable_ray.cli.loading import load
@@ -37,7 +37,7 @@ def test_json_comes_from_the_argument_a_file_or_a_pipe(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "pickle:gASV", "1 2", "[" * 2000])
 def test_what_is_no_json_is_refused(text: str) -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(CommandError) as refused:
         json_value(text)
     assert refused.value.code is Exit.USAGE
 
@@ -70,7 +70,7 @@ def test_durations_and_times() -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5 m", "m", "1h 30m", "-5m", "5y"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(Problem, match="no duration"):
+    with pytest.raises(CommandError, match="no duration"):
         duration(text)
 
 
@@ -131,7 +131,7 @@ def test_code_that_cannot_be_loaded(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.py").write_text("1 / 0\n")
     (tmp_path / "wants.py").write_text("import cli_missing\n")
-    with pytest.raises(Problem, match=said) as refused:
+    with pytest.raises(CommandError, match=said) as refused:
         load(name)
     assert refused.value.code is code
 
@@ -151,6 +151,6 @@ def test_a_functions_app_is_loaded_by_its_folder(tmp_path: Path) -> None:
     (found,) = _definitions_of(str(tmp_path))
     assert found.name == "cli_azure_step"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Problem, match="no Functions app") as refused:
+    with pytest.raises(CommandError, match="no Functions app") as refused:
         _definitions_of(str(tmp_path / "empty"))
     assert refused.value.code is Exit.USAGE

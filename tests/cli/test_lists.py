@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from durable_ray.cli.commands.filters import make_filter
-from durable_ray.cli.exits import Problem
+from durable_ray.cli.exits import CommandError
 from durable_ray.cli.hub.over_http import _query
-from durable_ray.cli.hub.port import Instance
+from durable_ray.cli.hub.port import InstanceView
 from durable_ray.cli.output import instances_table
 from tests.cli.conftest import Cli, fill
 
@@ -46,7 +46,10 @@ def test_a_list_that_was_cut_says_so(filled: Cli) -> None:
 @pytest.mark.parametrize("columns", [60, 80, 100, 160])
 def test_a_table_fits_the_terminal_and_keeps_ids_whole(columns: int) -> None:
     at = datetime(2030, 1, 1, tzinfo=UTC)
-    some = [Instance("x" * 100, "z" * 50, "Completed", at, at, output="y" * 500), Instance("i", "n", "Failed", at, at)]
+    some = [
+        InstanceView("x" * 100, "z" * 50, "Completed", at, at, output="y" * 500),
+        InstanceView("i", "n", "Failed", at, at),
+    ]
     out = Console(file=StringIO(), width=columns)
     out.print(instances_table(some, columns))
     shown = out.file.getvalue()  # type: ignore[attr-defined]
@@ -136,7 +139,7 @@ def test_a_status_that_there_is_not_is_refused(filled: Cli, said: str) -> None:
 def test_a_time_that_is_shown_includes_its_own_instance_when_it_is_given_back() -> None:
     at = datetime(2030, 1, 1, 9, 0, 5, 700_000, tzinfo=UTC)
     out = Console(file=StringIO(), width=120)
-    out.print(instances_table([Instance("i", "n", "Completed", at, at)], 120))
+    out.print(instances_table([InstanceView("i", "n", "Completed", at, at)], 120))
     (shown,) = re.findall(r"2030-\S+ \S+", out.file.getvalue())  # type: ignore[attr-defined]
     wanted = make_filter((), (), "", shown, shown, ())
     assert wanted.created_from is not None
@@ -146,7 +149,7 @@ def test_a_time_that_is_shown_includes_its_own_instance_when_it_is_given_back() 
 
 @pytest.mark.parametrize("word", ["", "yesterday", "01/31/2001", "2001-13-01", "5"])
 def test_a_bound_that_cannot_be_read_is_refused(word: str) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(CommandError):
         make_filter((), (), "", None, word, ())
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic_core import to_json
 
-from durable_ray.cli.exits import Exit, Problem
+from durable_ray.cli.exits import CommandError, Exit
 from durable_ray.cli.hub import local_ray
 from durable_ray.cli.hub.local_ray import LocalRay, address_file, forget_dead, note_file, noted, start_head, stop
 
@@ -48,7 +48,7 @@ def test_stopping_what_has_gone_ends_nobody(tmp_path: Path, monkeypatch: pytest.
 def test_a_ray_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("RAY_AUTH_TOKEN", "x" * 32)
-    with pytest.raises(Problem, match="--no-such-thing") as refused:
+    with pytest.raises(CommandError, match="--no-such-thing") as refused:
         start_head(0, ["--no-such-thing"])
     assert refused.value.code is Exit.UNAVAILABLE
     assert noted() is None

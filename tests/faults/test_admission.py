@@ -117,20 +117,20 @@ def test_mail_for_one_that_cannot_be_reached_is_told_before_it_is_acknowledged(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle, other = begun(hub, "i", 2), begun(hub, "j")
-    nudge, broken = _Hosts.nudge, [Unreachable("broken pipe")]
+    notify, broken = _Hosts.notify, [Unreachable("broken pipe")]
 
     async def breaks(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         if broken and host == dedicated_host("i"):
             raise broken.pop()
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
-    monkeypatch.setattr(_Hosts, "nudge", breaks)
+    monkeypatch.setattr(_Hosts, "notify", breaks)
     handle.raise_event("e", 1, idempotency_key="k")
     handle.raise_event("e", 2)
     assert handle.wait_for_completion(timeout=10) == [1, 2]
     put(hub, "j")
     broken.append(Unreachable("broken pipe"))
-    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i"), (dedicated_host("j"), "j")]))
+    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i"), (dedicated_host("j"), "j")]))
     assert other.wait_for_completion(timeout=10) == [1]
 
 
@@ -168,7 +168,7 @@ def test_a_place_that_the_store_does_not_take_back_at_once_is_free_when_it_has(m
         monkeypatch.setattr(hub.hub.registry.store, "mark_resident", busy)
         hub.hub.hosts[dedicated_host("i")].moved = True
         put(hub, "i")
-        on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
+        on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
         on(hub, hub.hub.drop(dedicated_host("i")))
         assert handle.wait_for_completion(timeout=10) == [1]
 
@@ -176,16 +176,16 @@ def test_a_place_that_the_store_does_not_take_back_at_once_is_free_when_it_has(m
 def test_one_that_leaves_while_it_is_first_told_of_mail_comes_back_for_it(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nudge, at, go = _Hosts.nudge, threading.Event(), threading.Event()
+    notify, at, go = _Hosts.notify, threading.Event(), threading.Event()
 
     async def fails(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         if not at.is_set():
             at.set()
             await waiting(go)
             raise Unreachable("no answer")
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
-    monkeypatch.setattr(_Hosts, "nudge", fails)
+    monkeypatch.setattr(_Hosts, "notify", fails)
     handle = hub.client.start_new(collect, 1, instance_id="i")
     assert at.wait(10)
     process = hub.hub.hosts[dedicated_host("i")]
@@ -194,7 +194,7 @@ def test_one_that_leaves_while_it_is_first_told_of_mail_comes_back_for_it(
     hub._store.mark_resident(["i"], False)
     put(hub, "i")
     go.set()
-    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
     on(hub, hub.hub.drop(dedicated_host("i")))
     assert handle.wait_for_completion(timeout=10) == [1]
 
@@ -292,14 +292,14 @@ def test_one_that_does_not_say_whether_it_leaves_keeps_nobody_from_a_free_place(
 def test_one_that_cannot_be_reached_does_not_count_as_making_way(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(hub, "x")
     begun(hub, "p")
-    nudge = _Hosts.nudge
+    notify = _Hosts.notify
 
     async def breaks(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         if host == dedicated_host("x"):
             raise Unreachable("no answer")
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
-    monkeypatch.setattr(_Hosts, "nudge", breaks)
+    monkeypatch.setattr(_Hosts, "notify", breaks)
 
     async def doubted() -> None:
         present = hub.hub.registry.admission._present
@@ -328,17 +328,17 @@ def test_mail_for_one_that_is_asked_for_by_name_is_not_lost_when_that_fails(
 def test_a_sweep_finds_lost_words_beside_one_that_says_nothing(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(hub, "a", 2)
     handle = begun(hub, "b")
-    nudge = _Hosts.nudge
+    notify = _Hosts.notify
 
     async def silent(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         if host == dedicated_host("a"):
             await asyncio.Event().wait()
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
-    monkeypatch.setattr(_Hosts, "nudge", silent)
+    monkeypatch.setattr(_Hosts, "notify", silent)
     for name in ("a", "b"):
         put(hub, name)
-    on(hub, hub.hub.registry.messenger.sweep())
+    on(hub, hub.hub.registry.notifier.sweep())
     assert handle.wait_for_completion(timeout=4) == [1]
 
 

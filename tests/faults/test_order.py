@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from durable_ray.actors.cluster.in_process import _Hosts, call
 from durable_ray.actors.host.turns import out_message
-from durable_ray.actors.messages import StartRequest, Wish
+from durable_ray.actors.messages import StartOptions, StartRequest
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import PutMessage, Receipt
@@ -54,7 +54,7 @@ class SlowArrival:
         handle = hub.client.start_new(collector, count, instance_id="i")
         assert self.read.wait(10)
         hub._on_loop(_until(hub.hub.hosts["instance:i"])).result(10)
-        hub.client._reach.forget("i")  # as one that has asked too early, and found nobody
+        hub.client._router.forget("i")  # as one that has asked too early, and found nobody
         return handle
 
 
@@ -91,13 +91,13 @@ async def _until(host: Any) -> None:
 
 def test_nobody_is_sent_straight_to_a_process_that_has_not_heard_of_its_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     arrival = SlowArrival(monkeypatch)
-    nudge, slow = _Hosts.nudge, threading.Event()
+    notify, slow = _Hosts.notify, threading.Event()
 
     async def late(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         await asyncio.get_running_loop().run_in_executor(None, slow.wait, 0.3)
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
-    monkeypatch.setattr(_Hosts, "nudge", late)
+    monkeypatch.setattr(_Hosts, "notify", late)
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         handle = arrival.begin(hub, 2)
         handle.raise_event("e", 1)
@@ -112,16 +112,16 @@ def test_a_process_that_could_not_be_told_is_not_taken_for_one_that_was(
     failure: bool | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrival = SlowArrival(monkeypatch)
-    nudge, failures = _Hosts.nudge, [failure]
+    notify, failures = _Hosts.notify, [failure]
 
     async def flaky(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         if instance_ids and failures:
             if isinstance(found := failures.pop(), Exception):
                 raise found
             return found
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
-    monkeypatch.setattr(_Hosts, "nudge", flaky)
+    monkeypatch.setattr(_Hosts, "notify", flaky)
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         handle = arrival.begin(hub, 2)
         handle.raise_event("e", 1)
@@ -134,16 +134,16 @@ def test_a_process_that_could_not_be_told_is_not_taken_for_one_that_was(
 
 def test_one_that_leaves_while_it_is_told_takes_nothing_from_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
     arrival = SlowArrival(monkeypatch)
-    nudge, asked, answer = _Hosts.nudge, threading.Event(), threading.Event()
+    notify, asked, answer = _Hosts.notify, threading.Event(), threading.Event()
 
     async def late(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         if instance_ids and not asked.is_set():
             asked.set()
             await waiting(answer)
             return False
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
-    monkeypatch.setattr(_Hosts, "nudge", late)
+    monkeypatch.setattr(_Hosts, "notify", late)
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         admission = hub.hub.registry.admission
 
@@ -160,7 +160,7 @@ def test_one_that_leaves_while_it_is_told_takes_nothing_from_its_successor(monke
         answer.set()
         hub._on_loop(_until(hub.hub.registry)).result(10)
         assert admission.holds("i")
-        hub.client._reach.forget("i")
+        hub.client._router.forget("i")
         handle.raise_event("e", 2)
         straight(hub, 3)
         assert handle.wait_for_completion(timeout=10) == [1, 2, 3]
@@ -190,14 +190,14 @@ def test_a_keyed_event_for_an_id_that_is_started_again_at_that_moment_is_told(mo
 
 
 @pytest.mark.parametrize("door", ["registry", "host"])
-def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(door: str) -> None:
+def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(raw_hub: str) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, store):
         handle, host = begun(hub, 2, "i")
         sent = event("i", 1)
         mail = out_message("i", sent.message)
         store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
         again = replace(sent, retry=True)
-        target = "registry" if door == "registry" else host
+        target = "registry" if raw_hub == "registry" else host
         assert [reply.code for reply in ask(hub, target, "deliver_many", [again])] == ["ok"]
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
@@ -206,14 +206,14 @@ def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(door
 def test_a_keyed_event_that_is_asked_for_again_tells_the_process_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         handle, _ = begun(hub, 2, "i")
-        told = hub.hub.registry.messenger.wake
+        told = hub.hub.registry.notifier.wake
 
         async def dies(targets: Any) -> None:
             """The registry ends here, and its successor knows nothing of it."""
 
-        monkeypatch.setattr(hub.hub.registry.messenger, "wake", dies)
+        monkeypatch.setattr(hub.hub.registry.notifier, "wake", dies)
         handle.raise_event("e", 1, idempotency_key="k")
-        monkeypatch.setattr(hub.hub.registry.messenger, "wake", told)
+        monkeypatch.setattr(hub.hub.registry.notifier, "wake", told)
         handle.raise_event("e", 1, idempotency_key="k")
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
@@ -225,8 +225,8 @@ def test_a_start_that_a_dead_registry_had_made_begins_when_it_is_asked_for_again
 ) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         begun(hub, 1)  # its code is known to the hub, its host is there
-        wish = Wish("faults.chain", "i", "execution", named=True, input="1", placement=placement)
-        request = StartRequest("request", wish)
+        start_options = StartOptions("faults.chain", "i", "execution", named=True, input="1", placement=placement)
+        request = StartRequest("request", start_options)
         registry = hub.hub.registry
         with monkeypatch.context() as dying:
 
@@ -251,10 +251,10 @@ def test_a_plain_start_that_is_asked_for_again_does_not_wait_for_its_host(monkey
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         begun(hub, 1)  # its code is known to the hub
         request = StartRequest(
-            "request", Wish("faults.chain", "i", "execution", named=True, input="1", placement="shared")
+            "request", StartOptions("faults.chain", "i", "execution", named=True, input="1", placement="shared")
         )
         with monkeypatch.context() as away:
-            away.setattr(_Hosts, "nudge", absent)
+            away.setattr(_Hosts, "notify", absent)
             away.setattr(_Hosts, "ensure_partition", hanging)
             for each in (request, replace(request, retry=True)):
                 asked = hub._on_loop(call(hub.hub, "registry", "start_many", ([each],), {}))

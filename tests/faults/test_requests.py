@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from durable_ray.actors.cluster.in_process import call
 from durable_ray.actors.host.turns import out_message
-from durable_ray.actors.messages import Delivery, Reply, StartRequest, Wish
+from durable_ray.actors.messages import Delivery, Reply, StartOptions, StartRequest
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.writes import PutMessage, Receipt
@@ -58,15 +58,15 @@ def test_an_event_sent_again_arrives_once() -> None:
 def test_a_retry_joins_the_try_that_is_under_way_and_may_overtake_it() -> None:
     with armed_hub() as (hub, _):
         handle, host = begun(hub, 3)
-        desk = hub.hub.desks[host]
+        host_service = hub.hub.desks[host]
         one, two = event(handle.instance_id, 1), event(handle.instance_id, 2)
 
         async def both() -> list[list[Reply]]:
             return await asyncio.gather(
-                desk.deliver_many([one]),
-                desk.deliver_many([replace(one, retry=True)]),
-                desk.deliver_many([replace(two, retry=True)]),
-                desk.deliver_many([two]),
+                host_service.deliver_many([one]),
+                host_service.deliver_many([replace(one, retry=True)]),
+                host_service.deliver_many([replace(two, retry=True)]),
+                host_service.deliver_many([two]),
             )
 
         assert hub._on_loop(both()).result(10) == [[Reply("ok")]] * 4
@@ -80,24 +80,24 @@ def test_a_retry_joins_its_slow_first_try_however_many_were_answered_since(monke
         slow, host = begun(hub, 2)
         quick = hub.client.start_new(collector, 9)
         quick.wait_for_start(timeout=10)
-        desk, residence = hub.hub.desks[host], hub.hub.hosts[host].residence
+        host_service, instance_cache = hub.hub.desks[host], hub.hub.hosts[host].instance_cache
         first = event(slow.instance_id, 1)
 
         async def in_between() -> list[list[Reply]]:
-            residence.drop(residence.peek(slow.instance_id))
+            instance_cache.drop(instance_cache.peek(slow.instance_id))
             found = asyncio.Event()
-            find = residence.find
+            find = instance_cache.find
 
             async def takes_long(instance_id: str) -> Any:
                 await found.wait()
                 return await find(instance_id)
 
-            monkeypatch.setattr(residence, "find", takes_long)
-            tries = [asyncio.ensure_future(desk.deliver_many([first]))]
+            monkeypatch.setattr(instance_cache, "find", takes_long)
+            tries = [asyncio.ensure_future(host_service.deliver_many([first]))]
             await asyncio.sleep(0)
             for number in range(2, 8):
-                await desk.deliver_many([event(quick.instance_id, number)])
-            tries.append(asyncio.ensure_future(desk.deliver_many([replace(first, retry=True)])))
+                await host_service.deliver_many([event(quick.instance_id, number)])
+            tries.append(asyncio.ensure_future(host_service.deliver_many([replace(first, retry=True)])))
             await asyncio.sleep(0.01)
             found.set()
             return await asyncio.gather(*tries)
@@ -115,7 +115,7 @@ def test_an_event_that_goes_two_ways_at_once_arrives_once() -> None:
         mail = out_message(handle.instance_id, sent.message)
         store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
         assert ask(hub, host, "deliver_many", [sent, other]) == [Reply("ok")] * 2
-        hub._loop.call_soon_threadsafe(hub.hub.hosts[host].summon, [handle.instance_id])
+        hub._loop.call_soon_threadsafe(hub.hub.hosts[host].notify, [handle.instance_id])
         hub.settle()
         handle.raise_event("e", 3)
         assert sorted(handle.wait_for_completion(timeout=10)) == [1, 2, 3]
@@ -138,9 +138,9 @@ def test_an_event_for_one_that_sleeps_is_put_into_its_inbox_once() -> None:
 def test_a_start_sent_again_is_the_same_start(target: str) -> None:
     with TestHub() as hub:
         hub.client.start_new(collector, 0).wait_for_completion(timeout=10)  # deploys it, makes the partition
-        wish = Wish("faults.collector", "once", "e1", named=True, input="1", placement="shared")
-        request = StartRequest("start-1", wish)
-        rival = StartRequest("start-2", replace(wish, execution_id="e2"))
+        start_options = StartOptions("faults.collector", "once", "e1", named=True, input="1", placement="shared")
+        request = StartRequest("start-1", start_options)
+        rival = StartRequest("start-2", replace(start_options, execution_id="e2"))
         assert [r.code for r in ask(hub, target, "start_many", [request])] == ["ok"]
         assert [r.code for r in ask(hub, target, "start_many", [request])] == ["ok"]
         assert [r.code for r in ask(hub, target, "start_many", [replace(request, retry=True), rival])] == [

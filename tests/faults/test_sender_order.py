@@ -53,7 +53,7 @@ def asleep(hub: TestHub, instance_id: str) -> None:
     hub._on_loop(leave()).result(10)
     hub.settle()
     for client in (hub.client, hub.async_client):
-        client._reach.forget(instance_id)
+        client._router.forget(instance_id)
 
 
 @pytest.mark.parametrize("placement", ["dedicated", "shared"])
@@ -87,19 +87,19 @@ def test_those_that_come_while_others_are_under_way_come_later() -> None:
 
 
 def test_an_event_that_is_held_up_at_the_registry_is_not_overtaken(monkeypatch: pytest.MonkeyPatch) -> None:
-    nudge, held, go = _Hosts.nudge, threading.Event(), threading.Event()
+    notify, held, go = _Hosts.notify, threading.Event(), threading.Event()
 
     async def slowly(hosts: _Hosts, host: str, instance_ids: Sequence[str]) -> bool:
         if instance_ids and not held.is_set():
             held.set()
             await asyncio.get_running_loop().run_in_executor(None, go.wait, 10)
-        return await nudge(hosts, host, instance_ids)
+        return await notify(hosts, host, instance_ids)
 
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         handle = hub.client.start_new(collector, 3, instance_id="i", placement="shared")
         handle.wait_for_start(timeout=10)
-        hub.async_client._reach.forget("i")
-        monkeypatch.setattr(_Hosts, "nudge", slowly)
+        hub.async_client._router.forget("i")
+        monkeypatch.setattr(_Hosts, "notify", slowly)
 
         async def send() -> None:
             keyed = asyncio.create_task(hub.async_client.raise_event("i", "e", 1, idempotency_key="k"))

@@ -81,9 +81,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_nothing_that_a_replaced_registry_does_reaches_the_store(url: str) -> None:
     with taken_over(url) as (hub, other):
         registry, before = hub.hub.registry, contents(other)
-        for name, door in DOORS.items():
+        for name, raw_hub in DOORS.items():
             with pytest.raises(Fenced):
-                hub._on_loop(door(registry)).result(60)
+                hub._on_loop(raw_hub(registry)).result(60)
             assert contents(other) == before, f"{name} wrote"
 
 

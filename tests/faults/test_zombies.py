@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from durable_ray.actors.messages import Delivery, StartRequest, Wish
+from durable_ray.actors.messages import Delivery, StartOptions, StartRequest
 from durable_ray.actors.settings import HubSettings
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
@@ -29,20 +29,20 @@ def hosted(hub: TestHub, count: int) -> tuple[Any, str]:
 def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
     with TestHub(f"sqlite:///{tmp_path / 'hub.db'}") as hub:
         handle, name = hosted(hub, 2)
-        zombie, desk = hub.hub.hosts.pop(name), hub.hub.desks.pop(name)
+        zombie, host_service = hub.hub.hosts.pop(name), hub.hub.desks.pop(name)
         hub._on_loop(hub.hub.ensure(name)).result(10)
         assert hub.hub.hosts[name].fence.epoch == zombie.fence.epoch + 1
 
-        polling = hub._on_loop(desk.wait([handle.instance_id], 8.0))
+        polling = hub._on_loop(host_service.wait([handle.instance_id], 8.0))
         message = Message("m", ev.EventRaised("e", "666", "m"))
-        (reply,) = hub._on_loop(desk.deliver_many([Delivery("m", handle.instance_id, message)])).result(10)
+        (reply,) = hub._on_loop(host_service.deliver_many([Delivery("m", handle.instance_id, message)])).result(10)
         assert reply.code == "moved"
         assert zombie.moved
         assert [ending.status for ending in polling.result(4)] == ["moved"], "who waits is sent away at once"
-        wish = Wish("faults.collector", "new", "e1", named=False, input="1")
-        (reply,) = hub._on_loop(desk.start_many([StartRequest("s", wish)])).result(10)
+        start_options = StartOptions("faults.collector", "new", "e1", named=False, input="1")
+        (reply,) = hub._on_loop(host_service.start_many([StartRequest("s", start_options)])).result(10)
         assert reply.code == "moved"
-        endings = hub._on_loop(desk.wait([handle.instance_id], 5.0)).result(10)
+        endings = hub._on_loop(host_service.wait([handle.instance_id], 5.0)).result(10)
         assert [ending.status for ending in endings] == ["moved"]
 
         # What the zombie asked for ("I was fenced: end me") went to its successor, which came back at the next call.
@@ -55,11 +55,13 @@ def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
 def test_starts_of_a_fenced_host_are_not_half_made(caplog: pytest.LogCaptureFixture) -> None:
     with armed_hub(settings=HubSettings(partitions=1)) as (hub, _):
         handle, name = hosted(hub, 1)
-        desk = hub.hub.desks[name]
+        host_service = hub.hub.desks[name]
         hub._store.acquire_lease(name)
-        wish = Wish("faults.collector", "x", "e1", named=False, input="1")
-        requests = [StartRequest(f"s{n}", Wish("faults.collector", f"x{n}", "e", named=False)) for n in range(3)]
-        replies = hub._on_loop(desk.start_many([StartRequest("s", wish), *requests])).result(10)
+        start_options = StartOptions("faults.collector", "x", "e1", named=False, input="1")
+        requests = [
+            StartRequest(f"s{n}", StartOptions("faults.collector", f"x{n}", "e", named=False)) for n in range(3)
+        ]
+        replies = hub._on_loop(host_service.start_many([StartRequest("s", start_options), *requests])).result(10)
         assert {reply.code for reply in replies} == {"moved"}
         assert hub._store.rows(["x", "x0", "x1", "x2"]) == {}
         gc.collect()

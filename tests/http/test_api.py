@@ -316,14 +316,14 @@ async def test_a_stream_of_all_tells_of_each_change(served: str) -> None:
 async def test_waiting_takes_no_thread_and_no_poll(http: httpx.AsyncClient, hub: TestHub) -> None:
     await start(http, "approval", "w")
     asked = 0
-    ask = hub.async_client._reach.registry
+    ask = hub.async_client._router.registry
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         nonlocal asked
         asked += 1
         return ask(*args, **kwargs)
 
-    hub.async_client._reach.registry = counted  # type: ignore[method-assign]
+    hub.async_client._router.registry = counted  # type: ignore[method-assign]
     waiters = [asyncio.create_task(http.get(f"{API}/instances/w?wait=25")) for _ in range(300)]
     await asyncio.sleep(3)  # Time in which whoever polls would ask; nothing below depends on its length.
     assert threading.active_count() < 60

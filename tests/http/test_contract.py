@@ -12,7 +12,7 @@ import pytest
 
 from durable_ray.actors.store.records import InstanceQuery, Page
 from durable_ray.http.app import create_app
-from durable_ray.http.raw_hub import Door
+from durable_ray.http.raw_hub import RawHub
 from durable_ray.testing import TestHub
 from tests.http import world
 from tests.http.world import HOOKS
@@ -49,11 +49,11 @@ async def test_a_start_answers_where_to_ask(http: httpx.AsyncClient) -> None:
 async def test_a_live_instance_is_202_and_a_finished_one_200(http: httpx.AsyncClient) -> None:
     await http.post(f"{HOOKS}/orchestrators/http.approval/x", json={"n": 1})
     url = f"{HOOKS}/instances/x?showInput=true&code={world.KEY}"
-    live = await http.get(url)
-    assert live.status_code == 202
-    assert live.headers["location"] == f"{world.URL}{url}"
-    assert live.headers["retry-after"] == "5"
-    assert list(live.json()) == [
+    active = await http.get(url)
+    assert active.status_code == 202
+    assert active.headers["location"] == f"{world.URL}{url}"
+    assert active.headers["retry-after"] == "5"
+    assert list(active.json()) == [
         "name",
         "instanceId",
         "runtimeStatus",
@@ -63,7 +63,7 @@ async def test_a_live_instance_is_202_and_a_finished_one_200(http: httpx.AsyncCl
         "createdTime",
         "lastUpdatedTime",
     ]
-    assert live.json()["createdTime"] == "2030-01-01T00:00:00Z"
+    assert active.json()["createdTime"] == "2030-01-01T00:00:00Z"
     assert (await http.post(f"{HOOKS}/instances/x/raiseEvent/Approval", json=[1])).status_code == 202
     await ended(http, "x")
     done = await http.get(f"{HOOKS}/instances/x?showInput=false")
@@ -218,14 +218,14 @@ async def test_pages(http: httpx.AsyncClient) -> None:
 async def test_without_top_the_list_is_whole_streamed_and_read_page_by_page(hub: TestHub) -> None:
     await asyncio.to_thread(lambda: [hub.client.start_new("http.echo", n) for n in range(23)])
     asked: list[tuple[int, str | None]] = []
-    query = Door.query
+    query = RawHub.query
 
-    async def counted(door: Door, wanted: InstanceQuery, limit: int, token: str | None = None) -> Page:
+    async def counted(raw_hub: RawHub, wanted: InstanceQuery, limit: int, token: str | None = None) -> Page:
         asked.append((limit, token))
-        return await query(door, wanted, limit, token)
+        return await query(raw_hub, wanted, limit, token)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Door, "query", counted)
+        patch.setattr(RawHub, "query", counted)
         app = create_app(hub.async_client, world.SETTINGS.model_copy(update={"page_size": 5}), world.RING)
         sent: list[dict[str, Any]] = []
         read_before_sent: list[int] = []
@@ -284,8 +284,8 @@ async def test_purging(http: httpx.AsyncClient) -> None:
         await ended(http, f"p-{number}")
     await http.post(f"{HOOKS}/orchestrators/http.approval/live")
     assert (await http.delete(f"{HOOKS}/instances/p-0")).json() == {"instancesDeleted": 1}
-    live = await http.delete(f"{HOOKS}/instances/live")
-    assert (live.status_code, live.json()) == (200, {"instancesDeleted": 0})
+    active = await http.delete(f"{HOOKS}/instances/live")
+    assert (active.status_code, active.json()) == (200, {"instancesDeleted": 0})
     missing = await http.delete(f"{HOOKS}/instances")
     assert (missing.status_code, missing.json()) == (400, "Please provide value for 'createdTimeFrom' parameter.")
     since = "createdTimeFrom=2000-01-01T00:00:00Z"

@@ -267,7 +267,7 @@ async def test_what_goes_wrong_inside_stays_inside(http: httpx.AsyncClient, hub:
     def fail(*_: object, **__: object) -> object:
         raise RuntimeError("postgresql://user:password@db")
 
-    hub.async_client._reach.registry = fail  # type: ignore[method-assign, assignment]
+    hub.async_client._router.registry = fail  # type: ignore[method-assign, assignment]
     for path in (f"{HOOKS}/instances/x", "/api/v1/instances/x"):
         answer = await http.get(path)
         assert answer.status_code == 500

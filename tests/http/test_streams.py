@@ -116,7 +116,7 @@ async def test_a_stream_recovers_and_does_not_say_alive_while_it_is_deaf(path: s
             await start(http, "approval", "x")
             stream = told(http, API + path)
             await until(stream, alive)
-            reach = hub.async_client._reach
+            reach = hub.async_client._router
             ask, failing = reach.registry, True
 
             def registry(method: str, *args: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 import durable_ray as dr
-from durable_ray.actors.instances.instance_factory import Nursery
+from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.testing import TestHub
 from tests.management.shapes import echo, waiter
 
@@ -97,8 +97,10 @@ def test_a_start_beyond_all_time_neither_is_lost_nor_spoils_a_list(
 
 
 def test_a_start_that_the_store_refuses_is_an_error(client: dr.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    conceive: Any = Nursery.conceive
-    monkeypatch.setattr(Nursery, "conceive", lambda *wish: replace(conceive(*wish), priority=1 << 80))
+    new_instance: Any = InstanceFactory.new_instance
+    monkeypatch.setattr(
+        InstanceFactory, "new_instance", lambda *start_options: replace(new_instance(*start_options), priority=1 << 80)
+    )
     with pytest.raises(dr.InvalidState, match="cannot store"):
         client.start_new(echo, 1, instance_id="e")
     assert client.get_status("e") is None

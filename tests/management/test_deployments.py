@@ -10,10 +10,10 @@ from typing import Any, Literal
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.registry.notifier import Messenger
+from durable_ray.actors.registry.notifier import Notifier
 from durable_ray.client.client import Client
 from durable_ray.client.deploying import Deployer
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
@@ -27,18 +27,20 @@ def hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A hub that never sweeps; with "not told" its hosts hear nothing of deployments, as if the word were lost."""
     if request.param == "not told":
 
-        async def nothing(messenger: Messenger) -> None: ...
+        async def nothing(notifier: Notifier) -> None: ...
 
-        monkeypatch.setattr(Messenger, "announce", nothing)
+        monkeypatch.setattr(Notifier, "announce", nothing)
     settings = dr.HubSettings(partitions=2, sweep_interval=3600)
-    with TestHub(definitions=Catalog(), settings=settings, auto_advance=False) as hub:
+    with TestHub(definitions=DefinitionCatalog(), settings=settings, auto_advance=False) as hub:
         yield hub
 
 
 def deploy(hub: TestHub, *definitions: Activity[..., Any] | Orchestrator[..., Any]) -> None:
     """As another process would: the hub's own client hears nothing of it."""
     own = hub.client
-    Client._of(own._hello, Deployer(Catalog(), None), hub.hub.settings.partitions, own._driver).register(*definitions)
+    Client._of(own._hello, Deployer(DefinitionCatalog(), None), hub.hub.settings.partitions, own._driver).register(
+        *definitions
+    )
     hub.settle()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.code.definition_cache import DefinitionMissing, Library
+from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.testing import TestHub
 from tests.management.shapes import collector, echo, eternal, guardian, note, sleeper, waiter
 
@@ -417,7 +417,7 @@ def test_an_instance_whose_code_cannot_be_had_can_be_ended(
     def missing(*_: Any) -> None:
         raise DefinitionMissing("the code is gone")
 
-    monkeypatch.setattr(Library, "open", missing)
+    monkeypatch.setattr(DefinitionCache, "open", missing)
     hub.crash()
     if placement == "shared":
         handle.raise_event("other")

@@ -107,8 +107,8 @@ class Lives(RuleBasedStateMachine):
     def start(self, instance_id: str, placement: Any, delayed: bool, replace: bool) -> None:
         self.hub.advance(timedelta(microseconds=1))
         life = self.lives.get(instance_id)
-        live = life is not None and life.status not in FINISHED
-        taken = dr.InstanceAlreadyExists if live and not replace else None
+        active = life is not None and life.status not in FINISHED
+        taken = dr.InstanceAlreadyExists if active and not replace else None
         start_at = timedelta(hours=1) if delayed else None
         policy = "terminate_existing" if replace else "reject"
         start = {"instance_id": instance_id, "placement": placement, "start_at": start_at, "if_exists": policy}

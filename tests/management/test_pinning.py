@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
@@ -19,7 +19,7 @@ from durable_ray.testing import TestHub
 @pytest.fixture
 def hub() -> Iterator[TestHub]:
     """A hub to which is deployed what a test says, when it says so."""
-    with TestHub(definitions=Catalog()) as hub:
+    with TestHub(definitions=DefinitionCatalog()) as hub:
         yield hub
 
 

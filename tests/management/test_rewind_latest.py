@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 from durable_ray.testing import TestHub
@@ -22,7 +22,7 @@ PLACEMENTS = ["dedicated", "shared"]
 def hub() -> Iterator[TestHub]:
     """A hub to which is deployed what a test says, when it says so."""
     settings = dr.HubSettings(partitions=2, sweep_interval=600)
-    with TestHub(auto_advance=False, settings=settings, definitions=Catalog()) as hub:
+    with TestHub(auto_advance=False, settings=settings, definitions=DefinitionCatalog()) as hub:
         yield hub
         assert_nobody_is_forgotten(hub)
 

@@ -13,7 +13,7 @@ import durable_ray as dr
 from durable_ray.actors.code.packing import DefinitionCannotTravel
 from durable_ray.client.client import Client
 from durable_ray.client.deploying import Deployer
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
@@ -22,17 +22,17 @@ LOCK: Any = None
 
 
 @pytest.fixture
-def catalog() -> Catalog:
-    return Catalog()
+def catalog() -> DefinitionCatalog:
+    return DefinitionCatalog()
 
 
 @pytest.fixture
-def client(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def client(catalog: DefinitionCatalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """Its hub has "long_ago" and "locked", deployed by another process."""
     monkeypatch.setitem(globals(), "LOCK", threading.Lock())
     with TestHub(definitions=catalog) as hub:
         own = hub.client
-        other = Client._of(own._hello, Deployer(Catalog(), None), 1, own._driver)
+        other = Client._of(own._hello, Deployer(DefinitionCatalog(), None), 1, own._driver)
         other.register(orchestrator(fine, "long_ago"), activity(old, "locked"))
         yield hub.client
 
@@ -57,7 +57,7 @@ def locked() -> str:
     return "locked" if LOCK else "unlocked"
 
 
-def test_it_blocks_no_start_of_something_else(catalog: Catalog, client: Client) -> None:
+def test_it_blocks_no_start_of_something_else(catalog: DefinitionCatalog, client: Client) -> None:
     catalog.register(activity(locked, "locked"))
     catalog.register(orchestrator(fine, "own"))
     assert client.start_new("long_ago").wait_for_completion(10) == "fine"
@@ -70,7 +70,7 @@ def test_it_blocks_no_start_of_something_else(catalog: Catalog, client: Client) 
     assert handle.restart().wait_for_completion(10) == "fine"
 
 
-def test_it_blocks_what_calls_it_however_deep(catalog: Catalog, client: Client) -> None:
+def test_it_blocks_what_calls_it_however_deep(catalog: DefinitionCatalog, client: Client) -> None:
     holds = activity(locked, "locked")
 
     async def caller(ctx: dr.OrchestrationContext) -> Any:
@@ -91,7 +91,7 @@ def test_it_blocks_what_calls_it_however_deep(catalog: Catalog, client: Client) 
     assert client.count() == 0
 
 
-def test_an_orchestrator_that_cannot_be_stored_is_not_started(catalog: Catalog, client: Client) -> None:
+def test_an_orchestrator_that_cannot_be_stored_is_not_started(catalog: DefinitionCatalog, client: Client) -> None:
     lock = threading.Lock()
 
     async def holds(ctx: dr.OrchestrationContext) -> bool:
@@ -103,7 +103,9 @@ def test_an_orchestrator_that_cannot_be_stored_is_not_started(catalog: Catalog, 
             client.start_new("long_ago")
 
 
-def test_it_is_deployed_when_it_can_be(catalog: Catalog, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_deployed_when_it_can_be(
+    catalog: DefinitionCatalog, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     holds = activity(locked, "locked")
 
     async def caller(ctx: dr.OrchestrationContext) -> Any:
@@ -118,7 +120,7 @@ def test_it_is_deployed_when_it_can_be(catalog: Catalog, client: Client, monkeyp
 
 
 def test_deploying_everything_deploys_the_others_and_says_what_is_left(
-    catalog: Catalog, client: Client, caplog: pytest.LogCaptureFixture
+    catalog: DefinitionCatalog, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     catalog.register(activity(locked, "locked"))
     catalog.register(orchestrator(fine, "own"))

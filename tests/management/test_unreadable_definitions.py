@@ -12,7 +12,7 @@ from msgspec.structs import replace
 import durable_ray as dr
 from durable_ray.actors.code.described import DefinitionUnreadable
 from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.orchestrations.authoring.catalog import Catalog
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions
 from durable_ray.testing import TestHub
@@ -45,7 +45,7 @@ FINE = Orchestrator(fine, OrchestratorOptions(name="fine"))
 
 
 def opened(store: str) -> TestHub:
-    return TestHub(store, definitions=Catalog(), settings=dr.HubSettings(partitions=1, sweep_interval=3600))
+    return TestHub(store, definitions=DefinitionCatalog(), settings=dr.HubSettings(partitions=1, sweep_interval=3600))
 
 
 @damaged

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.wire.callers import BlockingCaller
+from durable_ray.actors.wire.callers import BlockingWireClient
 from tests.ray_cluster import PATIENCE, eventually, kill_9, pid_of, running_hub
 
 pytestmark = pytest.mark.ray
@@ -32,7 +32,7 @@ async def wire_collect(ctx: dr.OrchestrationContext, n: int) -> list[int]:
 def wired(client: dr.Client, target: str) -> bool:
     """Whether calls of this client to `target` go over a wire; a call is made to find out."""
     client.start_new(wire_sum, 0).wait_for_completion(PATIENCE)
-    return isinstance(client._driver._targets.wire(target), BlockingCaller)  # type: ignore[attr-defined]
+    return isinstance(client._driver._targets.wire(target), BlockingWireClient)  # type: ignore[attr-defined]
 
 
 def test_a_killed_host_is_called_through_ray_and_over_its_successors_wire(ray_client: dr.Client) -> None:

@@ -71,7 +71,7 @@ Shape = Callable[[TestHub, int, str], Awaitable[None]]
 
 
 def _lives(orchestrator: object, value: int, **options: object) -> Shape:
-    async def live(hub: TestHub, number: int, name: str) -> None:
+    async def active(hub: TestHub, number: int, name: str) -> None:
         client = hub.async_client
         handle = await client.start_new(orchestrator, value, **options)  # type: ignore[call-overload]
         try:
@@ -79,7 +79,7 @@ def _lives(orchestrator: object, value: int, **options: object) -> Shape:
         except dr.OrchestrationFailed:
             assert orchestrator is failing
 
-    return live
+    return active
 
 
 async def _named(hub: TestHub, number: int, name: str) -> None:

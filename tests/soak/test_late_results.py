@@ -14,9 +14,9 @@ import durable_ray as dr
 from durable_ray.actors.activities.dispatcher import Dispatcher
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.worker import ActivityWorker
-from durable_ray.actors.activities.worker_pool import WorkerWay
+from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.cluster.in_process import InProcessHub
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.testing import TestHub
@@ -81,9 +81,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActivityWorker]:
     async def find(create: bool) -> Sequence[Any]:
         return [Link(made)]
 
-    def activities(hub: InProcessHub, on_result: OnResult, library: Library) -> Dispatcher:
-        ways = {"local": lambda told, crashed: WorkerWay(HOST, find, told, crashed)}
-        return Dispatcher(on_result, library, hub.clock, ways)
+    def activities(hub: InProcessHub, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
+        executors = {"local": lambda told, crashed: WorkerPool(HOST, find, told, crashed)}
+        return Dispatcher(on_result, definition_cache, hub.clock, executors)
 
     monkeypatch.setattr(InProcessHub, "_activities", activities)
     GATE.clear()

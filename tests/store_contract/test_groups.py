@@ -144,7 +144,7 @@ def groups(draw: st.DrawFn) -> list[list[Write]]:
 def taking(store: Store, group: list[Write]) -> list[Write]:
     """The group, with the turns that take mail taking what waits in this store now."""
     return [
-        replace(write, consumed=tuple(letter.row for letter in store.inbox([write.instance_id])))
+        replace(write, consumed=tuple(pending.row for pending in store.inbox([write.instance_id])))
         if isinstance(write, CommitTurn) and write.consumed
         else write
         for write in group

@@ -104,8 +104,8 @@ def test_what_came_before_in_the_group_counts(store: Store) -> None:
     made(store, start("a"), start("b"))
     rest = sleep(store, "a")
     assert made(store, put("a"), rest)[1] == Stale()
-    (letter,) = store.inbox(["a"])
-    taking = turn(row(store, "a"), consumed=(letter.row,))
+    (pending,) = store.inbox(["a"])
+    taking = turn(row(store, "a"), consumed=(pending.row,))
     assert made(store, taking, replace(rest, turn=1))[1] == Done()
     delivered = made(store, sleep(store, "b"), put("b"))[1]
     assert delivered.resident is False

@@ -123,7 +123,7 @@ def test_a_replaced_child_is_not_forgotten_by_its_parent(store: Store) -> None:
     informed = replace(taking, on_replaced=message("p", "ended"), replaces="c-x1")
     assert made(store, replace(informed, replaces="c-x0")) == Stale()
     assert isinstance(made(store, informed), Started)
-    assert [letter.message_id for letter in store.inbox(["p"])] == ["ended"]
+    assert [pending.message_id for pending in store.inbox(["p"])] == ["ended"]
 
 
 def test_of_starts_in_one_group_the_first_wins(store: Store) -> None:
@@ -173,7 +173,7 @@ def test_an_unstarted_instance_ends_without_a_process(store: Store) -> None:
     assert (ended.row.status, ended.row.output, ended.row.events, ended.row.turn) == ("Terminated", '"why"', 2, 1)
     assert (ended.row.completed_at, ended.row.updated_at, ended.row.next_due) == (3000, 3000, None)
     assert (ended.history, ended.inbox) == (("ended",), ())
-    assert [letter.message_id for letter in store.inbox(["p"])] == ["m1"]
+    assert [pending.message_id for pending in store.inbox(["p"])] == ["m1"]
     assert made(store, ending) == Finished("Terminated")
     assert store.expired(7999, 10) == ()
     assert store.expired(8000, 10) == (ended.row.row_version,)

@@ -138,7 +138,7 @@ def test_consumed_messages_go_with_the_turn(store: Store) -> None:
     made(store, start("a"), put("a", "m1"), put("a", "m2"), put("a", "m3"))
     waiting = store.inbox(["a"])
     advance(store, "a", consumed=(waiting[0].row, waiting[2].row))
-    assert [letter.message_id for letter in store.inbox(["a"])] == ["m2"]
+    assert [pending.message_id for pending in store.inbox(["a"])] == ["m2"]
 
 
 def test_a_turns_messages_reach_live_receivers_only(store: Store) -> None:
@@ -148,7 +148,7 @@ def test_a_turns_messages_reach_live_receivers_only(store: Store) -> None:
         store, "a", messages=(message("b", "m1"), message("done", "m2"), message("nobody", "m3"), message("a", "m4"))
     )
     assert answer == TurnCommitted(woken={"b": ("partition-1", True), "a": ("partition-1", True)})
-    assert [(letter.instance_id, letter.message_id) for letter in store.inbox(["a", "b", "done"])] == [
+    assert [(pending.instance_id, pending.message_id) for pending in store.inbox(["a", "b", "done"])] == [
         ("b", "m1"),
         ("a", "m4"),
     ]
@@ -174,7 +174,7 @@ def test_a_child_whose_id_is_taken_becomes_a_message_home(store: Store) -> None:
     assert answer.woken == {"old": ("partition-1", True), "p": ("partition-1", True)}
     assert row(store, "taken").execution_id == "taken-x1"
     assert row(store, "old").execution_id == "x2"
-    assert [letter.message_id for letter in store.inbox(["p"])] == ["conflict 1"]
+    assert [pending.message_id for pending in store.inbox(["p"])] == ["conflict 1"]
 
 
 def test_two_parents_that_want_one_child_get_one(store: Store) -> None:
@@ -184,7 +184,7 @@ def test_two_parents_that_want_one_child_get_one(store: Store) -> None:
         store, *(turn(row(store, name), children=child, child_conflicts=conflict[name]) for name in "pq")
     )
     assert (first.conflicts, second.conflicts) == ((), ("c",))
-    assert [letter.instance_id for letter in store.inbox(["p", "q"])] == ["q"]
+    assert [pending.instance_id for pending in store.inbox(["p", "q"])] == ["q"]
 
 
 @pytest.mark.parametrize("length", [3, LONG_INPUT + 1])
@@ -199,7 +199,7 @@ def test_continue_as_new_begins_anew_in_the_same_row(store: Store, length: int) 
     assert (now.row.version, now.row.code_id, now.row.events, now.row.turn) == ("v2", "c2", 2, 2)
     assert (now.row.created_at, now.row.started_at) == (1000, 1500)
     assert now.history == ("fresh",)
-    assert [letter.message_id for letter in now.inbox] == ["kept"]
+    assert [pending.message_id for pending in now.inbox] == ["kept"]
     assert made(store, replace(turn(now.row), execution_id="a-x1")) == Stale()
     assert advance(store, "a") == TurnCommitted()
     assert store.history("a") == ("fresh", "turn 2")

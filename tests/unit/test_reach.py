@@ -8,7 +8,7 @@ import pytest
 
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.messages import Delivery, Ending, Reply
-from durable_ray.client.router import REGISTRY, Reach
+from durable_ray.client.router import REGISTRY, Router
 from durable_ray.client.steps import Call, Pause, Steps, TargetUnavailable
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
@@ -38,13 +38,13 @@ class Driven:
 
 
 @pytest.fixture
-def reach() -> Reach:
-    one = Reach()
+def reach() -> Router:
+    one = Router()
     one.remember("i", HOST)
     return one
 
 
-def test_a_remembered_process_that_does_not_answer_is_not_asked_for_long_and_then_the_registry(reach: Reach) -> None:
+def test_a_remembered_process_that_does_not_answer_is_not_asked_for_long_and_then_the_registry(reach: Router) -> None:
     driven = Driven(reach._deliver([END]))
     call = driven.next()
     assert call is not None
@@ -58,7 +58,7 @@ def test_a_remembered_process_that_does_not_answer_is_not_asked_for_long_and_the
     assert driven.result == [Reply("ok")]
 
 
-def test_one_that_the_registry_sends_back_to_is_asked_for_longer_but_not_for_ever(reach: Reach) -> None:
+def test_one_that_the_registry_sends_back_to_is_asked_for_longer_but_not_for_ever(reach: Router) -> None:
     driven = Driven(reach._deliver([END]))
     driven.next()
     driven.next(TargetUnavailable("no answer"))
@@ -71,7 +71,7 @@ def test_one_that_the_registry_sends_back_to_is_asked_for_longer_but_not_for_eve
     assert call.target == REGISTRY
 
 
-def test_who_waits_at_a_process_that_does_not_answer_waits_at_the_registry(reach: Reach) -> None:
+def test_who_waits_at_a_process_that_does_not_answer_waits_at_the_registry(reach: Router) -> None:
     driven = Driven(reach.wait("i", 30.0))
     call = driven.next()
     assert call is not None
@@ -85,7 +85,7 @@ def test_who_waits_at_a_process_that_does_not_answer_waits_at_the_registry(reach
 
 
 def test_a_partition_is_where_it_always_is() -> None:
-    reach = Reach()
+    reach = Router()
     reach.remember("i", "partition-0")
     driven = Driven(reach._deliver([END]))
     call = driven.next()

@@ -18,24 +18,24 @@ from collections.abc import Sequence
 import ray
 
 from durable_ray.actors.activities import sigterm
-from durable_ray.actors.activities.detached_executor import DetachedWay
+from durable_ray.actors.activities.detached_executor import DetachedExecutor
 from durable_ray.actors.activities.dispatcher import Dispatcher
 from durable_ray.actors.activities.ports import OnResult
-from durable_ray.actors.activities.thread_executor import LocalWay
+from durable_ray.actors.activities.thread_executor import ThreadExecutor
 from durable_ray.actors.activities.worker_client import WorkerLink
-from durable_ray.actors.activities.worker_pool import WorkerWay
+from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster.ending import end_this_process
 from durable_ray.actors.cluster.handles import PACKED, REGISTRY, Gone, find, workers_of
 from durable_ray.actors.cluster.processes import RayProcesses, hung_after
-from durable_ray.actors.cluster.ray_actors.ray_task_executor import TaskWay
+from durable_ray.actors.cluster.ray_actors.ray_task_executor import RayTaskExecutor
 from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
-from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, RayWorkerLink, find_solo
+from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, RayWorkerLink, find_detached_actor
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.host.crash_marker import FileMarker
 from durable_ray.actors.host.host import InstanceHost
-from durable_ray.actors.host.service import Desk
+from durable_ray.actors.host.service import HostService
 from durable_ray.actors.host.watchdog import Watchdog, end_with_this_thread
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
@@ -76,7 +76,7 @@ class HostActor:
         self._listener = LoopListener(self.packed)
         self._wire = asyncio.get_running_loop().create_task(self._listener.open())
 
-    async def _open_or_end(self) -> Desk:
+    async def _open_or_end(self) -> HostService:
         """An actor that cannot open must not live on as a shell that answers with yesterday's error, nor be restarted by
         Ray for ever: it ends for good, and the registry makes another when it is time to."""
         try:
@@ -89,7 +89,7 @@ class HostActor:
             asyncio.get_running_loop().call_later(_SAY_SECONDS, end_this_process, self._identity)
             raise
 
-    async def _open(self) -> Desk:
+    async def _open(self) -> HostService:
         loop = asyncio.get_running_loop()
         store: Store = await loop.run_in_executor(None, open_store, self._info.store)
         fence = await loop.run_in_executor(None, store.acquire_lease, self._name, self._info.boot_epoch)
@@ -99,7 +99,7 @@ class HostActor:
             store,
             fence,
             SystemClock(),
-            Library(store),
+            DefinitionCache(store),
             settings,
             RayPeers(self._info, self._identity),
             watchdog,
@@ -115,7 +115,7 @@ class HostActor:
             raise
         self._host = host
         self._opened.set_result(host)
-        return Desk(host)
+        return HostService(host)
 
     async def hello(self) -> Hello:
         """Who answers, and whether it is about to leave."""
@@ -151,12 +151,12 @@ class HostActor:
         await self._opening
         return await self._wire if self._info.settings.wire else None
 
-    async def nudge(self, instance_ids: Sequence[str]) -> bool:
+    async def notify(self, instance_ids: Sequence[str]) -> bool:
         """There is something in the store for these. False: this host is leaving."""
         await self._opening
         if self._host.moved:
             return False
-        self._host.summon(instance_ids)
+        self._host.notify(instance_ids)
         return True
 
     async def deployed(self) -> None:
@@ -184,7 +184,7 @@ class HostActor:
     async def in_memory(self) -> int:
         """How many instances are in memory here."""
         await self._opening
-        return len(self._host.residence)
+        return len(self._host.instance_cache)
 
     async def end(self, whose: str = "") -> None:
         """End this process for good (with `whose`, only if it is that one); its work goes on elsewhere, or when it is
@@ -193,21 +193,21 @@ class HostActor:
             ray.actor.exit_actor()
 
 
-def _dispatcher(info: HubInfo, host: str, on_result: OnResult, library: Library) -> Dispatcher:
+def _dispatcher(info: HubInfo, host: str, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
     """The ways to run an activity in a cluster."""
     clock = SystemClock()
 
     return Dispatcher(
         on_result,
-        library,
+        definition_cache,
         clock,
         {
-            "local": lambda told, crashed: LocalWay(told, crashed, info.hub, clock),
-            "worker": lambda told, crashed: WorkerWay(host, functools.partial(find_workers, info), told, crashed),
-            "detached": lambda told, crashed: DetachedWay(
-                host, functools.partial(find_solo, info, worker_class()), told, crashed
+            "local": lambda told, crashed: ThreadExecutor(told, crashed, info.hub, clock),
+            "worker": lambda told, crashed: WorkerPool(host, functools.partial(find_workers, info), told, crashed),
+            "detached": lambda told, crashed: DetachedExecutor(
+                host, functools.partial(find_detached_actor, info, worker_class()), told, crashed
             ),
-            "task": lambda told, crashed: TaskWay(info.hub, told, crashed),
+            "task": lambda told, crashed: RayTaskExecutor(info.hub, told, crashed),
         },
     )
 

@@ -135,10 +135,10 @@ class DedicatedActor(HostActor):
         self._touched = monotonic()
         return await super().wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
 
-    async def nudge(self, instance_ids: Sequence[str]) -> bool:
+    async def notify(self, instance_ids: Sequence[str]) -> bool:
         """There is something in the store for this instance."""
         self._touched = monotonic()
-        return await super().nudge(instance_ids)
+        return await super().notify(instance_ids)
 
     async def leave(self) -> bool:
         """Leave memory if the instance merely waits or has finished; whether it does."""
@@ -155,23 +155,23 @@ class DedicatedActor(HostActor):
         await self._opening
         settings = self._info.settings
         while not self._host.moved:
-            live = self._host.residence.peek(self._instance_id)
-            stay = settings.linger if live is None else self._idle_timeout(live.row.name, live.row.version)
+            active = self._host.instance_cache.peek(self._instance_id)
+            stay = settings.linger if active is None else self._idle_timeout(active.row.name, active.row.version)
             idle = monotonic() - self._touched
-            if live is not None:
-                idle = min(idle, (self._host.clock.now() - live.snapshot.at) / SECOND)
-            if stay is not None and idle > stay and not self._soon(live, stay) and await self.leave():
+            if active is not None:
+                idle = min(idle, (self._host.clock.now() - active.snapshot.at) / SECOND)
+            if stay is not None and idle > stay and not self._soon(active, stay) and await self.leave():
                 return
             await asyncio.sleep(1.0 if stay is None else min(1.0, max(stay / 4, 0.05)))
 
     def _idle_timeout(self, name: str, version: str) -> float | None:
-        known = self._host.library.known_orchestrator(name, version)
+        known = self._host.definition_cache.known_orchestrator(name, version)
         declared = known.options.idle_timeout if known else UNSET
         if declared is UNSET:
             return self._info.settings.idle_timeout
         return None if declared is None else declared / SECOND
 
-    def _soon(self, live: Any, stay: float) -> bool:
+    def _soon(self, active: Any, stay: float) -> bool:
         """Whether it has a timer so near that leaving would not pay."""
-        due = None if live is None else live.snapshot.next_due()
+        due = None if active is None else active.snapshot.next_due()
         return due is not None and (due - self._host.clock.now()) / SECOND < min(stay, 2.0)

@@ -30,7 +30,7 @@ _PAUSE = 0.5
 _ENDS = b""
 
 
-class TaskWay:
+class RayTaskExecutor:
     """Runs each job as a Ray task of its own."""
 
     def __init__(self, hub: str, on_result: OnResult, crashed: Crashed) -> None:

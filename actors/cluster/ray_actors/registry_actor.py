@@ -154,7 +154,7 @@ class RegistryActor:
     # Words of hosts are answered before anything follows from them. A process that leaves does not end before the calls that
     # it has made are answered, and while it is ending it answers none: to ask it something first would be to wait for ever.
 
-    async def wake_many(self, targets: list[tuple[str, str]]) -> None:
+    async def notify_many(self, targets: list[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance)."""
         (await self._registry()).wake(targets)
 

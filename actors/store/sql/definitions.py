@@ -79,7 +79,7 @@ _NEWEST = {
 }
 
 
-class Deploying:
+class SqlDefinitions:
     """What code the hub has."""
 
     def __init__(self, database: Database) -> None:

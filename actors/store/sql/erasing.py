@@ -24,7 +24,7 @@ KEPT = Statement("SELECT epoch FROM leases WHERE host = :keep FOR UPDATE")
 NEW_DEFINITIONS = Statement("UPDATE hub SET definitions_revision = definitions_revision + 1")
 
 
-class Erasing:
+class SqlErasure:
     """Deletes a hub's contents."""
 
     def __init__(self, database: Database) -> None:

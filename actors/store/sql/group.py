@@ -195,10 +195,10 @@ class Group:
         if old is None:
             self._create(new)
             return Started()
-        live = old.status not in ENDED
-        if write.if_exists != "terminate_existing" if live else write.if_exists == "reject_finished":
+        active = old.status not in ENDED
+        if write.if_exists != "terminate_existing" if active else write.if_exists == "reject_finished":
             return Exists(self._row(new.instance_id))
-        orphan = live and old.parent_id is not None
+        orphan = active and old.parent_id is not None
         if orphan and write.replaces != old.execution_id:
             return Stale()
         replaced = self._row(new.instance_id)

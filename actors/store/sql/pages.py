@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from durable_ray.actors.store.sql.shapes import Shape, Way
+from durable_ray.actors.store.sql.shapes import AccessPath, QueryShape
 from durable_ray.actors.store.sql.statement import Statement
 
 
 @lru_cache(maxsize=512)
-def page(shape: Shape) -> Statement:
+def page(shape: QueryShape) -> Statement:
     """A page of (created_at, instance_id), or a count, for queries of this shape."""
-    if shape.way is Way.UPDATED:
+    if shape.path is AccessPath.UPDATED:
         branches = [_branch(shape, 0, ended=True), _branch(shape, 0, ended=False)]
     else:
         branches = [_branch(shape, at) for at in range(shape.branches)]
@@ -28,9 +28,9 @@ def page(shape: Shape) -> Statement:
     return Statement(f"SELECT * FROM ({union}) AS branches {_order('created_at', 'instance_id', shape)}")
 
 
-def _branch(shape: Shape, at: int, ended: bool = True) -> str:
+def _branch(shape: QueryShape, at: int, ended: bool = True) -> str:
     """Instances along one index: of one name or status, if that is the way."""
-    tagged = shape.way is Way.TAG
+    tagged = shape.path is AccessPath.TAG
     created, instance_id = (
         ("tags.created_at", "tags.instance_id") if tagged else ("instances.created_at", "instances.instance_id")
     )
@@ -39,31 +39,35 @@ def _branch(shape: Shape, at: int, ended: bool = True) -> str:
     where = f" WHERE {' AND '.join(found)}" if found else ""
     if shape.counting:
         return f"SELECT count(*) AS n FROM {tables}{where}"
-    by = (f"+{created}", f"+{instance_id}") if shape.way in {Way.ID, Way.UPDATED} else (created, instance_id)
+    by = (
+        (f"+{created}", f"+{instance_id}")
+        if shape.path in {AccessPath.ID, AccessPath.UPDATED}
+        else (created, instance_id)
+    )
     return f"SELECT {created}, {instance_id} FROM {tables}{where} {_order(*by, shape)}"
 
 
-def _order(created: str, instance_id: str, shape: Shape) -> str:
+def _order(created: str, instance_id: str, shape: QueryShape) -> str:
     direction = "DESC" if shape.descending else "ASC"
     return f"ORDER BY {created} {direction}, {instance_id} {direction} LIMIT :limit"
 
 
-def _walked(shape: Shape, at: int, ended: bool) -> list[str]:
+def _walked(shape: QueryShape, at: int, ended: bool) -> list[str]:
     """What finds the part of the index that is walked."""
-    match shape.way:
-        case Way.STATUS:
+    match shape.path:
+        case AccessPath.STATUS:
             return [f"instances.status = :status_{at}"]
-        case Way.NAME:
+        case AccessPath.NAME:
             return [f"instances.name = :name_{at}"]
-        case Way.PARENT:
+        case AccessPath.PARENT:
             return ["instances.parent_id = :parent_id"]
-        case Way.ID:
+        case AccessPath.ID:
             return ["instances.instance_id >= :prefix", "instances.instance_id < :prefix_end"]
-        case Way.UPDATED if ended:
+        case AccessPath.UPDATED if ended:
             return _range("instances.completed_at", shape, "updated")
-        case Way.UPDATED:
+        case AccessPath.UPDATED:
             return ["instances.completed_at IS NULL", *_range("instances.updated_at", shape, "updated")]
-        case Way.TAG:
+        case AccessPath.TAG:
             others = (
                 f'EXISTS (SELECT 1 FROM tags AS tag_{n} WHERE tag_{n}."key" = :key_{n} AND tag_{n}.value = :value_{n}'
                 f" AND tag_{n}.created_at = tags.created_at AND tag_{n}.instance_id = tags.instance_id)"
@@ -74,25 +78,25 @@ def _walked(shape: Shape, at: int, ended: bool) -> list[str]:
             return []
 
 
-def _filtered(shape: Shape) -> list[str]:
+def _filtered(shape: QueryShape) -> list[str]:
     """What is looked at in each row that was found."""
     found: list[str] = []
-    if "statuses" in shape.filters and shape.way is not Way.STATUS:
+    if "statuses" in shape.filters and shape.path is not AccessPath.STATUS:
         found.append("+instances.status IN (:statuses)")
-    if "names" in shape.filters and shape.way is not Way.NAME:
+    if "names" in shape.filters and shape.path is not AccessPath.NAME:
         found.append("+instances.name IN (:names)")
-    if "parent_id" in shape.filters and shape.way is not Way.PARENT:
+    if "parent_id" in shape.filters and shape.path is not AccessPath.PARENT:
         found.append("+instances.parent_id = :parent_id")
-    if "prefix" in shape.filters and shape.way is not Way.ID:
+    if "prefix" in shape.filters and shape.path is not AccessPath.ID:
         found += ["+instances.instance_id >= :prefix", "+instances.instance_id < :prefix_end"]
-    if shape.way is not Way.UPDATED:
+    if shape.path is not AccessPath.UPDATED:
         found += _range("+instances.updated_at", shape, "updated")
     return found
 
 
-def _bounded(shape: Shape, created: str, instance_id: str) -> list[str]:
+def _bounded(shape: QueryShape, created: str, instance_id: str) -> list[str]:
     """Where the walk begins and ends."""
-    at = f"+{created}" if shape.way in {Way.ID, Way.UPDATED} else created
+    at = f"+{created}" if shape.path in {AccessPath.ID, AccessPath.UPDATED} else created
     found = _range(at, shape, "created")
     if shape.continued:
         than = "<" if shape.descending else ">"
@@ -100,6 +104,6 @@ def _bounded(shape: Shape, created: str, instance_id: str) -> list[str]:
     return found
 
 
-def _range(column: str, shape: Shape, name: str) -> list[str]:
+def _range(column: str, shape: QueryShape, name: str) -> list[str]:
     bounds = ((f"{name}_from", ">="), (f"{name}_to", "<="))
     return [f"{column} {sign} :{bound}" for bound, sign in bounds if bound in shape.filters]

@@ -55,7 +55,7 @@ ALONE = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181965, hashtext(
 _address = attrgetter("instance_id", "execution_id", "task_id", "attempt")
 
 
-class Permitting:
+class SqlPermits:
     """Asks for, grants and takes back permits."""
 
     def __init__(self, database: Database) -> None:

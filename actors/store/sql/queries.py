@@ -17,7 +17,7 @@ from durable_ray.actors.store.databases.database import Database
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads, Standing
 from durable_ray.actors.store.sql.pages import page
 from durable_ray.actors.store.sql.rows import read_rows, read_sizes
-from durable_ray.actors.store.sql.shapes import Shape, Way
+from durable_ray.actors.store.sql.shapes import AccessPath, QueryShape
 from durable_ray.actors.store.sql.statement import Session, Statement
 from durable_ray.actors.store.sql.tokens import make_token, read_token
 
@@ -54,10 +54,10 @@ PAGE_BYTES = 4 << 20
 #: One branch for each of so many names or statuses; more are filtered while walking.
 _MOST_BRANCHES = 32
 
-_PROBES = {Way.ID: MORE_IDS, Way.UPDATED: MORE_UPDATED}
+_PROBES = {AccessPath.ID: MORE_IDS, AccessPath.UPDATED: MORE_UPDATED}
 
 
-class Querying:
+class SqlQueries:
     """Pages and counts."""
 
     def __init__(self, database: Database) -> None:
@@ -131,30 +131,30 @@ def _first_bytes(session: Session, ids: list[str], payloads: Payloads) -> list[s
 
 def _shape(
     session: Session, query: InstanceQuery, params: Mapping[str, Any], *, continued: bool, counting: bool
-) -> Shape:
-    way = _choose(session, query, params)
-    branches = {Way.STATUS: len(set(query.statuses)), Way.NAME: len(set(query.names))}.get(way, 1)
+) -> QueryShape:
+    path = _choose(session, query, params)
+    branches = {AccessPath.STATUS: len(set(query.statuses)), AccessPath.NAME: len(set(query.names))}.get(path, 1)
     filters = frozenset(params) & _FILTERS
-    return Shape(way, branches, filters, len(query.tags), query.descending, continued, counting)
+    return QueryShape(path, branches, filters, len(query.tags), query.descending, continued, counting)
 
 
-def _choose(session: Session, query: InstanceQuery, params: Mapping[str, Any]) -> Way:
+def _choose(session: Session, query: InstanceQuery, params: Mapping[str, Any]) -> AccessPath:
     if query.tags:
-        return Way.TAG
+        return AccessPath.TAG
     if query.parent_id is not None:
-        return Way.PARENT
-    for way, used in ((Way.ID, "prefix"), (Way.UPDATED, "updated_from")):
-        if used in params and session.one(_PROBES[way], **params) is None:
-            return way
-    ways = {Way.STATUS: set(query.statuses), Way.NAME: set(query.names)}
-    open_ways = [way for way, values in ways.items() if 0 < len(values) <= _MOST_BRANCHES]
-    if len(open_ways) < 2:
-        return open_ways[0] if open_ways else Way.CREATED
-    totals = dict.fromkeys(open_ways, 0)
+        return AccessPath.PARENT
+    for path, used in ((AccessPath.ID, "prefix"), (AccessPath.UPDATED, "updated_from")):
+        if used in params and session.one(_PROBES[path], **params) is None:
+            return path
+    paths = {AccessPath.STATUS: set(query.statuses), AccessPath.NAME: set(query.names)}
+    open_paths = [path for path, values in paths.items() if 0 < len(values) <= _MOST_BRANCHES]
+    if len(open_paths) < 2:
+        return open_paths[0] if open_paths else AccessPath.CREATED
+    totals = dict.fromkeys(open_paths, 0)
     for (name, status), n in _counts(session).items():
-        totals[Way.STATUS] += n if status in query.statuses else 0
-        totals[Way.NAME] += n if name in query.names else 0
-    return min(open_ways, key=totals.__getitem__)
+        totals[AccessPath.STATUS] += n if status in query.statuses else 0
+        totals[AccessPath.NAME] += n if name in query.names else 0
+    return min(open_paths, key=totals.__getitem__)
 
 
 def _counts(session: Session) -> dict[tuple[str, str], int]:

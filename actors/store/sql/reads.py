@@ -18,7 +18,7 @@ HISTORIES = Statement("""
 RECEIPTS = Statement("SELECT request_id, outcome FROM receipts WHERE request_id IN (:ids)")
 
 
-class Reading:
+class SqlReads:
     """Whatever has an ID."""
 
     def __init__(self, database: Database) -> None:

@@ -34,7 +34,7 @@ BEGIN = Statement("""
     """)
 
 
-class Releasing:
+class SqlInstanceLimits:
     """Who is held, and who is let in."""
 
     def __init__(self, database: Database) -> None:

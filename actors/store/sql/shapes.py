@@ -9,7 +9,7 @@ from typing import NamedTuple
 FEW = 2000
 
 
-class Way(Enum):
+class AccessPath(Enum):
     """Along which index instances are read."""
 
     CREATED = auto()
@@ -22,10 +22,10 @@ class Way(Enum):
     UPDATED = auto()
 
 
-class Shape(NamedTuple):
+class QueryShape(NamedTuple):
     """What a statement depends on: which parts a query has, not what they say."""
 
-    way: Way
+    path: AccessPath
     branches: int
     filters: frozenset[str]
     tags: int

@@ -107,7 +107,7 @@ EXPIRED = Statement("""
 _PURGE_BATCH = 200
 
 
-class Keeping:
+class SqlUpkeep:
     """Ownership and cleaning up."""
 
     def __init__(self, database: Database) -> None:

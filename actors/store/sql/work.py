@@ -94,7 +94,7 @@ RESIDENTS = Statement("""
     """)
 
 
-class Finding:
+class SqlWork:
     """The questions that hosts and the registry ask about live instances."""
 
     def __init__(self, database: Database) -> None:

@@ -12,24 +12,24 @@ from rich.text import Text
 
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit, one_line, problem_of
-from durable_ray.cli.health import Finding, damaged, hub_findings, stuck
-from durable_ray.cli.hub.port import Filter
+from durable_ray.cli.health import CheckResult, damaged, hub_findings, stuck
+from durable_ray.cli.hub.port import InstanceFilter
 from durable_ray.cli.inputs import now
 from durable_ray.cli.output import print_json
-from durable_ray.cli.session import Session
+from durable_ray.cli.session import CommandSession
 
 _MARKS = {"ok": Text("✓", "green"), "warning": Text("!", "yellow"), "problem": Text("✗", "red")}
 
 
 def doctor(
-    session: Session,
+    session: CommandSession,
     most: Annotated[int, typer.Option("--most", min=1, help="Look at so many unfinished instances.")] = 10_000,
 ) -> None:
     """Look at this machine, Ray, the hub, its store and its instances. Exit code 1: something needs mending.
 
     Changes nothing, starts nothing.
     """
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     for finding in _findings(session, most):
         found.append(finding)
         if not session.json:
@@ -40,7 +40,7 @@ def doctor(
         raise typer.Exit(Exit.FAILURE)
 
 
-def _findings(session: Session, most: int) -> Iterator[Finding]:
+def _findings(session: CommandSession, most: int) -> Iterator[CheckResult]:
     from durable_ray.cli.hub.over_ray import RayHub
 
     if session.settings.url is None:
@@ -55,14 +55,14 @@ def _findings(session: Session, most: int) -> Iterator[Finding]:
     try:
         hub = session.hub
         told = ", ".join(f"{name} {value}" for name, value in hub.where.items())
-        yield from [Finding("ok", "hub", told), *hub_findings(hub)]
+        yield from [CheckResult("ok", "hub", told), *hub_findings(hub)]
     except Exception as error:
         if session.debug:
             raise
         problem = problem_of(error)
-        yield Finding("problem", "hub", str(problem), problem.hint)
+        yield CheckResult("problem", "hub", str(problem), problem.hint)
         return
-    live = Filter(statuses=("Pending", "Running", "Suspended"))
+    live = InstanceFilter(statuses=("Pending", "Running", "Suspended"))
     told_of: set[str] = set()
     for finding in stuck(islice(matching(hub, live), most), now()):
         told_of.add(finding.subject)
@@ -71,7 +71,7 @@ def _findings(session: Session, most: int) -> Iterator[Finding]:
         yield from (finding for finding in damaged(hub.damaged(most)) if finding.subject not in told_of)
 
 
-def _print(session: Session, finding: Finding) -> None:
+def _print(session: CommandSession, finding: CheckResult) -> None:
     line = Text.assemble(_MARKS[finding.level], " ", (f"{finding.subject}: ", "bold"), one_line(finding.told))
     session.out.print(line, soft_wrap=True)
     if finding.remedy:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub.port import Filter, Hub, Instance
+from durable_ray.cli.hub.port import HubPort, InstanceFilter, InstanceView
 from durable_ray.cli.inputs import tags as tags_of
 from durable_ray.cli.inputs import when
 from durable_ray.client.operations.bounds import through
@@ -74,9 +74,9 @@ def make_filter(
     parent: str | None = None,
     *,
     descending: bool = False,
-) -> Filter:
+) -> InstanceFilter:
     """A filter from what was typed."""
-    return Filter(
+    return InstanceFilter(
         statuses=statuses_of(status or ()),
         names=tuple(name or ()),
         prefix=prefix,
@@ -106,9 +106,9 @@ def statuses_of(said: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def page(hub: Hub, wanted: Filter, size: int, token: str | None) -> tuple[list[Instance], str | None]:
+def page(hub: HubPort, wanted: InstanceFilter, size: int, token: str | None) -> tuple[list[InstanceView], str | None]:
     """At most `size` instances after `token`, and the token that leads on if there are more."""
-    found: list[Instance] = []
+    found: list[InstanceView] = []
     while True:
         more, token = hub.page(wanted, min(_PAGE, size - len(found)), token)
         found += more
@@ -116,7 +116,7 @@ def page(hub: Hub, wanted: Filter, size: int, token: str | None) -> tuple[list[I
             return found, token
 
 
-def matching(hub: Hub, wanted: Filter, limit: int | None = None) -> Iterator[Instance]:
+def matching(hub: HubPort, wanted: InstanceFilter, limit: int | None = None) -> Iterator[InstanceView]:
     """Instances, page by page."""
     token: str | None = None
     found = 0

@@ -22,13 +22,13 @@ from durable_ray.cli.commands.filters import (
     page,
 )
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub.port import Filter
+from durable_ray.cli.hub.port import InstanceFilter
 from durable_ray.cli.output import as_json, counts_json, counts_table, instances_table, plain, print_json
-from durable_ray.cli.session import Session
+from durable_ray.cli.session import CommandSession
 
 
 def list_(
-    session: Session,
+    session: CommandSession,
     status: StatusOption = None,
     name: NameOption = None,
     prefix: PrefixOption = "",
@@ -70,14 +70,14 @@ def list_(
     elif shown:
         session.out.print(instances_table(shown, session.out.width))
     else:
-        session.note("no instances" + (" match" if wanted != Filter() else ""))
+        session.note("no instances" + (" match" if wanted != InstanceFilter() else ""))
     if following is not None and (token is None or not session.json):
         told = f"there are more than {limit}; --all shows them, --limit more of them, --token {following} the next"
         session.err.print(told, style="dim", soft_wrap=True, markup=False, highlight=False)
 
 
 def count(
-    session: Session,
+    session: CommandSession,
     status: StatusOption = None,
     name: NameOption = None,
     prefix: PrefixOption = "",
@@ -88,7 +88,7 @@ def count(
 ) -> None:
     """Count instances: those that match, or without a filter all, by orchestrator and status."""
     wanted = make_filter(status, name, prefix, created_after, created_before, tag, parent)
-    if wanted != Filter():
+    if wanted != InstanceFilter():
         number = session.hub.count(wanted)
         if session.json:
             print_json({"count": number})
@@ -104,7 +104,7 @@ def count(
         session.note("no instances")
 
 
-def definitions(session: Session) -> None:
+def definitions(session: CommandSession) -> None:
     """List what is deployed: the orchestrators and activities that the hub knows."""
     found = sorted(session.hub.definitions(), key=lambda one: (one.kind != "orchestrator", one.name, one.version))
     if session.json:

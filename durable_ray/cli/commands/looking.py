@@ -16,7 +16,7 @@ from durable_ray.actors.clock import monotonic
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit
-from durable_ray.cli.hub.port import Filter, Instance
+from durable_ray.cli.hub.port import InstanceFilter, InstanceView
 from durable_ray.cli.inputs import duration
 from durable_ray.cli.output import (
     as_json,
@@ -33,14 +33,14 @@ from durable_ray.cli.output import (
     status_text,
     utc,
 )
-from durable_ray.cli.session import Session
+from durable_ray.cli.session import CommandSession
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The instance's ID.", show_default=False)]
 _SLICE = 9.0
 
 
 def status(
-    session: Session,
+    session: CommandSession,
     instance_id: Id,
     history_too: Annotated[bool, typer.Option("--history", help="With its history.")] = False,
 ) -> None:
@@ -54,7 +54,7 @@ def status(
         session.out.print(history_table(found.history, session.out.width))
 
 
-def history(session: Session, instance_id: Id) -> None:
+def history(session: CommandSession, instance_id: Id) -> None:
     """Show what happened to an instance in its current execution."""
     events = known(session, instance_id, history=True).history or ()
     if session.json:
@@ -64,7 +64,7 @@ def history(session: Session, instance_id: Id) -> None:
 
 
 def wait(
-    session: Session,
+    session: CommandSession,
     instance_id: Id,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="Give up after 90s, 5m, …")
@@ -74,7 +74,7 @@ def wait(
     print_end(session, await_end(session, instance_id, None if timeout is None else duration(timeout).total_seconds()))
 
 
-def await_end(session: Session, instance_id: str, seconds: float | None) -> Instance:
+def await_end(session: CommandSession, instance_id: str, seconds: float | None) -> InstanceView:
     """Wait for an instance to end. Raises TimeoutError, InstanceNotFound."""
     until = None if seconds is None else monotonic() + seconds
     busy = session.err.status(Text(f"waiting for {instance_id}")) if session.lively else nullcontext()
@@ -87,7 +87,7 @@ def await_end(session: Session, instance_id: str, seconds: float | None) -> Inst
                 raise TimeoutError(f"instance {instance_id!r} has not finished after {seconds:g} s")
 
 
-def print_end(session: Session, ended: Instance) -> None:
+def print_end(session: CommandSession, ended: InstanceView) -> None:
     """Print the output of a finished instance. Exits with `Exit.FAILED` unless it completed."""
     if session.json:
         print_json(as_json(ended))
@@ -99,7 +99,7 @@ def print_end(session: Session, ended: Instance) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def known(session: Session, instance_id: str, *, history: bool = False) -> Instance:
+def known(session: CommandSession, instance_id: str, *, history: bool = False) -> InstanceView:
     """An instance that has to exist."""
     found = session.hub.get(instance_id, history=history)
     if found is None:
@@ -108,7 +108,7 @@ def known(session: Session, instance_id: str, *, history: bool = False) -> Insta
 
 
 def watch(
-    session: Session,
+    session: CommandSession,
     instance_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="An instance; without: the hub.")] = None,
     interval: Annotated[float, typer.Option("--interval", min=0.05, help="Seconds between two looks.")] = 1.0,
     looks: Annotated[int | None, typer.Option("--looks", min=1, help="Stop after so many.")] = None,
@@ -120,7 +120,7 @@ def watch(
         _watch_instance(session, instance_id, interval, looks)
 
 
-def _watch_instance(session: Session, instance_id: str, interval: float, looks: int | None) -> None:
+def _watch_instance(session: CommandSession, instance_id: str, interval: float, looks: int | None) -> None:
     seen, execution, last, number = 0, "", "", 0
     while True:
         found = known(session, instance_id, history=True)
@@ -150,7 +150,7 @@ def _watch_instance(session: Session, instance_id: str, interval: float, looks: 
         session.hub.wait(instance_id, interval)
 
 
-def _watch_hub(session: Session, interval: float, looks: int | None) -> None:
+def _watch_hub(session: CommandSession, interval: float, looks: int | None) -> None:
     pause = _Pauses(interval, looks)
     if session.json:
         while True:
@@ -160,7 +160,7 @@ def _watch_hub(session: Session, interval: float, looks: int | None) -> None:
     with Live(console=session.out, auto_refresh=False, transient=False) as live:
         while True:
             room = max(3, session.out.height - 12)
-            unfinished = Filter(statuses=("Pending", "Running", "Suspended"))
+            unfinished = InstanceFilter(statuses=("Pending", "Running", "Suspended"))
             running = list(matching(session.hub, unfinished, room))
             live.update(
                 Group(counts_table(session.hub.counts()), instances_table(running, session.out.width)), refresh=True

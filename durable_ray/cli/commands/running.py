@@ -12,7 +12,7 @@ from rich.table import Table
 from durable_ray.cli.exits import usage
 from durable_ray.cli.loading import load
 from durable_ray.cli.output import plain, print_facts, print_json, print_json_line
-from durable_ray.cli.session import Session
+from durable_ray.cli.session import CommandSession
 from durable_ray.orchestrations.authoring.catalog import AnyDefinition, catalog
 
 App = Annotated[
@@ -26,7 +26,7 @@ App = Annotated[
 
 
 def up(
-    session: Session,
+    session: CommandSession,
     ray_arguments: Annotated[
         list[str] | None,
         typer.Argument(
@@ -68,7 +68,7 @@ def up(
 
 
 def down(
-    session: Session,
+    session: CommandSession,
     keep_ray: Annotated[bool, typer.Option("--keep-ray", help="Leave the Ray that `up` started running.")] = False,
 ) -> None:
     """Take the hub down: its own actors and, if `up` started it, Ray. Nothing is lost: the next `up` goes on."""
@@ -86,7 +86,7 @@ def down(
         session.note(f"Ray goes on: it has the hub {', '.join(stopped.others)} too")
 
 
-def deploy(session: Session, module_or_file: App) -> None:
+def deploy(session: CommandSession, module_or_file: App) -> None:
     """Give the hub the orchestrators and activities of a module or file.
 
     Instances that run already keep the orchestrator they began with; new ones take the newest.
@@ -119,7 +119,7 @@ def deploy(session: Session, module_or_file: App) -> None:
 
 
 def serve(
-    session: Session,
+    session: CommandSession,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; 127.0.0.1 if left out.", show_default=False)
     ] = None,
@@ -168,7 +168,7 @@ def _definitions_of(module_or_file: str) -> tuple[AnyDefinition, ...]:
     return found
 
 
-def _busy(session: Session, what: str) -> Any:
+def _busy(session: CommandSession, what: str) -> Any:
     return session.err.status(what) if session.lively else nullcontext()
 
 

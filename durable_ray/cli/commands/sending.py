@@ -21,12 +21,12 @@ from durable_ray.cli.commands.filters import (
     TagOption,
     make_filter,
 )
-from durable_ray.cli.exits import Exit, Problem, problem_of, usage
-from durable_ray.cli.hub.port import FINISHED, Filter, Verb
+from durable_ray.cli.exits import CommandError, Exit, problem_of, usage
+from durable_ray.cli.hub.port import FINISHED, InstanceFilter, Verb
 from durable_ray.cli.inputs import ids, json_value
 from durable_ray.cli.output import print_json
 from durable_ray.cli.progress import bar
-from durable_ray.cli.session import Session, report
+from durable_ray.cli.session import CommandSession, report
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The instance's ID.", show_default=False)]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="IDs; - for those piped in.", show_default=False)]
@@ -36,7 +36,7 @@ _ERRORS_SHOWN = 10
 
 
 def raise_event(
-    session: Session,
+    session: CommandSession,
     instance_id: Id,
     event: Annotated[str, typer.Argument(help="The event's name.", show_default=False)],
     data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="JSON, @file or -.", show_default=False)] = None,
@@ -50,7 +50,7 @@ def raise_event(
 
 
 def terminate(
-    session: Session,
+    session: CommandSession,
     instance_ids: Ids,
     reason: Reason = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Their sub-orchestrations too.")] = False,
@@ -59,18 +59,18 @@ def terminate(
     _tell(session, "terminate", instance_ids, reason, "terminated", recursive=recursive)
 
 
-def suspend(session: Session, instance_ids: Ids, reason: Reason = None) -> None:
+def suspend(session: CommandSession, instance_ids: Ids, reason: Reason = None) -> None:
     """Pause instances: results and events are kept, their code takes no step."""
     _tell(session, "suspend", instance_ids, reason, "suspended")
 
 
-def resume(session: Session, instance_ids: Ids, reason: Reason = None) -> None:
+def resume(session: CommandSession, instance_ids: Ids, reason: Reason = None) -> None:
     """Let suspended instances go on."""
     _tell(session, "resume", instance_ids, reason, "resumed")
 
 
 def rewind(
-    session: Session,
+    session: CommandSession,
     instance_ids: Ids,
     reason: Reason = None,
     latest: Annotated[bool, typer.Option("--latest", help="On their newest code, if their history fits it.")] = False,
@@ -80,7 +80,7 @@ def rewind(
 
 
 def restart(
-    session: Session,
+    session: CommandSession,
     instance_ids: Ids,
     same_id: Annotated[
         bool, typer.Option("--same-id", help="In place of the old one, instead of under a new ID.")
@@ -100,7 +100,7 @@ def restart(
 
 
 def purge(
-    session: Session,
+    session: CommandSession,
     instance_ids: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ID...]", help="IDs; - for those piped in; or a filter.", show_default=False),
@@ -119,7 +119,7 @@ def purge(
     Example: durable-ray purge --status Completed --created-before 30d --yes
     """
     wanted = make_filter(status, name, prefix, created_after, created_before, tag)
-    if bool(instance_ids) == (wanted != Filter()):
+    if bool(instance_ids) == (wanted != InstanceFilter()):
         raise usage(
             "say which: either IDs or a filter", "durable-ray purge --status Completed purges all that completed"
         )
@@ -134,7 +134,7 @@ def purge(
 
 
 def delete_task_hub(
-    session: Session,
+    session: CommandSession,
     name: Annotated[str, typer.Argument(metavar="HUB", help="The hub's name, once more.", show_default=False)],
     force: Annotated[bool, typer.Option("--force", help="Also if instances have not finished.")] = False,
 ) -> None:
@@ -151,7 +151,7 @@ def delete_task_hub(
         print(f"deleted {deleted} instances")
 
 
-def _purge_named(session: Session, chosen: list[str], recursive: bool) -> int:
+def _purge_named(session: CommandSession, chosen: list[str], recursive: bool) -> int:
     deleted: list[int] = []
 
     def purge_one(instance_id: str) -> None:
@@ -160,7 +160,7 @@ def _purge_named(session: Session, chosen: list[str], recursive: bool) -> int:
             found = session.hub.get(instance_id)
             if found is None:
                 raise InstanceNotFound(instance_id)
-            raise Problem(
+            raise CommandError(
                 Exit.CONFLICT, f"instance {instance_id!r} has not finished ({found.status})", "terminate it first"
             )
         deleted.append(number)
@@ -172,7 +172,7 @@ def _purge_named(session: Session, chosen: list[str], recursive: bool) -> int:
     return sum(deleted)
 
 
-def _purge_matching(session: Session, wanted: Filter, recursive: bool, yes: bool) -> int:
+def _purge_matching(session: CommandSession, wanted: InstanceFilter, recursive: bool, yes: bool) -> int:
     unfinished = [status for status in wanted.statuses if status not in FINISHED]
     if unfinished:
         raise usage(f"{unfinished[0]} instances cannot be purged, only finished ones", "terminate them first")
@@ -192,7 +192,9 @@ def _purge_matching(session: Session, wanted: Filter, recursive: bool, yes: bool
         return session.hub.purge_by(wanted, recursive=recursive, progress=told)
 
 
-def _tell(session: Session, verb: Verb, instance_ids: list[str], reason: str | None, done: str, **more: Any) -> None:
+def _tell(
+    session: CommandSession, verb: Verb, instance_ids: list[str], reason: str | None, done: str, **more: Any
+) -> None:
     told: list[str] = []
 
     def tell(instance_id: str) -> None:
@@ -205,9 +207,9 @@ def _tell(session: Session, verb: Verb, instance_ids: list[str], reason: str | N
     _finish(failed)
 
 
-def _each(session: Session, what: str, given: list[str], act: Callable[[str], Any]) -> list[Problem]:
+def _each(session: CommandSession, what: str, given: list[str], act: Callable[[str], Any]) -> list[CommandError]:
     chosen = list(ids(given))
-    failed: list[Problem] = []
+    failed: list[CommandError] = []
     with bar(session, what, len(chosen)) as advance:
         for instance_id in chosen:
             try:
@@ -223,7 +225,7 @@ def _each(session: Session, what: str, given: list[str], act: Callable[[str], An
     return failed
 
 
-def _done(session: Session, done: str, instance_ids: list[str]) -> None:
+def _done(session: CommandSession, done: str, instance_ids: list[str]) -> None:
     if session.json:
         print_json({done: instance_ids})
     elif len(instance_ids) == 1:
@@ -232,7 +234,7 @@ def _done(session: Session, done: str, instance_ids: list[str]) -> None:
         print(f"{done} {len(instance_ids)} instances")
 
 
-def _finish(failed: list[Problem]) -> None:
+def _finish(failed: list[CommandError]) -> None:
     """The exit code of the first that failed."""
     if failed:
         raise typer.Exit(int(failed[0].code))

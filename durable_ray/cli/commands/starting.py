@@ -10,11 +10,11 @@ import typer
 
 from durable_ray.cli.commands.looking import await_end, print_end
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub.port import Order
+from durable_ray.cli.hub.port import StartCommand
 from durable_ray.cli.inputs import duration, json_value, json_values, tags, when
 from durable_ray.cli.output import print_json
 from durable_ray.cli.progress import bar
-from durable_ray.cli.session import Session
+from durable_ray.cli.session import CommandSession
 
 _BATCH = 200
 
@@ -36,7 +36,7 @@ class PlacementWord(enum.StrEnum):
 
 
 def start(
-    session: Session,
+    session: CommandSession,
     orchestrator: Annotated[str, typer.Argument(help="Name under which it is deployed.", show_default=False)],
     input_: Annotated[
         str | None, typer.Argument(metavar="[INPUT]", help="JSON, @file, or - for standard input.", show_default=False)
@@ -62,7 +62,7 @@ def start(
 
     Example: durable-ray start hello_cities '["Tokyo", "Seattle"]' --id hello --wait
     """
-    order = Order(
+    order = StartCommand(
         orchestrator,
         if_exists.value,
         _start_time(at),
@@ -91,7 +91,7 @@ def _start_time(at: str | None) -> datetime | None:
     return None if at is None else when(at, ahead=True)
 
 
-def _start_each(session: Session, order: Order, inputs: list[Any]) -> None:
+def _start_each(session: CommandSession, order: StartCommand, inputs: list[Any]) -> None:
     started: list[str] = []
     with bar(session, "starting", len(inputs)) as advance:
         for first in range(0, len(inputs), _BATCH):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from durable_ray.actors.cluster.stopping import cluster_address, hubs, is_running, leave, stop_hub
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.secrecy import shown_url
-from durable_ray.cli.exits import Exit, Problem
+from durable_ray.cli.exits import CommandError, Exit
 from durable_ray.cli.hub import local_ray
 from durable_ray.cli.hub.over_ray import HERE, RayHub, no_ray_here, open_ray_hub
 from durable_ray.cli.hub.quiet import join_quietly
@@ -16,7 +16,7 @@ from durable_ray.config import ClientSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LocalHub:
     """What is where, once the hub is up."""
 
     hub: RayHub
@@ -25,14 +25,14 @@ class Standing:
     was_up: bool
 
 
-def bring_up(settings: ClientSettings, *, join: bool, new: bool, port: int, ray_arguments: Sequence[str]) -> Standing:
+def bring_up(settings: ClientSettings, *, join: bool, new: bool, port: int, ray_arguments: Sequence[str]) -> LocalHub:
     """Make sure of a Ray and of the hub on it. Raises Problem, or what `Client` raises."""
     local_ray.forget_dead()
     head = None if settings.address else local_ray.noted()
     started = False
     if settings.address is None and head is None and (new or not _join_here()):
         if join:
-            raise Problem(
+            raise CommandError(
                 Exit.UNAVAILABLE, "no Ray is running on this machine", "ray start --head, or durable-ray up alone"
             )
         head = local_ray.start_head(port, ray_arguments)
@@ -42,7 +42,7 @@ def bring_up(settings: ClientSettings, *, join: bool, new: bool, port: int, ray_
     join_quietly(settings.address or HERE)
     was_up = is_running(settings.hub)
     hub = open_ray_hub(settings)
-    return Standing(hub, _facts(hub, head), started, was_up)
+    return LocalHub(hub, _facts(hub, head), started, was_up)
 
 
 def _join_here() -> bool:
@@ -103,5 +103,5 @@ def take_down(settings: ClientSettings, *, keep_ray: bool) -> Stopped:
 
 def _end(head: local_ray.LocalRay) -> int:
     if not local_ray.stop(head):
-        raise Problem(Exit.FAILURE, f"Ray's process {head.pid} does not end", f"its log: {head.log}")
+        raise CommandError(Exit.FAILURE, f"Ray's process {head.pid} does not end", f"its log: {head.log}")
     return head.pid

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from durable_ray.actors.clock import monotonic
-from durable_ray.cli.exits import Exit, Problem
+from durable_ray.cli.exits import CommandError, Exit
 from durable_ray.config import state_folder
 
 _START_SECONDS = 90.0
@@ -159,7 +159,7 @@ def _until_it_serves(process: subprocess.Popen[bytes], log: Path, port: int) -> 
         process.terminate()
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     told = [line for line in lines if "rror" in line] or lines
-    raise Problem(
+    raise CommandError(
         Exit.UNAVAILABLE, f"Ray did not start: {told[-1] if told else 'it said nothing'}", f"all it said: {log}"
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from durable_ray.cli.hub.port import Hub
+from durable_ray.cli.hub.port import HubPort
 from durable_ray.config import ClientSettings
 
 
-def open_hub(settings: ClientSettings) -> Hub:
+def open_hub(settings: ClientSettings) -> HubPort:
     """Reach the hub that these settings name."""
     if settings.url:
         from durable_ray.cli.hub.over_http import open_http_hub

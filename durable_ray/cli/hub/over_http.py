@@ -19,8 +19,8 @@ from durable_ray.actors.errors import (
 )
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.secrecy import shown_url
-from durable_ray.cli.exits import Exit, Problem, usage
-from durable_ray.cli.hub.port import FINISHED, Deployed, Filter, Happening, Instance, Order, Verb
+from durable_ray.cli.exits import CommandError, Exit, usage
+from durable_ray.cli.hub.port import FINISHED, Deployed, Happening, InstanceFilter, InstanceView, StartCommand, Verb
 from durable_ray.cli.naming import named_happenings
 from durable_ray.config import ClientSettings, state_folder
 from durable_ray.http.keys import Access, kept_keyring, keys_path
@@ -64,7 +64,7 @@ class HttpHub:
         """See `Hub.where`."""
         return {"hub": str(self._ask("GET", "/hub")["hub"]), "gateway": shown_url(str(self._client.base_url))}
 
-    def start(self, order: Order, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
+    def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
         """See `Hub.start`."""
         body: dict[str, Any] = {
             "orchestrator": order.name,
@@ -81,7 +81,7 @@ class HttpHub:
             answer = self._ask("POST", "/bulk/start", body | {"inputs": list(inputs)})
         return [str(instance_id) for instance_id in answer["instance_ids"]]
 
-    def get(self, instance_id: str, *, history: bool = False) -> Instance | None:
+    def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """See `Hub.get`."""
         try:
             said = self._ask("GET", _path(instance_id), instance_id=instance_id)
@@ -90,13 +90,15 @@ class HttpHub:
             return None
         return _instance(said, None if events is None else _happenings(events["events"]))
 
-    def page(self, wanted: Filter, size: int, token: str | None = None) -> tuple[list[Instance], str | None]:
+    def page(
+        self, wanted: InstanceFilter, size: int, token: str | None = None
+    ) -> tuple[list[InstanceView], str | None]:
         """See `Hub.page`."""
         query = _query(wanted) | {"limit": size} | ({"token": token} if token else {})
         said = self._ask("GET", "/instances", query=query)
         return [_instance(one) for one in said["instances"]], said["continuation_token"]
 
-    def count(self, wanted: Filter) -> int:
+    def count(self, wanted: InstanceFilter) -> int:
         """See `Hub.count`."""
         return int(self._ask("GET", "/count", query=_query(wanted))["count"])
 
@@ -140,7 +142,7 @@ class HttpHub:
             return 0
         return int(said["deleted"])
 
-    def purge_by(self, wanted: Filter, *, recursive: bool, progress: Callable[[int], object]) -> int:
+    def purge_by(self, wanted: InstanceFilter, *, recursive: bool, progress: Callable[[int], object]) -> int:
         """See `Hub.purge_by`."""
         body = {"select": {"filter": _query(wanted)}, "recursive": recursive, "limit": _PAGE}
         deleted = 0
@@ -180,7 +182,7 @@ def _error(answer: httpx.Response, instance_id: str) -> Exception:
     status = answer.status_code
     if status in (401, 403):
         hint = "--key, DURABLE_RAY_KEY, or key= in the settings file" if status == 401 else "use a key that may do this"
-        return Problem(Exit.REFUSED, detail, hint)
+        return CommandError(Exit.REFUSED, detail, hint)
     if status == 404:
         return InstanceNotFound(instance_id) if title == "No such instance" else UnknownDefinition(detail)
     if status == 409 and title == "The instance ID is taken":
@@ -193,14 +195,14 @@ def _error(answer: httpx.Response, instance_id: str) -> Exception:
         return InvalidState(detail)
     if status in (400, 413, 415, 422):
         return usage(detail)
-    return HubUnavailable(detail) if status in (502, 503, 504) else Problem(Exit.FAILURE, detail)
+    return HubUnavailable(detail) if status in (502, 503, 504) else CommandError(Exit.FAILURE, detail)
 
 
 def _path(instance_id: str, *more: str) -> str:
     return "/instances/" + "/".join(quote(part, safe="") for part in (instance_id, *more))
 
 
-def _query(wanted: Filter) -> dict[str, Any]:
+def _query(wanted: InstanceFilter) -> dict[str, Any]:
     query: dict[str, Any] = {
         "status": list(wanted.statuses) or None,
         "name": list(wanted.names) or None,
@@ -223,12 +225,12 @@ def _moment(said: str | None) -> datetime | None:
     return None if said is None else datetime.fromisoformat(said)
 
 
-def _instance(said: Mapping[str, Any], history: tuple[Happening, ...] | None = None) -> Instance:
+def _instance(said: Mapping[str, Any], history: tuple[Happening, ...] | None = None) -> InstanceView:
     failure = said["failure"]
     told = said["output"]
     if failure is not None:
         told = f"{failure['error_type'].removeprefix('builtins.')}: {failure['message']}"
-    return Instance(
+    return InstanceView(
         instance_id=said["instance_id"],
         name=said["name"],
         status=said["status"],

@@ -18,9 +18,9 @@ from durable_ray.actors.instances.status import failure_of, micros, moment
 from durable_ray.actors.store.held import scheduled
 from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page
 from durable_ray.actors.store.secrecy import shown_url
-from durable_ray.cli.exits import Exit, Problem, usage
+from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.local_ray import noted
-from durable_ray.cli.hub.port import Deployed, Filter, Happening, Hub, Instance, Order, Verb
+from durable_ray.cli.hub.port import Deployed, Happening, HubPort, InstanceFilter, InstanceView, StartCommand, Verb
 from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.cli.naming import named_happenings
 from durable_ray.client.client import Client
@@ -39,17 +39,17 @@ class _Rows(Blocking):
 
     def __init__(self, client: Client) -> None:
         self._driver = client._driver
-        self._reach = client._reach
+        self._router = client._router
 
     @operation
     def ask(self, method: str, *args: Any) -> Steps[Any]:
         """Call a method of the registry."""
-        return (yield from self._reach.registry(method, *args))
+        return (yield from self._router.registry(method, *args))
 
     @operation
     def ended(self, instance_id: str, seconds: float) -> Steps[str]:
         """The word of its end, "absent", or "" if it goes on."""
-        ending = yield from self._reach.wait(instance_id, seconds)
+        ending = yield from self._router.wait(instance_id, seconds)
         return ending.status if ending else ""
 
 
@@ -61,7 +61,7 @@ class RayHub:
         self.client = client
         self._rows = _Rows(client)
 
-    def start(self, order: Order, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
+    def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
         """See `Hub.start`."""
         options: dict[str, Any] = {
             "if_exists": order.if_exists,
@@ -81,7 +81,7 @@ class RayHub:
             handles = self.client.start_many(order.name, inputs, **options)
         return [handle.instance_id for handle in handles]
 
-    def get(self, instance_id: str, *, history: bool = False) -> Instance | None:
+    def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """See `Hub.get`."""
         found = self._rows.ask("row", instance_id, history)
         if found is None:
@@ -89,12 +89,14 @@ class RayHub:
         row, chunks = found
         return instance_of(row, happenings(e for chunk in chunks for e in decode_events(chunk)) if history else None)
 
-    def page(self, wanted: Filter, size: int, token: str | None = None) -> tuple[list[Instance], str | None]:
+    def page(
+        self, wanted: InstanceFilter, size: int, token: str | None = None
+    ) -> tuple[list[InstanceView], str | None]:
         """See `Hub.page`."""
         page: Page = self._rows.ask("query", _query(wanted), size, token)
         return [instance_of(row) for row in page.rows], page.token
 
-    def count(self, wanted: Filter) -> int:
+    def count(self, wanted: InstanceFilter) -> int:
         """See `Hub.count`."""
         return int(self._rows.ask("count", _query(wanted)))
 
@@ -139,7 +141,7 @@ class RayHub:
         """See `Hub.purge`."""
         return self.client.purge(instance_id, recursive=recursive)
 
-    def purge_by(self, wanted: Filter, *, recursive: bool, progress: Callable[[int], object]) -> int:
+    def purge_by(self, wanted: InstanceFilter, *, recursive: bool, progress: Callable[[int], object]) -> int:
         """See `Hub.purge_by`."""
         result = self.client.purge_by(
             recursive=recursive,
@@ -205,16 +207,16 @@ def ray_address(settings: ClientSettings) -> str:
     return head.address if head else HERE
 
 
-def no_ray_here() -> Problem:
+def no_ray_here() -> CommandError:
     """What to say where nobody named a cluster and none runs."""
-    return Problem(
+    return CommandError(
         Exit.UNAVAILABLE,
         "no Ray cluster is running on this machine",
         "durable-ray up starts one; --address names another machine's, --url a gateway",
     )
 
 
-def need_ray(hub: Hub, what: str) -> RayHub:
+def need_ray(hub: HubPort, what: str) -> RayHub:
     """The hub over Ray, for what a gateway does not do."""
     if isinstance(hub, RayHub):
         return hub
@@ -223,7 +225,7 @@ def need_ray(hub: Hub, what: str) -> RayHub:
     )
 
 
-def _query(wanted: Filter) -> InstanceQuery:
+def _query(wanted: InstanceFilter) -> InstanceQuery:
     return InstanceQuery(
         created_from=None if wanted.created_from is None else micros(wanted.created_from),
         created_to=None if wanted.created_to is None else micros(wanted.created_to),
@@ -236,10 +238,10 @@ def _query(wanted: Filter) -> InstanceQuery:
     )
 
 
-def instance_of(row: InstanceRow, history: tuple[Happening, ...] | None = None) -> Instance:
+def instance_of(row: InstanceRow, history: tuple[Happening, ...] | None = None) -> InstanceView:
     """A row, with its payloads as JSON values."""
     failure = failure_of(row.failure)
-    return Instance(
+    return InstanceView(
         instance_id=row.instance_id,
         name=row.name,
         status=row.status,

@@ -27,7 +27,7 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class InstanceView:
     """An instance as it stands."""
 
     instance_id: str
@@ -62,7 +62,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class InstanceFilter:
     """Which instances; all parts are ANDed, several statuses or names ORed."""
 
     statuses: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StartCommand:
     """A start, as it was asked for."""
 
     name: str
@@ -99,23 +99,25 @@ class Deployed:
     how: str
 
 
-class Hub(Protocol):
+class HubPort(Protocol):
     """A task hub, as commands see it. Raises the errors of `durable_ray`, whatever the way."""
 
     @property
     def where(self) -> Mapping[str, str]:
         """What it is and where, for people."""
 
-    def start(self, order: Order, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
+    def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
         """Start instances; their IDs, in order."""
 
-    def get(self, instance_id: str, *, history: bool = False) -> Instance | None:
+    def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """One instance; None if there is none."""
 
-    def page(self, wanted: Filter, size: int, token: str | None = None) -> tuple[list[Instance], str | None]:
+    def page(
+        self, wanted: InstanceFilter, size: int, token: str | None = None
+    ) -> tuple[list[InstanceView], str | None]:
         """Some instances by created time and, if there are more, the token that continues after them."""
 
-    def count(self, wanted: Filter) -> int:
+    def count(self, wanted: InstanceFilter) -> int:
         """How many match."""
 
     def counts(self) -> Mapping[tuple[str, str], int]:
@@ -144,7 +146,7 @@ class Hub(Protocol):
     def purge(self, instance_id: str, *, recursive: bool = False) -> int:
         """Delete a finished instance; how many were deleted. A live one is left alone."""
 
-    def purge_by(self, wanted: Filter, *, recursive: bool, progress: Callable[[int], object]) -> int:
+    def purge_by(self, wanted: InstanceFilter, *, recursive: bool, progress: Callable[[int], object]) -> int:
         """Delete all finished instances that match; how many. `progress` is told how many so far."""
 
     def definitions(self) -> list[Deployed]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from durable_ray.client.operations.base import H
-from durable_ray.client.operations.bulk import Bulk
+from durable_ray.client.operations.bulk import BulkOperations
 from durable_ray.client.operations.gateway import GatewayOperations
-from durable_ray.client.operations.managing import Managing
-from durable_ray.client.operations.messaging import Messaging
-from durable_ray.client.operations.starting import Starting
+from durable_ray.client.operations.managing import LifecycleOperations
+from durable_ray.client.operations.messaging import MessageOperations
+from durable_ray.client.operations.starting import StartOperations
 
 __all__ = ["H", "Operations"]
 
 
-class Operations(Starting[H], Messaging[H], Managing[H], Bulk[H], GatewayOperations[H]):
+class Operations(
+    StartOperations[H], MessageOperations[H], LifecycleOperations[H], BulkOperations[H], GatewayOperations[H]
+):
     """Everything a client can do."""

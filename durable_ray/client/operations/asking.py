@@ -32,7 +32,7 @@ class InstancePage:
     continuation_token: str | None
 
 
-class Asking(ClientCore[H]):
+class QueryOperations(ClientCore[H]):
     """Everything that only reads."""
 
     @operation
@@ -68,7 +68,7 @@ class Asking(ClientCore[H]):
         show_history_output: bool = False,
         show_input: bool = True,
     ) -> Steps[OrchestrationStatus | None]:
-        found = yield from self._reach.registry("row", instance_id, show_history, _payloads(show_input))
+        found = yield from self._router.registry("row", instance_id, show_history, _payloads(show_input))
         if found is None:
             return None
         row, history = found
@@ -94,7 +94,7 @@ class Asking(ClientCore[H]):
     def _get_history(
         self, instance_id: str, *, show_output: bool = False, show_input: bool = True
     ) -> Steps[list[dict[str, Any]] | None]:
-        found = yield from self._reach.registry("row", instance_id, True)
+        found = yield from self._router.registry("row", instance_id, True)
         if found is None:
             return None
         events = [event for chunk in found[1] for event in decode_events(chunk)]
@@ -126,7 +126,7 @@ class Asking(ClientCore[H]):
         if continuation_token is not None and not isinstance(continuation_token, str):
             raise TypeError(f"continuation_token is the text that a page gave, not {continuation_token!r}")
         query, size = _query(filters, show_input), _at_least(1, "page_size", page_size)
-        page: Page = yield from self._reach.registry("query", query, size, continuation_token)
+        page: Page = yield from self._router.registry("query", query, size, continuation_token)
         return InstancePage(tuple(status_of(row, show_input=show_input) for row in page.rows), page.token)
 
     @operation
@@ -156,7 +156,7 @@ class Asking(ClientCore[H]):
             if cancel is not None and cancel.is_set():
                 raise CancelledError(f"the query was cancelled after {len(found)} instances")
             size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page: Page = yield from self._reach.registry("query", query, size, token)
+            page: Page = yield from self._router.registry("query", query, size, token)
             found += [status_of(row, show_input=show_input) for row in page.rows]
             token = page.token
             if token is None:
@@ -178,17 +178,17 @@ class Asking(ClientCore[H]):
     @operation
     def count(self, **filters: Unpack[Filters]) -> Steps[int]:
         """How many instances match; at once, however many there are, if only statuses and names are asked for."""
-        counted: int = yield from self._reach.registry("count", query_of(filters))
+        counted: int = yield from self._router.registry("count", query_of(filters))
         return counted
 
     @operation
     def counts(self) -> Steps[Mapping[tuple[str, str], int]]:
         """(orchestrator's name, runtime status) -> how many instances. From counters: costs nothing at any size."""
-        counted: Mapping[tuple[str, str], int] = yield from self._reach.registry("counts")
+        counted: Mapping[tuple[str, str], int] = yield from self._router.registry("counts")
         return counted
 
     def _page(self, query: InstanceQuery, size: int, token: str | None) -> Steps[Page]:
-        page: Page = yield from self._reach.registry("query", query, size, token)
+        page: Page = yield from self._router.registry("query", query, size, token)
         return page
 
 

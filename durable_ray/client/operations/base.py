@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from durable_ray.actors import errors
 from durable_ray.actors.messages import Delivery, Hello
 from durable_ray.client.deploying import Deployer
-from durable_ray.client.router import Reach
+from durable_ray.client.router import Router
 from durable_ray.client.steps import Steps
 from durable_ray.orchestrations.history.events import Event, Message
 from durable_ray.orchestrations.values.ids import validate_instance_id
@@ -23,7 +23,7 @@ class ClientCore(Generic[H]):
         self._hello = hello
         self._deployer = deployer
         self._partitions = partitions
-        self._reach = Reach()
+        self._router = Router()
 
     def _handle(self, instance_id: str, output_hint: Any = None) -> H:
         raise TypeError("a client is `Client` or `AsyncClient`")
@@ -35,5 +35,5 @@ class ClientCore(Generic[H]):
     def _send(self, instance_id: str, message_id: str, event: Event) -> Steps[None]:
         validate_instance_id(instance_id)
         delivery = Delivery(message_id, instance_id, Message(message_id, event))
-        reply = yield from self._reach.deliver(delivery)
+        reply = yield from self._router.deliver(delivery)
         errors.raise_for(instance_id, reply.code, reply.detail)

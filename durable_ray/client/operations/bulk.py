@@ -33,7 +33,7 @@ class BulkReport:
         return len(self.done) + len(self.refused)
 
 
-class Bulk(ClientCore[H]):
+class BulkOperations(ClientCore[H]):
     """Actions by filter."""
 
     @operation
@@ -76,7 +76,7 @@ class Bulk(ClientCore[H]):
         refused: dict[str, str] = {}
         token: str | None = None
         while True:
-            page: Page = yield from self._reach.registry("query", query, batch_size, token)
+            page: Page = yield from self._router.registry("query", query, batch_size, token)
             matched = [(row.instance_id, row.created_at) for row in page.rows]
             replies = yield from self._to_each(matched, make, reason, version)
             for (instance_id, _), reply in zip(matched, replies, strict=True):
@@ -105,14 +105,14 @@ class Bulk(ClientCore[H]):
         if make is None:
             replies = []
             for instance_id, created_at in matched:
-                replies.append((yield from rewinding(self._reach, instance_id, reason, version, created_at)))
+                replies.append((yield from rewinding(self._router, instance_id, reason, version, created_at)))
             return replies
         deliveries = []
         for instance_id, created_at in matched:
             message_id = uuid.uuid4().hex
             message = Message(message_id, make(message_id))
             deliveries.append(Delivery(message_id, instance_id, message, created_at=created_at))
-        return (yield from self._reach.deliver_each(deliveries))
+        return (yield from self._router.deliver_each(deliveries))
 
 
 #: Whom an action is for if nobody says so.

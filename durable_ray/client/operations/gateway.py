@@ -13,9 +13,9 @@ from typing import Any
 from durable_ray.actors import errors
 from durable_ray.actors.instances.status import OrchestrationStatus, RuntimeStatus
 from durable_ray.actors.wire.management_urls import GatewayAddress, management_payload
-from durable_ray.client.operations.asking import Asking
+from durable_ray.client.operations.asking import QueryOperations
 from durable_ray.client.operations.base import H
-from durable_ray.client.operations.waiting import Waiting
+from durable_ray.client.operations.waiting import WaitOperations
 from durable_ray.client.steps import Steps, operation
 from durable_ray.orchestrations.values.azure_texts import orchestrator_text
 from durable_ray.orchestrations.values.ids import validate_instance_id
@@ -30,7 +30,7 @@ class HttpAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class GatewayOperations(Asking[H], Waiting[H]):
+class GatewayOperations(QueryOperations[H], WaitOperations[H]):
     """Everything that has to do with the HTTP management API."""
 
     @operation
@@ -84,7 +84,7 @@ class GatewayOperations(Asking[H], Waiting[H]):
             raise ValueError(
                 f"Total timeout {timeout:g} (s) should be bigger than retry timeout {retry_interval:g} (s)"
             )
-        ending = yield from self._reach.wait(validate_instance_id(instance_id), timeout)
+        ending = yield from self._router.wait(validate_instance_id(instance_id), timeout)
         if ending is not None and ending.status == "absent":
             raise errors.InstanceNotFound(instance_id)
         status = None if ending is None else (yield from self._get_status(instance_id))
@@ -100,7 +100,7 @@ class GatewayOperations(Asking[H], Waiting[H]):
         return HttpAnswer(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
 
     def _gateway(self) -> Steps[GatewayAddress]:
-        address: GatewayAddress | None = yield from self._reach.registry("gateway")
+        address: GatewayAddress | None = yield from self._router.registry("gateway")
         if address is None:
             raise errors.InvalidState(
                 f"the hub {self.hub!r} has no HTTP gateway running, so there are no URLs; "

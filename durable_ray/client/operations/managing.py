@@ -26,7 +26,7 @@ class PurgeResult:
     is_complete: bool = True
 
 
-class Managing(ClientCore[H]):
+class LifecycleOperations(ClientCore[H]):
     """Everything that concerns instances that have ended."""
 
     @operation
@@ -61,8 +61,8 @@ class Managing(ClientCore[H]):
     ) -> Steps[None]:
         validate_instance_id(instance_id)
         check_version(version)
-        yield from self._deployer.deploy(self._reach)
-        reply = yield from rewinding(self._reach, instance_id, reason, version)
+        yield from self._deployer.deploy(self._router)
+        reply = yield from rewinding(self._router, instance_id, reason, version)
         errors.raise_for(instance_id, reply.code, reply.detail)
 
     @operation
@@ -84,10 +84,10 @@ class Managing(ClientCore[H]):
 
     def _restart(self, instance_id: str, *, restart_with_new_instance_id: bool = True) -> Steps[H]:
         validate_instance_id(instance_id)
-        yield from self._deployer.deploy(self._reach)
+        yield from self._deployer.deploy(self._router)
         new_id = uuid.uuid4().hex if restart_with_new_instance_id else instance_id
         revision = self._deployer.revision
-        reply: Reply = yield from self._reach.registry("restart", uuid.uuid4().hex, instance_id, new_id, revision)
+        reply: Reply = yield from self._router.registry("restart", uuid.uuid4().hex, instance_id, new_id, revision)
         if reply.code == "unknown":
             raise errors.UnknownDefinition(f"no orchestrator {reply.detail} is deployed to the hub {self.hub!r}")
         if reply.code == "exists":
@@ -97,9 +97,9 @@ class Managing(ClientCore[H]):
             )
         errors.raise_for(instance_id, reply.code, reply.detail)
         instance_log.started(new_id)
-        self._reach.forget(instance_id)
+        self._router.forget(instance_id)
         if reply.host:
-            self._reach.remember(new_id, reply.host)
+            self._router.remember(new_id, reply.host)
         return self._handle(new_id)
 
     @operation
@@ -116,8 +116,8 @@ class Managing(ClientCore[H]):
 
     def _purge(self, instance_id: str, *, recursive: bool = False) -> Steps[int]:
         validate_instance_id(instance_id)
-        deleted: int = yield from self._reach.registry("purge", instance_id, recursive)
-        self._reach.forget(instance_id)
+        deleted: int = yield from self._router.registry("purge", instance_id, recursive)
+        self._router.forget(instance_id)
         return deleted
 
     @operation
@@ -154,7 +154,7 @@ class Managing(ClientCore[H]):
         deleted, token = 0, None
         while True:
             size = batch_size if limit is None else min(batch_size, limit - deleted)
-            page: PurgedPage = yield from self._reach.registry("purge_page", query, size, token, recursive)
+            page: PurgedPage = yield from self._router.registry("purge_page", query, size, token, recursive)
             deleted, token = deleted + page.deleted, page.token
             if progress is not None:
                 progress(deleted)
@@ -179,7 +179,7 @@ class Managing(ClientCore[H]):
         """
         if confirm != self.hub:
             raise ValueError(f"this client's hub is {self.hub!r}, not {confirm!r}; nothing was deleted")
-        reply: Reply = yield from self._reach.registry("erase", force, seconds=600.0)
+        reply: Reply = yield from self._router.registry("erase", force, seconds=600.0)
         if reply.code != "ok":
             raise errors.InvalidState(f"hub {self.hub!r}: {reply.detail}")
         self._deployer.forget()

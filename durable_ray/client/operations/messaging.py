@@ -14,7 +14,7 @@ from durable_ray.orchestrations.history.events import Message
 from durable_ray.orchestrations.values.ids import validate_instance_id
 
 
-class Messaging(ClientCore[H]):
+class MessageOperations(ClientCore[H]):
     """Everything that is said to a live instance."""
 
     @operation
@@ -61,7 +61,7 @@ class Messaging(ClientCore[H]):
         validate_instance_id(instance_id)
         delivery = Delivery(message_id, instance_id, Message(message_id, event))
         key = once_key(event_name, idempotency_key)
-        reply: Reply = yield from in_order(instance_id, self._reach.registry("deliver_once", delivery, key))
+        reply: Reply = yield from in_order(instance_id, self._router.registry("deliver_once", delivery, key))
         errors.raise_for(instance_id, reply.code, reply.detail)
 
     @operation

@@ -11,7 +11,7 @@ import uuid
 from durable_ray.actors.instances.requests import why
 from durable_ray.actors.instances.rewind_plan import Move
 from durable_ray.actors.messages import Delivery, Reply
-from durable_ray.client.router import Reach
+from durable_ray.client.router import Router
 from durable_ray.client.steps import Steps
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
@@ -30,7 +30,7 @@ def check_version(version: str | None) -> None:
 
 
 def rewinding(
-    reach: Reach, instance_id: str, reason: str | None, version: str | None, created_at: int | None = None
+    reach: Router, instance_id: str, reason: str | None, version: str | None, created_at: int | None = None
 ) -> Steps[Reply]:
     """Rewind an instance (with `created_at` only the one that was created then); what became of it."""
     reason, request_id = why(reason), uuid.uuid4().hex

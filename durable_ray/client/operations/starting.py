@@ -15,7 +15,7 @@ from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.placement import partition_host
 from durable_ray.actors.instances.requests import raised
 from durable_ray.actors.instances.status import micros
-from durable_ray.actors.messages import Reply, StartRequest, Wish
+from durable_ray.actors.messages import Reply, StartOptions, StartRequest
 from durable_ray.actors.store.records import IfExists, Placement
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.operations.filters import tags_of
@@ -28,7 +28,7 @@ from durable_ray.orchestrations.values.ids import validate_instance_id
 AnyOrchestrator = Orchestrator[..., Any] | str
 
 
-class _Manner(Struct, frozen=True):
+class _StartArguments(Struct, frozen=True):
     """How to start: all that is said besides what and with which input."""
 
     if_exists: IfExists = "reject"
@@ -61,7 +61,7 @@ _IF_EXISTS: tuple[str, ...] = get_args(IfExists)
 _PLACEMENTS: tuple[str, ...] = get_args(Placement)
 
 
-class Starting(ClientCore[H]):
+class StartOperations(ClientCore[H]):
     """Everything that begins an instance."""
 
     @operation
@@ -80,7 +80,7 @@ class Starting(ClientCore[H]):
                 raise TypeError(
                     f"{one!r} is no definition: decorate it with @durable_ray.orchestrator or @durable_ray.activity"
                 )
-        yield from self._deployer.register(self._reach, definitions)
+        yield from self._deployer.register(self._router, definitions)
 
     @operation
     def start_new(
@@ -124,8 +124,8 @@ class Starting(ClientCore[H]):
 
         Durable Functions' `start_new`; the policies are Temporal's.
         """
-        manner = _Manner(if_exists, start_at, tags, placement, version, priority, ids=[instance_id])
-        (handle,) = yield from self._start(orchestrator, [input], manner)
+        arguments = _StartArguments(if_exists, start_at, tags, placement, version, priority, ids=[instance_id])
+        (handle,) = yield from self._start(orchestrator, [input], arguments)
         return handle
 
     @operation
@@ -150,8 +150,8 @@ class Starting(ClientCore[H]):
         ids: list[str | None] = [None] * len(values) if instance_ids is None else list(instance_ids)
         if len(ids) != len(values):
             raise ValueError(f"{len(values)} inputs need as many instance IDs, not {len(ids)}")
-        manner = _Manner(if_exists, start_at, tags, placement, version, priority, ids=ids)
-        return (yield from self._start(orchestrator, values, manner))
+        arguments = _StartArguments(if_exists, start_at, tags, placement, version, priority, ids=ids)
+        return (yield from self._start(orchestrator, values, arguments))
 
     @operation
     def start_from(
@@ -182,8 +182,8 @@ class Starting(ClientCore[H]):
             if wanted.instance_id is not None:
                 validate_instance_id(wanted.instance_id)
         for wanted in all_wanted:
-            manner = _Manner(if_exists, ids=[wanted.instance_id])
-            handles += yield from self._start(wanted.function_name, [wanted.input], manner)
+            arguments = _StartArguments(if_exists, ids=[wanted.instance_id])
+            handles += yield from self._start(wanted.function_name, [wanted.input], arguments)
         return handles
 
     @operation
@@ -208,53 +208,59 @@ class Starting(ClientCore[H]):
         """
         message_id = uuid.uuid4().hex
         signal = Message(message_id, raised(event_name, event_data, message_id))
-        manner = _Manner("use_existing", None, tags, placement, version, signal=signal, ids=[instance_id])
+        arguments = _StartArguments("use_existing", None, tags, placement, version, signal=signal, ids=[instance_id])
         validate_instance_id(instance_id)
-        (handle,) = yield from in_order(instance_id, self._start(orchestrator, [input], manner))
+        (handle,) = yield from in_order(instance_id, self._start(orchestrator, [input], arguments))
         return handle
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _start(self, orchestrator: AnyOrchestrator, values: Sequence[object], manner: _Manner) -> Steps[list[H]]:
-        for instance_id in manner.ids:
+    def _start(
+        self, orchestrator: AnyOrchestrator, values: Sequence[object], arguments: _StartArguments
+    ) -> Steps[list[H]]:
+        for instance_id in arguments.ids:
             if instance_id is not None:
                 validate_instance_id(instance_id)
         name, hint = _named(orchestrator)
         own_version = (orchestrator.version or None) if isinstance(orchestrator, Orchestrator) else None
-        yield from self._deployer.deploy(self._reach, name, manner.version or own_version)
-        at = micros(manner.start_at) if isinstance(manner.start_at, datetime) else None
-        delay = manner.start_at // timedelta(microseconds=1) if isinstance(manner.start_at, timedelta) else None
+        yield from self._deployer.deploy(self._router, name, arguments.version or own_version)
+        at = micros(arguments.start_at) if isinstance(arguments.start_at, datetime) else None
+        delay = arguments.start_at // timedelta(microseconds=1) if isinstance(arguments.start_at, timedelta) else None
         requests: dict[str | None, list[StartRequest]] = {}
         order: list[StartRequest] = []
-        for value, chosen in zip(values, manner.ids, strict=True):
-            wish = Wish(
+        for value, chosen in zip(values, arguments.ids, strict=True):
+            start_options = StartOptions(
                 name,
                 chosen or uuid.uuid4().hex,
                 uuid.uuid4().hex,
                 chosen is not None,
                 None if value is None else PYTHON_PAYLOADS.encode(value),
-                manner.version or own_version,
+                arguments.version or own_version,
                 at,
                 delay,
-                tags_of(manner.tags),
-                manner.placement,
-                manner.priority,
+                tags_of(arguments.tags),
+                arguments.placement,
+                arguments.priority,
             )
             request = StartRequest(
-                uuid.uuid4().hex, wish, manner.if_exists, revision=self._deployer.revision, signal=manner.signal
+                uuid.uuid4().hex,
+                start_options,
+                arguments.if_exists,
+                revision=self._deployer.revision,
+                signal=arguments.signal,
             )
-            shared = chosen is None and manner.placement != "dedicated" and self._deployer.may_be_shared(name)
-            host = partition_host(wish.instance_id, self._partitions) if shared else None
+            shared = chosen is None and arguments.placement != "dedicated" and self._deployer.may_be_shared(name)
+            host = partition_host(start_options.instance_id, self._partitions) if shared else None
             requests.setdefault(host, []).append(request)
             order.append(request)
         replies: dict[str, Reply] = {}
         for host, group in requests.items():
-            answers = yield from self._reach.start(group, host)
+            answers = yield from self._router.start(group, host)
             replies.update(zip([request.request_id for request in group], answers, strict=True))
         return [self._started(request, replies[request.request_id], hint) for request in order]
 
     def _started(self, request: StartRequest, reply: Reply, hint: Any) -> H:
-        instance_id = request.wish.instance_id
+        instance_id = request.start_options.instance_id
         if reply.code == "unknown":
             raise errors.UnknownDefinition(
                 f"no orchestrator {reply.detail} is deployed to the hub {self.hub!r}; pass the decorated function, or "
@@ -266,7 +272,7 @@ class Starting(ClientCore[H]):
             errors.raise_for(instance_id, reply.code, reply.detail)
             instance_log.started(instance_id)
         if reply.host:
-            self._reach.remember(instance_id, reply.host)
+            self._router.remember(instance_id, reply.host)
         return self._handle(instance_id, hint)
 
 

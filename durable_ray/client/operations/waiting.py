@@ -11,7 +11,7 @@ from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.steps import Steps, operation
 
 
-class Waiting(ClientCore[H]):
+class WaitOperations(ClientCore[H]):
     """Everything that waits."""
 
     @operation
@@ -25,7 +25,7 @@ class Waiting(ClientCore[H]):
         yield from self._wait_for_start(instance_id, timeout)
 
     def _wait_for_start(self, instance_id: str, timeout: float | None) -> Steps[None]:
-        ending = yield from self._reach.wait(instance_id, timeout, start=True)
+        ending = yield from self._router.wait(instance_id, timeout, start=True)
         if ending is None:
             raise TimeoutError(f"instance {instance_id!r} has not started after {timeout:g} s")
         if ending.status == "absent":
@@ -50,7 +50,7 @@ class Waiting(ClientCore[H]):
         return (yield from self._wait_for_completion(instance_id, timeout, output_type))
 
     def _wait_for_completion(self, instance_id: str, timeout: float | None, hint: Any) -> Steps[Any]:
-        ending = yield from self._reach.wait(instance_id, timeout)
+        ending = yield from self._router.wait(instance_id, timeout)
         if ending is None:
             raise TimeoutError(f"instance {instance_id!r} has not finished after {timeout:g} s")
         return result_of(ending, hint)
@@ -60,7 +60,7 @@ class Waiting(ClientCore[H]):
         """Wait for all of these (handles or IDs); their outputs, in order. Raises what `wait_for_completion` raises."""
         wanted = list(handles)
         ids = [handle if isinstance(handle, str) else handle.instance_id for handle in wanted]
-        endings = yield from self._reach.wait_all(ids, timeout)
+        endings = yield from self._router.wait_all(ids, timeout)
         late = [instance_id for instance_id in ids if instance_id not in endings]
         if late:
             raise TimeoutError(f"{len(late)} of {len(ids)} instances have not finished after {timeout:g} s: {late[:3]}")

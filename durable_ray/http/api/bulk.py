@@ -16,12 +16,12 @@ from durable_ray.http.api.filters import Filter
 from durable_ray.http.api.models import (
     EventName,
     InstanceId,
+    RequestModel,
+    ResponseModel,
     RewindBody,
-    Said,
-    Started,
+    StartedInstance,
     StartManyBody,
     Text,
-    Told,
 )
 from durable_ray.http.api.services import Given, problems
 
@@ -35,13 +35,13 @@ _AT_ONCE = 64
 _ERRORS = problems(400, 409, 413, 415, 422)
 
 
-class Chosen(Said):
+class Chosen(RequestModel):
     """Instances by ID."""
 
     instance_ids: list[InstanceId] = Field(max_length=_MOST)
 
 
-class Matching(Said):
+class Matching(RequestModel):
     """Instances by filter; an empty one means all. At most 10,000 at a time: repeat until `more` is false."""
 
     filter: Filter
@@ -50,7 +50,7 @@ class Matching(Said):
 Selection = Chosen | Matching
 
 
-class BulkBody(Said):
+class BulkBody(RequestModel):
     """Which instances, and why."""
 
     select: Selection
@@ -63,7 +63,7 @@ class BulkRewindBody(RewindBody):
     select: Selection
 
 
-class BulkPurgeBody(Said):
+class BulkPurgeBody(RequestModel):
     """Which instances, and whether their sub-orchestrations go with them."""
 
     select: Selection
@@ -71,7 +71,7 @@ class BulkPurgeBody(Said):
     limit: int = Field(default=_MOST, ge=1, le=_MOST, description="With a filter: look at so many at most.")
 
 
-class BulkEventBody(Said):
+class BulkEventBody(RequestModel):
     """Which instances, and what to tell them."""
 
     select: Selection
@@ -79,25 +79,27 @@ class BulkEventBody(Said):
     data: Any = None
 
 
-class Refused(Told):
+class BulkRefusal(ResponseModel):
     """An instance to which it was not done, and why."""
 
     instance_id: str
     detail: str
 
 
-class BulkResult(Told):
+class BulkResult(ResponseModel):
     """To how many it was done, to which not, and whether the filter matches more than were looked at."""
 
     done: int
-    refused: list[Refused]
+    refused: list[BulkRefusal]
     more: bool
 
 
-@router.post("/start", status_code=201, response_model=Started, responses=problems(400, 404, 409, 413, 415, 422))
+@router.post(
+    "/start", status_code=201, response_model=StartedInstance, responses=problems(400, 404, 409, 413, 415, 422)
+)
 async def start_many(body: StartManyBody, given: Given) -> Response:
     """Start one instance for each input, with one commit a host."""
-    handles = await given.door.client.start_many(
+    handles = await given.raw_hub.client.start_many(
         body.orchestrator,
         body.inputs,
         start_at=body.start_at,
@@ -105,7 +107,7 @@ async def start_many(body: StartManyBody, given: Given) -> Response:
         placement=body.placement,
         version=body.version,
     )
-    return answer(Started(instance_ids=[handle.instance_id for handle in handles]), 201)
+    return answer(StartedInstance(instance_ids=[handle.instance_id for handle in handles]), 201)
 
 
 @router.post("/terminate", response_model=BulkResult, responses=_ERRORS)
@@ -145,11 +147,11 @@ async def purge(body: BulkPurgeBody, given: Given) -> Response:
         return await _purge_matching(given, body.select, body.recursive, body.limit)
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def refused(instance_id: str) -> Refused | None:
+    async def refused(instance_id: str) -> BulkRefusal | None:
         async with gate:
-            if await given.door.client.purge(instance_id, recursive=body.recursive):
+            if await given.raw_hub.client.purge(instance_id, recursive=body.recursive):
                 return None
-        return Refused(instance_id=instance_id, detail="it does not exist or has not finished")
+        return BulkRefusal(instance_id=instance_id, detail="it does not exist or has not finished")
 
     ids = list(dict.fromkeys(body.select.instance_ids))
     outcomes = await asyncio.gather(*map(refused, ids))
@@ -162,7 +164,7 @@ async def _purge_matching(given: Given, select: Matching, recursive: bool, limit
     query, done, looked, token = select.filter.query(), 0, 0, None
     while True:
         size = min(_BATCH, limit - looked)
-        page = await given.door.purge_page(query, size, token, recursive)
+        page = await given.raw_hub.purge_page(query, size, token, recursive)
         done, looked, token = done + page.deleted, looked + size, page.token
         if token is None or looked >= limit:
             return answer(BulkResult(done=done, refused=[], more=token is not None))
@@ -180,15 +182,15 @@ async def _each(
 ) -> Response:
     make = maker(action, reason, event_name, event_data)
     matched, more = await _chosen(given, select)
-    refused: list[Refused] = []
+    refused: list[BulkRefusal] = []
     for at in range(0, len(matched), _BATCH):
         batch = matched[at : at + _BATCH]
-        replies = await given.door.to_each(batch, make, reason, version)
+        replies = await given.raw_hub.to_each(batch, make, reason, version)
         for (instance_id, _), reply in zip(batch, replies, strict=True):
             try:
                 raise_for(instance_id, reply.code, reply.detail)
             except DurableRayError as error:
-                refused.append(Refused(instance_id=instance_id, detail=str(error)))
+                refused.append(BulkRefusal(instance_id=instance_id, detail=str(error)))
     return answer(BulkResult(done=len(matched) - len(refused), refused=refused, more=more))
 
 
@@ -199,7 +201,7 @@ async def _chosen(given: Given, select: Selection) -> tuple[list[tuple[str, int 
     query, token = replace(select.filter.query(), payloads="none"), None
     matched: list[tuple[str, int | None]] = []
     while True:
-        page = await given.door.query(query, min(1000, _MOST - len(matched)), token)
+        page = await given.raw_hub.query(query, min(1000, _MOST - len(matched)), token)
         matched += [(row.instance_id, row.created_at) for row in page.rows]
         token = page.token
         if token is None or len(matched) >= _MOST:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 
 from durable_ray.actors.instances.status import micros
 from durable_ray.actors.store.records import InstanceQuery
-from durable_ray.http.api.models import Moment, Name, Said, StatusAsked, Text
+from durable_ray.http.api.models import Moment, Name, RequestModel, StatusAsked, Text
 
 
 def _tag(text: str) -> str:
@@ -22,7 +22,7 @@ def _tag(text: str) -> str:
 Tag = Annotated[str, AfterValidator(_tag), WithJsonSchema({"type": "string", "pattern": r"^[^\u0000=]+=[^\u0000]*$"})]
 
 
-class Filter(Said):
+class Filter(RequestModel):
     """Which instances: all parts must hold, one of several statuses or names is enough. A list that is given is not empty:
     whoever computed an empty one hardly means all."""
 

@@ -18,12 +18,12 @@ from durable_ray.http.api.models import (
     EventName,
     History,
     Instance,
-    InstancePage,
+    InstanceList,
     ReasonBody,
     RestartBody,
     RewindBody,
     StartBody,
-    Started,
+    StartedInstance,
     TerminateBody,
 )
 from durable_ray.http.api.services import Given, problems
@@ -38,10 +38,10 @@ Id = Annotated[str, Path(json_schema_extra={"minLength": 1, "maxLength": 256, "p
 EventNameInPath = Annotated[EventName, Path()]
 
 
-@router.post("", status_code=201, response_model=Started, responses=problems(404, 409, *_BODY))
+@router.post("", status_code=201, response_model=StartedInstance, responses=problems(404, 409, *_BODY))
 async def start(body: StartBody, given: Given, request: Request) -> Response:
     """Start an orchestration; it is durable when this answers."""
-    handle = await given.door.client.start_new(
+    handle = await given.raw_hub.client.start_new(
         body.orchestrator,
         body.input,
         instance_id=body.instance_id,
@@ -53,10 +53,10 @@ async def start(body: StartBody, given: Given, request: Request) -> Response:
         priority=body.priority,
     )
     where = f"{request.scope.get('root_path', '')}/instances/{quote(handle.instance_id, safe='')}"
-    return answer(Started(instance_ids=[handle.instance_id]), 201, {"Location": where})
+    return answer(StartedInstance(instance_ids=[handle.instance_id]), 201, {"Location": where})
 
 
-@router.get("", response_model=InstancePage, responses=problems(400, 409))
+@router.get("", response_model=InstanceList, responses=problems(400, 409))
 async def list_instances(
     given: Given,
     filters: FilterParams,
@@ -65,9 +65,9 @@ async def list_instances(
     show_payloads: Annotated[bool, Query(description="With input and output.")] = True,
 ) -> Response:
     """Instances in the order in which they were created; fewer than `limit` where their payloads are large."""
-    page = await given.door.query(replace(filters, payloads="all" if show_payloads else "none"), limit, token)
+    page = await given.raw_hub.query(replace(filters, payloads="all" if show_payloads else "none"), limit, token)
     shown = [instance_of(row, payloads=show_payloads) for row in page.rows]
-    return answer(InstancePage(instances=shown, continuation_token=page.token))
+    return answer(InstanceList(instances=shown, continuation_token=page.token))
 
 
 @router.get("/{instance_id}", response_model=Instance, responses=problems(400, 404))
@@ -80,7 +80,7 @@ async def get_instance(
     """One instance; with `wait` as soon as it has ended, or as it stands when the time is over."""
     _existing(instance_id)
     if wait:
-        await given.door.wait(instance_id, min(wait, given.settings.max_wait))
+        await given.raw_hub.wait(instance_id, min(wait, given.settings.max_wait))
     row = await given.row(instance_id, "all" if show_payloads else "none")
     return answer(instance_of(row, payloads=show_payloads))
 
@@ -93,13 +93,13 @@ async def purge(
     row = await given.row(instance_id)
     if not row.finished:
         raise InvalidState(f"instance {instance_id!r} has not finished ({row.status}): terminate it first")
-    return answer(Deleted(deleted=await given.door.client.purge(instance_id, recursive=recursive)))
+    return answer(Deleted(deleted=await given.raw_hub.client.purge(instance_id, recursive=recursive)))
 
 
 @router.get("/{instance_id}/history", response_model=History, responses=problems(400, 404))
 async def get_history(instance_id: Id, given: Given) -> Response:
     """Every event of its current execution."""
-    found = await given.door.with_history(instance_id)
+    found = await given.raw_hub.with_history(instance_id)
     if found is None:
         raise InstanceNotFound(instance_id)
     return answer(history_of(*found))
@@ -113,7 +113,7 @@ async def raise_event(
 ) -> Response:
     """Send it an event, with the body as its data; durable when this answers."""
     _existing(instance_id)
-    await given.door.client.raise_event(instance_id, event_name, data)
+    await given.raw_hub.client.raise_event(instance_id, event_name, data)
     return empty(202)
 
 
@@ -122,7 +122,7 @@ async def terminate(instance_id: Id, given: Given, body: TerminateBody | None = 
     """End it; `reason` becomes its output."""
     _existing(instance_id)
     how = body or TerminateBody()
-    await given.door.client.terminate(
+    await given.raw_hub.client.terminate(
         instance_id, how.reason, recursive=how.recursive, cancel_activities=how.cancel_activities
     )
     return empty(202)
@@ -132,7 +132,7 @@ async def _with_reason(
     verb: Literal["suspend", "resume"], instance_id: str, given: Given, body: ReasonBody | None
 ) -> Response:
     _existing(instance_id)
-    await getattr(given.door.client, verb)(instance_id, body.reason if body else None)
+    await getattr(given.raw_hub.client, verb)(instance_id, body.reason if body else None)
     return empty(202)
 
 
@@ -153,17 +153,19 @@ async def rewind(instance_id: Id, given: Given, body: RewindBody | None = None) 
     """Let a failed one run what failed again; with `version: latest` on its newest code, or not at all (409)."""
     _existing(instance_id)
     how = body or RewindBody()
-    await given.door.client.rewind(instance_id, how.reason, version=how.version)
+    await given.raw_hub.client.rewind(instance_id, how.reason, version=how.version)
     return empty(202)
 
 
-@router.post("/{instance_id}/restart", status_code=201, response_model=Started, responses=problems(404, 409, *_BODY))
+@router.post(
+    "/{instance_id}/restart", status_code=201, response_model=StartedInstance, responses=problems(404, 409, *_BODY)
+)
 async def restart(instance_id: Id, given: Given, body: RestartBody | None = None) -> Response:
     """Start its orchestrator with its input once more."""
     _existing(instance_id)
     fresh = (body or RestartBody()).new_instance_id
-    handle = await given.door.client.restart(instance_id, restart_with_new_instance_id=fresh)
-    return answer(Started(instance_ids=[handle.instance_id]), 201)
+    handle = await given.raw_hub.client.restart(instance_id, restart_with_new_instance_id=fresh)
+    return answer(StartedInstance(instance_ids=[handle.instance_id]), 201)
 
 
 def _existing(instance_id: str) -> None:

@@ -127,19 +127,19 @@ Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Term
 StatusAsked = Annotated[Status, BeforeValidator(_status)]
 
 
-class Said(BaseModel):
+class RequestModel(BaseModel):
     """Something a client sends."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """Something a client gets."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Instance(Told):
+class Instance(ResponseModel):
     """An orchestration instance. Its payloads are JSON values; a Python pickle shows as a note."""
 
     instance_id: str
@@ -166,7 +166,7 @@ class Instance(Told):
     events: int
 
 
-class Failure(Told):
+class Failure(ResponseModel):
     """What went wrong, and what caused that."""
 
     error_type: str
@@ -176,7 +176,7 @@ class Failure(Told):
     members: list[Failure] = Field(default_factory=list, description="The failures of a group.")
 
 
-class InstancePage(Told):
+class InstanceList(ResponseModel):
     """Some instances in the order in which they were created; `continuation_token` leads to the next ones."""
 
     instances: list[Instance]
@@ -193,7 +193,7 @@ class HistoryEntry(BaseModel):
     at: datetime
 
 
-class History(Told):
+class History(ResponseModel):
     """The events of an instance's current execution."""
 
     instance_id: str
@@ -201,7 +201,7 @@ class History(Told):
     events: list[HistoryEntry]
 
 
-class StartBody(Said):
+class StartBody(RequestModel):
     """A start."""
 
     orchestrator: Name
@@ -215,7 +215,7 @@ class StartBody(Said):
     priority: Priority | None = None
 
 
-class StartManyBody(Said):
+class StartManyBody(RequestModel):
     """Many starts of one orchestrator."""
 
     orchestrator: Name
@@ -226,13 +226,13 @@ class StartManyBody(Said):
     version: Name | None = None
 
 
-class Started(Told):
+class StartedInstance(ResponseModel):
     """The IDs of what was started, in order."""
 
     instance_ids: list[str]
 
 
-class ReasonBody(Said):
+class ReasonBody(RequestModel):
     """Why."""
 
     reason: Text | None = None
@@ -253,25 +253,25 @@ class TerminateBody(ReasonBody):
     cancel_activities: StrictBool = Field(default=False, description="Also tell running activities to stop.")
 
 
-class RestartBody(Said):
+class RestartBody(RequestModel):
     """How to restart."""
 
     new_instance_id: StrictBool = Field(default=True, description="Under a new random ID, or under its own.")
 
 
-class Deleted(Told):
+class Deleted(ResponseModel):
     """How many instances were deleted."""
 
     deleted: int
 
 
-class Count(Told):
+class Count(ResponseModel):
     """How many."""
 
     count: int
 
 
-class NamedCount(Told):
+class NamedCount(ResponseModel):
     """How many of an orchestrator have a status."""
 
     name: str
@@ -279,7 +279,7 @@ class NamedCount(Told):
     count: int
 
 
-class Counts(Told):
+class Counts(ResponseModel):
     """How many instances there are."""
 
     total: int
@@ -287,7 +287,7 @@ class Counts(Told):
     by_name: list[NamedCount]
 
 
-class DefinitionShown(Told):
+class DefinitionShown(ResponseModel):
     """A deployed definition. `newest`: new instances get this one."""
 
     kind: Literal["orchestrator", "activity"]
@@ -299,20 +299,20 @@ class DefinitionShown(Told):
     newest: bool
 
 
-class Definitions(Told):
+class Definitions(ResponseModel):
     """All that is deployed."""
 
     definitions: list[DefinitionShown]
 
 
-class Hub(Told):
+class Hub(ResponseModel):
     """The hub behind this gateway."""
 
     hub: str
     protocol: int
 
 
-class Problem(Told):
+class Problem(ResponseModel):
     """An error, as RFC 9457 says it."""
 
     type: str

@@ -19,13 +19,13 @@ router = APIRouter(tags=["hub"])
 @router.get("/hub", response_model=Hub)
 async def get_hub(given: Given) -> Response:
     """Which hub this is."""
-    return answer(Hub(hub=given.door.hub, protocol=PROTOCOL))
+    return answer(Hub(hub=given.raw_hub.hub, protocol=PROTOCOL))
 
 
 @router.get("/counts", response_model=Counts)
 async def get_counts(given: Given) -> Response:
     """How many instances there are of each orchestrator and status; kept by the store, not counted."""
-    found = await given.door.counts()
+    found = await given.raw_hub.counts()
     by_status: Counter[str] = Counter()
     for (_, status), count in found.items():
         by_status[status] += count
@@ -39,13 +39,13 @@ async def get_counts(given: Given) -> Response:
 @router.get("/count", response_model=Count, responses=problems(400))
 async def count(given: Given, filters: FilterParams) -> Response:
     """How many instances match."""
-    return answer(Count(count=await given.door.count(filters)))
+    return answer(Count(count=await given.raw_hub.count(filters)))
 
 
 @router.get("/definitions", response_model=Definitions)
 async def get_definitions(given: Given) -> Response:
     """Everything that is deployed; never its code."""
-    rows = await given.door.definitions()
+    rows = await given.raw_hub.definitions()
     newest = {(row.kind, row.name): row.revision for row in sorted(rows, key=lambda row: row.revision)}
     shown = [
         DefinitionShown(

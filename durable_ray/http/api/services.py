@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.store.records import InstanceRow, Payloads
 from durable_ray.http.keys import Key
-from durable_ray.http.raw_hub import Door
+from durable_ray.http.raw_hub import RawHub
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
 
@@ -20,7 +20,7 @@ from durable_ray.http.watch import Watch
 class Services:
     """The hub, how the gateway is set, and what follows changes."""
 
-    door: Door
+    raw_hub: RawHub
     settings: GatewaySettings
     watch: Watch
     #: Streams under way, by the key of who follows them.
@@ -28,7 +28,7 @@ class Services:
 
     async def row(self, instance_id: str, payloads: Payloads = "none") -> InstanceRow:
         """The instance, with those payloads. Raises InstanceNotFound."""
-        row = await self.door.row(instance_id, payloads)
+        row = await self.raw_hub.row(instance_id, payloads)
         if row is None:
             raise InstanceNotFound(instance_id)
         return row

@@ -93,14 +93,14 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
     instance_id = row.instance_id
     execution, _, seen = last_id.rpartition("/")
     sent = int(seen) + 1 if execution == row.execution_id and seen.isdecimal() else 0
-    ended = asyncio.ensure_future(given.door.wait(instance_id, given.settings.max_wait))
+    ended = asyncio.ensure_future(given.raw_hub.wait(instance_id, given.settings.max_wait))
     ended.add_done_callback(_heard)
     try:
         with given.watch.follow(instance_id) as follower:
             follower.shown = row.standing
             while True:
                 try:
-                    found = await given.door.with_history(instance_id)
+                    found = await given.raw_hub.with_history(instance_id)
                 except Exception:
                     log.warning("a stream cannot read its instance; it tries again", exc_info=True)
                     yield _DEAF

@@ -14,7 +14,7 @@ from durable_ray.client.operations.bounds import shown
 from durable_ray.http.answers import answer, empty
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.shapes import check_status, output_of, status_object
-from durable_ray.http.raw_hub import Door, can_exist, value_from_outside
+from durable_ray.http.raw_hub import RawHub, can_exist, value_from_outside
 from durable_ray.http.requests import Params, body_of, is_json, url_of
 from durable_ray.http.settings import GatewaySettings
 
@@ -23,10 +23,10 @@ _MAX_TEXT = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ManagementCall:
     """A request. `rpc`: it came by the RPC base, whose callers encode JSON twice and do not page."""
 
-    door: Door
+    raw_hub: RawHub
     settings: GatewaySettings
     request: Request
     params: Params
@@ -41,7 +41,7 @@ class Call:
 
     async def row(self, instance_id: str, payloads: Payloads = "none") -> InstanceRow:
         """The instance, with those payloads. Raises InstanceNotFound."""
-        row = await self.door.row(instance_id, payloads)
+        row = await self.raw_hub.row(instance_id, payloads)
         if row is None:
             raise InstanceNotFound(instance_id)
         return row
@@ -55,8 +55,8 @@ class Call:
     def same_hub(self) -> None:
         """Refuse to choose among this hub's instances for somebody who names another hub. Raises BadRequest."""
         said = self.params.text("taskHub")
-        if said is not None and said.lower() != self.door.hub.lower():
-            raise BadRequest(f"this gateway serves the task hub {self.door.hub!r}, not {shown(said)}")
+        if said is not None and said.lower() != self.raw_hub.hub.lower():
+            raise BadRequest(f"this gateway serves the task hub {self.raw_hub.hub!r}, not {shown(said)}")
 
     def reason(self) -> str | None:
         """The `reason` parameter, None if there is none. Raises BadRequest."""
@@ -66,12 +66,12 @@ class Call:
     def started(self, instance_id: str) -> Response:
         """202: where to ask for this instance."""
         flag = self.params.flag("returnInternalServerErrorOnFailure", False)
-        body, headers = check_status(self.request.scope, self.door.hub, instance_id, failure_is_500=flag)
+        body, headers = check_status(self.request.scope, self.raw_hub.hub, instance_id, failure_is_500=flag)
         return answer(body, 202, headers)
 
     async def outcome(self, instance_id: str, seconds: float, *, failure_is_500: bool) -> Response:
         """200 with the output once it has ended, 202 as of a start if it has not after `seconds`."""
-        ending = await self.door.wait(instance_id, min(seconds, self.settings.max_wait))
+        ending = await self.raw_hub.wait(instance_id, min(seconds, self.settings.max_wait))
         if ending is None:
             return self.started(instance_id)
         row = await self.row(instance_id, "all")

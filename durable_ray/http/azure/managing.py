@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from durable_ray.actors.errors import InstanceFinished, InvalidState
 from durable_ray.http.answers import answer, azure_error, empty
-from durable_ray.http.azure.call import Call
+from durable_ray.http.azure.call import ManagementCall
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.requests import Params
@@ -14,7 +14,7 @@ from durable_ray.orchestrations.values.ids import InvalidEventName, validate_eve
 from durable_ray.orchestrations.values.payloads import PayloadNotJson
 
 
-async def raise_event(call: Call, instance_id: str, event_name: str) -> Response:
+async def raise_event(call: ManagementCall, instance_id: str, event_name: str) -> Response:
     """`POST instances/{id}/raiseEvent/{eventName}`: 202 once the event is durable."""
     try:
         value = await call.body()
@@ -26,36 +26,36 @@ async def raise_event(call: Call, instance_id: str, event_name: str) -> Response
             raise InstanceFinished(instance_id, row.status) from None
         raise
     call.existing(instance_id)
-    await call.door.client.raise_event(instance_id, event_name, value)
+    await call.raw_hub.client.raise_event(instance_id, event_name, value)
     return call.accepted()
 
 
 @takes(reason=Params.text)
-async def terminate(call: Call, instance_id: str) -> Response:
+async def terminate(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/terminate?reason=`."""
     call.existing(instance_id)
-    await call.door.client.terminate(instance_id, call.reason())
+    await call.raw_hub.client.terminate(instance_id, call.reason())
     return call.accepted()
 
 
 @takes(reason=Params.text)
-async def suspend(call: Call, instance_id: str) -> Response:
+async def suspend(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/suspend?reason=`; 500 if it is suspended already."""
     call.existing(instance_id)
-    await call.door.client.suspend(instance_id, call.reason())
+    await call.raw_hub.client.suspend(instance_id, call.reason())
     return call.accepted()
 
 
 @takes(reason=Params.text)
-async def resume(call: Call, instance_id: str) -> Response:
+async def resume(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/resume?reason=`; 500 if it is not suspended."""
     call.existing(instance_id)
-    await call.door.client.resume(instance_id, call.reason())
+    await call.raw_hub.client.resume(instance_id, call.reason())
     return call.accepted()
 
 
 @takes(reason=Params.text)
-async def rewind(call: Call, instance_id: str) -> Response:
+async def rewind(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/rewind?reason=`: what failed or was terminated goes on; 410 for what completed."""
     row = await call.row(instance_id)
     if row.status == "Completed":
@@ -65,7 +65,7 @@ async def rewind(call: Call, instance_id: str) -> Response:
             "The rewind operation is only supported on failed or terminated orchestration instances, "
             f"this is {row.status}."
         )
-    await call.door.client.rewind(instance_id, call.reason())
+    await call.raw_hub.client.rewind(instance_id, call.reason())
     return call.accepted()
 
 
@@ -75,13 +75,13 @@ async def rewind(call: Call, instance_id: str) -> Response:
     pollingInterval=Params.number,
     returnInternalServerErrorOnFailure=Params.flag,
 )
-async def restart(call: Call, instance_id: str) -> Response:
+async def restart(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/restart?restartWithNewInstanceId=`: its name and input once more."""
-    if await call.door.row(instance_id, "none") is None:
+    if await call.raw_hub.row(instance_id, "none") is None:
         text = "InstanceId does not match a valid orchestration instance."
         return azure_error(400, text, text, "System.ArgumentException")
     fresh = call.params.flag("restartWithNewInstanceId", True)
-    handle = await call.door.client.restart(instance_id, restart_with_new_instance_id=fresh)
+    handle = await call.raw_hub.client.restart(instance_id, restart_with_new_instance_id=fresh)
     if call.rpc:
         # What Azure's Python client returns to its caller, who is promised an ID.
         return answer(handle.instance_id, 202)
@@ -91,8 +91,8 @@ async def restart(call: Call, instance_id: str) -> Response:
     return await call.outcome(handle.instance_id, seconds, failure_is_500=False)
 
 
-async def purge(call: Call, instance_id: str) -> Response:
+async def purge(call: ManagementCall, instance_id: str) -> Response:
     """`DELETE instances/{id}`: 0 for one that runs."""
     row = await call.row(instance_id)
-    deleted = await call.door.client.purge(instance_id) if row.finished else 0
+    deleted = await call.raw_hub.client.purge(instance_id) if row.finished else 0
     return answer({"instancesDeleted": deleted})

@@ -12,7 +12,7 @@ from durable_ray.actors.instances.status import RuntimeStatus, micros
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.client.operations.bounds import through
 from durable_ray.http.answers import JSON, answer, azure_error, empty, opened, written
-from durable_ray.http.azure.call import Call
+from durable_ray.http.azure.call import ManagementCall
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.azure.shapes import status_object
 from durable_ray.http.requests import Params
@@ -27,7 +27,7 @@ _LARGEST_PAGE = 1000
     showInput=Params.flag,
     returnInternalServerErrorOnFailure=Params.flag,
 )
-async def get_instance(call: Call, instance_id: str) -> Response:
+async def get_instance(call: ManagementCall, instance_id: str) -> Response:
     """`GET instances/{id}`: 202 while it lives, 200 when it has ended."""
     params = call.params
     show_input = params.flag("showInput", True)
@@ -35,7 +35,7 @@ async def get_instance(call: Call, instance_id: str) -> Response:
     if not params.flag("showHistory", False):
         row = await call.row(instance_id, payloads_of(show_input))
         return call.standing(row, failure_is_500=flag, show_input=show_input)
-    found = await call.door.with_history(instance_id)
+    found = await call.raw_hub.with_history(instance_id)
     if found is None:
         raise InstanceNotFound(instance_id)
     row, events = found
@@ -52,21 +52,21 @@ async def get_instance(call: Call, instance_id: str) -> Response:
     showInput=Params.flag,
     top=Params.count,
 )
-async def list_instances(call: Call) -> Response:
+async def list_instances(call: ManagementCall) -> Response:
     """`GET instances`: with `top` a page of at most so many and the token of the next; without it all that match."""
     query = query_of(call)
     show_input = call.params.flag("showInput", True)
     token = call.request.headers.get(TOKEN) or None
     top = call.params.count("top")
     size = call.settings.page_size if top is None else min(top, _LARGEST_PAGE)
-    page = await call.door.query(query, size, token)
+    page = await call.raw_hub.query(query, size, token)
     if top is None and page.token is not None:
         return StreamingResponse(_all(call, query, page, show_input), 200, {TOKEN: ""}, JSON)
     rows = [status_object(row, show_input=show_input) for row in page.rows]
     return answer(rows, 200, {TOKEN: page.token or ""})
 
 
-async def _all(call: Call, query: InstanceQuery, page: Page, show_input: bool) -> AsyncIterator[bytes]:
+async def _all(call: ManagementCall, query: InstanceQuery, page: Page, show_input: bool) -> AsyncIterator[bytes]:
     """A JSON array from this page on: however long it gets, one page is in memory.
 
     The next page is read when the caller has taken this one, so a slow caller slows the reading.
@@ -79,7 +79,7 @@ async def _all(call: Call, query: InstanceQuery, page: Page, show_input: bool) -
         if page.token is None:
             yield b"]"
             return
-        page = await call.door.query(query, call.settings.page_size, page.token)
+        page = await call.raw_hub.query(query, call.settings.page_size, page.token)
 
 
 def payloads_of(show_input: bool) -> Payloads:
@@ -88,7 +88,7 @@ def payloads_of(show_input: bool) -> Payloads:
 
 
 @takes(createdTimeFrom=Params.moment, createdTimeTo=Params.moment, runtimeStatus=Params.statuses)
-async def purge_by(call: Call) -> Response:
+async def purge_by(call: ManagementCall) -> Response:
     """`DELETE instances?createdTimeFrom=…`."""
     created_from = call.params.moment("createdTimeFrom")
     if created_from is None:
@@ -99,7 +99,7 @@ async def purge_by(call: Call) -> Response:
     if not statuses:
         # Only what has ended can be purged; who asked for others gets what there is of them: nothing.
         return empty(404)
-    result = await call.door.client.purge_by(
+    result = await call.raw_hub.client.purge_by(
         created_time_from=created_from,
         created_time_to=None if until is None else through(until),
         runtime_status=statuses,
@@ -107,7 +107,7 @@ async def purge_by(call: Call) -> Response:
     return answer({"instancesDeleted": result.deleted}) if result.deleted else empty(404)
 
 
-def query_of(call: Call) -> InstanceQuery:
+def query_of(call: ManagementCall) -> InstanceQuery:
     """The filter that the parameters say."""
     call.same_hub()
     params = call.params
@@ -128,6 +128,6 @@ def query_of(call: Call) -> InstanceQuery:
     top=Params.count,
     op=Params.text,
 )
-async def entities(call: Call) -> Response:
+async def entities(call: ManagementCall) -> Response:
     """`entities…`: not there yet."""
     return azure_error(501, "This hub has no entities", "Durable entities are not implemented by this hub.")

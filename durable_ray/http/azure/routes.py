@@ -15,14 +15,14 @@ from starlette.types import Receive, Scope, Send
 
 from durable_ray.http.answers import empty
 from durable_ray.http.azure import managing, querying, starting
-from durable_ray.http.azure.call import Call
+from durable_ray.http.azure.call import ManagementCall
 from durable_ray.http.azure.errors import response_to
 from durable_ray.http.azure.parameters import declared
-from durable_ray.http.raw_hub import Door
+from durable_ray.http.raw_hub import RawHub
 from durable_ray.http.requests import Params, segments
 from durable_ray.http.settings import GatewaySettings
 
-Handler = Callable[[Call], Awaitable[Response]]
+Handler = Callable[[ManagementCall], Awaitable[Response]]
 
 #: First parts of the path -> whether that is the RPC base.
 BASES = {
@@ -47,8 +47,8 @@ _WAITING = ("timeout", "retryInterval")
 class ManagementApi:
     """The ASGI app of the management API."""
 
-    def __init__(self, door: Door, settings: GatewaySettings) -> None:
-        self._door = door
+    def __init__(self, raw_hub: RawHub, settings: GatewaySettings) -> None:
+        self._raw_hub = raw_hub
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +60,7 @@ class ManagementApi:
             return
         rpc, handler = found
         request = Request(scope, receive)
-        call = Call(self._door, self._settings, request, params, rpc)
+        call = ManagementCall(self._raw_hub, self._settings, request, params, rpc)
         try:
             call.params.check(declared(handler))
             response = await handler(call)

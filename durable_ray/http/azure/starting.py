@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import PlainTextResponse, Response
 
 from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
-from durable_ray.http.azure.call import Call, clean_text
+from durable_ray.http.azure.call import ManagementCall, clean_text
 from durable_ray.http.azure.errors import BAD_ARGUMENT, BadRequest
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.requests import Params
@@ -18,7 +18,7 @@ from durable_ray.orchestrations.values.ids import quoted
     version=Params.text,
     returnInternalServerErrorOnFailure=Params.flag,
 )
-async def start(call: Call, name: str, instance_id: str | None = None) -> Response:
+async def start(call: ManagementCall, name: str, instance_id: str | None = None) -> Response:
     """`POST orchestrators/{name}/{id?}`: 202, or with `timeout` and `pollingInterval` the output."""
     began = await begin(call, name, instance_id, await call.body())
     seconds = call.params.number("timeout")
@@ -29,7 +29,7 @@ async def start(call: Call, name: str, instance_id: str | None = None) -> Respon
 
 
 @takes(version=Params.text, returnInternalServerErrorOnFailure=Params.flag)
-async def start_singleton(call: Call, name: str, instance_id: str) -> Response:
+async def start_singleton(call: ManagementCall, name: str, instance_id: str) -> Response:
     """`POST /orchestrators/{name}/{id}`: at most one live instance of that ID, however many ask at once."""
     try:
         return call.started(await begin(call, name, instance_id, await call.body()))
@@ -43,7 +43,7 @@ async def start_singleton(call: Call, name: str, instance_id: str) -> Response:
     version=Params.text,
     returnInternalServerErrorOnFailure=Params.flag,
 )
-async def start_and_wait(call: Call, name: str) -> Response:
+async def start_and_wait(call: ManagementCall, name: str) -> Response:
     """`POST /orchestrators/{name}/wait?timeout=&retryInterval=`, in seconds: 200 with the output, or 202.
 
     One of the two has to be there: without, it is the start of a singleton of that name (`start_singleton`).
@@ -59,14 +59,14 @@ async def start_and_wait(call: Call, name: str) -> Response:
     return await call.outcome(began, seconds, failure_is_500=True)
 
 
-async def begin(call: Call, name: str, instance_id: str | None, value: object) -> str:
+async def begin(call: ManagementCall, name: str, instance_id: str | None, value: object) -> str:
     """Start an instance; its ID. Raises what `AsyncClient.start_new` raises, UnknownDefinition as BadRequest."""
     clean_text("function name", name)
     version = call.params.text("version")
     try:
-        handle = await call.door.client.start_new(name, value, instance_id=instance_id, version=version)
+        handle = await call.raw_hub.client.start_new(name, value, instance_id=instance_id, version=version)
     except UnknownDefinition as error:
-        known = sorted({d.name for d in await call.door.definitions() if d.kind == "orchestrator"})
+        known = sorted({d.name for d in await call.raw_hub.definitions() if d.kind == "orchestrator"})
         raise BadRequest(BAD_ARGUMENT, _unknown(name, known)) from error
     return handle.instance_id
 

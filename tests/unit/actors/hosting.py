@@ -9,7 +9,7 @@ from typing import Any
 import durable_ray as dr
 from durable_ray.actors.activities.dispatcher import Dispatcher, Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
-from durable_ray.actors.code.definition_cache import Library
+from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.packing import pack
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
@@ -40,13 +40,13 @@ def row_of(definition: Any, runtime_env: str | None = None) -> DefinitionRow:
     )
 
 
-def new_library(*definitions: Any, store: Store | None = None) -> Library:
+def new_library(*definitions: Any, store: Store | None = None) -> DefinitionCache:
     """A library that knows these."""
     store = store or new_store()
     store.put_definitions([row_of(definition) for definition in definitions])
-    library = Library(store)
-    library.refresh()
-    return library
+    definition_cache = DefinitionCache(store)
+    definition_cache.refresh()
+    return definition_cache
 
 
 class ToldClock:
@@ -126,18 +126,18 @@ def invocation(
 
 def dispatching(
     *definitions: Any, clock: ToldClock | None = None
-) -> tuple[Dispatcher, Slate, list[ActivityResult], Library]:
+) -> tuple[Dispatcher, Slate, list[ActivityResult], DefinitionCache]:
     """A dispatcher whose only way is a slate; code of `definitions` is in memory."""
-    library = new_library(*definitions)
+    definition_cache = new_library(*definitions)
     for definition in definitions:
-        known = library.known_activity(definition.name)
+        known = definition_cache.known_activity(definition.name)
         assert known is not None
-        library.packed("activity", definition.name, known.row.code_id)
+        definition_cache.packed("activity", definition.name, known.row.code_id)
     slate, results = Slate(), []
     dispatcher = Dispatcher(
-        lambda address, result: results.append(result), library, clock or ToldClock(), {"local": slate.made}
+        lambda address, result: results.append(result), definition_cache, clock or ToldClock(), {"local": slate.made}
     )
-    return dispatcher, slate, results, library
+    return dispatcher, slate, results, definition_cache
 
 
 async def until(true: Callable[[], Any]) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.activities.ports import Address, Invocation
-from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, Wish
+from durable_ray.actors.messages import Delivery, Ending, Reply, StartOptions, StartRequest
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.management_urls import GatewayAddress
 from durable_ray.orchestrations.history.events import ActivityCompleted, ActivityFailed, EventRaised, Message
 from durable_ray.orchestrations.values.failures import FailureDetails
 
-_WISH = Wish("hello", "i", "e", True, '"x"', tags={"a": "b"}, priority=3)
+_WISH = StartOptions("hello", "i", "e", True, '"x"', tags={"a": "b"}, priority=3)
 _ADDRESS = Address("i", "e", 1, 2)
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.hub_config import Settled
+from durable_ray.actors.store.hub_config import HubConfig
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_what_is_wrong_is_named(wrong: dict[str, object]) -> None:
 
 def test_they_survive_the_store() -> None:
     settings = HubSettings(partitions=3, idle_timeout=None, max_dedicated=7, max_running={"a": 1})
-    assert Settled.from_json(settings.settled().to_json()) == settings.settled()
+    assert HubConfig.from_json(settings.settled().to_json()) == settings.settled()
     assert HubSettings.model_validate_json(settings.settled().to_json()) == settings
 
 

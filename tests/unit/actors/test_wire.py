@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.wire.address import KEY, WireAddress, WireBroken, dialled, listening
-from durable_ray.actors.wire.callers import BlockingCaller, LoopCaller, reached
+from durable_ray.actors.wire.callers import BlockingWireClient, WireConnection, reached
 from durable_ray.actors.wire.frames import ANSWER, ASK, Frames, error_frame, error_of, frame
 from durable_ray.actors.wire.listeners import LoopListener, ThreadListener, _Line
 
@@ -94,7 +94,7 @@ def test_an_error_arrives_as_itself_and_one_that_cannot_as_its_text() -> None:
 
 def test_threads_that_call_at_once_hear_each_its_own_answer(on_loop: OnLoop) -> None:
     with on_loop(twice_in_time) as address:
-        caller = BlockingCaller(address)
+        caller = BlockingWireClient(address)
         with ThreadPoolExecutor(16) as threads:
             asked = [str(n).encode() for n in range(400)]
             assert list(threads.map(lambda body: caller.call(body, 10), asked)) == [body * 2 for body in asked]
@@ -103,11 +103,11 @@ def test_threads_that_call_at_once_hear_each_its_own_answer(on_loop: OnLoop) -> 
 
 def test_big_answers_and_questions_come_whole(on_loop: OnLoop) -> None:
     big = os.urandom(5_000_000)
-    assert BlockingCaller(threaded(twice)).call(big, 30) == big + big
+    assert BlockingWireClient(threaded(twice)).call(big, 30) == big + big
     with on_loop(twice_in_time) as address:
 
         async def ask() -> bytes:
-            line = await LoopCaller.dial(address)
+            line = await WireConnection.dial(address)
             answer = await line.call(big)
             line.close()
             return answer
@@ -119,7 +119,7 @@ def test_the_other_end_raises_here() -> None:
     def answer(body: bytes) -> bytes:
         raise InstanceNotFound(body.decode())
 
-    caller = BlockingCaller(threaded(answer))
+    caller = BlockingWireClient(threaded(answer))
     with pytest.raises(InstanceNotFound, match="x-1"):
         caller.call(b"x-1", 10)
 
@@ -132,7 +132,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one() -> None:
             gate.wait(10)
         return body
 
-    caller = BlockingCaller(threaded(answer))
+    caller = BlockingWireClient(threaded(answer))
     with pytest.raises(WireBroken):
         caller.call(b"slow", 0.05)
     gate.set()
@@ -147,7 +147,7 @@ def test_calls_of_one_line_are_heard_in_the_order_they_were_made(on_loop: OnLoop
         return body
 
     async def ask(address: WireAddress) -> None:
-        line = await LoopCaller.dial(address)
+        line = await WireConnection.dial(address)
         await asyncio.gather(*[line.call(str(n).encode()) for n in range(3_000)])
         line.close()
 
@@ -225,7 +225,7 @@ def impersonated() -> Iterator[WireAddress]:
 
 def test_who_cannot_prove_to_be_the_listener_is_not_believed() -> None:
     with impersonated() as address, pytest.raises(WireBroken, match="somebody else"):
-        BlockingCaller(address).call(b"?", 5)
+        BlockingWireClient(address).call(b"?", 5)
 
 
 def _as_nobody(address: WireAddress, told: Any) -> None:
@@ -271,13 +271,13 @@ def test_kill_9_of_the_other_end_breaks_every_call_under_way() -> None:
     threading.Timer(0.3, os.kill, (process.pid, signal.SIGKILL)).start()
 
     async def ask() -> list[Any]:
-        lines = [await LoopCaller.dial(address) for _ in range(3)]
+        lines = [await WireConnection.dial(address) for _ in range(3)]
         return await asyncio.gather(*[line.call(b"?") for line in lines], return_exceptions=True)
 
     answers = asyncio.run(ask())
     assert [type(answer) for answer in answers] == [WireBroken] * 3
     with pytest.raises(WireBroken):
-        BlockingCaller(address).call(b"?", 5)
+        BlockingWireClient(address).call(b"?", 5)
     process.join(10)
 
 
@@ -285,7 +285,7 @@ def test_where_nobody_listens_there_are_no_lines() -> None:
     absent = WireAddress("durable-ray-nobody-listens-here", bytes(KEY), bytes(KEY))
     assert asyncio.run(reached(absent)) is None
     assert asyncio.run(reached(None)) is None
-    assert BlockingCaller.reaching(absent) is None
+    assert BlockingWireClient.reaching(absent) is None
 
 
 def test_an_address_does_not_show_its_keys() -> None:
@@ -297,7 +297,7 @@ def test_an_address_does_not_show_its_keys() -> None:
 
 def test_a_line_of_a_loop_that_ended_makes_no_noise(recwarn: pytest.WarningsRecorder, on_loop: OnLoop) -> None:
     async def ask(address: WireAddress) -> bytes:
-        return await (await LoopCaller.dial(address)).call(b"a")
+        return await (await WireConnection.dial(address)).call(b"a")
 
     with on_loop(twice_in_time) as address:
         for _ in range(3):
@@ -311,7 +311,7 @@ def test_a_line_that_is_closed_lets_its_calls_come_to_their_end(on_loop: OnLoop)
     """A client closes the line to whom it calls least: somebody may still be waiting there."""
 
     async def ask(address: WireAddress) -> tuple[bytes, bool]:
-        line = await LoopCaller.dial(address)
+        line = await WireConnection.dial(address)
         under_way = line.call(b"a")
         line.close()
         with pytest.raises(WireBroken):
@@ -322,7 +322,7 @@ def test_a_line_that_is_closed_lets_its_calls_come_to_their_end(on_loop: OnLoop)
         assert asyncio.run(ask(address)) == (b"aa", True)
 
 
-def _call_in_fork(caller: BlockingCaller, told: Any) -> None:
+def _call_in_fork(caller: BlockingWireClient, told: Any) -> None:
     told.put([caller.call(b"child", 10) for _ in range(200)])
 
 
@@ -330,7 +330,7 @@ def test_a_fork_does_not_hear_what_its_parent_asked(on_loop: OnLoop) -> None:
     context = multiprocessing.get_context("fork")
     told = context.SimpleQueue()
     with on_loop(twice_in_time) as address:
-        caller = BlockingCaller(address)
+        caller = BlockingWireClient(address)
         caller.call(b"before", 10)
         process = context.Process(target=_call_in_fork, args=(caller, told))
         process.start()
@@ -395,7 +395,7 @@ def test_a_loop_that_ends_does_not_wait_for_a_listener_that_is_busy() -> None:
     assert made is not None
 
     async def ask() -> None:
-        dialling = asyncio.ensure_future(LoopCaller.dial(made[1]))
+        dialling = asyncio.ensure_future(WireConnection.dial(made[1]))
         await asyncio.sleep(0.01)
         assert not dialling.done()
 
@@ -407,4 +407,4 @@ def test_a_loop_that_ends_does_not_wait_for_a_listener_that_is_busy() -> None:
 
 def test_who_cannot_prove_to_be_the_listener_is_not_believed_by_a_loop_either() -> None:
     with impersonated() as address, pytest.raises(WireBroken, match="somebody else"):
-        asyncio.run(LoopCaller.dial(address))
+        asyncio.run(WireConnection.dial(address))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from durable_ray.actors.activities.dispatcher import Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
-from durable_ray.actors.activities.worker_pool import WorkerWay
+from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.history.events import ActivityCompleted
 from tests.unit.actors.hosting import double, invocation, new_library
@@ -73,7 +73,7 @@ class Link:
                 call.set_exception(error)
 
 
-class Way:
+class ActivityExecutor:
     """A way with these links."""
 
     def __init__(self, *links: Link) -> None:
@@ -84,7 +84,7 @@ class Way:
         self.crashes: list[int] = []
         #: Tasks that are to run again when they crash.
         self.wanted: set[int] = set()
-        self.way = WorkerWay("host", self.find, self.told, self.crashed)
+        self.way = WorkerPool("host", self.find, self.told, self.crashed)
 
     async def find(self, create: bool) -> list[Link]:
         self.looks.append(create)

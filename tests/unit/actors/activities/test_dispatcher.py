@@ -104,8 +104,8 @@ async def test_what_nobody_deployed_fails_for_good() -> None:
 
 
 async def test_what_was_deployed_a_moment_ago_is_found() -> None:
-    dispatcher, slate, results, library = dispatching()
-    library._store.put_definitions([row_of(double)])
+    dispatcher, slate, results, definition_cache = dispatching()
+    definition_cache._store.put_definitions([row_of(double)])
     dispatcher.submit([invocation(double, code_id="")])
     await until(lambda: slate.jobs)
     assert slate.jobs[0].invocation.code_id == slate.jobs[0].row.code_id != ""
@@ -113,8 +113,8 @@ async def test_what_was_deployed_a_moment_ago_is_found() -> None:
 
 
 async def test_one_that_is_cancelled_while_its_code_is_looked_up_does_not_run() -> None:
-    dispatcher, slate, results, library = dispatching()
-    library._store.put_definitions([row_of(double)])
+    dispatcher, slate, results, definition_cache = dispatching()
+    definition_cache._store.put_definitions([row_of(double)])
     asked = invocation(double)
     dispatcher.submit([asked])
     dispatcher.cancel([asked.address])

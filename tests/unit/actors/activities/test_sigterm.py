@@ -22,7 +22,7 @@ from durable_ray.actors.cluster.ray_actors.ray_task_executor import _ENDS, _run_
 from durable_ray.orchestrations.history.events import ActivityCompleted, ActivityFailed
 from tests.sources import ROOT
 from tests.unit.actors.hosting import dispatching, double, invocation, row_of, until
-from tests.unit.actors.working import Link, Way, job
+from tests.unit.actors.working import ActivityExecutor, Link, job
 
 #: Each says that it is ready and then waits for ever, unless it is told to end.
 PREAMBLE = """
@@ -211,7 +211,7 @@ def test_what_had_finished_is_still_handed_over() -> None:
 
 async def test_a_worker_that_was_told_to_end_is_not_counted_against_what_it_ran() -> None:
     first, second = Link("a"), Link("b")
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     made.way.submit([job(1)])
     await until(lambda: first.runs)
     first.die(sigterm.ProcessEnds())

@@ -8,7 +8,7 @@ import threading
 import durable_ray as dr
 from durable_ray.actors.activities.dispatcher import Job
 from durable_ray.actors.activities.ports import ActivityResult, Address
-from durable_ray.actors.activities.thread_executor import _THREADS, LocalWay
+from durable_ray.actors.activities.thread_executor import _THREADS, ThreadExecutor
 from durable_ray.orchestrations.history.events import ActivityCompleted, ActivityFailed
 from tests.unit.actors.hosting import double, invocation, new_library, until
 
@@ -41,7 +41,7 @@ def unspeakable(value: int) -> int:
 LIBRARY = new_library(double, fails, patient, unspeakable)
 
 
-def way() -> tuple[LocalWay, dict[Address, ActivityResult], list[threading.Thread]]:
+def way() -> tuple[ThreadExecutor, dict[Address, ActivityResult], list[threading.Thread]]:
     results: dict[Address, ActivityResult] = {}
     threads: list[threading.Thread] = []
 
@@ -49,7 +49,7 @@ def way() -> tuple[LocalWay, dict[Address, ActivityResult], list[threading.Threa
         results[address] = result
         threads.append(threading.current_thread())
 
-    return LocalWay(told, lambda job, why: None), results, threads
+    return ThreadExecutor(told, lambda job, why: None), results, threads
 
 
 def job(definition: object, number: int = 1) -> Job:

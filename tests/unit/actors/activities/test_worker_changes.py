@@ -11,9 +11,9 @@ from durable_ray.actors.activities import worker_client, worker_pool
 from durable_ray.actors.activities.dispatcher import Crashed, Dispatcher
 from durable_ray.actors.activities.ports import ActivityResult, Address, OnResult
 from durable_ray.actors.activities.worker_client import WorkerGone
-from durable_ray.actors.activities.worker_pool import WorkerWay
+from durable_ray.actors.activities.worker_pool import WorkerPool
 from tests.unit.actors.hosting import ToldClock, double, invocation, new_library, until
-from tests.unit.actors.working import Link, Way, job
+from tests.unit.actors.working import ActivityExecutor, Link, job
 
 
 async def test_under_load_workers_that_came_since_are_found_and_get_their_share(
@@ -21,7 +21,7 @@ async def test_under_load_workers_that_came_since_are_found_and_get_their_share(
 ) -> None:
     monkeypatch.setattr(worker_pool, "_LOOK_SECONDS", 0.0)
     first, second = Link("a"), Link("b")
-    made = Way(first)
+    made = ActivityExecutor(first)
     made.way.submit([job(1)])
     await until(lambda: first.runs)
     made.links.append(second)
@@ -30,7 +30,7 @@ async def test_under_load_workers_that_came_since_are_found_and_get_their_share(
     assert made.looks == [True], "it is not busy"
     made.way.submit([job(n) for n in range(3, 6)])
     await until(lambda: len(made.looks) == 2)
-    await until(lambda: len(made.way._desks) == 2)
+    await until(lambda: len(made.way._clients) == 2)
     made.way.submit([job(n) for n in range(6, 9)])
     await until(lambda: second.runs)
     assert second.runs == [[6, 7, 8]]
@@ -41,12 +41,12 @@ async def test_under_load_workers_that_came_since_are_found_and_get_their_share(
 async def test_one_that_was_lost_is_taken_back_when_it_is_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "_BACK", 0.01)
     first, second = Link("a", held=[invocation(double, 0).address]), Link("b")
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     made.way.submit([job(n) for n in range(2)])
     await until(lambda: first.runs and second.runs)
     first.die(WorkerGone("killed"))
     await until(lambda: made.crashes == [0])
-    await until(lambda: "a" in made.way._desks)
+    await until(lambda: "a" in made.way._clients)
     assert made.looks == [True, False], "nobody is made for it"
     assert first.acks == [invocation(double, 0).address], "what it held runs elsewhere"
     made.way.submit([job(2)])
@@ -55,7 +55,7 @@ async def test_one_that_was_lost_is_taken_back_when_it_is_there_again(monkeypatc
 
 async def test_a_death_with_many_calls_under_way_is_one_look() -> None:
     first, second = Link("a"), Link("b")
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     for number in range(20):
         made.way.submit([job(2 * number), job(2 * number + 1)])
         await asyncio.sleep(0.011)
@@ -70,13 +70,13 @@ async def test_a_death_with_many_calls_under_way_is_one_look() -> None:
 async def test_one_that_takes_long_to_restart_is_taken_back_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "_BACK", 0.01)
     first, second = Link("a"), Link("b")
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     made.way.submit([job(0), job(1)])
     await until(lambda: first.runs and second.runs)
     first.words = [WorkerGone("it is being restarted") for _ in range(3)]
     first.die(WorkerGone("killed"))
-    await until(lambda: "a" not in made.way._desks)
-    await until(lambda: "a" in made.way._desks)
+    await until(lambda: "a" not in made.way._clients)
+    await until(lambda: "a" in made.way._clients)
     assert first.asked == 5
 
 
@@ -85,7 +85,7 @@ async def test_one_that_says_nothing_keeps_the_others_from_nothing(order: int, m
     monkeypatch.setattr(worker_pool, "_HELD_SECONDS", 0.3)
     silent, other = Link("a"), Link("b")
     silent.words = [asyncio.Event()]
-    made = Way(*((silent, other) if order else (other, silent)))
+    made = ActivityExecutor(*((silent, other) if order else (other, silent)))
     made.way.submit([job(1)])
     await until(lambda: other.runs)
     await made.way.close()
@@ -97,11 +97,11 @@ async def test_what_a_worker_finished_for_the_predecessor_is_asked_for_though_it
     monkeypatch.setattr(worker_pool, "_LOOK_SECONDS", 0.0)
     first, second = Link("a"), Link("b", held=[invocation(double, 7).address])
     second.words = [WorkerGone("unavailable for a moment")]
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     await made.way.adopt()
-    assert list(made.way._desks) == ["a"]
+    assert list(made.way._clients) == ["a"]
     made.way.submit([job(n) for n in range(3)])
-    await until(lambda: "b" in made.way._desks)
+    await until(lambda: "b" in made.way._clients)
     assert second.acks == []
     made.way.submit([job(7)])
     await until(lambda: second.runs)
@@ -114,7 +114,7 @@ async def test_results_that_nobody_waits_for_are_forgotten_where_they_come_from(
     """An attempt that ran out of time was acknowledged before it came to its end."""
     monkeypatch.setattr(worker_client, "_ACK_DELAY", 0.01)
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1), job(2)])
     await until(lambda: link.calls)
     address = invocation(double, 1).address
@@ -129,7 +129,7 @@ async def test_results_that_nobody_waits_for_are_forgotten_where_they_come_from(
 
 async def test_what_waits_is_asked_for_where_it_ran_when_its_worker_can_be_reached_again() -> None:
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1)])
     await until(lambda: link.runs)
     made.wanted = {1}
@@ -141,15 +141,15 @@ async def test_what_waits_is_asked_for_where_it_ran_when_its_worker_can_be_reach
 
 async def test_what_was_handed_over_is_kept_where_it_came_from_until_it_is_durable() -> None:
     first, second = Link("a"), Link("b")
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     made.way.submit([job(n) for n in range(4)])
     await until(lambda: first.runs and second.runs)
     first.answer(0)
     await until(lambda: made.results == [0] and any(not call.done() for call in first.calls))
     first._held = [invocation(double, 0).address]
     first.die(WorkerGone("unavailable for a moment"))
-    await until(lambda: "a" not in made.way._desks)
-    await until(lambda: "a" in made.way._desks)
+    await until(lambda: "a" not in made.way._clients)
+    await until(lambda: "a" in made.way._clients)
     assert first.acks == []
     made.way.acknowledge(first._held)
     await until(lambda: first.acks == first._held)
@@ -158,7 +158,7 @@ async def test_what_was_handed_over_is_kept_where_it_came_from_until_it_is_durab
 async def test_nobody_runs_what_was_cancelled_or_answered_while_it_waited() -> None:
     link = Link("w")
     link.words = [WorkerGone("not there yet")]
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1), job(2)])
     made.way.cancel(invocation(double, 1).address)
     await until(lambda: link.runs)
@@ -177,7 +177,7 @@ class Left(Link):
 async def test_to_meet_workers_that_have_left_is_no_crash() -> None:
     """All left because nobody needed them; a host finds out one by one, and then has others made."""
     links = [Left(f"w{n}") for n in range(6)]
-    made = Way(*links)
+    made = ActivityExecutor(*links)
     await made.way.adopt()
     made.links = [fresh := Link("new")]
     made.way.submit([job(1)])
@@ -191,7 +191,7 @@ async def test_what_ran_on_a_lost_node_runs_on_another_next() -> None:
     """The workers of a node are lost one after the other: to try each of them would look like a job that kills them."""
     lost = [Link(f"worker-lost-{n}") for n in range(5)]
     other = Link("worker-other-0")
-    made = Way(*lost, other)
+    made = ActivityExecutor(*lost, other)
     made.way.submit([job(n) for n in range(6)])
     await until(lambda: all(link.runs for link in (*lost, other)))
     made.wanted = {0}
@@ -202,10 +202,10 @@ async def test_what_ran_on_a_lost_node_runs_on_another_next() -> None:
 
 
 async def test_what_makes_every_worker_leave_is_a_crash_in_the_end() -> None:
-    made, results = Way(Left("w")), []
+    made, results = ActivityExecutor(Left("w")), []
 
-    def way(told: OnResult, crashed: Crashed) -> WorkerWay:
-        made.way = WorkerWay("host", made.find, told, crashed)
+    def way(told: OnResult, crashed: Crashed) -> WorkerPool:
+        made.way = WorkerPool("host", made.find, told, crashed)
         return made.way
 
     def told(address: Address, result: ActivityResult) -> None:

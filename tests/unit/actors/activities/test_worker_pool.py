@@ -13,14 +13,14 @@ from durable_ray.actors.activities.dispatcher import Job
 from durable_ray.actors.activities.ports import Address
 from durable_ray.actors.activities.worker import ActivityWorker
 from durable_ray.actors.activities.worker_client import WorkerGone
-from durable_ray.actors.activities.worker_pool import WorkerWay
+from durable_ray.actors.activities.worker_pool import WorkerPool
 from tests.unit.actors.hosting import double, invocation, until
-from tests.unit.actors.working import Link, Way, job
+from tests.unit.actors.working import ActivityExecutor, Link, job
 
 
 async def test_jobs_of_one_step_go_in_one_call_and_the_code_goes_once() -> None:
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1), job(2)])
     await until(lambda: link.runs)
     made.way.submit([job(3)])
@@ -31,7 +31,7 @@ async def test_jobs_of_one_step_go_in_one_call_and_the_code_goes_once() -> None:
 
 async def test_results_come_as_they_are_ready_and_the_rest_is_collected() -> None:
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1), job(2)])
     await until(lambda: link.calls)
     link.answer(1)
@@ -43,7 +43,7 @@ async def test_results_come_as_they_are_ready_and_the_rest_is_collected() -> Non
 
 async def test_the_least_busy_worker_is_chosen() -> None:
     first, second = Link("a"), Link("b")
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     made.way.submit([job(n) for n in range(4)])
     await until(lambda: first.runs and second.runs)
     assert (first.runs, second.runs) == ([[0, 2]], [[1, 3]])
@@ -51,7 +51,7 @@ async def test_the_least_busy_worker_is_chosen() -> None:
 
 async def test_a_dead_worker_s_jobs_are_reported_and_only_those() -> None:
     first, second = Link("a"), Link("b")
-    made = Way(first, second)
+    made = ActivityExecutor(first, second)
     made.way.submit([job(n) for n in range(4)])
     await until(lambda: first.runs and second.runs)
     first.answer(0)
@@ -66,7 +66,7 @@ async def test_a_dead_worker_s_jobs_are_reported_and_only_those() -> None:
 
 async def test_a_call_that_fails_for_any_other_reason_leaves_nothing_waiting() -> None:
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1)])
     await until(lambda: link.calls)
     link.die(ValueError("cannot be unpickled"))
@@ -75,12 +75,12 @@ async def test_a_call_that_fails_for_any_other_reason_leaves_nothing_waiting() -
 
 async def test_what_was_queued_for_a_worker_that_died_is_not_sent_to_it() -> None:
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1)])
     await until(lambda: link.runs)
-    desk = made.way._desks["w"]
+    client = made.way._clients["w"]
     made.way.submit([job(2)])
-    made.way.lost(desk, "gone")
+    made.way.lost(client, "gone")
     await asyncio.sleep(0)
     assert link.runs == [[1]]
     assert made.crashes == [1, 2]
@@ -88,7 +88,7 @@ async def test_what_was_queued_for_a_worker_that_died_is_not_sent_to_it() -> Non
 
 async def test_what_survived_the_predecessor_is_asked_for_where_it_is() -> None:
     busy, other = Link("a", held=[invocation(double, 7).address]), Link("b")
-    made = Way(busy, other)
+    made = ActivityExecutor(busy, other)
     await made.way.adopt()
     made.way.submit([job(1), job(2), job(7)])
     await until(lambda: busy.runs and other.runs)
@@ -98,7 +98,7 @@ async def test_what_survived_the_predecessor_is_asked_for_where_it_is() -> None:
 
 async def test_a_cancellation_and_an_acknowledgement_find_their_worker() -> None:
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     made.way.submit([job(1)])
     await until(lambda: link.calls)
     address = invocation(double, 1).address
@@ -152,7 +152,7 @@ async def test_a_worker_that_was_replaced_while_it_was_idle_is_sent_the_code_aga
             crashes.append(job)
         way.submit([job])
 
-    way = WorkerWay("host", find, lambda address, event: results.append(address.task_id), crashed)
+    way = WorkerPool("host", find, lambda address, event: results.append(address.task_id), crashed)
     for number in (1, 2):
         way.submit([job(number)])
         await until(lambda number=number: number in results)
@@ -164,7 +164,7 @@ async def test_a_worker_that_was_replaced_while_it_was_idle_is_sent_the_code_aga
 
 async def test_code_is_sent_again_before_its_worker_may_have_forgotten_it(monkeypatch: pytest.MonkeyPatch) -> None:
     link = Link("w")
-    made = Way(link)
+    made = ActivityExecutor(link)
     for number in range(3):
         monkeypatch.setattr(worker_client, "_KNOWN", 1e-9 if number == 2 else 1800.0)
         made.way.submit([job(number)])
@@ -173,4 +173,4 @@ async def test_code_is_sent_again_before_its_worker_may_have_forgotten_it(monkey
             link.answer(number)
         await until(lambda count=number: count in made.results)
     assert link.code == [1, 0, 1]
-    assert len(made.way._desks["w"]._known) <= 1
+    assert len(made.way._clients["w"]._known) <= 1

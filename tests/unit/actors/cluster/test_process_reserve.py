@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from durable_ray.actors.cluster import process_reserve
-from durable_ray.actors.cluster.process_reserve import Reserve
+from durable_ray.actors.cluster.process_reserve import ProcessReserve
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def settled(asked: list[int], wanted: int) -> None:
 
 
 async def test_each_that_is_taken_is_replaced(asked: list[int]) -> None:
-    reserve = Reserve(1)
+    reserve = ProcessReserve(1)
     for number in range(10):
         with reserve.taken():
             pass
@@ -38,7 +38,7 @@ async def test_each_that_is_taken_is_replaced(asked: list[int]) -> None:
 
 
 async def test_starts_that_fail_have_nothing_started_for_them(asked: list[int]) -> None:
-    reserve = Reserve(1)
+    reserve = ProcessReserve(1)
     for _ in range(50):
         with contextlib.suppress(TimeoutError), reserve.taken():
             raise TimeoutError
@@ -47,7 +47,7 @@ async def test_starts_that_fail_have_nothing_started_for_them(asked: list[int]) 
 
 
 async def test_many_at_once_have_one_started_beside_them_and_one_after_them(asked: list[int]) -> None:
-    reserve = Reserve(1)
+    reserve = ProcessReserve(1)
     with reserve.taken():
         pass
     with contextlib.ExitStack() as many:
@@ -65,7 +65,7 @@ async def test_where_it_cannot_be_had_nobody_asks_again(monkeypatch: pytest.Monk
         raise ImportError("no gRPC here")
 
     monkeypatch.setattr(process_reserve, "_prestart", refuse)
-    reserve = Reserve(1)
+    reserve = ProcessReserve(1)
     for _ in range(5):
         with reserve.taken():
             pass

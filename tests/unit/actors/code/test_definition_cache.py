@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 import durable_ray as dr
-from durable_ray.actors.code.definition_cache import DefinitionMissing, Library
+from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.orchestrations.authoring.definitions import Activity
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
 from tests.unit.actors.hosting import double, new_library, new_store, row_of
@@ -27,28 +27,28 @@ def retried() -> None: ...
 
 
 def test_nothing_is_known_at_first() -> None:
-    library = Library(new_store())
-    library.refresh()
-    assert library.activity("unit.double") == ("", None)
-    assert library.orchestrator("unit.one", None) is None
-    assert library.names() == ()
+    definition_cache = DefinitionCache(new_store())
+    definition_cache.refresh()
+    assert definition_cache.activity("unit.double") == ("", None)
+    assert definition_cache.orchestrator("unit.one", None) is None
+    assert definition_cache.names() == ()
 
 
 def test_the_newest_of_a_name_and_each_version() -> None:
-    library = new_library(one, two)
+    definition_cache = new_library(one, two)
     codes = row_of(one).code_id, row_of(two).code_id
-    assert library.orchestrator("unit.one", None) == ("2", codes[1])
-    assert library.orchestrator("unit.one", "1") == ("1", codes[0])
-    assert library.orchestrator("unit.one", "3") is None
-    assert library.names() == ("unit.one",)
+    assert definition_cache.orchestrator("unit.one", None) == ("2", codes[1])
+    assert definition_cache.orchestrator("unit.one", "1") == ("1", codes[0])
+    assert definition_cache.orchestrator("unit.one", "3") is None
+    assert definition_cache.names() == ("unit.one",)
 
 
 def test_what_is_deployed_again_is_the_newest_again() -> None:
     store = new_store()
-    library = new_library(one, two, store=store)
+    definition_cache = new_library(one, two, store=store)
     store.put_definitions([row_of(one)])
-    library.refresh()
-    assert library.orchestrator("unit.one", None) == ("1", row_of(one).code_id)
+    definition_cache.refresh()
+    assert definition_cache.orchestrator("unit.one", None) == ("1", row_of(one).code_id)
 
 
 def test_an_activity_s_own_policy_is_known() -> None:
@@ -56,15 +56,15 @@ def test_an_activity_s_own_policy_is_known() -> None:
 
 
 def test_code_is_loaded_when_it_is_asked_for() -> None:
-    library, code = new_library(double, one), row_of(double).code_id
-    assert library.peek("activity", "unit.double", code) is None
-    loaded = library.open("activity", "unit.double", code)
+    definition_cache, code = new_library(double, one), row_of(double).code_id
+    assert definition_cache.peek("activity", "unit.double", code) is None
+    loaded = definition_cache.open("activity", "unit.double", code)
     assert isinstance(loaded, Activity)
     assert loaded(4) == 8
-    assert library.peek("activity", "unit.double", code) is not None
-    assert library.loaded_orchestrator("unit.one", row_of(one).code_id) is None
-    library.open("orchestrator", "unit.one", row_of(one).code_id)
-    assert library.loaded_orchestrator("unit.one", row_of(one).code_id) is not None
+    assert definition_cache.peek("activity", "unit.double", code) is not None
+    assert definition_cache.loaded_orchestrator("unit.one", row_of(one).code_id) is None
+    definition_cache.open("orchestrator", "unit.one", row_of(one).code_id)
+    assert definition_cache.loaded_orchestrator("unit.one", row_of(one).code_id) is not None
 
 
 def test_code_that_is_not_there_is_said_to_be_missing() -> None:
@@ -75,14 +75,14 @@ def test_code_that_is_not_there_is_said_to_be_missing() -> None:
 def test_a_runtime_environment_has_a_short_name_that_finds_it_again() -> None:
     store = new_store()
     store.put_definitions([replace(row_of(one), runtime_env='{"pip": ["x"]}')])
-    library = Library(store)
-    library.refresh()
-    known = library.known_orchestrator("unit.one")
+    definition_cache = DefinitionCache(store)
+    definition_cache.refresh()
+    known = definition_cache.known_orchestrator("unit.one")
     assert known is not None
-    name = library.environment(known.row)
+    name = definition_cache.environment(known.row)
     assert len(name) == 8
-    fresh = Library(store)
+    fresh = DefinitionCache(store)
     fresh.refresh()
     assert fresh.runtime_env(name) == '{"pip": ["x"]}'
     assert fresh.runtime_env("") is None
-    assert library.environment(row_of(two)) == ""
+    assert definition_cache.environment(row_of(two)) == ""

@@ -147,8 +147,8 @@ def test_the_custom_status_of_an_execution_that_only_waits_is_shown(hub: TestHub
 def test_an_instance_without_its_code_says_so_waits_and_can_be_terminated(hub: TestHub) -> None:
     handles = [hub.client.start_new(collect, 1, instance_id=f"c{n}", placement="shared") for n in range(2)]
     hub.settle()
-    on(hub, _now(lambda: the_host(hub).library._loaded.clear()))
-    packed = the_host(hub).library._packed
+    on(hub, _now(lambda: the_host(hub).definition_cache._loaded.clear()))
+    packed = the_host(hub).definition_cache._packed
     lost = dict(packed)
     hub.crash()
     definition = store(hub).definition
@@ -168,31 +168,31 @@ def test_an_instance_that_is_condemned_takes_no_more_steps_and_its_letters_are_a
     host = the_host(hub)
 
     async def condemn() -> None:
-        host._condemned.add(handle.instance_id, FailureDetails("durable_ray.Poisoned", "enough"))
+        host._quarantine.add(handle.instance_id, FailureDetails("durable_ray.Poisoned", "enough"))
 
     on(hub, condemn())
     with pytest.raises(InstanceFinished):
         handle.raise_event("e", 1)
     with pytest.raises(OrchestrationFailed, match="enough"):
         handle.wait_for_completion(timeout=10)
-    assert not list(host._condemned)
+    assert not list(host._quarantine)
 
 
 def test_a_fault_of_the_runtime_fails_its_instance_and_spares_the_others(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import durable_ray.actors.host.turn_scheduler as lanes
+    import durable_ray.actors.host.turn_scheduler as turn_scheduler
 
     bad, good = (hub.client.start_new(collect, 1) for _ in range(2))
     hub.settle()
-    take = lanes.take_turn
+    take = turn_scheduler.take_turn
 
-    def breaks(live: Any, *rest: Any) -> Any:
-        if live.instance_id == bad.instance_id:
+    def breaks(active: Any, *rest: Any) -> Any:
+        if active.instance_id == bad.instance_id:
             raise RuntimeError("a bug")
-        return take(live, *rest)
+        return take(active, *rest)
 
-    monkeypatch.setattr(lanes, "take_turn", breaks)
+    monkeypatch.setattr(turn_scheduler, "take_turn", breaks)
     with pytest.raises(InstanceFinished):
         bad.raise_event("e", 1)
     good.raise_event("e", 2)
@@ -204,13 +204,15 @@ def test_a_fault_of_the_runtime_fails_its_instance_and_spares_the_others(
 def test_closing_answers_everybody(hub: TestHub) -> None:
     handle = hub.client.start_new(collect, 2)
     hub.settle()
-    host, desk = the_host(hub), next(iter(hub.hub.desks.values()))
+    host, host_service = the_host(hub), next(iter(hub.hub.desks.values()))
 
     async def close_under_wait() -> list[str]:
-        waits = asyncio.ensure_future(desk.wait([handle.instance_id], 60))
+        waits = asyncio.ensure_future(host_service.wait([handle.instance_id], 60))
         await asyncio.sleep(0)
         await hub.hub.drop(host.name)
-        return [ending.status for ending in await waits] + [ending.status for ending in await desk.wait(["x"], 1)]
+        return [ending.status for ending in await waits] + [
+            ending.status for ending in await host_service.wait(["x"], 1)
+        ]
 
     assert on(hub, close_under_wait()) == ["moved", "moved"]
 
@@ -220,12 +222,12 @@ def test_only_one_that_merely_waits_may_leave(hub: TestHub) -> None:
     handle.raise_event("e", 1)
     hub.settle()
     host = hub.hub.hosts[dedicated_host("own")]
-    live = host.residence.peek("own")
-    assert live is not None
+    active = host.instance_cache.peek("own")
+    assert active is not None
     for mark in ("busy", "queued", "held"):
-        setattr(live, mark, True)
+        setattr(active, mark, True)
         assert not on(hub, may_leave(host, "own"))
-        setattr(live, mark, False)
+        setattr(active, mark, False)
     assert not host.moved
     assert on(hub, may_leave(host, "own"))
     assert host.moved

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 import durable_ray as dr
-from durable_ray.actors.host.service import Desk
+from durable_ray.actors.host.service import HostService
 from durable_ray.actors.messages import Delivery, Reply
 from durable_ray.actors.settings import HubSettings
 from durable_ray.orchestrations.history import events as ev
@@ -44,26 +44,26 @@ def event(instance_id: str, number: int = 1) -> Delivery:
     return Delivery(name, instance_id, Message(name, ev.EventRaised("e", str(number), name)))
 
 
-def desk(hub: TestHub) -> Desk:
+def host_service(hub: TestHub) -> HostService:
     (one,) = hub.hub.desks.values()
     return one
 
 
 def deliver(hub: TestHub, *deliveries: Delivery) -> Any:
-    return hub._on_loop(desk(hub).deliver_many(deliveries))
+    return hub._on_loop(host_service(hub).deliver_many(deliveries))
 
 
 def test_one_whose_code_takes_long_to_load_keeps_nobody_waiting(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = threading.Event()
-    library = desk(hub)._host.library
-    open_code = library.open
+    definition_cache = host_service(hub)._host.definition_cache
+    open_code = definition_cache.open
 
     def takes_long(kind: Any, name: str, code_id: str) -> Any:
         if name == "desk.slow":
             loaded.wait(20)
         return open_code(kind, name, code_id)
 
-    monkeypatch.setattr(library, "open", takes_long)
+    monkeypatch.setattr(definition_cache, "open", takes_long)
     began = time.monotonic()
     assert deliver(hub, event("slow"), event("quick")).result(10) == [Reply("moved"), Reply("ok")]
     assert time.monotonic() - began < 5, "it waited for the code of another"
@@ -78,15 +78,15 @@ def test_one_whose_code_takes_long_to_load_keeps_nobody_waiting(hub: TestHub, mo
 
 def test_a_sender_does_not_notice_who_travelled_along(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that fails is asked for again by itself, and fails by itself."""
-    residence = desk(hub)._host.residence
-    find = residence.find
+    instance_cache = host_service(hub)._host.instance_cache
+    find = instance_cache.find
 
     async def fails(instance_id: str) -> Any:
         if instance_id == "slow":
             raise ValueError("its row cannot be read")
         return await find(instance_id)
 
-    monkeypatch.setattr(residence, "find", fails)
+    monkeypatch.setattr(instance_cache, "find", fails)
     assert deliver(hub, event("slow"), event("quick"), event("nobody")).result(10) == [
         Reply("moved"),
         Reply("ok"),

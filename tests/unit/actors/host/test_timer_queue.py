@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import random
 
-from durable_ray.actors.host.timer_queue import Dues
+from durable_ray.actors.host.timer_queue import TimerQueue
 from tests.unit.actors.hosting import START, ToldClock
 
 
-def dues() -> tuple[Dues, ToldClock, list[list[str]]]:
+def timer_queue() -> tuple[TimerQueue, ToldClock, list[list[str]]]:
     rung: list[list[str]] = []
     clock = ToldClock()
-    return Dues(clock, rung.append), clock, rung
+    return TimerQueue(clock, rung.append), clock, rung
 
 
 def test_it_rings_all_that_are_due_in_order_and_each_once() -> None:
-    one, clock, rung = dues()
+    one, clock, rung = timer_queue()
     for at, name in ((30, "c"), (10, "a"), (20, "b"), (10, "a"), (99, "z")):
         one.add(START + at, name)
     assert one.next == START + 10
@@ -25,14 +25,14 @@ def test_it_rings_all_that_are_due_in_order_and_each_once() -> None:
 
 
 def test_one_alarm_is_armed_at_the_soonest() -> None:
-    one, clock, _ = dues()
+    one, clock, _ = timer_queue()
     for at in (50, 20, 70, 10):
         one.add(START + at, str(at))
     assert [at for at, _ in clock.alarms] == [START + 10]
 
 
 def test_an_alarm_that_rings_early_is_armed_again() -> None:
-    one, clock, rung = dues()
+    one, clock, rung = timer_queue()
     one.add(START + 100, "a")
     clock.alarms.pop()[1]()
     assert rung == []
@@ -41,14 +41,14 @@ def test_an_alarm_that_rings_early_is_armed_again() -> None:
 
 
 def test_what_is_past_rings_too() -> None:
-    one, clock, rung = dues()
+    one, clock, rung = timer_queue()
     one.add(START - 5, "late")
     clock.pass_to(START)
     assert rung == [["late"]]
 
 
 def test_closed_it_rings_no_more() -> None:
-    one, clock, rung = dues()
+    one, clock, rung = timer_queue()
     one.add(START + 1, "a")
     one.close()
     clock.pass_to(START + 9)
@@ -57,7 +57,7 @@ def test_closed_it_rings_no_more() -> None:
 
 def test_every_due_rings_at_its_time_whatever_the_order() -> None:
     chance = random.Random(5)
-    one, clock, rung = dues()
+    one, clock, rung = timer_queue()
     wanted = {str(n): START + chance.randrange(1, 50) for n in range(200)}
     for name, at in wanted.items():
         one.add(at, name)
@@ -70,7 +70,7 @@ def test_every_due_rings_at_its_time_whatever_the_order() -> None:
 
 
 def test_an_instance_that_changes_its_mind_has_one_entry_and_none_when_it_has_ended() -> None:
-    one, clock, rung = dues()
+    one, clock, rung = timer_queue()
     for number in range(5_000):
         one.add(START + 10**6 - number, "sooner")
         one.add(START + 10**6 + number, "later")

@@ -8,8 +8,8 @@ from typing import Any
 import durable_ray as dr
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.host.turns import Turn, answer_to, receipt_reply, receipt_text, set_aside, take_turn
-from durable_ray.actors.instances.active_instance import Letter, Live
-from durable_ray.actors.instances.instance_factory import Nursery
+from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
+from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import NewInstance
@@ -31,20 +31,22 @@ async def body(ctx: dr.OrchestrationContext, times: int) -> int:
 
 
 LIBRARY = new_library(body, double)
-NURSERY = Nursery(LIBRARY, HubSettings(partitions=1).settled())
+NURSERY = InstanceFactory(LIBRARY, HubSettings(partitions=1).settled())
 
 
-def live(times: int = 1, parent: ParentAddress | None = None) -> Live:
-    row = Nursery.row(NewInstance("i", "e1", "unit.turn", "h", "shared", 50, input=str(times), parent=parent))
-    one = Live(row, fold("i", ()))
+def active(times: int = 1, parent: ParentAddress | None = None) -> ActiveInstance:
+    row = InstanceFactory.row(NewInstance("i", "e1", "unit.turn", "h", "shared", 50, input=str(times), parent=parent))
+    one = ActiveInstance(row, fold("i", ()))
     one.execution = Execution("i", body, PYTHON_PAYLOADS)
     return one
 
 
-def turn(one: Live, *events: Event, row: int | None = None, request: str | None = None, now: int = 100) -> Turn | None:
+def turn(
+    one: ActiveInstance, *events: Event, row: int | None = None, request: str | None = None, now: int = 100
+) -> Turn | None:
     for number, event in enumerate(events):
-        one.letters.append(Letter(Message(f"m{number}", event), row, asyncio.Future(), request))
-    taken = take_turn(one, LIBRARY, now, NURSERY.birth, 777)
+        one.pending_messages.append(PendingMessage(Message(f"m{number}", event), row, asyncio.Future(), request))
+    taken = take_turn(one, LIBRARY, now, NURSERY.new_child, 777)
     if taken is not None:
         one.turn, one.status = one.turn + 1, taken.write.status
     return taken
@@ -60,7 +62,7 @@ def kinds(found: Turn | None) -> list[str]:
 
 
 async def test_the_first_turn_begins_the_history() -> None:
-    one = live()
+    one = active()
     first = taken(turn(one))
     assert kinds(first) == ["TurnStarted", "ExecutionStarted"]
     write = first.write
@@ -75,15 +77,15 @@ async def test_the_first_turn_begins_the_history() -> None:
 
 
 async def test_what_changes_nothing_is_no_turn_and_its_sender_is_told() -> None:
-    one = live()
+    one = active()
     turn(one)
     assert turn(one) is None
     assert turn(one, ev.ExecutionResumed()) is None
-    assert one.letters == []
+    assert one.pending_messages == []
 
 
 async def test_a_refusal_that_was_asked_for_by_request_is_remembered() -> None:
-    one = live()
+    one = active()
     turn(one)
     refused = taken(turn(one, ev.ExecutionResumed(), request="r1"))
     assert [(receipt.request_id, receipt.outcome, receipt.expires) for receipt in refused.write.receipts] == [
@@ -93,7 +95,7 @@ async def test_a_refusal_that_was_asked_for_by_request_is_remembered() -> None:
 
 
 async def test_mail_is_consumed_by_the_turn_that_takes_it() -> None:
-    one = live()
+    one = active()
     turn(one)
     second = taken(turn(one, ev.EventRaised("e", "4"), row=17))
     assert second.write.consumed == (17,)
@@ -102,7 +104,7 @@ async def test_mail_is_consumed_by_the_turn_that_takes_it() -> None:
 
 
 async def test_the_last_turn_finishes_the_row_and_tells_the_parent() -> None:
-    one = live(parent=ParentAddress("p", "pe", 3))
+    one = active(parent=ParentAddress("p", "pe", 3))
     turn(one, ev.EventRaised("e", "4"))
     done = taken(turn(one, ev.ActivityCompleted(1, "8"), now=300))
     write = done.write
@@ -117,20 +119,20 @@ async def test_the_last_turn_finishes_the_row_and_tells_the_parent() -> None:
 
 
 async def test_what_came_too_late_is_answered_so() -> None:
-    one = live()
+    one = active()
     turn(one)
     end, late = (
-        Letter(Message("a", ev.TerminateRequested('"x"')), None, asyncio.Future(), "r1"),
-        Letter(Message("b", ev.EventRaised("e")), None, asyncio.Future(), "r2"),
+        PendingMessage(Message("a", ev.TerminateRequested('"x"')), None, asyncio.Future(), "r1"),
+        PendingMessage(Message("b", ev.EventRaised("e")), None, asyncio.Future(), "r2"),
     )
-    one.letters += [end, late]
+    one.pending_messages += [end, late]
     ending = taken(turn(one))
     assert answer_to(end, ending.append, one) == Reply("ok")
     assert answer_to(late, ending.append, one) == Reply("finished", "Terminated")
 
 
 async def test_paused_before_it_began_it_takes_no_step() -> None:
-    one = live(0)
+    one = active(0)
     assert kinds(turn(one, ev.EventRaised("e", "1"), ev.ExecutionSuspended())) == [
         "TurnStarted",
         "ExecutionSuspended",
@@ -142,8 +144,8 @@ async def test_paused_before_it_began_it_takes_no_step() -> None:
 
 
 async def test_one_that_is_set_aside_fails_whatever_its_code_would_do() -> None:
-    for one in (live(), live(parent=ParentAddress("p", "pe", 3))):
-        failed = set_aside(one, 500, FailureDetails("durable_ray.Poisoned", "enough"), LIBRARY, NURSERY.birth)
+    for one in (active(), active(parent=ParentAddress("p", "pe", 3))):
+        failed = set_aside(one, 500, FailureDetails("durable_ray.Poisoned", "enough"), LIBRARY, NURSERY.new_child)
         assert kinds(failed) == ["TurnStarted", "ExecutionStarted", "ExecutionFailed"]
         assert failed.write.status == "Failed"
         assert len(failed.write.messages) == (one.row.parent is not None)
@@ -155,7 +157,7 @@ def test_receipts_say_what_was_said() -> None:
 
 
 async def test_an_engine_that_fails_fails_its_instance(caplog: Any) -> None:
-    one = live()
+    one = active()
 
     class Broken:
         def advance(self, events: object) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import durable_ray as dr
-from durable_ray.actors.instances.instance_factory import Nursery
-from durable_ray.actors.messages import Wish
+from durable_ray.actors.instances.instance_factory import InstanceFactory
+from durable_ray.actors.messages import StartOptions
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import NewInstance
 from durable_ray.actors.store.writes import StartInstance
@@ -26,12 +26,12 @@ async def own(ctx: dr.OrchestrationContext) -> None: ...
 
 STORE = new_store()
 LIBRARY = new_library(plain, own, store=STORE)
-NURSERY = Nursery(LIBRARY, HubSettings(partitions=3).settled())
+NURSERY = InstanceFactory(LIBRARY, HubSettings(partitions=3).settled())
 
 
 def conceived(name: str = "unit.plain", **more: Any) -> NewInstance:
     given: dict[str, Any] = {"instance_id": "i", "execution_id": "e", "named": False} | more
-    new = NURSERY.conceive(Wish(name, **given), 1000)
+    new = NURSERY.new_instance(StartOptions(name, **given), 1000)
     assert new is not None
     return new
 
@@ -39,8 +39,8 @@ def conceived(name: str = "unit.plain", **more: Any) -> NewInstance:
 def test_the_newest_code_is_taken() -> None:
     new = conceived()
     assert (new.code_id, new.version) == (row_of(plain).code_id, row_of(plain).version)
-    assert NURSERY.conceive(Wish("nobody", "i", "e", False), 1000) is None
-    assert NURSERY.conceive(Wish("unit.plain", "i", "e", False, version="none"), 1000) is None
+    assert NURSERY.new_instance(StartOptions("nobody", "i", "e", False), 1000) is None
+    assert NURSERY.new_instance(StartOptions("unit.plain", "i", "e", False, version="none"), 1000) is None
 
 
 def test_random_ids_are_shared_and_chosen_ones_have_an_actor() -> None:
@@ -59,16 +59,16 @@ def test_a_start_may_be_given_as_a_time_or_as_a_delay() -> None:
 def test_an_automatic_child_is_shared_and_a_named_one_has_an_actor() -> None:
     parent = ParentAddress("p", "pe", 4)
     automatic = child_instance_id("p", "pe", 4)
-    first = NURSERY.birth(ChildStart(4, automatic, "unit.plain", "1", None, parent), 1000)
+    first = NURSERY.new_child(ChildStart(4, automatic, "unit.plain", "1", None, parent), 1000)
     assert (first.placement, first.parent, first.input) == ("shared", parent, "1")
-    assert NURSERY.birth(ChildStart(4, "chosen", "unit.plain", None, None, parent), 1000).placement == "dedicated"
-    assert NURSERY.birth(ChildStart(4, "free", "unit.plain", None, None, None), 1000).parent is None
+    assert NURSERY.new_child(ChildStart(4, "chosen", "unit.plain", None, None, parent), 1000).placement == "dedicated"
+    assert NURSERY.new_child(ChildStart(4, "free", "unit.plain", None, None, None), 1000).parent is None
 
 
 def test_each_attempt_of_a_child_is_another_execution_and_the_same_one_on_replay() -> None:
     parent = ParentAddress("p", "pe", 4)
     first, again, second = (
-        NURSERY.birth(ChildStart(4, "kid", "unit.plain", None, None, parent, attempt), 1000).execution_id
+        NURSERY.new_child(ChildStart(4, "kid", "unit.plain", None, None, parent, attempt), 1000).execution_id
         for attempt in (1, 1, 2)
     )
     assert first == again != second
@@ -81,7 +81,7 @@ def test_the_row_in_memory_is_the_row_in_the_store() -> None:
         written = StartInstance(new, "terminate_existing")
         STORE.commit(None, [written])
         stored = STORE.rows(["i"])["i"]
-        made = Nursery.row(new)
+        made = InstanceFactory.row(new)
         differ = {name for name in stored.__struct_fields__ if getattr(stored, name) != getattr(made, name)}
         # The store's own marks of when and whether to look at it.
         assert differ <= {"next_due", "updated_at"}, (number, differ)

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 import durable_ray as dr
-from durable_ray.actors.instances.instance_factory import Nursery
-from durable_ray.actors.instances.starting import Start, begin, conceive, conceive_again
-from durable_ray.actors.messages import Reply, StartRequest, Wish
+from durable_ray.actors.instances.instance_factory import InstanceFactory
+from durable_ray.actors.instances.starting import Start, begin, conceive_again, new_instance
+from durable_ray.actors.messages import Reply, StartOptions, StartRequest
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import Answer, StartInstance, Write
@@ -30,7 +30,9 @@ class Place:
 
     def __init__(self) -> None:
         self.store = new_store()
-        self.nursery = Nursery(new_library(start, store=self.store), HubSettings(partitions=1).settled())
+        self.instance_factory = InstanceFactory(
+            new_library(start, store=self.store), HubSettings(partitions=1).settled()
+        )
         self.commits = 0
 
     async def commit(self, writes: Sequence[Write]) -> Sequence[Answer]:
@@ -41,11 +43,11 @@ class Place:
         return self.store.rows(ids)
 
     async def make(self, *requests: StartRequest) -> tuple[list[Reply | None], list[tuple[str, str]]]:
-        starts: list[Start] = conceive(requests, self.nursery, 1000)
+        starts: list[Start] = new_instance(requests, self.instance_factory, 1000)
 
         async def again(outdated: Sequence[Start]) -> None:
-            self.nursery._library.refresh()
-            conceive_again(outdated, self.nursery, 1000)
+            self.instance_factory._definition_cache.refresh()
+            conceive_again(outdated, self.instance_factory, 1000)
 
         told = await begin(starts, 1000, 60, self.commit, self.rows, again)
         return [one.reply for one in starts], told
@@ -54,7 +56,7 @@ class Place:
 def request(number: int = 1, **more: Any) -> StartRequest:
     own = {name: more.pop(name) for name in ("if_exists", "signal") if name in more}
     given = {"name": "unit.start", "instance_id": "i", "execution_id": f"e{number}", "named": True} | more
-    return StartRequest(f"r{number}", Wish(**given), **own)
+    return StartRequest(f"r{number}", StartOptions(**given), **own)
 
 
 def codes(replies: Sequence[Reply | None]) -> list[str]:
@@ -83,7 +85,8 @@ async def test_a_signal_consumed_before_the_retry_is_not_sent_again() -> None:
     once = request(1, if_exists="use_existing", signal=Message("s", ev.EventRaised("e")))
     await place.make(once)
     place.store.commit(
-        None, [StartInstance(replace(conceive([request(2)], place.nursery, 1)[0].new), "terminate_existing")]
+        None,
+        [StartInstance(replace(new_instance([request(2)], place.instance_factory, 1)[0].new), "terminate_existing")],
     )  # type: ignore[type-var, arg-type]
     assert place.store.inbox(["i"]) == ()
     await place.make(once)
@@ -130,7 +133,7 @@ async def test_a_live_one_stays(policy: str) -> None:
 async def test_a_live_child_is_replaced_together_with_the_word_to_its_parent() -> None:
     place = Place()
     await place.make(request(9, instance_id="p"))
-    (kid,) = conceive([request(1)], place.nursery, 1000)
+    (kid,) = new_instance([request(1)], place.instance_factory, 1000)
     assert kid.new is not None
     place.store.commit(None, [StartInstance(replace(kid.new, parent=ParentAddress("p", "e9", 3)))])
     place.commits = 0

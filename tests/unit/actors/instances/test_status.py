@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
-from durable_ray.actors.instances.instance_factory import Nursery
+from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.instances.status import RuntimeStatus, micros, moment, result_of, status_of
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import NewInstance
@@ -18,7 +18,7 @@ from durable_ray.orchestrations.history.events import ExecutionFailed, ParentAdd
 from durable_ray.orchestrations.values.failures import FailureDetails
 
 NEW = NewInstance("i", "e", "n", "h", "shared", 1_000_000, input='{"a": 1}', parent=ParentAddress("p", "pe", 1))
-ROW = Nursery.row(NEW)
+ROW = InstanceFactory.row(NEW)
 FAILED = encode_event(ExecutionFailed(FailureDetails("builtins.ValueError", "wrong")))
 
 

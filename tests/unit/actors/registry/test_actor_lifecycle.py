@@ -10,7 +10,7 @@ import pytest
 
 from durable_ray.actors.instances.placement import instance_of
 from durable_ray.actors.registry import actor_lifecycle
-from durable_ray.actors.registry.actor_lifecycle import Presence, Process, Unreachable
+from durable_ray.actors.registry.actor_lifecycle import ActorLifecycle, Process, Unreachable
 
 
 class World:
@@ -29,7 +29,7 @@ class World:
         self.looked, self.look_seconds = 0, 0.0
         self.ended: list[str] = []
         self.tasks: list[asyncio.Task[Any]] = []
-        self.here = Presence(self, self._vacate, self._freed, self.reached.extend, self._spawn)
+        self.here = ActorLifecycle(self, self._vacate, self._freed, self.reached.extend, self._spawn)
 
     def lives(self, *names: str, answers: bool = True) -> None:
         self.named.update(names)
@@ -43,7 +43,7 @@ class World:
             raise self.looks.pop(0)
         return set(self.named)
 
-    async def nudge(self, host: str, instance_ids: Sequence[str]) -> bool:
+    async def notify(self, host: str, instance_ids: Sequence[str]) -> bool:
         self.nudged.append(instance_of(host))
         answer = instance_of(host) in self.answering
         if self.words:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from durable_ray.actors.registry import create_backoff
-from durable_ray.actors.registry.create_backoff import PutOff
+from durable_ray.actors.registry.create_backoff import CreateBackoff
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.testing import TestHub
 from tests.ray.orchestrators import wait_for_go
@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_pauses_grow_and_each_ends_once(row: InstanceRow) -> None:
     ended: list[float] = []
     loop = asyncio.get_running_loop()
-    put_off = PutOff(lambda: ended.append(loop.time()))
+    put_off = CreateBackoff(lambda: ended.append(loop.time()))
     for number in range(4):
         began = loop.time()
         put_off.failed(row)
@@ -44,7 +44,7 @@ async def test_pauses_grow_and_each_ends_once(row: InstanceRow) -> None:
 async def test_failures_close_upon_each_other_are_one_pause(row: InstanceRow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.2)
     ended: list[None] = []
-    put_off = PutOff(lambda: ended.append(None))
+    put_off = CreateBackoff(lambda: ended.append(None))
     for _ in range(3):
         put_off.failed(row)
     await asyncio.sleep(0.21)
@@ -56,7 +56,7 @@ async def test_failures_close_upon_each_other_are_one_pause(row: InstanceRow, mo
 
 
 async def test_who_has_come_is_not_passed_over(row: InstanceRow) -> None:
-    put_off = PutOff(lambda: None)
+    put_off = CreateBackoff(lambda: None)
     put_off.failed(row)
     put_off.came("i")
     assert row not in put_off
@@ -64,7 +64,7 @@ async def test_who_has_come_is_not_passed_over(row: InstanceRow) -> None:
 
 
 async def test_a_later_life_does_not_wait_for_an_earlier_one(row: InstanceRow) -> None:
-    put_off = PutOff(lambda: None)
+    put_off = CreateBackoff(lambda: None)
     put_off.failed(row)
     later = replace(row, execution_id="later")
     assert later not in put_off
@@ -77,7 +77,7 @@ async def test_those_that_never_come_are_not_remembered_for_ever(
     row: InstanceRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.0)
-    put_off = PutOff(lambda: None)
+    put_off = CreateBackoff(lambda: None)
     for number in range(3_000):
         put_off.failed(replace(row, instance_id=f"i{number}"))
         await asyncio.sleep(0)

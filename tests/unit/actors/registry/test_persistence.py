@@ -12,7 +12,7 @@ from durable_ray.actors.registry.persistence import Persistent, StillOpening
 from tests.unit.actors.hosting import until
 
 
-class Door:
+class RawHub:
     """Opens after so many failures."""
 
     def __init__(self, failures: int, error: Exception | None = None) -> None:
@@ -38,12 +38,12 @@ def passes(error: Exception) -> bool:
 
 
 async def test_it_opens_when_the_cause_has_passed_though_nobody_asks() -> None:
-    door = Door(20)
-    opening = Persistent(door.open, passes, "the door")
+    raw_hub = RawHub(20)
+    opening = Persistent(raw_hub.open, passes, "the door")
     await until(opening.task.done)
     assert await opening.within(0) == "open"
     assert await opening.first() == "open"
-    assert door.tries == 21
+    assert raw_hub.tries == 21
 
 
 async def test_who_wants_a_quick_answer_is_told_the_first_failure_and_it_goes_on() -> None:
@@ -64,13 +64,13 @@ async def test_who_wants_a_quick_answer_is_told_the_first_failure_and_it_goes_on
 
 
 async def test_what_never_passes_is_final() -> None:
-    door = Door(2, ValueError("another owns it"))
-    opening = Persistent(door.open, passes, "the door")
+    raw_hub = RawHub(2, ValueError("another owns it"))
+    opening = Persistent(raw_hub.open, passes, "the door")
     calls: list[Callable[[], object]] = [opening.first, lambda: opening.within(10)]
     for ask in calls:
         with pytest.raises(ValueError, match="another owns it"):
             await ask()  # type: ignore[misc]
-    assert door.tries == 1
+    assert raw_hub.tries == 1
 
 
 async def test_pauses_grow_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,5 +84,5 @@ async def test_pauses_grow_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(persistence, "_FIRST_PAUSE", 0.1)
     monkeypatch.setattr(persistence, "_LONGEST_PAUSE", 2.0)
     monkeypatch.setattr(asyncio, "sleep", noted)
-    assert await Persistent(Door(7).open, passes, "the door").within(10) == "open"
+    assert await Persistent(RawHub(7).open, passes, "the door").within(10) == "open"
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]

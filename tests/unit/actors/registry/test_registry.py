@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.activities.permits import Permits
+from durable_ray.actors.activities.permits import ActivityPermits
 from durable_ray.actors.cluster.ray_actors.registry_actor import RegistryActor
 from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
 from durable_ray.actors.instances.placement import dedicated_host, is_dedicated
@@ -50,7 +50,7 @@ def on(hub: TestHub, work: Any) -> Any:
 
 
 def sweep(hub: TestHub) -> None:
-    for part in (hub.hub.registry.admission, hub.hub.registry.messenger):
+    for part in (hub.hub.registry.admission, hub.hub.registry.notifier):
         on(hub, part.sweep())
 
 
@@ -127,7 +127,7 @@ def test_a_nudge_while_an_actor_is_being_made_reaches_it(hub: TestHub) -> None:
     handle = hub.client.start_new(collect, 1, instance_id="i")
     on(hub, begun.wait())
     put(hub, "i", 1)
-    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
 
     async def let_go() -> None:
         go.set()
@@ -170,7 +170,7 @@ def test_the_place_of_one_that_leaves_is_taken_until_it_is_away(hub: TestHub, en
         hub.hub.hosts[dedicated_host(name)].moved = True
     handles.append(hub.client.start_new(collect, 1, instance_id="k"))
     put(hub, "i", 1)
-    on(hub, hub.hub.registry.messenger.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
     assert not admission.holds("i")
     on(hub, asyncio.sleep(0.1))
     assert alive == []
@@ -286,8 +286,8 @@ def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: Test
         await asyncio.sleep(3600)
 
     monkeypatch.setattr(registry, "finished", for_ever)
-    monkeypatch.setattr(registry.messenger, "wake", for_ever)
-    monkeypatch.setattr(registry.messenger, "ensure", for_ever)
+    monkeypatch.setattr(registry.notifier, "wake", for_ever)
+    monkeypatch.setattr(registry.notifier, "ensure", for_ever)
     monkeypatch.setattr(registry.admission, "left", for_ever)
 
     async def tell() -> None:
@@ -298,7 +298,7 @@ def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: Test
 
         actor._opening = Persistent(opened, lambda error: False, "the registry")
         await actor.finished(["a"])
-        await actor.wake_many([("instance:a", "a")])
+        await actor.notify_many([("instance:a", "a")])
         await actor.left("a")
         await actor.ask("fenced", ("instance:a",), {})
         await actor.ask("fenced", ("partition-0",), {})
@@ -326,7 +326,7 @@ def test_a_host_that_cannot_be_had_keeps_no_other_from_being_told(
         on(hub, hub.hub.drop(host))
     for name in homes:
         put(hub, name, 1)
-    on(hub, hub.hub.registry.messenger.wake([(host, name) for name, host in homes.items()]))
+    on(hub, hub.hub.registry.notifier.wake([(host, name) for name, host in homes.items()]))
     hub.settle()
     finished = {
         handle.instance_id for handle in handles if hub._store.rows([handle.instance_id])[handle.instance_id].finished
@@ -345,7 +345,7 @@ def test_a_chore_that_hangs_or_fails_keeps_no_other_undone(monkeypatch: pytest.M
     async def fails(_: Any) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(Permits, "sweep", for_ever)
+    monkeypatch.setattr(ActivityPermits, "sweep", for_ever)
     monkeypatch.setattr(Admission, "sweep", fails)
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=0.05, retain_for=1)) as hub:
         handle = hub.client.start_new(collect, 0, instance_id="i")

@@ -107,7 +107,7 @@ async def test_in_traffic_turns_that_nobody_waits_for_share_a_commit() -> None:
     await several_in_turns(committer, heard)
     store.commits.clear()
     for name in ("b", "c", "a"):
-        committer.submit([name], lambda outcome, name=name: heard.append(name), whose=name, hurry=False)
+        committer.submit([name], lambda outcome, name=name: heard.append(name), whose=name, flush=False)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert store.commits == []
@@ -123,7 +123,7 @@ async def test_who_is_in_a_hurry_takes_along_what_was_held_back_and_in_order() -
     committer = await warm(store)
     await several_in_turns(committer, heard)
     store.commits.clear()
-    committer.submit(["turn"], lambda outcome: heard.append("turn"), whose="b", hurry=False)
+    committer.submit(["turn"], lambda outcome: heard.append("turn"), whose="b", flush=False)
     await asyncio.sleep(0)
     committer.submit(["start"], lambda outcome: heard.append("start"), whose="d")
     await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_an_instance_by_itself_waits_for_nobody() -> None:
     store, heard = Store(), []  # type: ignore[var-annotated]
     committer = await warm(store)
     for number in range(10):
-        committer.submit([number], lambda outcome: heard.append("turn"), whose="alone", hurry=False)
+        committer.submit([number], lambda outcome: heard.append("turn"), whose="alone", flush=False)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert len(heard) == number + 1
@@ -149,7 +149,7 @@ async def test_closing_finishes_what_was_held_back() -> None:
     store, heard = Store(), []  # type: ignore[var-annotated]
     committer = await warm(store)
     await several_in_turns(committer, heard)
-    committer.submit(["held"], lambda outcome: heard.append("held"), whose="b", hurry=False)
+    committer.submit(["held"], lambda outcome: heard.append("held"), whose="b", flush=False)
     committer.close()
     await asyncio.sleep(0.01)
     assert heard[-1] == "held"
@@ -172,7 +172,7 @@ async def test_who_is_in_a_hurry_is_so_on_any_event_loop(monkeypatch: pytest.Mon
     await several_in_turns(committer, heard)
     store.commits.clear()
     monkeypatch.setattr(loop, "call_later", lambda *args: _Timer(later(*args)))
-    committer.submit(["turn"], lambda outcome: heard.append("turn"), whose="b", hurry=False)
+    committer.submit(["turn"], lambda outcome: heard.append("turn"), whose="b", flush=False)
     committer.submit(["start"], lambda outcome: heard.append("start"), whose="d")
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -21,7 +21,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from durable_ray.orchestrations.authoring import decorators
-from durable_ray.orchestrations.authoring.catalog import Catalog, DuplicateDefinition
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog, DuplicateDefinition
 from durable_ray.orchestrations.authoring.decorators import activity, orchestrator
 from durable_ray.orchestrations.authoring.definitions import Activity, CalledByReference, Orchestrator
 from durable_ray.orchestrations.authoring.options import UNSET, ActivityOptions, OrchestratorOptions
@@ -38,9 +38,9 @@ class Order(BaseModel):
 
 
 @pytest.fixture(autouse=True)
-def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
+def catalog(monkeypatch: pytest.MonkeyPatch) -> DefinitionCatalog:
     """A catalog of this test's own, so that tests do not meet in the process's."""
-    fresh = Catalog()
+    fresh = DefinitionCatalog()
     monkeypatch.setattr(decorators, "catalog", fresh)
     return fresh
 
@@ -140,7 +140,7 @@ remote = type("RemoteFunction", (), {"__module__": "ray.remote_function"})()
     ],
 )
 def test_what_is_no_definition_is_told_why(
-    decorate: Callable[[Any], Any], target: Any, sentence: str, catalog: Catalog
+    decorate: Callable[[Any], Any], target: Any, sentence: str, catalog: DefinitionCatalog
 ) -> None:
     with pytest.raises(TypeError, match=sentence):
         decorate(target)
@@ -356,7 +356,7 @@ def defined(body: Callable[..., Any], name: str, version: str = "") -> Orchestra
     return Orchestrator(body, OrchestratorOptions(name, version))
 
 
-def test_changes_since_a_counter(catalog: Catalog) -> None:
+def test_changes_since_a_counter(catalog: DefinitionCatalog) -> None:
     assert catalog.changes(0) == (0, ())
     first = activity(no_context)
     seen, new = catalog.changes(0)
@@ -371,7 +371,7 @@ def test_changes_since_a_counter(catalog: Catalog) -> None:
 
 
 def test_versions_live_side_by_side() -> None:
-    catalog = Catalog()
+    catalog = DefinitionCatalog()
     one, two = defined(with_order, "order", "1"), defined(wrong_order, "order", "2")
     catalog.register(two)
     catalog.register(one)
@@ -384,7 +384,7 @@ def wrong_order(ctx: Any) -> None: ...
 
 
 def test_another_function_of_the_same_name_is_refused() -> None:
-    catalog = Catalog()
+    catalog = DefinitionCatalog()
     catalog.register(defined(with_order, "order"))
     with pytest.raises(DuplicateDefinition, match=r"test_definitions:with_order, now also as .*:wrong_order"):
         catalog.register(defined(wrong_order, "order"))
@@ -397,7 +397,7 @@ def test_the_same_function_again_replaces_the_older() -> None:
     spaces = [{"__name__": "__main__"}, {"__name__": "__main__"}, {"__name__": "script"}]
     for number, space in enumerate(spaces):
         exec(compile(source.format(number), f"cell-{min(number, 1)}", "exec"), space)
-    catalog = Catalog()
+    catalog = DefinitionCatalog()
     for space in spaces:
         latest = defined(space["cell"], "cell")  # type: ignore[arg-type]
         catalog.register(latest)

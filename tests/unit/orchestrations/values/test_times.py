@@ -66,9 +66,9 @@ def test_what_is_no_time_is_refused_at_the_door(value: Any) -> None:
         lambda: RetryPolicy(value),
         lambda: options_from(OrchestratorOptions, {"name": "a", "idle_timeout": value if value is not None else "x"}),
     ]
-    for door in doors:
+    for raw_hub in doors:
         with pytest.raises(wrong, match="is a timedelta or a number of seconds"):
-            door()
+            raw_hub()
 
 
 @pytest.mark.parametrize("number", [math.nan, 0.5, -math.inf])

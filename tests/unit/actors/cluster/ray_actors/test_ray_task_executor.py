@@ -6,7 +6,7 @@ from typing import Any
 
 import durable_ray as dr
 from durable_ray.actors.activities.dispatcher import Job
-from durable_ray.actors.cluster.ray_actors.ray_task_executor import TaskWay
+from durable_ray.actors.cluster.ray_actors.ray_task_executor import RayTaskExecutor
 from durable_ray.actors.code.described import KnownActivity
 from tests.unit.actors.hosting import invocation, row_of
 
@@ -21,7 +21,7 @@ def job(cores: int, scheduled_with: int) -> Job:
 
 
 async def test_what_was_scheduled_with_older_code_takes_the_resources_that_are_declared_now() -> None:
-    way: Any = TaskWay("hub", lambda address, event: None, lambda job, why: None)
+    way: Any = RayTaskExecutor("hub", lambda address, event: None, lambda job, why: None)
     impossible, possible = job(64, scheduled_with=64), job(2, scheduled_with=64)
     assert impossible.row.code_id == possible.row.code_id
     assert way._function(impossible) is way._function(job(64, scheduled_with=64))
