@@ -1,7 +1,7 @@
 """One host: what it does when a turn is durable, when it comes back from the dead, and when it is asked to leave.
 
-The turns themselves are in `turn_scheduler`, who is in memory in `instance_cache`, how an instance gets its code back in `replaying`,
-what callers may ask in `service`. This file joins them and holds the effects: what a committed turn sets going.
+The turns themselves are in `turn_scheduler`, who is in memory in `instance_cache`, how an instance gets its code back in
+`replaying`, what callers may ask in `service`. This file joins them and holds the effects: what a committed turn sets going.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from durable_ray.azure.absent import (
     EntityStateResponse,
     ManagedIdentityTokenSource,
 )
-from durable_ray.azure.app import Blueprint, DFApp, Orchestrator
+from durable_ray.azure.app import AzureOrchestrator as Orchestrator
+from durable_ray.azure.app import Blueprint, DFApp
 from durable_ray.azure.client import DurableOrchestrationClient
 from durable_ray.azure.loading import load
 from durable_ray.azure.statuses import DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult

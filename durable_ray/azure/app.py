@@ -15,7 +15,7 @@ from durable_ray.orchestrations.authoring import definitions
 _NAMELESS = frozenset(("main", "orchestrator_function", "orchestrator"))
 
 
-class Orchestrator:
+class AzureOrchestrator:
     """Azure's first programming model: `main = df.Orchestrator.create(orchestrator_function)`."""
 
     @classmethod
@@ -29,7 +29,7 @@ class Orchestrator:
         Example:
             >>> def countdown(context):
             ...     yield context.create_timer(context.current_utc_datetime)
-            >>> Orchestrator.create(countdown).name
+            >>> AzureOrchestrator.create(countdown).name
             'countdown'
         """
         return define_orchestrator(fn, name or _own_name(fn))
