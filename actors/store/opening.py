@@ -6,18 +6,15 @@ from collections.abc import Sequence
 
 from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
 from durable_ray.actors.store.databases.database import Database, FencedDatabase
-from durable_ray.actors.store.databases.revision import REVISION
+from durable_ray.actors.store.databases.revision import REVISION, found_version
 from durable_ray.actors.store.databases.sqlite import SqliteDatabase
-from durable_ray.actors.store.databases.versions import found_version
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql.commits import commit
 from durable_ray.actors.store.sql.definitions import SqlDefinitions
-from durable_ray.actors.store.sql.erasing import SqlErasure
-from durable_ray.actors.store.sql.permits import SqlPermits
+from durable_ray.actors.store.sql.limits import SqlInstanceLimits, SqlPermits
 from durable_ray.actors.store.sql.queries import SqlQueries
-from durable_ray.actors.store.sql.reads import SqlReads
-from durable_ray.actors.store.sql.releasing import SqlInstanceLimits
-from durable_ray.actors.store.sql.upkeep import SqlUpkeep
+from durable_ray.actors.store.sql.rows import SqlReads
+from durable_ray.actors.store.sql.upkeep import SqlErasure, SqlUpkeep
 from durable_ray.actors.store.sql.work import SqlWork
 from durable_ray.actors.store.urls import is_sqlite, sqlite_path
 from durable_ray.actors.store.writes import Write

@@ -12,7 +12,7 @@ import pytest
 import durable_ray as dr
 from durable_ray.actors.cluster.in_process import _Hosts
 from durable_ray.actors.instances.placement import dedicated_host, is_dedicated
-from durable_ray.actors.registry import create_backoff
+from durable_ray.actors.registry import admission
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
@@ -261,7 +261,7 @@ def test_one_whose_actor_cannot_be_made_keeps_nobody_from_a_place(monkeypatch: p
         await create(hosts, row, *rest)
 
     monkeypatch.setattr(_Hosts, "create", fails)
-    monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(admission, "_FIRST_PAUSE", 0.02)
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=600, max_dedicated=1)) as hub:
         broken = hub.client.start_new(collect, 0, instance_id="broken")
         others = [hub.client.start_new(collect, 0, instance_id=f"o{n}") for n in range(3)]

@@ -17,10 +17,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.databases.database import Database
-from durable_ray.actors.store.databases.revision import REVISION
+from durable_ray.actors.store.databases.revision import EXISTS, REVISION, found_version
 from durable_ray.actors.store.databases.schema import FIRST_HUB_ROW, metadata, version
 from durable_ray.actors.store.databases.sqlite_file import driver
-from durable_ray.actors.store.databases.versions import EXISTS, found_version
 from durable_ray.actors.store.sql.statement import Session, Statement
 
 _STAMP = Statement(f"INSERT INTO {version.name} (version_num) VALUES (:revision)")

@@ -22,8 +22,7 @@ from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.records import NewInstance, Status
 from durable_ray.actors.store.sql.changes import CHANGES, Op
 from durable_ray.actors.store.sql.known import ENDED, Known, concerned, consistent
-from durable_ray.actors.store.sql.reads import RECEIPTS
-from durable_ray.actors.store.sql.rows import read_rows
+from durable_ray.actors.store.sql.rows import RECEIPTS, read_rows
 from durable_ray.actors.store.sql.statement import Session, Statement
 from durable_ray.actors.store.writes import (
     Absent,

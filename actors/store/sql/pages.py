@@ -7,10 +7,39 @@ that match.
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from functools import lru_cache
+from typing import NamedTuple
 
-from durable_ray.actors.store.sql.shapes import AccessPath, QueryShape
 from durable_ray.actors.store.sql.statement import Statement
+
+#: A way that has to sort what it finds is taken if it finds at most so many.
+FEW = 2000
+
+
+class AccessPath(Enum):
+    """Along which index instances are read."""
+
+    CREATED = auto()
+    STATUS = auto()
+    NAME = auto()
+    PARENT = auto()
+    TAG = auto()
+    #: These two do not run in the order of pages: what they find is sorted.
+    ID = auto()
+    UPDATED = auto()
+
+
+class QueryShape(NamedTuple):
+    """What a statement depends on: which parts a query has, not what they say."""
+
+    path: AccessPath
+    branches: int
+    filters: frozenset[str]
+    tags: int
+    descending: bool
+    continued: bool
+    counting: bool
 
 
 @lru_cache(maxsize=512)

@@ -10,16 +10,21 @@ One statement for each shape of query; what was once compiled is kept.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import asdict
+
+from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.databases.database import Database
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads, Standing
-from durable_ray.actors.store.sql.pages import page
+from durable_ray.actors.store.sql.pages import AccessPath, QueryShape, page
 from durable_ray.actors.store.sql.rows import read_rows, read_sizes
-from durable_ray.actors.store.sql.shapes import AccessPath, QueryShape
 from durable_ray.actors.store.sql.statement import Session, Statement
-from durable_ray.actors.store.sql.tokens import make_token, read_token
 
 COUNTS = Statement("SELECT name, status, sum(n) FROM counters GROUP BY name, status")
 #: Find a row beyond the first few on a way that has to sort; none means that the way is short. Of updates only the
@@ -207,3 +212,30 @@ def after_prefix(prefix: str) -> str:
         if code <= 0x10FFFF:
             return prefix[:at] + chr(code)
     return "\U0010ffff" * 300  # longer than any ID
+
+
+def _fingerprint(query: InstanceQuery) -> str:
+    said = asdict(query) | {"payloads": "", "statuses": sorted(set(query.statuses)), "names": sorted(set(query.names))}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_token(created_at: int, instance_id: str, query: InstanceQuery) -> str:
+    """The token that continues `query` after this instance."""
+    said = json.dumps([created_at, instance_id, _fingerprint(query)], separators=(",", ":"))
+    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+
+
+def read_token(token: str, query: InstanceQuery) -> tuple[int, str]:
+    """Where `query` goes on: (created_at, instance_id) of the last one given out. Raises InvalidToken."""
+    try:
+        said = json.loads(base64.urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
+        created_at, instance_id, fingerprint = said
+        if type(created_at) is not int or type(instance_id) is not str or abs(created_at) >= 1 << 63:
+            raise ValueError("not what a token says")
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidToken("this is no continuation token; leave it out to begin with the first page") from error
+    if fingerprint != _fingerprint(query):
+        raise InvalidToken(
+            "this continuation token belongs to another query; repeat the query it came from, or begin anew"
+        )
+    return created_at, instance_id

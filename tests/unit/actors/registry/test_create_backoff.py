@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from durable_ray.actors.registry import create_backoff
-from durable_ray.actors.registry.create_backoff import CreateBackoff
+from durable_ray.actors.registry import admission
+from durable_ray.actors.registry.admission import CreateBackoff
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.testing import TestHub
 from tests.ray.orchestrators import wait_for_go
@@ -23,7 +23,7 @@ def row() -> InstanceRow:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(admission, "_FIRST_PAUSE", 0.01)
 
 
 async def test_pauses_grow_and_each_ends_once(row: InstanceRow) -> None:
@@ -42,7 +42,7 @@ async def test_pauses_grow_and_each_ends_once(row: InstanceRow) -> None:
 
 
 async def test_failures_close_upon_each_other_are_one_pause(row: InstanceRow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(admission, "_FIRST_PAUSE", 0.2)
     ended: list[None] = []
     put_off = CreateBackoff(lambda: ended.append(None))
     for _ in range(3):
@@ -76,7 +76,7 @@ async def test_a_later_life_does_not_wait_for_an_earlier_one(row: InstanceRow) -
 async def test_those_that_never_come_are_not_remembered_for_ever(
     row: InstanceRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(admission, "_FIRST_PAUSE", 0.0)
     put_off = CreateBackoff(lambda: None)
     for number in range(3_000):
         put_off.failed(replace(row, instance_id=f"i{number}"))

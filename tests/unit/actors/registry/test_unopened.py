@@ -9,7 +9,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.actors.cluster.in_process import _Hosts
-from durable_ray.actors.registry import create_backoff, notifier, unopened
+from durable_ray.actors.registry import admission, notifier, unopened
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.unopened import CannotOpen, opened
 from durable_ray.actors.settings import HubSettings
@@ -81,8 +81,8 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
 
     monkeypatch.setattr(_Hosts, "create", creates)
     monkeypatch.setattr(_Hosts, "ensure_partition", ensures)
-    monkeypatch.setattr(create_backoff, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(create_backoff, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(admission, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(admission, "_LONGEST_PAUSE", 0.1)
     monkeypatch.setattr(notifier, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(notifier, "_LONGEST_PAUSE", 0.1)
     yield names

@@ -14,8 +14,8 @@ import pytest
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance, Permit, RowVersion
 from durable_ray.actors.store.sql.changes import CHANGES, Op
+from durable_ray.actors.store.sql.queries import make_token
 from durable_ray.actors.store.sql.statement import Session
-from durable_ray.actors.store.sql.tokens import make_token
 from durable_ray.actors.store.writes import (
     CommitTurn,
     FinishUnstarted,

@@ -1,7 +1,7 @@
-"""Permits of limited activities: who may run and who waits, changed in one transaction whoever asks.
+"""Limits of what runs at a time: permits of limited activities, and queued instances of limited orchestrators.
 
-A permit is a row for as long as its attempt waits or runs, so it outlives whoever asked for it: nobody has to be told
-again after a crash, and nobody counts in memory. Whoever gives one back lets in those who are next, of any host.
+A permit is a row for as long as its attempt waits or runs, so it outlives whoever asked for it: nothing has to be asked
+again after a crash, and nobody counts in memory. What is counted and what is granted by the count are one transaction.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 from operator import attrgetter
 
 from durable_ray.actors.store.databases.database import Database, assert_fence
+from durable_ray.actors.store.held import HELD
 from durable_ray.actors.store.records import Fence, Permit
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 
@@ -50,7 +51,7 @@ FORGET = Statement("""
         permits.instance_id AND instances.host = permits.host AND instances.outstanding > 0)
     """)
 #: PostgreSQL lets two transactions count at once; SQLite has one writer anyway. The number is this project's.
-ALONE = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181965, hashtext(:name))")
+LOCK_ACTIVITY = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181965, hashtext(:name))")
 
 _address = attrgetter("instance_id", "execution_id", "task_id", "attempt")
 
@@ -71,7 +72,7 @@ class SqlPermits:
                 assert_fence(session, fence)
             if session.dialect == "postgresql":
                 for name in sorted(limits):
-                    session.one(ALONE, name=name)
+                    session.one(LOCK_ACTIVITY, name=name)
             if returned:
                 session.each(RETURN, returned)
             if asked:
@@ -111,3 +112,56 @@ def _grant(session: Session, name: str, limit: int) -> list[Row]:
 
 def _forget(session: Session, hosts: Sequence[str]) -> None:
     session.run(FORGET, hosts=session.list(hosts))
+
+
+#: In one statement, for in PostgreSQL each of several would count at another moment: one that is suspended between two of
+#: them would be taken off without having been counted.
+TAKEN = Statement("""
+    SELECT ((SELECT count(*) FROM instances WHERE instances.status = 'Pending' AND instances.name = :name AND
+        (instances.start_at IS NULL OR instances.start_at < 2305843009213693952)) + (SELECT
+        coalesce(sum(counters.n), 0) FROM counters WHERE counters.name = :name AND counters.status IN
+        ('Running', 'Suspended'))) - (SELECT count(*) FROM instances WHERE instances.status = 'Suspended' AND
+        instances.name = :name AND instances.start_at >= 2305843009213693952)
+    """)
+#: Nobody else lets in instances of this name until this transaction ends, or both would give away the same places. SQLite
+#: has one writer anyway. The number is this project's.
+LOCK_ORCHESTRATOR = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181966, hashtext(:name))")
+NEXT = Statement("""
+    SELECT instance_id
+    FROM instances
+    WHERE status = 'Pending' AND name = :name AND start_at >= 2305843009213693952 AND start_at <= :until
+    ORDER BY priority DESC, created_at, instance_id
+    LIMIT :room
+    """)
+BEGIN = Statement("""
+    UPDATE instances
+    SET start_at = CASE WHEN start_at = 2305843009213693952 THEN NULL ELSE start_at - 2305843009213693952 END,
+        next_due = :now
+    WHERE instance_id IN (:ids) AND turn = 0 AND start_at >= 2305843009213693952
+    RETURNING host, instance_id
+    """)
+
+
+class SqlInstanceLimits:
+    """Who is held, and who is let in."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def release(self, name: str, limit: int, now: int) -> tuple[tuple[str, str], ...]:
+        """Let the first held instances of a name begin; see the contract."""
+
+        def body(session: Session) -> tuple[tuple[str, str], ...]:
+            if session.dialect == "postgresql":
+                session.one(LOCK_ORCHESTRATOR, name=name)
+            taken = session.one(TAKEN, name=name)
+            assert taken is not None
+            free = limit - int(taken[0])
+            if free < 1:
+                return ()
+            chosen = [row[0] for row in session.all(NEXT, name=name, until=HELD + now, room=free)]
+            if not chosen:
+                return ()
+            return tuple((row[0], row[1]) for row in session.all(BEGIN, ids=session.list(chosen), now=now))
+
+        return self._database.write(body)
