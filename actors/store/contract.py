@@ -73,8 +73,10 @@ class Committed(Struct, frozen=True):
     definitions_revision: int
 
 
-class Owning(Protocol):
-    """Who owns the hub and its hosts; what becomes of processes, and of what is over."""
+class Store(Protocol):
+    """One task hub's database."""
+
+    # --- ownership of the hub and its hosts: leases and fences
 
     def close(self) -> None:
         """Let go of every connection and lock."""
@@ -110,6 +112,7 @@ class Owning(Protocol):
     def checkpoint(self) -> None:
         """Upkeep that one process does for all (SQLite: WAL checkpoint)."""
 
+    # --- processes of dedicated instances, crashes
     def mark_resident(self, instance_ids: Sequence[str], resident: bool = True) -> None:
         """These dedicated instances are (being) given a process, or have lost it."""
 
@@ -123,6 +126,7 @@ class Owning(Protocol):
         """Give a live shared instance of `host` a host of its own, under which it becomes dedicated: its messages, permits
         and counters go along, and turns under way at `host` are Stale. False if it does not live there (any more)."""
 
+    # --- retention
     def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
         """Delete finished instances with all they own, if they are as they were matched; returns the IDs of those.
 
@@ -137,9 +141,7 @@ class Owning(Protocol):
     def forget_receipts(self, before: int, limit: int) -> int:
         """Drop receipts that expired before `before` (µs), at most `limit`; returns how many."""
 
-
-class Committing(Protocol):
-    """The hot path."""
+    # --- writing: the hot path
 
     def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
         """Make all writes in one durable transaction, each isolated (see `writes`).
@@ -147,9 +149,7 @@ class Committing(Protocol):
         Raises Fenced, CommitUnknown; or another StoreError after which nothing was written.
         """
 
-
-class Reading(Protocol):
-    """Whatever has an ID."""
+    # --- reading instances by ID
 
     def load(self, instance_ids: Sequence[str]) -> Mapping[str, Loaded]:
         """The named instances, whole, as of one moment. Absent ones are absent."""
@@ -166,12 +166,7 @@ class Reading(Protocol):
     def receipts(self, request_ids: Sequence[str]) -> Mapping[str, str]:
         """Outcomes recorded for these requests."""
 
-
-class Finding(Protocol):
-    """What hosts and the registry ask about live instances, by index."""
-
-    def unfinished(self, host: str, after: str = "", limit: int = 1000) -> tuple[InstanceRow, ...]:
-        """Live instances of a host in instance_id order after `after`: what a revived host has to look at."""
+    # --- finding work, by index
 
     def to_revive(self, host: str, now: int) -> tuple[str, ...]:
         """Live instances of a host that a fresh process must load at once: never had a turn (and start_at reached),
@@ -200,11 +195,9 @@ class Finding(Protocol):
     def residents(self) -> tuple[str, ...]:
         """Live dedicated instances that are marked resident."""
 
+    # --- queries over all instances
 
-class Querying(Protocol):
-    """Queries over all instances."""
-
-    def query(self, query: InstanceQuery, limit: int, token: str | None = None, payloads: Payloads = "all") -> Page:
+    def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
         """A page of instances in (created_at, instance_id) order, bounded in bytes too: it may be shorter than `limit` while
         there are more. The token stays right while instances come and go. Payloads that the query leaves out are not read."""
 
@@ -220,9 +213,7 @@ class Querying(Protocol):
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many, from maintained counters."""
 
-
-class Deploying(Protocol):
-    """What code the hub has."""
+    # --- definitions
 
     def put_definitions(self, definitions: Iterable[DefinitionRow]) -> int:
         """Register definitions (idempotent by kind, name, version and code_id: registering the newest again changes
@@ -239,17 +230,11 @@ class Deploying(Protocol):
     def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
         """Every definition registered after revision `since`, oldest first, without bodies (`body` is b"")."""
 
-
-class Releasing(Protocol):
-    """Instances that a limit holds back."""
+    # --- limits: instances and activities that wait for others of their name
 
     def release(self, name: str, limit: int, now: int) -> tuple[tuple[str, str], ...]:
         """Let the first held instances of a name begin (priority, then age), until `limit` have been let in and have
         not finished. Returns (host, instance_id) of each; see `actors/held`."""
-
-
-class Permitting(Protocol):
-    """Activities that a limit holds back. A permit is a row while its attempt waits or runs, whatever dies meanwhile."""
 
     def permit(
         self, fence: Fence | None, asked: Sequence[Permit], returned: Sequence[Permit], limits: Mapping[str, int]
@@ -274,13 +259,7 @@ class Permitting(Protocol):
         Decided in the transaction: one that was given a process meanwhile keeps what its activities have.
         """
 
-
-class Erasing(Protocol):
-    """The end of a hub's contents."""
+    # --- erasing a hub
 
     def erase(self, keep: str) -> int:
         """Delete all instances, definitions and messages; every host but `keep` is fenced. Returns how many instances."""
-
-
-class Store(Owning, Committing, Reading, Finding, Querying, Deploying, Releasing, Permitting, Erasing, Protocol):
-    """One task hub's database."""

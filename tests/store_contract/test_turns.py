@@ -63,7 +63,7 @@ def test_a_finishing_turn_ends_everything(store: Store, status: str) -> None:
     assert (ended.row.completed_at, ended.row.next_due) == (2001, None)
     assert ended.inbox == ()
     assert store.due("partition-1", 10**9, 10) == ()
-    assert store.unfinished("partition-1") == ()
+    assert store.live_standings(("", ""), 10) == []
 
 
 def test_a_rewound_instance_is_live_again(store: Store) -> None:
@@ -72,7 +72,7 @@ def test_a_rewound_instance_is_live_again(store: Store) -> None:
     advance(store, "a", "Running")
     now = row(store, "a")
     assert (now.status, now.completed_at, now.failure) == ("Running", None, None)
-    assert [each.instance_id for each in store.unfinished("partition-1")] == ["a"]
+    assert [live.instance_id for _, live in store.live_standings(("", ""), 10)] == ["a"]
     assert store.expired(10**9, 10) == ()
 
 

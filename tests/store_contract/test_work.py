@@ -18,16 +18,6 @@ def waiting(store: Store, now: int, limit: int = 10) -> list[str]:
     return [each.instance_id for each in store.dedicated_waiting(now, limit)]
 
 
-def test_unfinished_instances_come_in_pages_by_id(store: Store) -> None:
-    made(store, *(start(f"i{n}") for n in range(5)), start("other", host="partition-2"))
-    advance(store, "i1")
-    advance(store, "i2", "Completed")
-    first = store.unfinished(HOST, limit=2)
-    assert [each.instance_id for each in first] == ["i0", "i1"]
-    assert first[1] == row(store, "i1")
-    assert [each.instance_id for each in store.unfinished(HOST, "i1", 10)] == ["i3", "i4"]
-
-
 def test_what_comes_due_comes_soonest_first(store: Store) -> None:
     made(store, *(start(name) for name in "abc"), start("later", start_at=8000), start("other", host="x"))
     advance(store, "a", next_due=5000)

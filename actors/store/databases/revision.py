@@ -5,7 +5,7 @@ from __future__ import annotations
 from durable_ray.actors.store.sql.statement import Session, Statement
 
 #: The migration that makes the schema of `schema.py`; `migrations/versions` ends with it.
-REVISION = "0002"
+REVISION = "0001"
 
 #: Where a store says which migration it is at.
 VERSION_TABLE = "durable_ray_version"

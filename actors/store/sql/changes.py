@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, auto
 from typing import NamedTuple
 
+from durable_ray.actors.store.sql.rows import COLUMNS
 from durable_ray.actors.store.sql.statement import Statement
 
 CONSUME = Statement("""
@@ -15,39 +16,28 @@ EMPTY_INBOX = Statement("DELETE FROM inbox WHERE instance_id = :instance_id")
 DROP_HISTORY = Statement("DELETE FROM history WHERE instance_id = :instance_id")
 DROP_TAGS = Statement("DELETE FROM tags WHERE instance_id = :instance_id")
 DROP_INPUT = Statement("DELETE FROM inputs WHERE instance_id = :instance_id")
-#: Two who insert the same new ID at once cannot see each other; who comes second finds fewer rows and looks again.
-CREATE = Statement("""
-    INSERT INTO instances (instance_id, execution_id, name, version, code_id, status, placement, host, resident,
-        turn, events, generation, created_at, updated_at, started_at, completed_at, start_at, next_due, output,
-        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
-        waiting_reason, environment, settings, outstanding, expires, input)
-    VALUES (:instance_id, :execution_id, :name, :version, :code_id, 'Pending', :placement, :host, :resident, 0,
-        0, 0, :created_at, :created_at, NULL, NULL, :start_at, :first_due, NULL, NULL, NULL, :parent_id,
-        :parent_execution, :parent_task, :tags, :priority, 0, NULL, :environment, :settings, 0, NULL, :input)
-    ON CONFLICT (instance_id) DO NOTHING
-    """)
-#: Not delete and insert: who waits for this row's lock has to find it again afterwards.
-REPLACE = Statement("""
-    INSERT INTO instances (instance_id, execution_id, name, version, code_id, status, placement, host, resident,
-        turn, events, generation, created_at, updated_at, started_at, completed_at, start_at, next_due, output,
-        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
-        waiting_reason, environment, settings, outstanding, expires, input)
-    VALUES (:instance_id, :execution_id, :name, :version, :code_id, 'Pending', :placement, :host, :resident, 0,
-        0, 0, :created_at, :created_at, NULL, NULL, :start_at, :first_due, NULL, NULL, NULL, :parent_id,
-        :parent_execution, :parent_task, :tags, :priority, 0, NULL, :environment, :settings, 0, NULL, :input)
-    ON CONFLICT (instance_id) DO UPDATE
-    SET execution_id = excluded.execution_id, name = excluded.name, version = excluded.version, code_id =
-        excluded.code_id, status = excluded.status, placement = excluded.placement, host = excluded.host,
-        resident = excluded.resident, turn = excluded.turn, events = excluded.events, generation =
-        excluded.generation, created_at = excluded.created_at, updated_at = excluded.updated_at, started_at =
-        excluded.started_at, completed_at = excluded.completed_at, start_at = excluded.start_at, next_due =
-        excluded.next_due, output = excluded.output, custom_status = excluded.custom_status, failure =
-        excluded.failure, parent_id = excluded.parent_id, parent_execution = excluded.parent_execution,
-        parent_task = excluded.parent_task, tags = excluded.tags, priority = excluded.priority, recoveries =
-        excluded.recoveries, waiting_reason = excluded.waiting_reason, environment = excluded.environment,
-        settings = excluded.settings, outstanding = excluded.outstanding, expires = excluded.expires, input =
-        excluded.input
-    """)
+#: What a new row has: parameters, and what is the same in each.
+_NEW_ROW = (
+    dict.fromkeys((*COLUMNS, "expires"), "NULL")
+    | dict.fromkeys(("turn", "events", "generation", "recoveries", "outstanding"), "0")
+    | {"status": "'Pending'", "updated_at": ":created_at", "next_due": ":first_due"}
+    | {
+        name: f":{name}"
+        for name in (
+            "instance_id", "execution_id", "name", "version", "code_id", "placement", "host", "resident", "created_at",
+            "start_at", "input", "parent_id", "parent_execution", "parent_task", "tags", "priority", "environment",
+            "settings",
+        )
+    }
+)  # fmt: skip
+_INSERT = f"INSERT INTO instances ({', '.join(_NEW_ROW)}) VALUES ({', '.join(_NEW_ROW.values())})"
+#: Two transactions that insert the same new ID cannot see each other; the second one finds fewer rows and starts over.
+CREATE = Statement(f"{_INSERT} ON CONFLICT (instance_id) DO NOTHING")
+#: Not delete and insert: a transaction that waits for this row's lock has to find it again afterwards.
+REPLACE = Statement(
+    f"{_INSERT} ON CONFLICT (instance_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NEW_ROW if name != "instance_id")
+)
 TAG = Statement("""
     INSERT INTO tags ("key", value, created_at, instance_id)
     VALUES (:key, :value, :created_at, :instance_id)

@@ -68,7 +68,7 @@ class SqlQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def query(self, query: InstanceQuery, limit: int, token: str | None = None, payloads: Payloads = "all") -> Page:
+    def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
         """A page of at most `limit` instances in (created_at, instance_id) order, and of at most `PAGE_BYTES` unless a single
         one has more: so what a page costs has a bound, whatever is in it.
 

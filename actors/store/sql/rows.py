@@ -11,34 +11,29 @@ from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded, Payl
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 from durable_ray.orchestrations.history.events import ParentAddress
 
-ROWS = Statement("""
-    SELECT instances.instance_id, instances.execution_id, instances.name, instances.version, instances.code_id,
-        instances.status, instances.placement, instances.host, instances.resident, instances.turn,
-        instances.events, instances.generation, instances.created_at, instances.updated_at,
-        instances.started_at, instances.completed_at, instances.start_at, instances.next_due,
-        coalesce(instances.input, inputs.body), instances.output, instances.custom_status, instances.failure,
-        instances.parent_id, instances.parent_execution, instances.parent_task, instances.tags,
-        instances.priority, instances.recoveries, instances.waiting_reason, instances.environment,
-        instances.settings, instances.outstanding
+#: The columns of an instance that are read, in the order of `InstanceRow`'s fields (the parent is three of them).
+COLUMNS = (
+    "instance_id", "execution_id", "name", "version", "code_id", "status", "placement", "host", "resident", "turn",
+    "events", "generation", "created_at", "updated_at", "started_at", "completed_at", "start_at", "next_due", "input",
+    "output", "custom_status", "failure", "parent_id", "parent_execution", "parent_task", "tags", "priority",
+    "recoveries", "waiting_reason", "environment", "settings", "outstanding",
+)  # fmt: skip
+_PARENT, _TAGS, _RESIDENT = COLUMNS.index("parent_id"), COLUMNS.index("tags"), COLUMNS.index("resident")
+
+
+def _columns(**instead: str) -> str:
+    return ", ".join(instead.get(name, f"instances.{name}") for name in COLUMNS)
+
+
+ROWS = Statement(f"""
+    SELECT {_columns(input="coalesce(instances.input, inputs.body)")}
     FROM instances LEFT OUTER JOIN inputs ON inputs.instance_id = instances.instance_id
     WHERE instances.instance_id IN (:ids)
     """)
-ROWS_WITHOUT_INPUT = Statement("""
-    SELECT instance_id, execution_id, name, version, code_id, status, placement, host, resident, turn, events,
-        generation, created_at, updated_at, started_at, completed_at, start_at, next_due, NULL, output,
-        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
-        waiting_reason, environment, settings, outstanding
-    FROM instances
-    WHERE instance_id IN (:ids)
-    """)
-ROWS_WITHOUT_PAYLOADS = Statement("""
-    SELECT instance_id, execution_id, name, version, code_id, status, placement, host, resident, turn, events,
-        generation, created_at, updated_at, started_at, completed_at, start_at, next_due, NULL, NULL,
-        custom_status, failure, parent_id, parent_execution, parent_task, tags, priority, recoveries,
-        waiting_reason, environment, settings, outstanding
-    FROM instances
-    WHERE instance_id IN (:ids)
-    """)
+ROWS_WITHOUT_INPUT = Statement(f"SELECT {_columns(input='NULL')} FROM instances WHERE instance_id IN (:ids)")
+ROWS_WITHOUT_PAYLOADS = Statement(
+    f"SELECT {_columns(input='NULL', output='NULL')} FROM instances WHERE instance_id IN (:ids)"
+)
 #: How many bytes each has in its input, its output and the rest; no payload is read for it.
 SIZES = Statement("""
     SELECT instances.instance_id, coalesce(octet_length(instances.input), octet_length(inputs.body), 0),
@@ -57,10 +52,10 @@ INBOX = Statement("""
 
 def to_row(row: Row) -> InstanceRow:
     """The value of one row of an instance."""
-    parent_id, parent_execution, parent_task, tags = row[22:26]
+    parent_id, parent_execution, parent_task, tags = row[_PARENT : _TAGS + 1]
     fields: list[Any] = [*row]
-    fields[8] = bool(row[8])
-    fields[22:26] = [
+    fields[_RESIDENT] = bool(row[_RESIDENT])
+    fields[_PARENT : _TAGS + 1] = [
         ParentAddress(parent_id, parent_execution, parent_task) if parent_id is not None else None,
         json.loads(tags) if tags != "{}" else {},
     ]

@@ -8,23 +8,9 @@ from __future__ import annotations
 
 from durable_ray.actors.store.databases.database import Database
 from durable_ray.actors.store.records import InstanceRow
-from durable_ray.actors.store.sql.rows import read_rows, to_row
+from durable_ray.actors.store.sql.rows import read_rows
 from durable_ray.actors.store.sql.statement import Statement
 
-UNFINISHED = Statement("""
-    SELECT instances.instance_id, instances.execution_id, instances.name, instances.version, instances.code_id,
-        instances.status, instances.placement, instances.host, instances.resident, instances.turn,
-        instances.events, instances.generation, instances.created_at, instances.updated_at,
-        instances.started_at, instances.completed_at, instances.start_at, instances.next_due,
-        coalesce(instances.input, inputs.body), instances.output, instances.custom_status, instances.failure,
-        instances.parent_id, instances.parent_execution, instances.parent_task, instances.tags,
-        instances.priority, instances.recoveries, instances.waiting_reason, instances.environment,
-        instances.settings, instances.outstanding
-    FROM instances LEFT OUTER JOIN inputs ON inputs.instance_id = instances.instance_id
-    WHERE instances.host = :host AND instances.completed_at IS NULL AND instances.instance_id > :after
-    ORDER BY instances.instance_id
-    LIMIT :limit
-    """)
 DUE = Statement("""
     SELECT instance_id, next_due
     FROM instances
@@ -99,11 +85,6 @@ class SqlWork:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def unfinished(self, host: str, after: str = "", limit: int = 1000) -> tuple[InstanceRow, ...]:
-        """Live instances of a host in instance_id order after `after`."""
-        with self._database.read() as session:
-            return tuple(to_row(row) for row in session.all(UNFINISHED, host=host, after=after, limit=limit))
 
     def to_revive(self, host: str, now: int) -> tuple[str, ...]:
         """Live instances that a fresh process of this host must load at once."""

@@ -46,7 +46,6 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         "sqlite_autoindex_instances_1",
     ),
     "load": (lambda s: s.load(["a"]), "sqlite_autoindex_instances_1"),
-    "unfinished": (lambda s: s.unfinished("h"), "ix_instances_live"),
     "to_revive": (lambda s: s.to_revive("h", 1), "ix_instances_live"),
     "due": (lambda s: s.due("h", 1, 1), "ix_instances_due"),
     "mail": (lambda s: s.mail("h", 1), "ix_inbox_host"),

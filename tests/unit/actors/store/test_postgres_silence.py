@@ -18,7 +18,7 @@ import pytest
 from durable_ray.actors.store.contract import CommitUnknown, Fenced, HubInUse, StoreError, StoreUnusable
 from durable_ray.actors.store.databases import postgres, postgres_connection, postgres_lock
 from durable_ray.actors.store.opening import SqlStore, open_store
-from durable_ray.actors.store.sql.group import REVISION
+from durable_ray.actors.store.sql.commits import REVISION
 from durable_ray.actors.store.writes import Started
 from tests.postgres_server import PostgresServer
 from tests.silent_proxy import SilentProxy, silent_proxy

@@ -198,12 +198,33 @@ def _the_rest() -> None:
     )
 
 
+def _permits() -> None:
+    op.create_table(
+        "permits",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("name", _text(), nullable=False),
+        sa.Column("host", _text(), nullable=False),
+        sa.Column("instance_id", _text(), nullable=False),
+        sa.Column("execution_id", _text(), nullable=False),
+        sa.Column("task_id", sa.BigInteger(), nullable=False),
+        sa.Column("attempt", sa.BigInteger(), nullable=False),
+        sa.Column("priority", sa.BigInteger(), nullable=False),
+        sa.Column("granted", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("row"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_permits_address", "permits", ["instance_id", "execution_id", "task_id", "attempt"], unique=True)
+    op.create_index("ix_permits_host", "permits", ["host", "name"])
+    op.create_index("ix_permits_name", "permits", ["name", "granted", sa.literal_column("priority DESC"), "row"])
+
+
 def upgrade() -> None:
     _owners()
     _instances()
     _indexes_of_instances()
     _what_instances_own()
     _the_rest()
+    _permits()
     op.execute(
         "INSERT INTO hub (id, name, boot_epoch, cluster, address, heartbeat, protocol, partitions, settings,"
         " definitions_revision, lease_floor) VALUES (1, '', 0, '', '', 0, 0, 0, '{}', 0, 0)"
