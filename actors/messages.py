@@ -15,6 +15,9 @@ from msgspec import Struct, field
 from durable_ray.actors.store.records import IfExists, InstanceRow, Placement
 from durable_ray.orchestrations.history.events import Message, Payload
 
+#: What clients, hosts and registry of a hub have to agree on; raised when a message between them changes its meaning.
+PROTOCOL = 3
+
 ReplyCode = Literal[
     "ok",  # done, durably
     "exists",  # the ID is taken (`row` says by whom)

@@ -32,12 +32,11 @@ from durable_ray.actors.clock import Alarm, Clock, SystemClock
 from durable_ray.actors.cluster.in_process import InProcessHub, call
 from durable_ray.actors.instances.placement import is_dedicated
 from durable_ray.actors.instances.status import micros, moment
-from durable_ray.actors.messages import Hello
+from durable_ray.actors.messages import PROTOCOL, Hello
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.wire.protocol import PROTOCOL
 from durable_ray.client import inside
 from durable_ray.client.client import AsyncClient, Client
 from durable_ray.client.coalescing import Coalescer

@@ -15,8 +15,7 @@ from durable_ray.actors.cluster import connecting, in_process
 from durable_ray.actors.cluster.in_process import call
 from durable_ray.actors.host import service, turn_scheduler
 from durable_ray.actors.host.crash_marker import NoMarker
-from durable_ray.actors.messages import Delivery, Hello, StartOptions, StartRequest
-from durable_ray.actors.wire.protocol import PROTOCOL
+from durable_ray.actors.messages import PROTOCOL, Delivery, Hello, StartOptions, StartRequest
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
 from durable_ray.testing import TestHub

@@ -21,11 +21,9 @@ from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, find
 from durable_ray.actors.cluster.ray_actors.actor_classes import classes, registry_class
 from durable_ray.actors.cluster.ray_hub import HubInfo
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
-from durable_ray.actors.messages import Hello
+from durable_ray.actors.messages import PROTOCOL, Hello
 from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.secrecy import shown_url
-from durable_ray.actors.store.urls import for_a_hub
-from durable_ray.actors.wire.protocol import PROTOCOL
+from durable_ray.actors.store.urls import for_a_hub, shown_url
 
 log = logging.getLogger("durable_ray")
 

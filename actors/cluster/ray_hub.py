@@ -39,7 +39,7 @@ from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.unopened import CannotOpen
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
-from durable_ray.actors.store.secrecy import shown_url
+from durable_ray.actors.store.urls import shown_url
 from durable_ray.actors.wire.address import WireBroken
 from durable_ray.actors.wire.callers import WireConnectionPool, reached
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions

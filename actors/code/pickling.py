@@ -33,7 +33,7 @@ from typing import Any
 import cloudpickle
 import typing_extensions
 
-from durable_ray.actors.code.bytecode import all_names
+from durable_ray.actors.code.code_identity import all_names
 from durable_ray.actors.code.local_modules import is_installed, local_modules
 from durable_ray.orchestrations.authoring.definitions import Definition
 from durable_ray.orchestrations.authoring.signatures import bare_hint, resolved_annotations

@@ -38,9 +38,8 @@ from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.registry.instance_limiter import limit_of
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, Store
-from durable_ray.actors.store.held import is_held
 from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.records import Fence, InstanceRow
+from durable_ray.actors.store.records import Fence, InstanceRow, is_queued
 from durable_ray.actors.store.retrying import until_answered
 from durable_ray.actors.store.writes import TurnCommitted
 from durable_ray.orchestrations.history import events as ev
@@ -219,7 +218,7 @@ class InstanceHost:
                 self.activity_limiter.look()
                 continue
             active = self.instance_cache.peek(instance_id)
-            if active is not None and active.unstarted and is_held(active.row.start_at):
+            if active is not None and active.unstarted and is_queued(active.row.start_at):
                 self._drop(active)  # it may have been let in: the row says so
                 active = None
             if active is None:
@@ -237,7 +236,7 @@ class InstanceHost:
             self._drop(existing)
         self.turn_effects.late.forget(row.instance_id)
         self._arrived(self.instance_cache.enter(row))
-        if is_held(row.start_at):
+        if is_queued(row.start_at):
             self.peers.finished([row.instance_id])  # whoever counts has to look
 
     def _admitted(self, active: ActiveInstance) -> None:
@@ -348,7 +347,7 @@ class InstanceHost:
         for instance_id, (host, resident) in answer.woken.items():
             if host != self.name:
                 self.peers.notify(host, [instance_id], resident)
-                if instance_id in born and is_held(born[instance_id].start_at):
+                if instance_id in born and is_queued(born[instance_id].start_at):
                     self.peers.finished([instance_id])  # whoever counts has to look
             elif instance_id in born:
                 self.born(self.instance_factory.row(born[instance_id]))

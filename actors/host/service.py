@@ -21,8 +21,7 @@ from durable_ray.actors.instances.replay_check import check_replay
 from durable_ray.actors.instances.starting import Start, begin, conceive_again, conceived, start_writes, take_answers
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError
-from durable_ray.actors.store.held import is_held
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, is_queued
 from durable_ray.actors.store.writes import (
     Absent,
     Answer,
@@ -222,7 +221,7 @@ class HostService:
             active = host.instance_cache.peek(delivery.instance_id)
             if active is not None and active.unstarted and answer.turn == 0:
                 active.status = answer.status
-            if is_held(row.start_at) and isinstance(event, ev.ExecutionResumed):
+            if is_queued(row.start_at) and isinstance(event, ev.ExecutionResumed):
                 host.peers.finished([delivery.instance_id])  # whoever counts has to look
         if isinstance(answer, Delivered | Repeated):
             host.notify([delivery.instance_id])

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 
 from durable_ray.actors.clock import Alarm, Clock
-from durable_ray.actors.store.held import is_held
+from durable_ray.actors.store.records import is_queued
 
 #: Outdated entries that are not worth sweeping.
 _FEW = 64
@@ -35,7 +35,7 @@ class TimerQueue:
 
     def add(self, at: int, instance_id: str) -> None:
         """`instance_id` comes due at `at` (µs); one that is held does not by time alone."""
-        if is_held(at) or self._earliest.get(instance_id, at + 1) <= at:
+        if is_queued(at) or self._earliest.get(instance_id, at + 1) <= at:
             return
         self._earliest[instance_id] = at
         heapq.heappush(self._heap, (at, instance_id))

@@ -14,8 +14,8 @@ from msgspec import Struct
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.messages import Reply
+from durable_ray.actors.store.hub_config import expiry
 from durable_ray.actors.store.records import NewInstance
-from durable_ray.actors.store.retention import expiry
 from durable_ray.actors.store.writes import CommitTurn, OutMessage, Receipt, Successor
 from durable_ray.orchestrations.engine.commands import Decision, Raised
 from durable_ray.orchestrations.history import events as ev

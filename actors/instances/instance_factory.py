@@ -9,10 +9,8 @@ from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.placement import choose, host_of
 from durable_ray.actors.messages import StartOptions
 from durable_ray.actors.registry.instance_limiter import limit_of
-from durable_ray.actors.store.held import hold
-from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
-from durable_ray.actors.store.retention import own_settings
+from durable_ray.actors.store.hub_config import HubConfig, own_settings
+from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement, queued_start
 from durable_ray.orchestrations.history.transition import ChildStart
 from durable_ray.orchestrations.values.ids import child_instance_id, next_execution_id
 
@@ -59,7 +57,7 @@ class InstanceFactory:
             input=start_options.input,
             start_at=start_at
             if limit_of(start_options.name, self._definition_cache, settings) is None
-            else hold(start_at),
+            else queued_start(start_at),
             tags=start_options.tags,
             priority=options.priority if start_options.priority is None else start_options.priority,
             environment=environment,

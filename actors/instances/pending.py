@@ -8,8 +8,8 @@ from typing import Any
 from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.hub_config import expiry
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Status
-from durable_ray.actors.store.retention import expiry
 from durable_ray.actors.store.writes import FinishUnstarted
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import decode_event, encode_events

@@ -14,8 +14,7 @@ from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.instances.history_view import without_results
 from durable_ray.actors.messages import Ending
-from durable_ray.actors.store.held import is_held, scheduled
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, is_queued, scheduled
 from durable_ray.orchestrations.history.codec import decode_event, decode_events
 from durable_ray.orchestrations.history.events import Event, ExecutionFailed
 from durable_ray.orchestrations.values.failures import FailureDetails
@@ -169,7 +168,7 @@ def status_of(
         tags=dict(row.tags),
         priority=row.priority,
         scheduled_start=None if start_at is None else moment(start_at),
-        waiting_reason=row.waiting_reason or ("max_running" if is_held(row.start_at) and not row.finished else None),
+        waiting_reason=row.waiting_reason or ("max_running" if is_queued(row.start_at) and not row.finished else None),
     )
 
 

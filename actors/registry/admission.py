@@ -18,9 +18,8 @@ from durable_ray.actors.instances.waiters import Waiters
 from durable_ray.actors.registry.actor_lifecycle import ActorLifecycle, Actors
 from durable_ray.actors.registry.unopened import WaitingForHosts
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.held import is_held
 from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, is_queued
 from durable_ray.actors.store.retrying import until_answered
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 
@@ -282,7 +281,7 @@ class Admission:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if due is not None and due > self._clock.now() and not is_held(due):
+        if due is not None and due > self._clock.now() and not is_queued(due):
             self._alarm = self._clock.wake(due, lambda: self._spawn(self.admit()))
 
 

@@ -14,8 +14,7 @@ from durable_ray.actors.instances.pending import finish_pending, pause_refused, 
 from durable_ray.actors.instances.starting import Start, begin, conceive_again, conceived
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.registry.core import RegistryCore
-from durable_ray.actors.store.held import is_held
-from durable_ray.actors.store.records import InboxRow, InstanceRow
+from durable_ray.actors.store.records import InboxRow, InstanceRow, is_queued
 from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
 from durable_ray.orchestrations.history import events as ev
 
@@ -53,7 +52,7 @@ class RegistryDelivery(RegistryCore):
             old = start.replaced
             if old is not None and start.new is not None and old.host != start.new.host and not old.finished:
                 self.wake([(old.host, old.instance_id)])
-        held = {s.new.name for s in begun if s.new and is_held(s.new.start_at)}
+        held = {s.new.name for s in begun if s.new and is_queued(s.new.start_at)}
         if held:
             self.spawn(self.instance_limiter.look(held))
         signalled = [s for s in starts if s.request.signal is not None and s.reply and s.reply.code == "exists"]
@@ -79,7 +78,7 @@ class RegistryDelivery(RegistryCore):
                 reply = replies[position] = delivery_reply(next(answers))
                 mail.append((delivery, reply))
         resumed = {d.instance_id for d in waiting if isinstance(d.message.event, ev.ExecutionResumed)}
-        names = {rows[i].name for i in resumed if i in rows and is_held(rows[i].start_at)}
+        names = {rows[i].name for i in resumed if i in rows and is_queued(rows[i].start_at)}
         if names:
             self.spawn(self.instance_limiter.look(names))
         await self._tell_hosts(mail, rows)

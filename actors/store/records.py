@@ -219,3 +219,30 @@ class Page(Struct, frozen=True):
 
     rows: tuple[InstanceRow, ...]
     token: str | None
+
+
+# --- instances queued by a limit ------------------------------------------------------------------
+
+#: Later than any real time (µs). Added to a start time it marks the instance as queued: it stays Pending, in either placement
+#: and without a process, until the registry dequeues it. The sum also keeps the earliest start, so nothing else is stored.
+QUEUED = 1 << 61
+
+
+def queued_start(start_at: int | None) -> int:
+    """The start time of a queued instance that must not begin before `start_at` (µs).
+
+    Example:
+        >>> scheduled(queued_start(5)), scheduled(queued_start(None)), scheduled(5), is_queued(queued_start(5))
+        (5, None, 5, True)
+    """
+    return QUEUED + (start_at or 0)
+
+
+def is_queued(start_at: int | None) -> bool:
+    """Whether an instance with this start time is queued behind others of its name (`max_running`)."""
+    return start_at is not None and start_at >= QUEUED
+
+
+def scheduled(start_at: int | None) -> int | None:
+    """The earliest start that was asked for, also of a queued instance; None: at once."""
+    return (start_at - QUEUED) or None if start_at is not None and start_at >= QUEUED else start_at

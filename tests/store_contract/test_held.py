@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from durable_ray.actors.store.contract import Fenced, Store
-from durable_ray.actors.store.held import HELD, hold
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery
+from durable_ray.actors.store.records import QUEUED, DefinitionRow, InstanceQuery, queued_start
 from durable_ray.actors.store.writes import StartInstance
 from tests.store_contract.building import HOST, advance, made, pause, put, start
 
@@ -14,7 +13,7 @@ NOW = 5_000
 
 
 def held(instance_id: str, created_at: int = 1000, priority: int = 0, start_at: int | None = None) -> StartInstance:
-    return start(instance_id, created_at=created_at, priority=priority, start_at=hold(start_at))
+    return start(instance_id, created_at=created_at, priority=priority, start_at=queued_start(start_at))
 
 
 def test_the_first_are_let_in_until_the_limit_is_reached(store: Store) -> None:
@@ -37,7 +36,7 @@ def test_who_is_let_in_is_due_at_once(store: Store) -> None:
     assert {name for _, name in store.release("hello", 5, NOW)} == {"now", "was_delayed"}
     assert {name for name, _ in store.due(HOST, NOW, 10)} == {"now", "was_delayed"}
     rows = store.rows(["now", "was_delayed", "later"])
-    assert [rows[name].start_at for name in ("now", "was_delayed", "later")] == [None, 4_000, HELD + 9_000]
+    assert [rows[name].start_at for name in ("now", "was_delayed", "later")] == [None, 4_000, QUEUED + 9_000]
     assert [name for _, name in store.release("hello", 5, 9_000)] == ["later"]
 
 

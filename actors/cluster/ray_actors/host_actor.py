@@ -38,14 +38,13 @@ from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.host.service import HostService
 from durable_ray.actors.host.watchdog import Watchdog, end_with_this_thread
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
+from durable_ray.actors.messages import PROTOCOL, Delivery, Ending, Hello, Reply, StartRequest
 from durable_ray.actors.registry.liveness import Detector, RegistryWatch
 from durable_ray.actors.registry.unopened import CannotOpen, opened
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
-from durable_ray.actors.wire.protocol import PROTOCOL
 
 log = logging.getLogger("durable_ray.actor")
 

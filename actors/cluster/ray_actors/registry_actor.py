@@ -20,7 +20,7 @@ from durable_ray.actors.cluster.processes import RayProcesses, hung_after
 from durable_ray.actors.cluster.ray_hub import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.host.watchdog import end_with_this_thread
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.messages import Hello
+from durable_ray.actors.messages import PROTOCOL, Hello
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.liveness import Detector, send_heartbeats
 from durable_ray.actors.registry.persistence import Persistent, StillOpening
@@ -29,7 +29,6 @@ from durable_ray.actors.store.contract import HubInUse, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
-from durable_ray.actors.wire.protocol import PROTOCOL
 
 log = logging.getLogger("durable_ray.actor")
 

@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 
 from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
 from durable_ray.actors.store.databases.database import Unholdable
-from durable_ray.actors.store.secrecy import shown_url
 from durable_ray.actors.store.sql.statement import Dialect, Session
+from durable_ray.actors.store.urls import shown_url
 
 try:
     import psycopg

@@ -11,8 +11,7 @@ from functools import partial
 from operator import attrgetter
 
 from durable_ray.actors.store.databases.database import Database, assert_fence
-from durable_ray.actors.store.held import HELD
-from durable_ray.actors.store.records import Fence, Permit
+from durable_ray.actors.store.records import QUEUED, Fence, Permit
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 
 RETURN = Statement("""
@@ -159,7 +158,7 @@ class SqlInstanceLimits:
             free = limit - int(taken[0])
             if free < 1:
                 return ()
-            chosen = [row[0] for row in session.all(NEXT, name=name, until=HELD + now, room=free)]
+            chosen = [row[0] for row in session.all(NEXT, name=name, until=QUEUED + now, room=free)]
             if not chosen:
                 return ()
             return tuple((row[0], row[1]) for row in session.all(BEGIN, ids=session.list(chosen), now=now))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from durable_ray.actors.messages import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, HubInUse, StoreError, StoreUnusable
 from durable_ray.actors.store.databases.database import Database
 from durable_ray.actors.store.records import Fence, HubRow, RowVersion
 from durable_ray.actors.store.sql.group import COUNT
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
-from durable_ray.actors.wire.protocol import PROTOCOL
 
 HUB = Statement("""
     SELECT name, boot_epoch, cluster, address, heartbeat, protocol, partitions, settings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from durable_ray.actors.cluster.stopping import cluster_address, hubs, is_running, leave, stop_hub
 from durable_ray.actors.errors import HubUnavailable
-from durable_ray.actors.store.secrecy import shown_url
+from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit
 from durable_ray.cli.hub import local_ray
 from durable_ray.cli.hub.over_ray import HERE, RayHub, no_ray_here, open_ray_hub

@@ -18,7 +18,7 @@ from durable_ray.actors.errors import (
     UnknownDefinition,
 )
 from durable_ray.actors.store.contract import InvalidToken
-from durable_ray.actors.store.secrecy import shown_url
+from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.port import FINISHED, Deployed, Happening, InstanceFilter, InstanceView, StartCommand, Verb
 from durable_ray.cli.naming import named_happenings

@@ -15,9 +15,8 @@ from pydantic_core import from_json
 
 from durable_ray.actors.errors import HubUnavailable, InstanceNotFound
 from durable_ray.actors.instances.status import failure_of, micros, moment
-from durable_ray.actors.store.held import scheduled
-from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page
-from durable_ray.actors.store.secrecy import shown_url
+from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page, scheduled
+from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.local_ray import noted
 from durable_ray.cli.hub.port import Deployed, Happening, HubPort, InstanceFilter, InstanceView, StartCommand, Verb

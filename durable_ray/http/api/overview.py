@@ -7,7 +7,7 @@ from typing import cast
 
 from fastapi import APIRouter, Response
 
-from durable_ray.actors.wire.protocol import PROTOCOL
+from durable_ray.actors.messages import PROTOCOL
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import FilterParams
 from durable_ray.http.api.models import Count, Counts, Definitions, DefinitionShown, Hub, NamedCount, Status

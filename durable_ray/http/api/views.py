@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from durable_ray.actors.instances.status import failure_of, moment
-from durable_ray.actors.store.held import scheduled
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, scheduled
 from durable_ray.http.answers import opened
 from durable_ray.http.api.models import Failure, History, HistoryEntry, Instance
 from durable_ray.orchestrations.history.events import Event, TurnStarted

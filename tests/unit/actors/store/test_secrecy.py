@@ -11,8 +11,7 @@ from durable_ray.actors.messages import Hello
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.store.secrecy import shown_url
-from durable_ray.actors.store.urls import for_a_hub
+from durable_ray.actors.store.urls import for_a_hub, shown_url
 from durable_ray.cli.hub.over_http import open_http_hub
 from durable_ray.config import ClientSettings
 
