@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from durable_ray.orchestrations.authoring.decorators import activity, orchestrator
     from durable_ray.orchestrations.authoring.retries import RetryPolicy
     from durable_ray.orchestrations.values.failures import (
-        ActivityTaskFailed,
+        ActivityFailed,
         FailureDetails,
         NonDeterminismError,
         NonRetryable,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActivityContext",
-    "ActivityTaskFailed",
+    "ActivityFailed",
     "AsyncClient",
     "AsyncOrchestrationHandle",
     "BulkReport",
@@ -96,7 +96,7 @@ __version__ = "0.1.0"
 #: Where each public name lives.
 _HOME = {
     "ActivityContext": "durable_ray.actors.activities.runner",
-    "ActivityTaskFailed": "durable_ray.orchestrations.values.failures",
+    "ActivityFailed": "durable_ray.orchestrations.values.failures",
     "AsyncClient": "durable_ray.client.client",
     "AsyncOrchestrationHandle": "durable_ray.client.handle",
     "BulkReport": "durable_ray.client.operations.bulk",

@@ -14,6 +14,8 @@ from tests.sources import PACKAGE, ROOT, assert_none, files, parse, short
 MOST_FILES = 14
 #: Files that stand in `actors/` itself, beside the rooms.
 MOST_LOOSE = 5
+#: An event of histories and the exception that user code catches: the one name is stored, the other public.
+TWICE = frozenset({"ActivityFailed"})
 ROOMS = ("host", "instances", "registry", "activities", "code", "store", "cluster", "wire")
 
 
@@ -44,7 +46,7 @@ def test_a_class_name_means_one_thing() -> None:
         [
             f"{name} is the name of two things ({', '.join(at)}): rename one."
             for name, at in sorted(places.items())
-            if len(at) > 1
+            if len(at) > 1 and name not in TWICE
         ]
     )
 

@@ -28,7 +28,7 @@ from durable_ray.orchestrations.engine.unawaited import unawaited
 from durable_ray.orchestrations.engine.unhandled import Failures
 from durable_ray.orchestrations.history.events import EventRaised, ExecutionStarted, Payload
 from durable_ray.orchestrations.values.failures import (
-    ActivityTaskFailed,
+    ActivityFailed,
     FailureDetails,
     NonDeterminismError,
     SubOrchestrationFailed,
@@ -227,7 +227,7 @@ class Work:
         self.failures.came(number, self.journal.event)
         if isinstance(task, ActivityTask):
             message = f"Activity '{task.name}' (#{number}) failed: {failure}"
-            task.set_exception(ActivityTaskFailed(message, failure, number))
+            task.set_exception(ActivityFailed(message, failure, number))
         elif isinstance(task, ChildTask):
             message = f"Sub-orchestration '{task.name}' (#{number}) failed: {failure}"
             task.set_exception(SubOrchestrationFailed(message, failure, number))

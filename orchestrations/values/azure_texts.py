@@ -10,7 +10,7 @@ import json
 import re
 
 from durable_ray.orchestrations.values.failures import (
-    ActivityTaskFailed,
+    ActivityFailed,
     FailureDetails,
     SubOrchestrationFailed,
     TaskFailed,
@@ -18,7 +18,7 @@ from durable_ray.orchestrations.values.failures import (
 
 #: What the engine itself says of a failed task.
 _OWN = re.compile(r"(Activity|Sub-orchestration) '(.*?)' \(#\d+\) failed: ", re.DOTALL)
-_FAILED_TASKS = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in (ActivityTaskFailed, SubOrchestrationFailed))
+_FAILED_TASKS = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in (ActivityFailed, SubOrchestrationFailed))
 
 
 def activity_reason(name: str, failure: FailureDetails) -> str:

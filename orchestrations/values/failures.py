@@ -114,7 +114,7 @@ class TaskFailed(OrchestrationError):
         return self.details.is_caused_by(error)
 
 
-class ActivityTaskFailed(TaskFailed):
+class ActivityFailed(TaskFailed):
     """An activity failed after its last attempt."""
 
 

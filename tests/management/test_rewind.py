@@ -160,7 +160,7 @@ def test_s36_retry_policies_and_handled_errors(hub: TestHub, client: dr.Client, 
         found = []
         try:
             await ctx.call_activity(fragile, "handled")
-        except dr.ActivityTaskFailed:
+        except dr.ActivityFailed:
             found.append("went on")
         found.append(await ctx.call_activity(fragile, "fatal", retry_policy=policy))
         return found

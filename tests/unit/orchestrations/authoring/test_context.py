@@ -20,7 +20,7 @@ from durable_ray.orchestrations.authoring.retries import RetryPolicy
 from durable_ray.orchestrations.engine import commands as cmd
 from durable_ray.orchestrations.engine.replay import replay
 from durable_ray.orchestrations.history import events as ev
-from durable_ray.orchestrations.values.failures import ActivityTaskFailed
+from durable_ray.orchestrations.values.failures import ActivityFailed
 from tests.laws.world import JsonCodec
 from tests.unit.orchestrations.driving import Driven, failure, raised
 
@@ -234,7 +234,7 @@ def test_task_any_answers_the_winner_even_if_it_failed() -> None:
     async def waits(ctx: Any) -> list[Any]:
         one, two = ctx.call_activity("a"), ctx.call_activity("b")
         winner = await ctx.task_any([one, two])
-        with pytest.raises(ActivityTaskFailed):
+        with pytest.raises(ActivityFailed):
             await winner
         again = await ctx.task_any([one, two])
         return [winner is two, again is two, await one]
@@ -263,7 +263,7 @@ def test_failures_behind_an_exception_are_all_named() -> None:
     async def step(ctx: Any, n: int) -> None:
         try:
             await ctx.call_activity("a", n)
-        except ActivityTaskFailed:
+        except ActivityFailed:
             raise ValueError(n) from None
 
     async def waits(ctx: Any) -> None:
@@ -271,7 +271,7 @@ def test_failures_behind_an_exception_are_all_named() -> None:
             for n in range(3):
                 tasks.create_task(step(ctx, n))
 
-    run = Driven(waits).feed(ev.ActivityTaskFailed(3, failure()))
+    run = Driven(waits).feed(ev.ActivityFailed(3, failure()))
     assert run.error.is_caused_by("ExceptionGroup")
     assert run.decision.outcome.task_ids == (3,)  # type: ignore[union-attr]
 

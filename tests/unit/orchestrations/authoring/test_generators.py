@@ -15,7 +15,7 @@ import pytest
 
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.orchestrations.engine import commands as cmd
-from durable_ray.orchestrations.values.failures import ActivityTaskFailed, TaskCanceled
+from durable_ray.orchestrations.values.failures import ActivityFailed, TaskCanceled
 from tests.unit.orchestrations.driving import Driven, raised
 
 SECOND = 1_000_000
@@ -98,7 +98,7 @@ def test_failures_are_thrown_in_and_may_be_caught() -> None:
     def orchestrator_function(context: Any, value: int) -> Any:
         try:
             yield context.call_activity("Risky", value)
-        except ActivityTaskFailed as error:
+        except ActivityFailed as error:
             yield context.call_activity("Compensate", str(error))
             return "compensated"
 
@@ -115,7 +115,7 @@ def test_what_tasks_say_of_themselves() -> None:
         gone = context.create_timer(timedelta(seconds=5))
         before = [good.is_completed, good.result, good.state]
         yield good
-        with pytest.raises(ActivityTaskFailed):
+        with pytest.raises(ActivityFailed):
             yield bad
         assert gone.cancel()
         with pytest.raises(TaskCanceled):
@@ -124,9 +124,9 @@ def test_what_tasks_say_of_themselves() -> None:
             slow.get_result()
         with pytest.raises(TaskCanceled):
             gone.get_result()
-        with pytest.raises(ActivityTaskFailed):
+        with pytest.raises(ActivityFailed):
             bad.get_result()
-        assert isinstance(bad.result, ActivityTaskFailed)
+        assert isinstance(bad.result, ActivityFailed)
         assert bad.get_exception() is bad.result
         return [
             before,

@@ -12,7 +12,7 @@ from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import decode_event, encode_event
 from durable_ray.orchestrations.values.failures import (
     MAX_REASONS,
-    ActivityTaskFailed,
+    ActivityFailed,
     FailureDetails,
     NonRetryable,
     SubOrchestrationFailed,
@@ -23,9 +23,9 @@ class Outage(ConnectionError):
     """One of ours."""
 
 
-def activity(error: BaseException, number: int = 1) -> ActivityTaskFailed:
+def activity(error: BaseException, number: int = 1) -> ActivityFailed:
     details = FailureDetails.of(error)
-    return ActivityTaskFailed(f"Activity 'a' (#{number}) failed: {details}", details, number)
+    return ActivityFailed(f"Activity 'a' (#{number}) failed: {details}", details, number)
 
 
 def child(error: BaseException) -> SubOrchestrationFailed:
@@ -111,7 +111,7 @@ def test_a_group_says_what_its_members_say() -> None:
     assert "Activity 'a' (#1) failed: " in text
     assert "Outage: down" in text
     assert "Activity 'a' (#2) failed: KeyError: 'k'" in text
-    assert [member.error_type.rpartition(".")[2] for member in failure.members] == ["ActivityTaskFailed"] * 2
+    assert [member.error_type.rpartition(".")[2] for member in failure.members] == ["ActivityFailed"] * 2
 
 
 def test_what_from_none_hides_is_hidden() -> None:
