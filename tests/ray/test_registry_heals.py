@@ -34,10 +34,10 @@ LOCKS = "SELECT pg_terminate_backend(pid, 30000) FROM pg_locks WHERE locktype = 
 #: A predecessor of the registry, as far as the lock goes: it waits for it, has it, and does nothing more.
 HOLDER = """
 import sys, psycopg
-from durable_ray.actors.store.databases import postgres
+from durable_ray.actors.store.databases import postgres_lock
 connection = psycopg.connect(sys.argv[1], autocommit=True)
 print("waits", flush=True)
-connection.execute(postgres._TRY_LOCK.replace("pg_try_advisory_lock", "pg_advisory_lock"))
+connection.execute(postgres_lock._TRY_LOCK.replace("pg_try_advisory_lock", "pg_advisory_lock"))
 print("holds", flush=True)
 sys.stdin.read()
 """
