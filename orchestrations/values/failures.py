@@ -215,6 +215,9 @@ class _Describing:
 
 
 def _qualified(kind: type[BaseException]) -> str:
+    """The name under which an error's type is recorded. That of our own does not say in which module it lives today."""
+    if kind.__module__.startswith("durable_ray."):
+        return f"durable_ray.{kind.__qualname__}"
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
