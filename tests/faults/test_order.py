@@ -189,7 +189,7 @@ def test_a_keyed_event_for_an_id_that_is_started_again_at_that_moment_is_told(mo
         assert again.wait_for_completion(timeout=10) == [7]
 
 
-@pytest.mark.parametrize("door", ["registry", "host"])
+@pytest.mark.parametrize("raw_hub", ["registry", "host"])
 def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(raw_hub: str) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, store):
         handle, host = begun(hub, 2, "i")

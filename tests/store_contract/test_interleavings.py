@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.store.contract import Fenced
+from durable_ray.actors.store.databases.database import FENCE
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.records import Permit, queued_start
+from durable_ray.actors.store.sql import group, limits, upkeep
 from durable_ray.actors.store.sql.statement import Statement
-from durable_ray.actors.store.texts import group, permitting, upkeep
 from durable_ray.actors.store.writes import Delivered, Done, Hibernate, Stale, Started, StartInstance, TurnCommitted
 from tests.store_contract.building import HOST, advance, dedicated, made, pause, put, row, start, turn
 from tests.store_contract.conftest import POSTGRES
@@ -59,7 +60,7 @@ def test_nobody_gets_a_lease_while_its_owner_commits(two: Two) -> None:
     step = turn(row(two.first, "a"))
     committed, taken, at_once = two.race(
         lambda: two.first.commit(fence, [step]),
-        group.FENCE,
+        FENCE,
         lambda: (two.second.acquire_lease(HOST), row(two.second, "a").turn),
     )
     assert isinstance(committed.answers[0], TurnCommitted)
@@ -166,7 +167,7 @@ def test_who_is_suspended_while_places_are_counted_makes_no_room(two: Two, after
     assert let_in == ()
 
 
-@pytest.mark.parametrize("after", [group.FENCE, permitting.ASK, permitting.RUNNING])
+@pytest.mark.parametrize("after", [FENCE, limits.ASK, limits.RUNNING])
 def test_two_that_ask_for_permits_do_not_get_the_same_one(two: Two, after: Statement) -> None:
     fences = two.first.acquire_lease("p0"), two.second.acquire_lease("p1")
     asked = Permit("n", "p0", "a", "x", 1, 1), Permit("n", "p1", "b", "x", 1, 1)

@@ -284,7 +284,7 @@ def test_options_say_where_an_activity_runs(options: dict[str, Any], placement: 
         ({"name": ""}, ValueError, "1 to 200 characters"),
         ({"name": "a/b"}, ValueError, "must not contain"),
         ({"name": "a\nb"}, ValueError, "must not contain"),
-        ({"name": "x" * 201}, ValueError, "1 to 200 characters"),
+        ({"name": "x" * 201}, ValueError, "at most 200 characters"),
     ],
 )
 def test_bad_activity_options(options: dict[str, Any], error: type[Exception], sentence: str) -> None:
