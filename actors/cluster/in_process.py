@@ -143,7 +143,7 @@ class _Hosts(Hosts):
     async def end(self, instance_id: str) -> None:
         await self._hub.drop(dedicated_host(instance_id))
 
-    async def ask_to_leave(self, instance_id: str) -> bool:
+    async def passivate(self, instance_id: str) -> bool:
         # A task of its own: who asks may not wait for the answer, and to leave half is to be nowhere.
         leaving = asyncio.ensure_future(self._leave(instance_id))
         self._hub.leaving.add(leaving)
@@ -156,7 +156,7 @@ class _Hosts(Hosts):
         if host is None or not await may_leave(host, instance_id):
             return False
         await self._hub.drop(name)
-        await self._hub.registry.admission.left(instance_id)
+        await self._hub.registry.admission.passivating(instance_id)
         return True
 
 
@@ -168,7 +168,7 @@ class _Peers:
 
     def notify(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
         """There is something in the store for these."""
-        self._hub.registry.wake([(host, instance_id) for instance_id in instance_ids])
+        self._hub.registry.notify([(host, instance_id) for instance_id in instance_ids])
 
     def finished(self, instance_ids: Iterable[str]) -> None:
         """These dedicated instances have ended."""

@@ -103,9 +103,9 @@ class RayPeers:
         """These dedicated instances have ended."""
         self._tell("finished", list(instance_ids))
 
-    def left(self, instance_id: str) -> None:
+    def passivating(self, instance_id: str) -> None:
         """This dedicated host leaves memory."""
-        self._tell("left", instance_id)
+        self._tell("passivating", instance_id)
 
     def fenced(self, host: str) -> None:
         """This process is not the owner any more: end without being restarted."""
@@ -288,10 +288,10 @@ class RayHosts:
         with contextlib.suppress(Gone):
             ray.kill(find(self._info.hub, dedicated_host(instance_id)))
 
-    async def ask_to_leave(self, instance_id: str) -> bool:
+    async def passivate(self, instance_id: str) -> bool:
         """Ask a dedicated host to leave memory, if its instance merely waits or has finished."""
         try:
-            return bool(await find(self._info.hub, dedicated_host(instance_id)).leave.remote())
+            return bool(await find(self._info.hub, dedicated_host(instance_id)).passivate.remote())
         except Exception as error:
             if isinstance(translated(error), (Gone, Unavailable)):
                 return False

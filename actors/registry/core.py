@@ -1,4 +1,4 @@
-"""What every part of the registry stands on: the store, a committer, threads that may block, who is alive."""
+"""What every part of the registry uses: the store, a committer, threads for blocking calls, admission and notifier."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ T = TypeVar("T")
 
 
 class RegistryCore:
-    """The registry without what it can be asked."""
+    """The registry's state and helpers, without the methods that callers use."""
 
     def __init__(self, store: Store, fence: Fence, clock: Clock, settings: HubConfig, hosts: Hosts) -> None:
-        # The registry has no way to write but under its fence; commits assert it by themselves.
+        # The registry writes only under its fence; commits assert it by themselves.
         bare, store = store, store.fenced(fence)
         self.store = store
         self.fence = fence
         #: Set once the fence does not hold: another owns the hub, and this process must end.
         self.fenced_by: Fenced | None = None
-        #: Hears of it.
+        #: Called when that is found.
         self.on_fenced: Callable[[], None] = lambda: None
         self.clock = clock
         self.settings = settings
@@ -57,21 +57,23 @@ class RegistryCore:
         self.notifier = Notifier(
             store, clock, self.definition_cache, settings.partitions, hosts, self.admission, self.blocking, self.spawn
         )
-        self.instance_limiter = InstanceLimiter(store, clock, self.definition_cache, settings, self.blocking, self.wake)
+        self.instance_limiter = InstanceLimiter(
+            store, clock, self.definition_cache, settings, self.blocking, self.notify
+        )
         self.permits = ActivityPermits(
-            store, self.definition_cache, settings, self.blocking, self.wake, self.admission.has
+            store, self.definition_cache, settings, self.blocking, self.notify, self.admission.has
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = 0
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way here."""
+        """Whether nothing is in progress here."""
         quiet = not self._calls and not self._committer.waiting and self.admission.idle and self.instance_limiter.idle
         return quiet and not self._tasks
 
     async def blocking(self, call: Callable[[], T]) -> T:
-        """Run `call` on a thread that may block."""
+        """Run a blocking call on a thread of the pool."""
         self._calls += 1
         try:
             return await self._loop.run_in_executor(self._threads, call)
@@ -82,7 +84,7 @@ class RegistryCore:
             self._calls -= 1
 
     def lose(self, error: Fenced) -> None:
-        """The hub is another's: do nothing more, and send away who waits here."""
+        """The fence does not hold any more: stop, and send those who wait here elsewhere."""
         if self.fenced_by is None:
             self.fenced_by = error
             log.error("the registry was fenced, its process ends: %s", error)
@@ -90,7 +92,7 @@ class RegistryCore:
             self.on_fenced()
 
     async def successor(self) -> Exception:
-        """What whoever asks is told when the fence does not hold any more: who owns the hub, or to ask again."""
+        """The error for callers once the fence does not hold any more: who owns the hub, or that they may retry."""
         try:
             row = await self._loop.run_in_executor(self._threads, self.store.hub)
         except StoreError as error:
@@ -100,7 +102,7 @@ class RegistryCore:
         return HubInUse(row.address, row.heartbeat, row.cluster)
 
     def spawn(self, work: Any) -> None:
-        """Run a coroutine of the registry's own; an error in it is logged, never lost."""
+        """Run a coroutine in the background; an error in it is logged."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._spawned)
@@ -111,11 +113,11 @@ class RegistryCore:
         if error is not None and not isinstance(error, Fenced):
             log.error("registry: background work failed", exc_info=error)
 
-    def wake(self, targets: Iterable[tuple[str, str]]) -> None:
-        """There is something in the store for these (host, instance)."""
+    def notify(self, targets: Iterable[tuple[str, str]]) -> None:
+        """Notify hosts, in the background, that the store has something for these (host, instance)."""
         targets = list(targets)
         if targets:
-            self.spawn(self.notifier.wake(targets))
+            self.spawn(self.notifier.notify(targets))
 
     async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
         if not request_ids:

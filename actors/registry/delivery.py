@@ -1,4 +1,4 @@
-"""Starting instances wherever they belong, and bringing messages to those that have no process."""
+"""Starts and message delivery through the registry: for instances that the caller cannot reach itself."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from durable_ray.actors.store.records import InboxRow, InstanceRow, is_queued
 from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
 from durable_ray.orchestrations.history import events as ev
 
-#: How long the key of an event that must arrive once is remembered (µs).
+#: How long the idempotency key of an event is remembered (µs).
 _KEYS_KEPT = 24 * 3600 * SECOND
-#: What of these can be done, and how, depends on the messages that wait already.
-_READ_MAIL_FIRST = (ev.TerminateRequested, ev.ExecutionSuspended, ev.ExecutionResumed)
+#: Whether and how these are applied depends on the messages in the inbox.
+_READ_INBOX_FIRST = (ev.TerminateRequested, ev.ExecutionSuspended, ev.ExecutionResumed)
 
 
 class RegistryDelivery(RegistryCore):
-    """What comes in for instances that the caller cannot reach itself."""
+    """Starts and messages for instances that the caller cannot reach itself."""
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
-        """Begin instances, wherever they belong. Each is durable when this answers."""
+        """Start instances, wherever they are placed. Each is durable when this answers."""
         known = await self._recorded([r.request_id for r in requests if r.retry])
         now = self.clock.now()
         wanted = [r for r in requests if r.request_id not in known]
@@ -38,29 +38,31 @@ class RegistryDelivery(RegistryCore):
             await self.deployments.refresh()
             conceive_again(outdated, self._instance_factory, now)
 
-        told = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows, again)
-        self.wake(told)
-        await self._begun(starts)
-        await self._begun_before([r for r in requests if r.request_id in known])
+        notified = await begin(
+            starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows, again
+        )
+        self.notify(notified)
+        await self._started(starts)
+        await self._started_before([r for r in requests if r.request_id in known])
         replies = {start.request.request_id: start.reply for start in starts}
         return [replies.get(r.request_id) or known[r.request_id] for r in requests]
 
-    async def _begun(self, starts: Iterable[Start]) -> None:
-        begun = [start for start in starts if start.new and start.reply and start.reply.code == "ok"]
-        self.wake([(start.new.host, start.new.instance_id) for start in begun if start.new])
-        for start in begun:
+    async def _started(self, starts: Iterable[Start]) -> None:
+        started = [start for start in starts if start.new and start.reply and start.reply.code == "ok"]
+        self.notify([(start.new.host, start.new.instance_id) for start in started if start.new])
+        for start in started:
             old = start.replaced
             if old is not None and start.new is not None and old.host != start.new.host and not old.finished:
-                self.wake([(old.host, old.instance_id)])
-        held = {s.new.name for s in begun if s.new and is_queued(s.new.start_at)}
-        if held:
-            self.spawn(self.instance_limiter.look(held))
+                self.notify([(old.host, old.instance_id)])
+        queued = {s.new.name for s in started if s.new and is_queued(s.new.start_at)}
+        if queued:
+            self.spawn(self.instance_limiter.dequeue(queued))
         signalled = [s for s in starts if s.request.signal is not None and s.reply and s.reply.code == "exists"]
-        # Whoever holds the instance knows of the event before its sender goes on, so that a later one comes later.
-        await self.notifier.wake([(s.reply.host, s.request.start_options.instance_id) for s in signalled if s.reply])
+        # The host knows of the event before its sender goes on, so that a later one arrives later.
+        await self.notifier.notify([(s.reply.host, s.request.start_options.instance_id) for s in signalled if s.reply])
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
-        """Bring messages to instances that are not in memory; "moved" (with the host) for those that are."""
+        """Deliver messages to instances that have no process; "moved" (with the host) for those that have."""
         known = await self._recorded([d.request_id for d in deliveries if d.retry])
         rows = await self.blocking(lambda: self.store.rows([d.instance_id for d in deliveries]))
         until = self.clock.now() + int(self.settings.receipt_seconds * SECOND)
@@ -72,60 +74,59 @@ class RegistryDelivery(RegistryCore):
         waiting = [d for d, reply in zip(deliveries, replies, strict=True) if reply is None]
         writes: list[Write] = [_put(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting]
         answers = iter(await self._committer.write_once(writes)) if writes else iter(())
-        mail = [(delivery, known[delivery.request_id]) for delivery in deliveries if delivery.request_id in known]
+        answered = [(delivery, known[delivery.request_id]) for delivery in deliveries if delivery.request_id in known]
         for position, delivery in enumerate(deliveries):
             if replies[position] is None:
                 reply = replies[position] = delivery_reply(next(answers))
-                mail.append((delivery, reply))
+                answered.append((delivery, reply))
         resumed = {d.instance_id for d in waiting if isinstance(d.message.event, ev.ExecutionResumed)}
         names = {rows[i].name for i in resumed if i in rows and is_queued(rows[i].start_at)}
         if names:
-            self.spawn(self.instance_limiter.look(names))
-        await self._tell_hosts(mail, rows)
+            self.spawn(self.instance_limiter.dequeue(names))
+        await self._notify_hosts(answered, rows)
         return [reply for reply in replies if reply is not None]
 
-    async def _tell_hosts(self, mail: Iterable[tuple[Delivery, Reply]], rows: Mapping[str, InstanceRow]) -> None:
-        """Acknowledged only after whoever holds the instance knows: a message sent straight to it afterwards comes later.
+    async def _notify_hosts(self, answered: Iterable[tuple[Delivery, Reply]], rows: Mapping[str, InstanceRow]) -> None:
+        """Notify the hosts before the messages are acknowledged: one sent straight to the host afterwards arrives later.
 
-        That goes for what an earlier try has stored, too: its answer names no host, and it may have died before it
-        had told anybody.
+        Also of what an earlier attempt has stored: its answer names no host, and it may have died before it notified any.
         """
-        told = {}
-        for delivery, reply in mail:
+        hosts = {}
+        for delivery, reply in answered:
             row = rows.get(delivery.instance_id)
             if reply.code == "ok" and (host := reply.host or (row.host if row and not row.finished else "")):
-                told[delivery.instance_id] = host
-        await self.notifier.wake([(host, instance_id) for instance_id, host in told.items()])
+                hosts[delivery.instance_id] = host
+        await self.notifier.notify([(host, instance_id) for instance_id, host in hosts.items()])
 
     async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
-        """Bring a message to an instance unless one with this key was brought to it within a day.
+        """Deliver a message to an instance unless one with this idempotency key was delivered to it within a day.
 
-        Through the store even if the instance is in memory: only a transaction can tell the first of two apart.
+        Through the store even if the instance is in memory: only a transaction decides which of two is the first.
         """
         while True:
             row = (await self._rows([delivery.instance_id])).get(delivery.instance_id)
             if row is None:
                 return Reply("absent")
-            # The time of its creation: a later instance of the same ID has heard of no key.
+            # With the time of its creation: keys do not count for a later instance of the same ID.
             request_id = f"once/{row.instance_id}/{row.created_at}/{key}"
             receipt = Receipt(request_id, receipt_text(Reply("ok")), self.clock.now() + _KEYS_KEPT)
             to_this_one = replace(delivery, created_at=row.created_at)
             (answer,) = await self._committer.write_once([_put(to_this_one, receipt)])
             if not isinstance(answer, Absent):
-                break  # else it was purged or started anew meanwhile
+                break  # else it was purged or restarted meanwhile
         reply = delivery_reply(answer)
-        await self._tell_hosts([(delivery, reply)], {row.instance_id: row})
+        await self._notify_hosts([(delivery, reply)], {row.instance_id: row})
         return reply
 
-    async def _begun_before(self, requests: Sequence[StartRequest]) -> None:
-        """An earlier try started these; it may have died before it had told anybody."""
+    async def _started_before(self, requests: Sequence[StartRequest]) -> None:
+        """An earlier attempt started these; it may have died before it notified their hosts."""
         if not requests:
             return
         rows = await self._rows([request.start_options.instance_id for request in requests])
         active = [(row.host, row.instance_id) for row in rows.values() if not row.finished]
         signalled = {request.start_options.instance_id for request in requests if request.signal is not None}
-        self.wake([(host, instance_id) for host, instance_id in active if instance_id not in signalled])
-        await self.notifier.wake([(host, instance_id) for host, instance_id in active if instance_id in signalled])
+        self.notify([(host, instance_id) for host, instance_id in active if instance_id not in signalled])
+        await self.notifier.notify([(host, instance_id) for host, instance_id in active if instance_id in signalled])
 
     async def _rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
         return await self.blocking(lambda: self.store.rows(instance_ids))
@@ -137,7 +138,7 @@ class RegistryDelivery(RegistryCore):
             return started_anew()
         if row.finished:
             return Reply("finished", row.status)
-        if row.placement == "shared" or self.admission.holds(row.instance_id):
+        if row.placement == "shared" or self.admission.is_running(row.instance_id):
             return Reply("moved", host=row.host, placement=row.placement)
         return None
 
@@ -148,21 +149,21 @@ class RegistryDelivery(RegistryCore):
         rows: Mapping[str, InstanceRow],
         until: int,
     ) -> None:
-        """Answer what needs no process of the instance, all of it with one read and one commit; None: for its mailbox."""
+        """Answer what needs no process of the instance, with one read and one commit; None stays for the inbox."""
         asked = [
             (position, delivery, rows[delivery.instance_id])
             for position, delivery in enumerate(deliveries)
-            if replies[position] is None and isinstance(delivery.message.event, _READ_MAIL_FIRST)
+            if replies[position] is None and isinstance(delivery.message.event, _READ_INBOX_FIRST)
         ]
         if not asked:
             return
         ids = [row.instance_id for _, _, row in asked]
-        mail: dict[str, list[InboxRow]] = {instance_id: [] for instance_id in ids}
+        inboxes: dict[str, list[InboxRow]] = {instance_id: [] for instance_id in ids}
         for pending in await self.blocking(lambda: self.store.inbox(ids)):
-            mail[pending.instance_id].append(pending)
+            inboxes[pending.instance_id].append(pending)
         ends: list[tuple[int, InstanceRow, Write]] = []
         for position, delivery, row in asked:
-            event, waiting = delivery.message.event, mail[row.instance_id]
+            event, waiting = delivery.message.event, inboxes[row.instance_id]
             if not isinstance(event, ev.TerminateRequested):
                 replies[position] = pause_refused(row, waiting, event)
             elif row.turn == 0:
@@ -178,18 +179,18 @@ class RegistryDelivery(RegistryCore):
         await self._ended_without_process(ended)
 
     async def _ended_without_process(self, ended: Sequence[InstanceRow]) -> None:
-        """These have ended, and no host says so: tell who waits for them, who may begin now, and their parents."""
+        """These have ended without a host: notify their waiters, the instance limiter, and their parents' hosts."""
         if not ended:
             return
         for row in (await self._rows([row.instance_id for row in ended])).values():
             if row.status == "Terminated":
                 instance_log.terminated(row.instance_id, row.output)
             self.waiters.ended(ending_of(row))
-        self.spawn(self.instance_limiter.look({row.name for row in ended}))
+        self.spawn(self.instance_limiter.dequeue({row.name for row in ended}))
         parents = [row.parent.instance_id for row in ended if row.parent is not None]
         if parents:
             found = (await self._rows(parents)).values()
-            await self.notifier.wake([(row.host, row.instance_id) for row in found if not row.finished])
+            await self.notifier.notify([(row.host, row.instance_id) for row in found if not row.finished])
 
 
 def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:

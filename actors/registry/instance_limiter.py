@@ -1,7 +1,7 @@
-"""At most so many instances of a name run at a time: who of those that are held may begin.
+"""The limit on running instances of one orchestrator (`max_running`): which of those that are queued may start.
 
-The truth is in the store: counters say how many run, the rows who waits. So nothing is lost with this process, and
-whenever somebody may have gone or come, or in the sweep, it is simply looked at again.
+The truth is in the store: counters of how many run, rows that are queued. So nothing is lost with this process: whenever an
+instance may have started or ended, and in every sweep, it is read again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger("durable_ray.registry")
 
 
 def limit_of(name: str, definition_cache: DefinitionCache, settings: HubConfig) -> int | None:
-    """Most instances of this name that may run: what the hub says, else what the newest orchestrator declares."""
+    """Most instances of this name that may run: the hub's setting, else what the newest orchestrator declares."""
     if name in settings.max_running:
         return settings.max_running[name]
     known = definition_cache.known_orchestrator(name)
@@ -28,7 +28,7 @@ def limit_of(name: str, definition_cache: DefinitionCache, settings: HubConfig) 
 
 
 class InstanceLimiter:
-    """Lets held instances begin: higher priority first, then the oldest."""
+    """Dequeues instances: higher priority first, then the oldest."""
 
     def __init__(
         self,
@@ -37,51 +37,51 @@ class InstanceLimiter:
         definition_cache: DefinitionCache,
         settings: HubConfig,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        wake: Callable[[Iterable[tuple[str, str]]], None],
+        notify: Callable[[Iterable[tuple[str, str]]], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._definition_cache = definition_cache
         self._settings = settings
         self._blocking = blocking
-        self._wake = wake
+        self._notify = notify
         self._names: set[str] = set()
-        self._looking = False
+        self._dequeuing = False
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is being let in."""
-        return not self._looking
+        """Whether nothing is being dequeued."""
+        return not self._dequeuing
 
     def limited(self) -> list[str]:
         """The names that have a limit."""
         names = {*self._definition_cache.names(), *self._settings.max_running}
         return sorted(name for name in names if self._limit(name) is not None)
 
-    async def look(self, names: Iterable[str]) -> None:
-        """An instance of these names may have gone, or come: let in whom there is room for."""
+    async def dequeue(self, names: Iterable[str]) -> None:
+        """Start queued instances of these names, as far as their limits allow: one may have ended, or been queued."""
         self._names.update(name for name in names if self._limit(name) is not None)
-        if self._looking:
+        if self._dequeuing:
             return
-        self._looking = True
+        self._dequeuing = True
         try:
             while self._names:
                 name = self._names.pop()
                 try:
-                    await self._let_in(name)
+                    await self._dequeue(name)
                 except Exception:
-                    log.exception("letting in instances of %r failed; the next sweep looks again", name)
+                    log.exception("dequeuing instances of %r failed; the next sweep tries again", name)
         finally:
-            self._looking = False
+            self._dequeuing = False
 
-    async def _let_in(self, name: str) -> None:
+    async def _dequeue(self, name: str) -> None:
         limit = self._limit(name)
         counts = await self._blocking(self._store.counts)
         if limit is None or not counts.get((name, "Pending")):
             return
-        let_in = await self._blocking(partial(self._store.release, name, limit, self._clock.now()))
-        if let_in:
-            self._wake(let_in)  # beside this: whoever cannot be told must not keep other names waiting
+        released = await self._blocking(partial(self._store.release, name, limit, self._clock.now()))
+        if released:
+            self._notify(released)  # in the background: a host that cannot be notified must not delay other names
 
     def _limit(self, name: str) -> int | None:
         return limit_of(name, self._definition_cache, self._settings)

@@ -1,4 +1,4 @@
-"""Second lives and ends of instances: rewind, restart, purge; and where the hub's gateway listens."""
+"""Management of finished instances: rewind, restart, purge; and the address of the hub's gateway."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CHILDREN = 1000
 
 
 class RegistryManagement(RegistryDelivery):
-    """What is done to instances that have ended, by whoever is asked first: they have no host any more."""
+    """Operations on instances that have finished: the registry does them, for they have no host any more."""
 
     _gateway: GatewayAddress | None = None
     _rewinder: Rewinder | None = None
 
-    # --- second lives -----------------------------------------------------------------------------
+    # --- rewind and restart -----------------------------------------------------------------------
 
     async def rewind(
         self,
@@ -35,15 +35,15 @@ class RegistryManagement(RegistryDelivery):
         moves: Mapping[str, Move] | None = None,
         created_at: int | None = None,
     ) -> Reply:
-        """Let a failed or terminated instance go on; what failed runs again. With `moves`, on other code: see there.
+        """Rewind a failed or terminated instance: what failed runs again. With `moves`, on other code: see there.
 
         With `created_at` only the instance that was created then, no later one of its ID.
         """
-        reply, woken = await (await self._rewinds()).rewind(request_id, instance_id, reason, moves, created_at)
-        asleep = [i for host, i in woken if is_dedicated(host) and not self.admission.has(i)]
-        if asleep:
-            await self.blocking(lambda: self.store.mark_resident(asleep, False))
-        await self.notifier.wake(woken)
+        reply, rewound = await (await self._rewinds()).rewind(request_id, instance_id, reason, moves, created_at)
+        absent = [i for host, i in rewound if is_dedicated(host) and not self.admission.has(i)]
+        if absent:
+            await self.blocking(lambda: self.store.mark_resident(absent, False))
+        await self.notifier.notify(rewound)
         return reply
 
     async def moves(self, instance_id: str) -> Reply | list[Move]:
@@ -88,7 +88,7 @@ class RegistryManagement(RegistryDelivery):
         (reply,) = await self.start_many([StartRequest(request_id, start_options, revision=revision)])
         return reply
 
-    # --- ends -------------------------------------------------------------------------------------
+    # --- purge ------------------------------------------------------------------------------------
 
     async def purge(self, instance_id: str, recursive: bool = False) -> int:
         """Delete a finished instance (and its finished children); answers how many."""
@@ -122,37 +122,39 @@ class RegistryManagement(RegistryDelivery):
     async def _purge(
         self, matched: Sequence[RowVersion], recursive: bool, ancestors: tuple[RowVersion, ...] = ()
     ) -> int:
-        """Delete what was matched, as it was. Children first: whoever is interrupted finds the parent still there and
-        goes on."""
+        """Delete what was matched, unless it has changed. Children first: a repeated call after an interruption still finds
+        the parent and goes on."""
         if not matched:
             return 0
-        gone = 0
+        deleted = 0
         if recursive:
             for version in matched:
-                gone += await self._purge_children((*ancestors, version))
-        await self._dismiss(matched)
-        return gone + len(await self.blocking(lambda: self.store.purge(matched, ancestors)))
+                deleted += await self._purge_children((*ancestors, version))
+        await self._passivate(matched)
+        return deleted + len(await self.blocking(lambda: self.store.purge(matched, ancestors)))
 
-    async def _dismiss(self, matched: Sequence[RowVersion]) -> None:
-        """Let the processes end that linger where one of these finished. Their leases are purged with the instances, so
-        they could commit nothing more, and a new start of the same ID would be given to one of them in vain."""
-        held = {version.instance_id: version for version in matched if self.admission.holds(version.instance_id)}
-        if held:
-            rows = await self._rows(list(held))
-            over = [row for row in rows.values() if row.finished and row.row_version == held[row.instance_id]]
-            await asyncio.gather(*(self.admission.makes_way(row.instance_id) for row in over))
+    async def _passivate(self, matched: Sequence[RowVersion]) -> None:
+        """Passivate the actors that linger where one of these finished. Their leases are purged with the instances, so they
+        could commit nothing more, and a new start of the same ID would be routed to one of them in vain."""
+        lingering = {
+            version.instance_id: version for version in matched if self.admission.is_running(version.instance_id)
+        }
+        if lingering:
+            rows = await self._rows(list(lingering))
+            over = [row for row in rows.values() if row.finished and row.row_version == lingering[row.instance_id]]
+            await asyncio.gather(*(self.admission.passivate(row.instance_id) for row in over))
 
     async def _purge_children(self, ancestors: tuple[RowVersion, ...]) -> int:
-        gone, token = 0, None
+        deleted, token = 0, None
         query = InstanceQuery(parent_id=ancestors[-1].instance_id, statuses=FINISHED, payloads="none")
         while True:
             page = await self.blocking(partial(self.store.query, query, _CHILDREN, token))
-            # An ID may be its own ancestor's child: a child may begin it anew once it has finished.
+            # An ID may be its own ancestor's child: a child may restart it once it has finished.
             matched = [version for row in page.rows if (version := row.row_version) not in ancestors]
-            gone += await self._purge(matched, recursive=True, ancestors=ancestors)
+            deleted += await self._purge(matched, recursive=True, ancestors=ancestors)
             token = page.token
             if token is None:
-                return gone
+                return deleted
 
     async def erase(self, force: bool = False) -> Reply:
         """Delete all instances, definitions and messages. Refused while instances live, unless forced."""
@@ -168,7 +170,7 @@ class RegistryManagement(RegistryDelivery):
     # --- the gateway ------------------------------------------------------------------------------
 
     async def set_gateway(self, address: GatewayAddress | None) -> None:
-        """The hub's gateway listens there (None: no longer). Said again now and then, for this is kept in memory."""
+        """Set where the hub's gateway listens (None: no longer). Kept in memory only, so the gateway repeats it."""
         self._gateway = address
 
     async def gateway(self) -> GatewayAddress | None:

@@ -1,4 +1,4 @@
-"""What the registry answers about instances, from indexed queries, and who waits for one that has no process."""
+"""Queries of instances, from indexes of the store, and waiting for one that has no process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from durable_ray.actors.store.records import (
 
 
 class RegistryQueries(RegistryCore):
-    """Questions. Nothing here changes anything."""
+    """Read-only methods of the registry."""
 
     async def definitions(self) -> list[DefinitionRow]:
-        """All that is deployed, without the code."""
+        """All definitions that are deployed, without their code."""
         return list(await self.blocking(self.store.definitions))
 
     async def resolve(self, instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -52,23 +52,23 @@ class RegistryQueries(RegistryCore):
         return await self.blocking(lambda: self.store.query(query, limit, token))
 
     async def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
-        """How live instances stand, page by page."""
+        """The standings of live instances, page by page."""
         return await self.blocking(lambda: self.store.live_standings(after, limit))
 
     async def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
-        """How those stand that ended from some time on, page by page."""
+        """The standings of instances that ended after some time, page by page."""
         return await self.blocking(lambda: self.store.ended_standings(after, limit))
 
     async def damaged(self, limit: int, token: str | None = None) -> tuple[list[tuple[str, str]], str | None]:
-        """Of the next `limit` unfinished instances those whose history or mail cannot be trusted, with what is wrong; and
-        the token that continues. Their hosts find that out when they load them; this reads those that sleep, too."""
+        """Of the next `limit` unfinished instances those whose history or inbox is damaged, with the damage; and the token
+        that continues. Hosts find damage when they load an instance; this also reads those that are not loaded."""
 
-        def look() -> tuple[list[tuple[str, str]], str | None]:
+        def read() -> tuple[list[tuple[str, str]], str | None]:
             page = self.store.query(InstanceQuery(statuses=LIVE, payloads="none"), limit, token)
             loaded = self.store.load([row.instance_id for row in page.rows])
-            return [(name, told) for name, each in loaded.items() if (told := damage(each))], page.token
+            return [(name, damaged) for name, each in loaded.items() if (damaged := damage(each))], page.token
 
-        return await self.blocking(look)
+        return await self.blocking(read)
 
     async def count(self, query: InstanceQuery) -> int:
         """How many instances match."""
@@ -100,6 +100,6 @@ class RegistryQueries(RegistryCore):
             return Ending(instance_id, "absent")
         if row.finished or (start and row.turn):
             return ending_of(row)
-        if row.placement == "shared" or self.admission.holds(instance_id):
+        if row.placement == "shared" or self.admission.is_running(instance_id):
             return Ending(instance_id, "moved")
         return None

@@ -1,9 +1,9 @@
-"""The registry: answers what is asked about instances, starts those with a chosen ID, finds every instance its host.
+"""The registry: the hub's control plane. It answers queries, starts instances with a chosen ID, and finds or creates hosts.
 
-It owns the hub (lease, heartbeat, upkeep), and is asked only where no host is known: the way of an event to a running
-instance does not lead through here. It moves payloads and code as text and bytes and opens neither.
+It owns the hub (lease, heartbeat, background sweeps), and is called only where no host is known: an event for a running
+instance does not pass through it. It moves payloads and code as text and bytes and opens neither.
 
-What it can do is in its parts: `queries`, `delivery`, `management`. Here is what keeps the house.
+Its methods are in `queries`, `delivery` and `management`; here are its life, the reports of hosts, and the sweeps.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.registry")
 
-#: Instances whose time to be kept is over are purged so many at a time, so often in one sweep.
+#: Expired instances are purged so many at a time, so often in one sweep.
 _EXPIRED_BATCH, _EXPIRED_BATCHES = 500, 20
-#: Receipts forgotten in one transaction: turns wait for it.
+#: Receipts deleted in one transaction: turns wait for it.
 _RECEIPTS = 5_000
 
 
 class Registry(RegistryQueries, RegistryManagement):
-    """Plain class; `actor_classes` makes it a Ray actor, the tests use it as it is."""
+    """A plain class: `RegistryActor` runs it as a Ray actor, `InProcessHub` as it is."""
 
-    _house: tuple[asyncio.Task[None], ...] = ()
+    _sweeps: tuple[asyncio.Task[None], ...] = ()
 
     async def open(self) -> None:
-        """Learn what is there, revive what is not finished, keep the house."""
+        """Read what exists, recover what is unfinished, start the sweeps."""
         await self.deployments.refresh()
         await self.admission.open()
         await self.notifier.open()
-        # Not awaited: it may ask one that is leaving, and that answers nobody before its goodbye is heard.
+        # Not awaited: it may ask a host that is passivating, which answers no call before its own report is answered.
         self.spawn(self.admission.admit())
-        self._house = tuple(self._loop.create_task(self._again_and_again(chore)) for chore in self._chores())
+        self._sweeps = tuple(self._loop.create_task(self._repeat(sweep)) for sweep in self._upkeep())
 
     async def asked(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call a method by its name. Once this registry was fenced: raises HubInUse if another cluster owns the hub,
@@ -59,7 +59,7 @@ class Registry(RegistryQueries, RegistryManagement):
 
     async def close(self) -> None:
         """Stop."""
-        for task in (*self._house, *self._tasks):
+        for task in (*self._sweeps, *self._tasks):
             task.cancel()
         self.waiters.moved(self.waiters.waited_for())
         await self._loop.run_in_executor(None, self._committer.close)
@@ -69,10 +69,10 @@ class Registry(RegistryQueries, RegistryManagement):
         """Deploy definitions; answers the hub's revision, which a start may carry so that it finds them.
 
         Raises:
-            DefinitionUnreadable: one of them says nothing that can be understood; none was stored.
+            DefinitionUnreadable: one of them cannot be read; none was stored.
         """
         for row in definitions:
-            described(row)  # before any is stored: what no host could read must not be the newest of its name
+            described(row)  # before any is stored: an unreadable one must not be the newest of its name
         before = self.definition_cache.revision
         revision = await self.blocking(lambda: self.store.put_definitions(definitions))
         await self.deployments.current(revision)
@@ -81,10 +81,10 @@ class Registry(RegistryQueries, RegistryManagement):
         return revision
 
     async def ensure(self, host: str) -> bool:
-        """Make sure that a host has a process; False if there is no such host."""
+        """Get or create a host's actor; False if there is no such host."""
         return await self.notifier.ensure(host)
 
-    # --- words from hosts -------------------------------------------------------------------------
+    # --- reports of hosts -------------------------------------------------------------------------
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
         """These instances have ended (dedicated ones, and those of a name with a limit), or wait for one that ends."""
@@ -92,57 +92,57 @@ class Registry(RegistryQueries, RegistryManagement):
         for row in rows.values():
             if row.finished:
                 self.waiters.ended(ending_of(row))
-        await self.instance_limiter.look({row.name for row in rows.values()})
+        await self.instance_limiter.dequeue({row.name for row in rows.values()})
         await self.admission.ended(instance_ids)
 
-    async def left(self, instance_id: str) -> None:
-        """The dedicated host of this instance leaves memory. Answers at once: a process does not end before the calls
-        that it has made are answered, and its place is free only when it has ended."""
-        self.spawn(self.admission.left(instance_id))
+    async def passivating(self, instance_id: str) -> None:
+        """The dedicated host of this instance passivates. Answers at once: a process does not end before the calls that it
+        has made are answered, and its place is free only when it has ended."""
+        self.spawn(self.admission.passivating(instance_id))
 
     async def fenced(self, host: str) -> None:
-        """This host's process ends, for its lease is another's or gone. Not always is there a successor that took up its
-        work (an erasure takes every lease), and it may have been told of some that it could not do."""
-        told = [(host, instance_of(host))]
-        self.spawn(self.notifier.wake(told) if is_dedicated(host) else self.notifier.ensure(host))
+        """This host was fenced and ends: its lease is another's or gone. There may be no successor that recovers its work (an
+        erasure deletes every lease), and it may have been notified of messages that it did not read."""
+        target = [(host, instance_of(host))]
+        self.spawn(self.notifier.notify(target) if is_dedicated(host) else self.notifier.ensure(host))
 
     # --- upkeep -----------------------------------------------------------------------------------
 
-    def _chores(self) -> tuple[Callable[[], Awaitable[object]], ...]:
+    def _upkeep(self) -> tuple[Callable[[], Awaitable[object]], ...]:
         return (
             lambda: self.blocking(partial(self.store.heartbeat, self.clock.now())),
             self.admission.sweep,
             self.notifier.sweep,
-            lambda: self.instance_limiter.look(self.instance_limiter.limited()),
+            lambda: self.instance_limiter.dequeue(self.instance_limiter.limited()),
             self.permits.sweep,
             self.purge_expired,
             self.forget_receipts,
             lambda: self.blocking(self.store.checkpoint),
         )
 
-    async def _again_and_again(self, chore: Callable[[], Awaitable[object]]) -> None:
-        """Each beside the others: one that fails, or waits for a process that cannot be had, keeps none of them undone."""
+    async def _repeat(self, sweep: Callable[[], Awaitable[object]]) -> None:
+        """Run a sweep periodically. Each has a task of its own: one that fails or hangs does not delay the others."""
         while self.fenced_by is None:
             await asyncio.sleep(self.settings.sweep_interval)
             try:
-                await chore()
+                await sweep()
             except Fenced as error:
                 self.lose(error)
             except Exception:
-                log.exception("a chore of the registry's failed; it is tried again")
+                log.exception("a sweep of the registry failed; it is repeated")
 
     async def forget_receipts(self) -> None:
-        """Forget all receipts whose time is over, in small transactions: however many come, as many have to go."""
+        """Delete all expired receipts, in small transactions."""
         now = self.clock.now()
         while await self.blocking(partial(self.store.forget_receipts, now, _RECEIPTS)) == _RECEIPTS:
             pass
 
     async def purge_expired(self) -> int:
-        """Delete the finished instances whose time to be kept is over, in small transactions; answers how many."""
-        gone, now = 0, self.clock.now()
+        """Purge the finished instances whose retention is over, in small transactions; answers how many."""
+        deleted, now = 0, self.clock.now()
         for _ in range(_EXPIRED_BATCHES):
             expired = await self.blocking(partial(self.store.expired, now, _EXPIRED_BATCH))
-            gone += await self._purge(expired, recursive=False)
+            deleted += await self._purge(expired, recursive=False)
             if len(expired) < _EXPIRED_BATCH:
                 break
-        return gone
+        return deleted

@@ -1,14 +1,14 @@
-"""Rewinding a finished instance: what failed in it, and in its sub-orchestrations, runs again.
+"""Rewind of a finished instance: what failed in it, and in its sub-orchestrations, runs again.
 
 A finished instance has no host that could write its history, so the registry does, in one transaction for the whole
-tree: each instance gets `ExecutionRewound` and lives again. What that means is the engine's business
-(`orchestrations/rewinding`): the host that loads the instance replays it, and takes up what was under way.
+tree: each instance gets `ExecutionRewound` and runs again. What that means is the engine's business
+(`orchestrations/engine/rewinding`): the host that loads the instance replays it, and resumes what was in progress.
 
 Of every sub-orchestration that the rewound parent waits for again, one of these is true:
 - it failed or was terminated: it is rewound itself, and answers when it ends;
 - it runs: it answers when it ends;
-- it completed while nobody listened (after the parent had failed, or rewound by itself): its answer is sent now;
-- it is gone, or its ID has another owner: it is begun anew, or the parent is told why that cannot be.
+- it completed while its parent was finished (or was itself rewound): its result is sent now;
+- it was purged, or its ID has another owner: it is started again, or the parent is sent the reason why it cannot be.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from durable_ray.orchestrations.history.events import ParentAddress
 from durable_ray.orchestrations.history.snapshot import Snapshot
 from durable_ray.orchestrations.history.transition import ChildStart, child_conflict, tell_parent, unknown_child
 
-#: How often a tree that changes under our hands is looked at again.
+#: Attempts for a tree that changes meanwhile.
 _ROUNDS = 5
 
 
@@ -65,14 +65,20 @@ class _Waited(Struct, frozen=True):
 
     @property
     def start(self) -> ChildStart:
-        said = self.scheduled
+        scheduled = self.scheduled
         return ChildStart(
-            said.task_id, said.instance_id, said.name, said.input, said.version, self.address, self.attempt
+            scheduled.task_id,
+            scheduled.instance_id,
+            scheduled.name,
+            scheduled.input,
+            scheduled.version,
+            self.address,
+            self.attempt,
         )
 
 
-class _Unseen(Exception):
-    """An instance is not as it was when its history was tried on other code."""
+class _Changed(Exception):
+    """An instance is not as it was when its history was replayed on other code."""
 
 
 class _Plan(Struct):
@@ -80,17 +86,17 @@ class _Plan(Struct):
 
     writes: list[Write] = field(default_factory=list)
     about: list[_Waited | None] = field(default_factory=list)
-    woken: list[tuple[str, str]] = field(default_factory=list)
+    notify: list[tuple[str, str]] = field(default_factory=list)
     #: The code to which each instance moves, by its ID; None: all stay on theirs.
     moves: Mapping[str, Move] | None = None
 
     def move(self, row: InstanceRow) -> Move | None:
-        """Where this instance goes on. Raises `_Unseen` if that was found out for another state of it."""
+        """The code on which this instance continues. Raises `_Changed` if that was checked for another state of it."""
         if self.moves is None:
             return None
         move = self.moves.get(row.instance_id)
         if move is None or (move.execution_id, move.turn) != (row.execution_id, row.turn):
-            raise _Unseen(row.instance_id)
+            raise _Changed(row.instance_id)
         return move
 
     def add(self, write: Write, about: _Waited | None) -> None:
@@ -128,9 +134,9 @@ class Rewinder:
         moves: Mapping[str, Move] | None = None,
         created_at: int | None = None,
     ) -> tuple[Reply, list[tuple[str, str]]]:
-        """Rewind an instance and what failed below it; answers also who has to be woken, as (host, instance).
+        """Rewind an instance and what failed below it; answers also whom to notify, as (host, instance).
 
-        With `moves` (see `moves`), whose histories were tried, all go on with other code; "moved" if one has changed.
+        With `moves` (see `moves`), whose histories were replayed, all continue on other code; "moved" if one has changed.
         """
         async with self._one:
             known = await self._blocking(lambda: self._store.receipts([request_id]))
@@ -147,14 +153,14 @@ class Rewinder:
                 receipt = Receipt(request_id, receipt_text(Reply("ok")), self._clock.now() + self._keep)
                 try:
                     await self._plan(plan, loaded, reason, (receipt,), None)
-                except _Unseen:
+                except _Changed:
                     return Reply("moved"), []
                 except DamagedHistory as error:
                     return Reply("refused", str(error)), []
                 answers = await self._committer.write(plan.writes)
                 if not isinstance(answers[0], Stale):
-                    await self._again(plan, answers, reason)
-                    return Reply("ok"), plan.woken
+                    await self._retry(plan, answers, reason)
+                    return Reply("ok"), plan.notify
         return Reply("refused", "it changes while it is being rewound; try again"), []
 
     async def moves(self, instance_id: str) -> Reply | list[Move]:
@@ -168,7 +174,7 @@ class Rewinder:
             if parent is None and (refusal is not None or loaded is None):
                 return refusal or Reply("absent")
             if loaded is None or refusal is not None or (parent is not None and loaded.row.parent != parent):
-                continue  # it runs, or answers, or begins anew
+                continue  # it runs, or has a result, or is started again
             row = loaded.row
             known = self._definition_cache.known_orchestrator(row.name)
             if known is None:
@@ -189,18 +195,18 @@ class Rewinder:
                     todo.append((task.scheduled.instance_id, child.address))
         return found
 
-    async def _again(self, plan: _Plan, answers: Sequence[Answer], reason: str | None) -> None:
-        """Look again at children that were not as they had been seen."""
+    async def _retry(self, plan: _Plan, answers: Sequence[Answer], reason: str | None) -> None:
+        """Plan again for children that have changed since they were read."""
         for _ in range(_ROUNDS):
-            moved = [
+            changed = [
                 about
                 for about, answer in zip(plan.about, answers, strict=True)
                 if about is not None and isinstance(answer, Stale | Exists)
             ]
-            if not moved:
+            if not changed:
                 return
-            more = _Plan(woken=plan.woken)
-            for child in moved:
+            more = _Plan(notify=plan.notify)
+            for child in changed:
                 await self._child(more, child, reason)
             plan, answers = more, await self._committer.write(more.writes) if more.writes else ()
 
@@ -213,8 +219,8 @@ class Rewinder:
         pinned = move is None and self._definition_cache.pins(row.name, row.version)
         code = (lambda activity: "") if pinned else self._newest
         events, snapshot = rewind_events(row.instance_id, history, self._clock.now(), reason, code, move)
-        plan.add(_life(row, snapshot, events, receipts, move), about)
-        plan.woken.append((row.host, row.instance_id))
+        plan.add(_rewound(row, snapshot, events, receipts, move), about)
+        plan.notify.append((row.host, row.instance_id))
         for task_id, task in snapshot.children.items():
             if task_id not in snapshot.retries and isinstance(task.scheduled, ev.ChildScheduled):
                 child = _Waited(row.instance_id, row.execution_id, task.scheduled, task.attempt)
@@ -224,28 +230,28 @@ class Rewinder:
         return self._definition_cache.activity(activity)[0]
 
     async def _child(self, plan: _Plan, child: _Waited, reason: str | None) -> None:
-        """See to it that this child answers."""
+        """Make sure that this child will send its result."""
         loaded = await self._load(child.scheduled.instance_id)
         row = loaded.row if loaded is not None else None
         if loaded is None or row is None or (row.parent != child.address and row.finished):
-            self._begin(plan, child)
+            self._start_child(plan, child)
         elif row.parent != child.address:
             plan.add(PutMessage(out_message(child.parent_id, child_conflict(child.execution_id, child.start))), None)
         elif row.status == "Completed":
             ending = ev.ExecutionCompleted(row.output)
-            told = tell_parent(row.instance_id, row.execution_id, child.address, ending)
-            plan.add(PutMessage(out_message(child.parent_id, told)), None)
+            result = tell_parent(row.instance_id, row.execution_id, child.address, ending)
+            plan.add(PutMessage(out_message(child.parent_id, result)), None)
         elif row.finished:
             await self._plan(plan, loaded, reason, (), child)
 
-    def _begin(self, plan: _Plan, child: _Waited) -> None:
-        said = child.scheduled
-        if self._definition_cache.orchestrator(said.name, said.version) is None:
-            plan.add(PutMessage(out_message(child.parent_id, unknown_child(child.execution_id, said))), None)
+    def _start_child(self, plan: _Plan, child: _Waited) -> None:
+        scheduled = child.scheduled
+        if self._definition_cache.orchestrator(scheduled.name, scheduled.version) is None:
+            plan.add(PutMessage(out_message(child.parent_id, unknown_child(child.execution_id, scheduled))), None)
             return
         new = self._instance_factory.new_child(child.start, self._clock.now())
         plan.add(StartInstance(new), child)
-        plan.woken.append((new.host, new.instance_id))
+        plan.notify.append((new.host, new.instance_id))
 
     async def _load(self, instance_id: str) -> Loaded | None:
         found = await self._blocking(lambda: self._store.load([instance_id]))
@@ -265,17 +271,17 @@ def _refusal(loaded: Loaded | None) -> Reply | None:
     return Reply("refused", f"it is {loaded.row.status}; only a failed or terminated instance can be rewound")
 
 
-def _life(
+def _rewound(
     row: InstanceRow,
     snapshot: Snapshot,
     events: Sequence[ev.Event],
     receipts: tuple[Receipt, ...],
     move: Move | None,
 ) -> CommitTurn:
-    """The write that brings a finished instance back.
+    """The write that rewinds a finished instance.
 
-    It leaves a message for nobody in the mailbox: whoever takes that has loaded the instance, and until then the
-    instance is found by its mail, should the word that it lives again be lost.
+    It also puts a message into the inbox, for no recipient in the code: a host consumes it once it has loaded the instance,
+    and until then a sweep finds the instance by it, should the notification be lost.
     """
     at = snapshot.at
     call = OutMessage(row.instance_id, f"rewound/{row.turn}", encode_event(ev.TurnStarted(at)), "nobody")

@@ -1,7 +1,7 @@
-"""Is anybody forgotten? Every live instance must have something that will wake it, or be waiting for an outside event.
+"""The check for stranded instances: every live one must have a pending message, timer or task, or wait for an outside event.
 
-What code waits for is known only to the code; but all else that could wake an instance is in its history and its row,
-and the two must agree. For tests after faults and races, and for `doctor`; reads every live instance, so not for a hot
+What the code waits for is known only to the code; but all else that could continue an instance is in its history and its
+row, and the two must agree. For tests after faults and races, and for `doctor`; reads every live instance, so not for a hot
 path.
 """
 
@@ -20,11 +20,11 @@ _PAGE = 500
 
 
 def stranded(store: Store, now: int, *, at_rest: bool = False) -> list[str]:
-    """Sentences about live instances that nothing will wake; empty if there are none.
+    """Sentences about live instances that nothing will continue; empty if there are none.
 
     Args:
         now: µs since the epoch.
-        at_rest: nothing is under way, so no message, due time or activity may be left over either.
+        at_rest: nothing is in progress, so no message, due time or activity may be left over either.
 
     Example:
         >>> from durable_ray.actors.store.opening import open_store
@@ -69,7 +69,7 @@ def _stranded(store: Store, loaded: Loaded, now: int, at_rest: bool) -> Iterator
 
 
 def _unanswered(store: Store, snapshot: Snapshot, loaded: Loaded, name: str) -> Iterator[str]:
-    """Sub-orchestrations that will never answer."""
+    """Sub-orchestrations that will never send their result."""
     answered = {message.message_id for message in loaded.inbox}
     for task_id, task in snapshot.children.items():
         if task_id in snapshot.retries or not isinstance(task.scheduled, ev.ChildScheduled):
@@ -78,10 +78,10 @@ def _unanswered(store: Store, snapshot: Snapshot, loaded: Loaded, name: str) -> 
         child = store.rows([child_id]).get(child_id)
         address = ParentAddress(snapshot.instance_id, snapshot.execution_id, task_id)
         mine = child is not None and child.parent == address
-        told = f"{snapshot.execution_id}:{task_id}:refused" in answered
+        expected = f"{snapshot.execution_id}:{task_id}:refused" in answered
         if child is not None and mine:
-            told = told or not child.finished or f"{child.execution_id}:done" in answered
-        if not told:
+            expected = expected or not child.finished or f"{child.execution_id}:done" in answered
+        if not expected:
             stands = "absent" if child is None else child.status if mine else "another's"
             yield f"{name} waits for its child {child_id!r}, which is {stands} and has sent no answer"
 

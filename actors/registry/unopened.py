@@ -1,4 +1,4 @@
-"""Hosts that cannot be had: tried a few times where they are, then given up, and what waits for them says why."""
+"""Hosts that cannot be opened: retried a few times in their process, then given up; waiting instances show the reason."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from durable_ray.actors.store.contract import Fenced, Store
 log = logging.getLogger("durable_ray.host")
 T = TypeVar("T")
 
-#: How often a host is opened before it is given up, and seconds before the second time; then twice as many, and so on.
+#: Attempts to open a host, and seconds before the second; doubled each time.
 _TRIES, _FIRST_PAUSE = 5, 0.5
-#: With this the reason of an instance begins that waits for its host.
+#: Prefix of `waiting_reason` of an instance that waits for its host.
 _HOST = "host: "
-#: Instances of one host that are told why it cannot be had; the others wait for the same.
+#: Instances of one host whose row gets the reason; the others wait for the same.
 _MANY = 200
 _REASON_CHARS = 500
 
 
 class CannotOpen(Unreachable):
-    """A host could not be opened and has given its place back. Its text says why; whoever wants it may ask again later."""
+    """A host could not be opened and has released its place. The text says why; callers may retry later."""
 
 
 async def opened(open_it: Callable[[], Awaitable[T]], host: str) -> T:
-    """What `open_it` answers; after any error it is tried again, with pauses that grow.
+    """The result of `open_it`; after any error it is retried, with growing pauses.
 
     Raises Fenced at once; CannotOpen in the end.
     """
@@ -54,30 +54,30 @@ def in_short(error: BaseException) -> str:
 
 
 class WaitingForHosts:
-    """What the registry writes into the rows of instances whose hosts cannot be had, and takes away when they can."""
+    """Sets `waiting_reason` of instances whose hosts cannot be opened, and clears it when they can."""
 
     def __init__(self, store: Store, blocking: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
         self._store = store
         self._blocking = blocking
-        self._told: dict[str, set[str]] = {}
+        self._marked: dict[str, set[str]] = {}
 
     async def failed(self, host: str, instance_ids: Sequence[str], error: BaseException) -> None:
-        """These instances wait for `host`, which cannot be had because of this."""
-        told = self._told.setdefault(host, set())
+        """These instances wait for `host`, which cannot be opened because of `error`."""
+        marked = self._marked.setdefault(host, set())
         reason = f"{_HOST}{in_short(error)}"
         for instance_id in instance_ids[:_MANY]:
-            told.add(instance_id)
+            marked.add(instance_id)
             await self._write(instance_id, reason)
 
-    async def came(self, host: str) -> None:
-        """It is there. Whoever has taken a turn since has no reason any more, or another one."""
-        told = list(self._told.pop(host, ()))
-        if not told:
+    async def opened(self, host: str) -> None:
+        """It is open. Instances that have taken a turn since have no reason any more, or another one."""
+        marked = list(self._marked.pop(host, ()))
+        if not marked:
             return
         try:
-            rows = await self._blocking(lambda: self._store.rows(told))
+            rows = await self._blocking(lambda: self._store.rows(marked))
         except Exception as error:
-            log.warning("reasons to wait for %s stay until the next turn: %s", host, error)
+            log.warning("the waiting reasons of instances of %s stay until their next turn: %s", host, error)
             return
         for row in rows.values():
             if (row.waiting_reason or "").startswith(_HOST):
@@ -89,4 +89,4 @@ class WaitingForHosts:
         except Fenced:
             raise
         except Exception as error:
-            log.warning("why %r waits cannot be noted: %s", instance_id, error)
+            log.warning("the waiting reason of %r cannot be stored: %s", instance_id, error)

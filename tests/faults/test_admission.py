@@ -50,7 +50,7 @@ def begun(hub: TestHub, name: str, count: int = 1) -> Any:
 
 def asleep(hub: TestHub, name: str) -> Any:
     handle = begun(hub, name)
-    assert on(hub, hub.hub.registry.admission._hosts.ask_to_leave(name))
+    assert on(hub, hub.hub.registry.admission._hosts.passivate(name))
     hub.settle()
     return handle
 
@@ -130,7 +130,7 @@ def test_mail_for_one_that_cannot_be_reached_is_told_before_it_is_acknowledged(
     assert handle.wait_for_completion(timeout=10) == [1, 2]
     put(hub, "j")
     broken.append(Unreachable("broken pipe"))
-    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i"), (dedicated_host("j"), "j")]))
+    on(hub, hub.hub.registry.notifier.notify([(dedicated_host("i"), "i"), (dedicated_host("j"), "j")]))
     assert other.wait_for_completion(timeout=10) == [1]
 
 
@@ -145,7 +145,7 @@ def test_an_admission_that_fails_does_not_take_another_s_along(hub: TestHub, mon
 
 
 def test_a_question_to_make_way_that_fails_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    leave, failures = _Hosts.ask_to_leave, [RuntimeError("no answer")]
+    leave, failures = _Hosts.passivate, [RuntimeError("no answer")]
 
     async def fails(hosts: _Hosts, instance_id: str) -> bool:
         if failures:
@@ -154,7 +154,7 @@ def test_a_question_to_make_way_that_fails_is_asked_again(monkeypatch: pytest.Mo
 
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=600, max_dedicated=1)) as hub:
         begun(hub, "i")
-        monkeypatch.setattr(_Hosts, "ask_to_leave", fails)
+        monkeypatch.setattr(_Hosts, "passivate", fails)
         assert hub.client.start_new(collect, 0, instance_id="j").wait_for_completion(timeout=10) == []
         assert not failures
 
@@ -168,7 +168,7 @@ def test_a_place_that_the_store_does_not_take_back_at_once_is_free_when_it_has(m
         monkeypatch.setattr(hub.hub.registry.store, "mark_resident", busy)
         hub.hub.hosts[dedicated_host("i")].moved = True
         put(hub, "i")
-        on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
+        on(hub, hub.hub.registry.notifier.notify([(dedicated_host("i"), "i")]))
         on(hub, hub.hub.drop(dedicated_host("i")))
         assert handle.wait_for_completion(timeout=10) == [1]
 
@@ -194,7 +194,7 @@ def test_one_that_leaves_while_it_is_first_told_of_mail_comes_back_for_it(
     hub._store.mark_resident(["i"], False)
     put(hub, "i")
     go.set()
-    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.notifier.notify([(dedicated_host("i"), "i")]))
     on(hub, hub.hub.drop(dedicated_host("i")))
     assert handle.wait_for_completion(timeout=10) == [1]
 
@@ -275,17 +275,17 @@ def test_one_that_does_not_say_whether_it_leaves_keeps_nobody_from_a_free_place(
 ) -> None:
     begun(hub, "a")
     begun(hub, "b")
-    leave = _Hosts.ask_to_leave
+    leave = _Hosts.passivate
 
     async def silent(hosts: _Hosts, instance_id: str) -> bool:
         if instance_id == "a":
             await asyncio.Event().wait()
         return await leave(hosts, instance_id)
 
-    monkeypatch.setattr(_Hosts, "ask_to_leave", silent)
+    monkeypatch.setattr(_Hosts, "passivate", silent)
     handle = hub.client.start_new(collect, 0, instance_id="c")
     on(hub, hub.hub.drop(dedicated_host("b")))
-    on(hub, hub.hub.registry.left("b"))
+    on(hub, hub.hub.registry.passivating("b"))
     assert handle.wait_for_completion(timeout=4) == []
 
 
@@ -302,10 +302,10 @@ def test_one_that_cannot_be_reached_does_not_count_as_making_way(hub: TestHub, m
     monkeypatch.setattr(_Hosts, "notify", breaks)
 
     async def doubted() -> None:
-        present = hub.hub.registry.admission._present
+        present = hub.hub.registry.admission._actors
         process = present.get("x")
         assert process is not None
-        present.doubt("x", process)
+        present.suspect("x", process)
 
     on(hub, doubted())
     assert hub.client.start_new(collect, 0, instance_id="c").wait_for_completion(timeout=10) == []
@@ -353,7 +353,7 @@ def test_an_actor_of_somebody_else_s_in_the_namespace_takes_no_place(
     monkeypatch.setattr(_Hosts, "alive", and_others)
     on(hub, hub.hub.registry.admission.sweep())
     handles = [begun(hub, "a"), begun(hub, "b")]
-    assert len(hub.hub.registry.admission._present) == 2
+    assert len(hub.hub.registry.admission._actors) == 2
     for handle in handles:
         handle.raise_event("e", 1)
         assert handle.wait_for_completion(timeout=10) == [1]

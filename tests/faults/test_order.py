@@ -149,7 +149,7 @@ def test_one_that_leaves_while_it_is_told_takes_nothing_from_its_successor(monke
 
         async def leaves() -> None:
             await hub.hub.drop("instance:i")
-            await admission.left("i")
+            await admission.passivating("i")
 
         handle = arrival.begin(hub, 3)
         handle.raise_event("e", 1)
@@ -159,7 +159,7 @@ def test_one_that_leaves_while_it_is_told_takes_nothing_from_its_successor(monke
         hub._on_loop(_until(admission)).result(10)
         answer.set()
         hub._on_loop(_until(hub.hub.registry)).result(10)
-        assert admission.holds("i")
+        assert admission.is_running("i")
         hub.client._router.forget("i")
         handle.raise_event("e", 2)
         straight(hub, 3)
@@ -189,15 +189,15 @@ def test_a_keyed_event_for_an_id_that_is_started_again_at_that_moment_is_told(mo
         assert again.wait_for_completion(timeout=10) == [7]
 
 
-@pytest.mark.parametrize("raw_hub", ["registry", "host"])
-def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(raw_hub: str) -> None:
+@pytest.mark.parametrize("through", ["registry", "host"])
+def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(through: str) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, store):
         handle, host = begun(hub, 2, "i")
         sent = event("i", 1)
         mail = out_message("i", sent.message)
         store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
         again = replace(sent, retry=True)
-        target = "registry" if raw_hub == "registry" else host
+        target = "registry" if through == "registry" else host
         assert [reply.code for reply in ask(hub, target, "deliver_many", [again])] == ["ok"]
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
@@ -206,14 +206,14 @@ def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(raw_
 def test_a_keyed_event_that_is_asked_for_again_tells_the_process_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         handle, _ = begun(hub, 2, "i")
-        told = hub.hub.registry.notifier.wake
+        told = hub.hub.registry.notifier.notify
 
         async def dies(targets: Any) -> None:
             """The registry ends here, and its successor knows nothing of it."""
 
-        monkeypatch.setattr(hub.hub.registry.notifier, "wake", dies)
+        monkeypatch.setattr(hub.hub.registry.notifier, "notify", dies)
         handle.raise_event("e", 1, idempotency_key="k")
-        monkeypatch.setattr(hub.hub.registry.notifier, "wake", told)
+        monkeypatch.setattr(hub.hub.registry.notifier, "notify", told)
         handle.raise_event("e", 1, idempotency_key="k")
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
@@ -233,7 +233,7 @@ def test_a_start_that_a_dead_registry_had_made_begins_when_it_is_asked_for_again
             async def dies(starts: Any) -> None:
                 """The registry ends here, and its successor knows nothing of it."""
 
-            dying.setattr(registry, "_begun", dies)
+            dying.setattr(registry, "_started", dies)
             assert ask(hub, "registry", "start_many", [request])[0].code == "ok"
         assert ask(hub, "registry", "start_many", [replace(request, retry=True)])[0].code == "ok"
         assert hub.client.wait_for_completion("i", timeout=10) == [0]

@@ -125,7 +125,7 @@ def test_an_event_for_one_that_sleeps_is_put_into_its_inbox_once() -> None:
     with armed_hub() as (hub, _):
         handle, host = begun(hub, 2, "sleeper")
         hub._on_loop(hub.hub.drop(host)).result(10)
-        hub._on_loop(hub.hub.registry.admission.left("sleeper")).result(10)
+        hub._on_loop(hub.hub.registry.admission.passivating("sleeper")).result(10)
         first = event("sleeper", 1)
         codes = [ask(hub, "registry", "deliver_many", [d])[0].code for d in (first, replace(first, retry=True))]
         assert codes[0] == "ok"

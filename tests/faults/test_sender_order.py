@@ -47,7 +47,7 @@ def asleep(hub: TestHub, instance_id: str) -> None:
 
     async def leave() -> None:
         await hub.hub.drop(f"instance:{instance_id}")
-        await hub.hub.registry.admission.left(instance_id)
+        await hub.hub.registry.admission.passivating(instance_id)
 
     hub.settle()
     hub._on_loop(leave()).result(10)

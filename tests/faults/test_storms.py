@@ -70,7 +70,7 @@ def test_events_over_continue_as_new_are_fifo_none_lost_none_twice(seed: int, pl
                 if trouble == "crashes":
                     hub.crash()
                 elif trouble == "sleep" and placement == "dedicated":
-                    hub._on_loop(hub.hub.registry.admission._hosts.ask_to_leave("storm")).result(10)
+                    hub._on_loop(hub.hub.registry.admission._hosts.passivate("storm")).result(10)
 
         troubles = threading.Thread(target=disturb)
         troubles.start()
@@ -171,7 +171,7 @@ def test_falling_asleep_while_events_come_loses_none(seed: int) -> None:
             host = hub.hub.hosts.get(dedicated_host(name))
             if host is not None and await may_leave(host, name):
                 await hub.hub.drop(dedicated_host(name))
-                await hub.hub.registry.admission.left(name)
+                await hub.hub.registry.admission.passivating(name)
 
         def napping() -> None:
             while not done.is_set():

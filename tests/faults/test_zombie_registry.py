@@ -22,7 +22,7 @@ from tests.store_contract.test_fences import contents
 
 pytestmark = pytest.mark.fault
 
-ROW = DefinitionRow("activity", "new", "", "c", "value", b"")
+ROW = DefinitionRow("activity", "new", "", "c", "value", b"", options='{"name": "new"}')
 OURS = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
@@ -107,7 +107,7 @@ def test_a_registry_that_nobody_asks_finds_by_its_heartbeat_that_it_is_done(tmp_
     with taken_over(url) as (hub, _):
         registry = hub.hub.registry
         with pytest.raises(Fenced):
-            hub._on_loop(registry._chores()[0]()).result(10)
+            hub._on_loop(registry._upkeep()[0]()).result(10)
         assert registry.fenced_by is not None
 
 

@@ -232,11 +232,11 @@ def test_a_word_that_was_lost_is_made_up_for(hub: TestHub, client: dr.Client) ->
     handles = spread(hub, client, 5)
     GAUGE.inside(2)
     registry = hub.hub.registry
-    told, registry.wake = registry.wake, lambda targets: None  # type: ignore[method-assign]
+    told, registry.notify = registry.notify, lambda targets: None  # type: ignore[method-assign]
     GAUGE.let_out()
     for name in ("i0", "i1"):
         client.wait_for_completion(name, 20)
-    registry.wake = told  # type: ignore[method-assign]
+    registry.notify = told  # type: ignore[method-assign]
     assert sorted(map(str, GAUGE.began)) == ["i0", "i1"]
     sweep(hub)
     assert client.wait_many(handles, 20) == [f"i{n}" for n in range(5)]

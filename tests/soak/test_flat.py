@@ -44,8 +44,8 @@ def measured(hub: TestHub) -> dict[str, int]:
     """The sizes of a hub without the hosts of dedicated instances that linger: how many of them do is chance."""
 
     async def make_way() -> None:
-        for instance_id in hub.hub.registry.admission.ready():
-            await hub.hub.registry.admission.makes_way(instance_id)
+        for instance_id in hub.hub.registry.admission.running():
+            await hub.hub.registry.admission.passivate(instance_id)
 
     hub.settle()
     hub._on_loop(make_way()).result(60)

@@ -171,7 +171,7 @@ class HostActor:
     @ray.method(concurrency_group="ctl")
     async def heartbeat(self, within: float) -> None:
         """The registry lives, and says so again `within` seconds; that this is answered tells it that this process does."""
-        self._watch_registry.heard(within)
+        self._watch_registry.heartbeat(within)
 
     async def _make_registry(self) -> None:
         """There is none, and nobody else may know: unless the hub is another's by now, and with it this host."""

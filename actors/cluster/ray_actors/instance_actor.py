@@ -140,13 +140,13 @@ class DedicatedActor(HostActor):
         self._touched = monotonic()
         return await super().notify(instance_ids)
 
-    async def leave(self) -> bool:
+    async def passivate(self) -> bool:
         """Leave memory if the instance merely waits or has finished; whether it does."""
         await self._opening
         if self._host.moved or self._asking or not await may_leave(self._host, self._instance_id):
             return False
         self._host.waiters.moved(self._host.waiters.waited_for())
-        RayPeers(self._info).left(self._instance_id)
+        RayPeers(self._info).passivating(self._instance_id)
         ray.get_runtime_context().current_actor.end.remote(self._identity)
         return True
 
@@ -160,7 +160,7 @@ class DedicatedActor(HostActor):
             idle = monotonic() - self._touched
             if active is not None:
                 idle = min(idle, (self._host.clock.now() - active.snapshot.at) / SECOND)
-            if stay is not None and idle > stay and not self._soon(active, stay) and await self.leave():
+            if stay is not None and idle > stay and not self._soon(active, stay) and await self.passivate():
                 return
             await asyncio.sleep(1.0 if stay is None else min(1.0, max(stay / 4, 0.05)))
 

@@ -23,7 +23,7 @@ from durable_ray.actors.instances import instance_log
 from durable_ray.actors.messages import PROTOCOL, Hello
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.liveness import Detector, send_heartbeats
-from durable_ray.actors.registry.persistence import Persistent, StillOpening
+from durable_ray.actors.registry.persistence import RetriedOpening, StillOpening
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.contract import HubInUse, Store
 from durable_ray.actors.store.opening import open_store
@@ -52,7 +52,7 @@ class RegistryActor:
         self._cluster = cluster
         self._identity = uuid.uuid4().hex
         self._known = known or ray.get_runtime_context().was_current_actor_reconstructed
-        self._opening = Persistent(self._open, self._passes, "the hub's registry")
+        self._opening = RetriedOpening(self._open, self._retryable, "the hub's registry")
         self._opening.task.add_done_callback(self._opened)
         self._listener = LoopListener(self.packed)
         self._wire = asyncio.get_running_loop().create_task(self._listener.open())
@@ -95,7 +95,7 @@ class RegistryActor:
         detector = Detector(processes, hung_after(registry.settings.turn_limit))
         await send_heartbeats(detector, processes.names, lambda: registry.fenced_by is None)
 
-    def _passes(self, error: Exception) -> bool:
+    def _retryable(self, error: Exception) -> bool:
         """Whether what keeps the registry from opening may pass: all but another cluster that owns the hub. The lock of its own
         cluster is held by a predecessor that has not ended yet, or by another process that is about to say whose it is."""
         return not isinstance(error, HubInUse) or error.cluster in ("", self._cluster)
@@ -127,7 +127,7 @@ class RegistryActor:
             try:
                 registry = await self._opening.first()
             except HubInUse as error:
-                if not self._passes(error):
+                if not self._retryable(error):
                     raise
                 registry = await self._registry()
             except Exception:
@@ -155,16 +155,16 @@ class RegistryActor:
 
     async def notify_many(self, targets: list[tuple[str, str]]) -> None:
         """There is something in the store for these (host, instance)."""
-        (await self._registry()).wake(targets)
+        (await self._registry()).notify(targets)
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
         """These dedicated instances have ended."""
         registry = await self._registry()
         registry.spawn(registry.finished(instance_ids))
 
-    async def left(self, instance_id: str) -> None:
+    async def passivating(self, instance_id: str) -> None:
         """The dedicated host of this instance leaves memory."""
-        await (await self._registry()).left(instance_id)
+        await (await self._registry()).passivating(instance_id)
 
     async def workers(self, create: bool) -> list[str]:
         """Names of the hub's activity workers."""

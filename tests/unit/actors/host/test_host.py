@@ -234,7 +234,7 @@ def test_only_one_that_merely_waits_may_leave(hub: TestHub) -> None:
     row = store(hub).rows(["own"])["own"]
     assert not row.resident
     on(hub, hub.hub.drop(host.name))
-    on(hub, hub.hub.registry.admission.left("own"))
+    on(hub, hub.hub.registry.admission.passivating("own"))
     handle.raise_event("e", 2)
     assert handle.wait_for_completion(timeout=10) == [1, 2]
 

@@ -58,7 +58,7 @@ async def test_failures_close_upon_each_other_are_one_pause(row: InstanceRow, mo
 async def test_who_has_come_is_not_passed_over(row: InstanceRow) -> None:
     put_off = CreateBackoff(lambda: None)
     put_off.failed(row)
-    put_off.came("i")
+    put_off.succeeded("i")
     assert row not in put_off
     assert len(put_off) == 0
 

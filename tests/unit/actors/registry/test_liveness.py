@@ -62,7 +62,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 async def look(detector: Detector, time: Time, name: str, seconds: list[float]) -> list[bool | None]:
     found = []
     for pause in seconds:
-        found.append(await detector.look(name))
+        found.append(await detector.check(name))
         time.now += pause
     return found
 
@@ -81,12 +81,12 @@ async def test_one_that_is_silent_but_not_stopped_is_given_time(time: Time) -> N
     machine = Machine("h", "w")
     detector = Detector(machine, {"h": 60.0, "w": None}.get)
     machine.hung.update(("h", "w"))
-    await asyncio.gather(*(detector.look(name) for name in ("h", "w") for _ in range(1)))
+    await asyncio.gather(*(detector.check(name) for name in ("h", "w") for _ in range(1)))
     time.now += 59
-    await asyncio.gather(*(detector.look(name) for name in ("h", "w")))
+    await asyncio.gather(*(detector.check(name) for name in ("h", "w")))
     assert machine.ended == []
     time.now += 2
-    await asyncio.gather(*(detector.look(name) for name in ("h", "w")))
+    await asyncio.gather(*(detector.check(name) for name in ("h", "w")))
     assert machine.ended == ["h"], "a worker runs what it was given"
 
 
@@ -191,7 +191,7 @@ async def test_a_host_that_hears_nothing_has_a_stopped_registry_replaced(monkeyp
 async def test_a_host_that_hears_heartbeats_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine("registry")
     watch, _ = watching(machine, monkeypatch)
-    watch.heard(3600)
+    watch.heartbeat(3600)
     task = asyncio.create_task(watch.run())
     await asyncio.sleep(0.1)
     task.cancel()

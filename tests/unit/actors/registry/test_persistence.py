@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from durable_ray.actors.registry import persistence
-from durable_ray.actors.registry.persistence import Persistent, StillOpening
+from durable_ray.actors.registry.persistence import RetriedOpening, StillOpening
 from tests.unit.actors.hosting import until
 
 
@@ -39,7 +39,7 @@ def passes(error: Exception) -> bool:
 
 async def test_it_opens_when_the_cause_has_passed_though_nobody_asks() -> None:
     raw_hub = RawHub(20)
-    opening = Persistent(raw_hub.open, passes, "the door")
+    opening = RetriedOpening(raw_hub.open, passes, "the door")
     await until(opening.task.done)
     assert await opening.within(0) == "open"
     assert await opening.first() == "open"
@@ -54,7 +54,7 @@ async def test_who_wants_a_quick_answer_is_told_the_first_failure_and_it_goes_on
             raise ConnectionError("no such host")
         return "open"
 
-    opening = Persistent(attempt, passes, "the door")
+    opening = RetriedOpening(attempt, passes, "the door")
     with pytest.raises(ConnectionError, match="no such host"):
         await opening.first()
     with pytest.raises(StillOpening, match="the door cannot be opened yet: no such host"):
@@ -65,7 +65,7 @@ async def test_who_wants_a_quick_answer_is_told_the_first_failure_and_it_goes_on
 
 async def test_what_never_passes_is_final() -> None:
     raw_hub = RawHub(2, ValueError("another owns it"))
-    opening = Persistent(raw_hub.open, passes, "the door")
+    opening = RetriedOpening(raw_hub.open, passes, "the door")
     calls: list[Callable[[], object]] = [opening.first, lambda: opening.within(10)]
     for ask in calls:
         with pytest.raises(ValueError, match="another owns it"):
@@ -84,5 +84,5 @@ async def test_pauses_grow_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(persistence, "_FIRST_PAUSE", 0.1)
     monkeypatch.setattr(persistence, "_LONGEST_PAUSE", 2.0)
     monkeypatch.setattr(asyncio, "sleep", noted)
-    assert await Persistent(RawHub(7).open, passes, "the door").within(10) == "open"
+    assert await RetriedOpening(RawHub(7).open, passes, "the door").within(10) == "open"
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]

@@ -17,7 +17,7 @@ from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
 from durable_ray.actors.instances.placement import dedicated_host, is_dedicated
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry.admission import Admission
-from durable_ray.actors.registry.persistence import Persistent
+from durable_ray.actors.registry.persistence import RetriedOpening
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.sql.statement import Statement
@@ -60,7 +60,7 @@ def hosts(hub: TestHub) -> set[str]:
 
 def fall_asleep(hub: TestHub, name: str) -> None:
     hub.settle()
-    assert on(hub, hub.hub.registry.admission._hosts.ask_to_leave(name))
+    assert on(hub, hub.hub.registry.admission._hosts.passivate(name))
     assert dedicated_host(name) not in hosts(hub)
 
 
@@ -104,11 +104,11 @@ def test_a_lost_nudge_is_found_by_the_sweep(hub: TestHub, placement: str) -> Non
 def test_a_lost_start_is_found_by_the_sweep(hub: TestHub) -> None:
     hub.client.start_new(collect, 0, instance_id="warm", placement="shared").wait_for_completion(timeout=10)
     registry = hub.hub.registry
-    wake, registry.wake = registry.wake, lambda targets: None  # type: ignore[method-assign]
+    wake, registry.notify = registry.notify, lambda targets: None  # type: ignore[method-assign]
     handle = hub.client.start_new(collect, 0, instance_id="lost", placement="shared")
     hub.settle()
     assert handle.get_status().runtime_status == "Pending"
-    registry.wake = wake  # type: ignore[method-assign]
+    registry.notify = wake  # type: ignore[method-assign]
     sweep(hub)
     assert handle.wait_for_completion(timeout=10) == []
 
@@ -127,7 +127,7 @@ def test_a_nudge_while_an_actor_is_being_made_reaches_it(hub: TestHub) -> None:
     handle = hub.client.start_new(collect, 1, instance_id="i")
     on(hub, begun.wait())
     put(hub, "i", 1)
-    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
+    on(hub, hub.hub.registry.notifier.notify([(dedicated_host("i"), "i")]))
 
     async def let_go() -> None:
         go.set()
@@ -143,7 +143,7 @@ def test_one_that_is_asked_for_while_it_leaves_comes_back(hub: TestHub) -> None:
     on(hub, hub.hub.registry.ensure(dedicated_host("i")))
     process = hub.hub.hosts[dedicated_host("i")]
     process.moved = True
-    leaving = hub._on_loop(admission.left("i"))
+    leaving = hub._on_loop(admission.passivating("i"))
     asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
     on(hub, asyncio.sleep(0.1))
     assert hub.hub.hosts[dedicated_host("i")] is process
@@ -170,8 +170,8 @@ def test_the_place_of_one_that_leaves_is_taken_until_it_is_away(hub: TestHub, en
         hub.hub.hosts[dedicated_host(name)].moved = True
     handles.append(hub.client.start_new(collect, 1, instance_id="k"))
     put(hub, "i", 1)
-    on(hub, hub.hub.registry.notifier.wake([(dedicated_host("i"), "i")]))
-    assert not admission.holds("i")
+    on(hub, hub.hub.registry.notifier.notify([(dedicated_host("i"), "i")]))
+    assert not admission.is_running("i")
     on(hub, asyncio.sleep(0.1))
     assert alive == []
     if ends:
@@ -190,8 +190,8 @@ def test_a_late_goodbye_of_a_predecessor_does_not_lose_its_successor(hub: TestHu
     handle = hub.client.start_new(collect, 1, instance_id="i")
     hub.settle()
     process = hub.hub.hosts[dedicated_host("i")]
-    on(hub, hub.hub.registry.admission.left("i"))
-    assert hub.hub.registry.admission.holds("i")
+    on(hub, hub.hub.registry.admission.passivating("i"))
+    assert hub.hub.registry.admission.is_running("i")
     handle.raise_event("e", 1)
     assert handle.wait_for_completion(timeout=10) == [1]
     assert process.moved or hub.hub.hosts[dedicated_host("i")] is process
@@ -286,9 +286,9 @@ def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: Test
         await asyncio.sleep(3600)
 
     monkeypatch.setattr(registry, "finished", for_ever)
-    monkeypatch.setattr(registry.notifier, "wake", for_ever)
+    monkeypatch.setattr(registry.notifier, "notify", for_ever)
     monkeypatch.setattr(registry.notifier, "ensure", for_ever)
-    monkeypatch.setattr(registry.admission, "left", for_ever)
+    monkeypatch.setattr(registry.admission, "passivating", for_ever)
 
     async def tell() -> None:
         actor: Any = RegistryActor.__new__(RegistryActor)
@@ -296,10 +296,10 @@ def test_words_of_hosts_are_answered_before_anything_follows_from_them(hub: Test
         async def opened() -> Any:
             return registry
 
-        actor._opening = Persistent(opened, lambda error: False, "the registry")
+        actor._opening = RetriedOpening(opened, lambda error: False, "the registry")
         await actor.finished(["a"])
         await actor.notify_many([("instance:a", "a")])
-        await actor.left("a")
+        await actor.passivating("a")
         await actor.ask("fenced", ("instance:a",), {})
         await actor.ask("fenced", ("partition-0",), {})
 
@@ -326,7 +326,7 @@ def test_a_host_that_cannot_be_had_keeps_no_other_from_being_told(
         on(hub, hub.hub.drop(host))
     for name in homes:
         put(hub, name, 1)
-    on(hub, hub.hub.registry.notifier.wake([(host, name) for name, host in homes.items()]))
+    on(hub, hub.hub.registry.notifier.notify([(host, name) for name, host in homes.items()]))
     hub.settle()
     finished = {
         handle.instance_id for handle in handles if hub._store.rows([handle.instance_id])[handle.instance_id].finished
