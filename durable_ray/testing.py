@@ -183,7 +183,7 @@ class TestHub:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _crash(self) -> None:
-        names = tuple(self.hub.desks)
+        names = tuple(self.hub.services)
         for name in names:
             await self.hub.drop(name)
         for name in names:

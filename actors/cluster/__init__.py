@@ -1,1 +1,1 @@
-"""Everything that says `ray`: joining a cluster, finding and making the hub's actors; and their twin without Ray."""
+"""Everything that imports Ray: joining a cluster, finding and creating the hub's actors; and the in-process hub without Ray."""

@@ -1,6 +1,6 @@
-"""Whether the address somebody asks for is that of the cluster this process is in already.
+"""Comparing the address of a requested Ray cluster with that of the cluster this process has joined.
 
-A process is in one Ray cluster at a time. Whoever names another must hear of it, or would manage the wrong hub.
+A process is in one Ray cluster at a time. A request for another is an error, or the wrong hub would be managed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 #: The addresses of a host, by its name.
 Resolve = Callable[[str], Collection[str]]
 
-#: What Ray takes instead of an address: whichever cluster is at hand.
-_AT_HAND = frozenset({"auto", "local"})
+#: Accepted by Ray instead of an address: whichever cluster is running here.
+_ANY = frozenset({"auto", "local"})
 
 
 def resolved(host: str) -> frozenset[str]:
@@ -42,7 +42,7 @@ def is_same_cluster(asked: str, joined: str, here: str, resolve: Resolve = resol
         >>> is_same_cluster("127.0.0.1:6380", "10.0.0.7:6379", here="10.0.0.7")
         False
     """
-    if asked in _AT_HAND or asked == joined:
+    if asked in _ANY or asked == joined:
         return True
     scheme, _, rest = asked.rpartition("://")
     host, port = _split(rest)
@@ -53,7 +53,7 @@ def is_same_cluster(asked: str, joined: str, here: str, resolve: Resolve = resol
 
 
 def _addresses(host: str, here: str, resolve: Resolve) -> set[str]:
-    """All addresses of a host; for this machine, those by which it knows itself are as good as any."""
+    """All addresses of a host; for this machine, also the one by which the cluster knows it."""
     found = set(resolve(host))
     if any(address.startswith("127.") or address == "::1" for address in found):
         found.add(here)

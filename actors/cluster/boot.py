@@ -1,9 +1,9 @@
-"""`python -m durable_ray.actors.cluster.boot ADDRESS`: make a hub's registry from a job of its own.
+"""`python -m durable_ray.actors.cluster.boot ADDRESS`: create a hub's registry from a job of its own.
 
-Hub, store, settings and whether the hub is known come over standard input, as a JSON list: the store's URL may carry a
-password.
+Reads hub, store, settings and whether the hub is known from standard input, as a JSON list: the store's URL may contain
+a password.
 
-Detached actors inherit the runtime environment of the job that makes them, and a job's package is gone with its cluster.
+Detached actors inherit the runtime environment of the job that creates them, and a job's package is gone with its cluster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from durable_ray.actors.store.hub_config import HubConfig
 
 
 def main(arguments: list[str]) -> None:
-    """Join the cluster at ADDRESS and make the registry."""
+    """Join the cluster at ADDRESS and create the registry."""
     (address,) = arguments
     hub, store, settings, known = json.load(sys.stdin)
     join_ray(address)

@@ -1,7 +1,7 @@
-"""From nothing to a running hub: join or start Ray, find or make the registry, check that both sides fit.
+"""Connecting to a hub: join or start Ray, get or create the registry, check that both sides run the same release.
 
 Order: the cluster this process is in, the address given (argument or environment), the one running on this machine, a new
-local Ray. A store has one owner: a registry that finds its store owned by another cluster refuses, with its address.
+local Ray. A store has one owner: a registry whose store is owned by another cluster raises HubInUse, with its address.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class HubLink:
     def __init__(self, info: HubInfo, hello: Hello, started_ray: bool) -> None:
         self.info = info
         self.hello = hello
-        #: Whether this process started the cluster: it ends with it.
+        #: Whether this process started the cluster, which then ends with it.
         self.started_ray = started_ray
 
     def find(self, target: str) -> Any:
@@ -44,22 +44,22 @@ class HubLink:
         return find(self.info.hub, target)
 
     def get(self, ref: Any, seconds: float) -> Any:
-        """The answer of a call."""
+        """The result of a call."""
         return ray.get(ref, timeout=seconds)
 
     def here(self, ref: Any) -> bool:
-        """Whether the answer of a call has come."""
+        """Whether the result of a call is available."""
         return bool(ray.wait([ref], timeout=0)[0])
 
     def revive(self) -> None:
-        """The registry is gone for good (not merely restarting): make one. Whoever asks it then hears what keeps it."""
+        """Create the registry if it is gone (not merely restarting). The next call raises what keeps it from opening."""
         try:
             find(self.info.hub, REGISTRY)
         except Gone:
             try:
                 _make(self.info, known=True)
             except Exception as error:
-                log.warning("the registry is gone and cannot be made now: %s", error)  # whoever asks, asks again
+                log.warning("the registry is gone and cannot be created now: %s", error)  # the caller retries
 
     def runtime_env(self) -> dict[str, Any]:
         """The runtime environment of this job."""
@@ -67,13 +67,13 @@ class HubLink:
 
 
 def default_store(hub: str) -> str:
-    """The store of a hub that was given none: a SQLite file in the user's state directory."""
+    """The default store of a hub: a SQLite file in the user's state directory."""
     base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return f"sqlite:///{base / 'durable_ray' / hub}.db"
 
 
 def connect(address: str | None, hub: str, store: str | None, settings: HubConfig) -> HubLink:
-    """Join (or begin) the hub.
+    """Connect to the hub; it is started if it does not run.
 
     Raises:
         HubInUse: another cluster owns the store.
@@ -100,7 +100,7 @@ def connect(address: str | None, hub: str, store: str | None, settings: HubConfi
 
 
 def join_ray(address: str | None) -> bool:
-    """Make sure that this process is in a cluster; whether it had to start one.
+    """Join a cluster, or start one; whether it was started.
 
     Raises HubUnavailable if the one at `address` cannot be reached, or this process is in another.
     """
@@ -139,7 +139,7 @@ def _assert_same_cluster(address: str) -> None:
 
 
 def _use_token() -> None:
-    """Ray does not look for its token when it is given an address; without the mode it fails without saying why."""
+    """Set Ray's token mode if there is a token: given an address, Ray does not search for one, and fails without a reason."""
     token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
     if "RAY_AUTH_MODE" not in os.environ and (token or (Path.home() / ".ray" / "auth_token").exists()):
         os.environ["RAY_AUTH_MODE"] = "token"
@@ -156,7 +156,7 @@ def _unreachable(address: str) -> str:
 
 
 def ensure_registry(info: HubInfo) -> Hello:
-    """The registry's greeting; it is made if there is none."""
+    """The registry's `hello`; it is created if there is none."""
     try:
         return _hello(find(info.hub, REGISTRY))
     except Gone:
@@ -191,7 +191,7 @@ def make_registry(info: HubInfo, known: bool = False) -> None:
 
 
 def make_known_registry(info: HubInfo) -> None:
-    """Create the registry of a hub that was open before; returns when it has a process, which may still be opening."""
+    """Create the registry of a hub that was open before; returns once it has a process, which may still be opening."""
     make_registry(info, known=True)
     ray.get(find(info.hub, REGISTRY).pid.remote(), timeout=_HELLO_SECONDS)
 

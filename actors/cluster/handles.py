@@ -1,4 +1,4 @@
-"""Finding the hub's actors by name, and telling apart the ways in which they do not answer."""
+"""Handles of the hub's actors by name, and Ray's errors translated into Gone and Unavailable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Unavailable(Exception):
 
 
 def system_namespace(hub: str) -> str:
-    """Where registry, partitions, workers and gateway live, so that no instance ID can collide with them."""
+    """Namespace of registry, partitions, workers and gateway: no instance ID can collide with them."""
     return f"{hub}/system"
 
 
@@ -59,18 +59,18 @@ async def workers_of(hub: str) -> list[str]:
 
 
 def translated(error: Exception) -> Exception:
-    """An error of a Ray call as what it means: Gone, Unavailable, or what the method itself raised."""
+    """Translate an error of a Ray call: Gone, Unavailable, or what the method itself raised."""
     if isinstance(error, ActorDiedError):
         return Gone(_in_short(error))
     if isinstance(error, (ActorUnavailableError, GetTimeoutError, RayActorError)):
         return Unavailable(_in_short(error))
     if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
         error = error.cause
-    # What the registry could not reach may be reached when it is asked again: that is what its caller does.
+    # What the registry could not reach may be reachable later: its caller retries.
     return Unavailable(str(error)) if isinstance(error, Unreachable) else error
 
 
 def _in_short(error: Exception) -> str:
-    """What happened and why: the first line of what Ray says, and the last, which names the cause of a failed start."""
+    """What happened and why: the first line of Ray's message, and the last, which names the cause of a failed start."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}"

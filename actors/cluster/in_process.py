@@ -1,7 +1,7 @@
-"""The whole hub in one process, without Ray: the same registry, hosts, store and engine, joined by plain calls.
+"""The whole hub in one process, without Ray: the same registry, hosts, store and engine, connected by plain calls.
 
-For tests of orchestrators (`durable_ray.testing`) and for our own. Everything is as in a cluster but the boundaries: what
-would be an actor is an object on one event loop, and time may be virtual.
+For tests of orchestrators (`durable_ray.testing`) and for our own. Everything is as in a cluster except process boundaries:
+what would be an actor is an object on one event loop, and time may be virtual.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class InProcessHub:
         self.clock = clock
         self.settings = settings
         self.hosts: dict[str, InstanceHost] = {}
-        self.desks: dict[str, HostService] = {}
+        self.services: dict[str, HostService] = {}
         self.registry: Registry
         self.closing = False
-        self.leaving: set[asyncio.Future[bool]] = set()
+        self.passivating: set[asyncio.Future[bool]] = set()
         self._opening: dict[str, asyncio.Future[None]] = {}
 
     async def open(self) -> None:
-        """Own the store and revive what is in it."""
+        """Acquire the hub and recover what is in the store."""
         loop = asyncio.get_running_loop()
         settings = self.settings.to_json()
         partitions, now = self.settings.partitions, self.clock.now()
@@ -60,29 +60,29 @@ class InProcessHub:
         await self.registry.open()
 
     async def close(self) -> None:
-        """Stop everything. Nothing is lost: open another hub on the same store to go on."""
+        """Stop everything. Nothing is lost: another hub on the same store continues."""
         self.closing = True
         await self.registry.close()
         for host in tuple(self.hosts.values()):
             await host.close()
         self.hosts.clear()
-        self.desks.clear()
+        self.services.clear()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing will happen until something comes from outside or time passes."""
+        """Whether nothing will happen until there is outside input or time passes."""
         return (
             not self._opening
-            and not self.leaving
+            and not self.passivating
             and self.registry.idle
             and all(host.idle for host in self.hosts.values())
         )
 
     async def ensure(self, host: str) -> None:
-        """Make sure a host is there."""
-        while host in self.desks and self.hosts[host].moved and not self.closing:
-            await asyncio.sleep(0.001)  # it is leaving; its successor must not be taken for it
-        if host in self.desks:
+        """Get or create a host."""
+        while host in self.services and self.hosts[host].moved and not self.closing:
+            await asyncio.sleep(0.001)  # it passivates; it must not be taken for its successor
+        if host in self.services:
             return
         opening = self._opening.get(host)
         if opening is None:
@@ -99,28 +99,28 @@ class InProcessHub:
         )
         await host.open()
         self.hosts[name] = host
-        self.desks[name] = HostService(host)
+        self.services[name] = HostService(host)
 
     def _activities(self, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
-        executors = {"local": lambda told, crashed: ThreadExecutor(told, crashed, self.name, self.clock)}
+        executors = {"local": lambda on_result, crashed: ThreadExecutor(on_result, crashed, self.name, self.clock)}
         return Dispatcher(on_result, definition_cache, self.clock, executors)
 
     async def drop(self, name: str) -> None:
-        """End a host as a crash would: nothing is said, nothing is written."""
-        self.desks.pop(name, None)
+        """End a host as a crash would: without any report or write."""
+        self.services.pop(name, None)
         host = self.hosts.pop(name, None)
         if host is not None:
             await host.close()
 
 
 class _Hosts(Hosts):
-    """The registry's hand on hosts."""
+    """Hosts, as the registry calls them."""
 
     def __init__(self, hub: InProcessHub) -> None:
         self._hub = hub
 
     async def alive(self) -> Collection[str]:
-        return [instance_of(host) for host in self._hub.desks if is_dedicated(host)]
+        return [instance_of(host) for host in self._hub.services if is_dedicated(host)]
 
     async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
         await self._hub.ensure(host)
@@ -144,13 +144,13 @@ class _Hosts(Hosts):
         await self._hub.drop(dedicated_host(instance_id))
 
     async def passivate(self, instance_id: str) -> bool:
-        # A task of its own: who asks may not wait for the answer, and to leave half is to be nowhere.
-        leaving = asyncio.ensure_future(self._leave(instance_id))
-        self._hub.leaving.add(leaving)
-        leaving.add_done_callback(self._hub.leaving.discard)
-        return await asyncio.shield(leaving)
+        # A task of its own: the caller may be cancelled, and a passivation must not stop halfway.
+        passivating = asyncio.ensure_future(self._passivate(instance_id))
+        self._hub.passivating.add(passivating)
+        passivating.add_done_callback(self._hub.passivating.discard)
+        return await asyncio.shield(passivating)
 
-    async def _leave(self, instance_id: str) -> bool:
+    async def _passivate(self, instance_id: str) -> bool:
         name = dedicated_host(instance_id)
         host = self._hub.hosts.get(name)
         if host is None or not await may_leave(host, instance_id):
@@ -161,13 +161,13 @@ class _Hosts(Hosts):
 
 
 class _Peers:
-    """A host's words to the others."""
+    """A host's reports to the registry."""
 
     def __init__(self, hub: InProcessHub) -> None:
         self._hub = hub
 
     def notify(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
-        """There is something in the store for these."""
+        """The store has something for these."""
         self._hub.registry.notify([(host, instance_id) for instance_id in instance_ids])
 
     def finished(self, instance_ids: Iterable[str]) -> None:
@@ -175,7 +175,7 @@ class _Peers:
         self._hub.registry.spawn(self._hub.registry.finished(list(instance_ids)))
 
     def fenced(self, host: str) -> None:
-        """Another process owns the store now."""
+        """This host was fenced: its lease is another's."""
         self._hub.registry.spawn(self._end(host))
 
     async def _end(self, host: str) -> None:
@@ -187,4 +187,4 @@ async def call(hub: InProcessHub, target: str, method: str, args: tuple[Any, ...
     """Call a method of the registry or of a host, as a client in a cluster would. Raises KeyError for no such host."""
     if target == "registry":
         return await hub.registry.asked(method, args, kwargs)
-    return await getattr(hub.desks[target], method)(*args, **kwargs)
+    return await getattr(hub.services[target], method)(*args, **kwargs)

@@ -1,9 +1,8 @@
-"""A process in reserve for the next dedicated instance: most of its start is Ray starting a Python process.
+"""Prestarted processes for the next dedicated instances: most of the time of a start is Ray starting a Python process.
 
-Ray keeps idle processes for tasks, but none of those may become an actor that was made by another: a fresh one is what a
-detached actor needs. Each node's raylet can be asked to start one ahead; it gives it to whoever next needs a process of the
-same runtime environment. That question is Ray's own, between its processes, so whatever goes wrong with it (another release
-of Ray, no gRPC for Python) is noted once, and starts take what they take without it.
+Ray keeps idle processes for tasks, but none of those may become a detached actor of another job: it needs a fresh one. Each
+node's raylet can prestart one, and assigns it to the next actor with the same runtime environment. That call is internal to
+Ray, so any failure of it (another release of Ray, no gRPC for Python) is logged once, and starts go on without a reserve.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ import ray
 
 log = logging.getLogger("durable_ray.registry")
 
-#: Seconds for which the raylet keeps the process, if nobody takes it, even where it holds more idle ones than it wants.
+#: Seconds for which the raylet keeps an unused process, even beyond its own limit of idle ones.
 _KEPT = 600
 _ANSWER_SECONDS = 10.0
 
 
 class ProcessReserve:
-    """Keeps processes waiting on this node, from the first dedicated instance on: a hub without any needs none."""
+    """Keeps prestarted processes on this node, from the first dedicated instance on: a hub without any needs none."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        #: When those were asked for that nobody has taken yet, as far as the node still keeps them.
+        #: When the unused ones were requested, as far as the node still keeps them.
         self._waiting: deque[float] = deque()
         self._making = 0
         self._in_use = False
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """While an actor is being made on this node, which takes a process out of the reserve unless that fails.
+        """Use while an actor is created on this node, which takes a process out of the reserve unless that fails.
 
-        The next one's is started beside it, unless this is the first or one of many: those go first.
+        The next one is prestarted meanwhile, unless this is the first or one of many: those go first.
         """
         self._making += 1
         if self._in_use and self._making == 1:

@@ -1,4 +1,4 @@
-"""The processes of a hub's actors, as Ray knows them: asked whether they live, and ended when they are stopped."""
+"""The processes of a hub's actors through Ray: heartbeats, killing those that are stopped or hung, and ending one's own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,12 @@ from durable_ray.actors.cluster.handles import (
 from durable_ray.actors.instances.placement import dedicated_host
 
 log = logging.getLogger("durable_ray.registry")
+actor_log = logging.getLogger("durable_ray.actor")
 
-#: Seconds in which a node says whether a process of its is stopped, unless it cannot.
+#: Seconds in which a node reports whether one of its processes is stopped, unless it cannot.
 _NODE_SECONDS = 30.0
+#: Seconds in which Ray ends an actor that asks for it, unless a call in progress delays it or Ray considers it dead already.
+_END_SECONDS = 10.0
 #: Seconds of silence of a process that is not stopped, at least, before it is taken for hung.
 _HUNG_SECONDS = 60.0
 
@@ -40,7 +44,7 @@ class RayProcesses:
         self._handles: dict[str, Any] = {}
 
     async def names(self) -> Collection[str]:
-        """Whoever is to be sent heartbeats: hosts and workers."""
+        """The processes that get heartbeats: hosts and workers."""
         namespace = system_namespace(self._hub)
         system, dedicated = await asyncio.to_thread(lambda: (named_in(namespace), named_in(self._hub)))
         return [*(name for name in system if name != REGISTRY), *map(dedicated_host, dedicated)]
@@ -54,7 +58,7 @@ class RayProcesses:
             elif name == REGISTRY or name.startswith(WORKER_PREFIX):
                 await handle.pid.remote()
             else:
-                return False  # another's, in the same namespace
+                return False  # not ours, in the same namespace
             return True
         except Exception as error:
             self._handles.pop(name, None)
@@ -76,7 +80,7 @@ class RayProcesses:
         try:
             return bool(await asyncio.wait_for(task.remote(pid), _NODE_SECONDS))
         except Exception as error:
-            log.info("the node of %s does not say whether it is stopped: %r", name, error)
+            log.info("the node of %s does not report whether it is stopped: %r", name, error)
             return False
 
     async def end_silent(self, name: str) -> None:
@@ -99,24 +103,36 @@ def hung_after(turn_limit: float) -> Callable[[str], float | None]:
 
 
 def _alive(handle: Any) -> tuple[str, int] | None:
-    """(node, pid) of an actor's process, if Ray takes it for alive; None also if Ray does not say, which it need not."""
+    """(node, pid) of an actor's process, if Ray considers it alive; None also if Ray's internal state cannot be read."""
     try:
         from ray._private import state
 
         found = state.actors(handle._actor_id.hex())
         return (found["Address"]["NodeID"], int(found["Pid"])) if found["State"] == "ALIVE" else None
     except Exception as error:
-        log.info("Ray does not say where an actor's process is: %r", error)
+        log.info("Ray's state of an actor cannot be read: %r", error)
         return None
 
 
 def end_if_stopped(pid: int) -> bool:
-    """End this process of this machine if it is stopped by a signal; whether it was. One that is being debugged is not."""
+    """Kill a process of this machine if it is stopped by a signal; whether it was. One that is being debugged is not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
         if status.rpartition(")")[2].split()[0] != "T":
             return False
         os.kill(pid, signal.SIGKILL)
     except OSError:
-        return False  # it has gone; or there is no such file here, and nobody can tell
+        return False  # it has ended; or this system has no /proc, and it is not known
     return True
+
+
+def end_this_process(identity: str) -> None:
+    """End this actor for good, never its successor. `identity` is what its method `end` compares: Ray routes the call to the
+    actor that has the name now, which is another if this process was considered dead."""
+    killer = threading.Timer(_END_SECONDS, os._exit, (0,))
+    killer.daemon = True
+    killer.start()
+    try:
+        ray.get_runtime_context().current_actor.end.remote(identity)
+    except Exception as error:
+        actor_log.warning("Ray does not end this process, it ends by itself: %s", error)

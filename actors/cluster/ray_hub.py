@@ -1,4 +1,4 @@
-"""The ports of hosts and registry, kept by Ray: who lives where, words between actors, workers, processes made and found."""
+"""Ray adapters for the ports of hosts and registry: calls between actors, links to workers, creating and finding actors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
-from durable_ray.actors.cluster.ending import end_this_process
 from durable_ray.actors.cluster.handles import (
     REGISTRY,
     WORKER_PREFIX,
@@ -33,6 +32,7 @@ from durable_ray.actors.cluster.handles import (
     workers_of,
 )
 from durable_ray.actors.cluster.process_reserve import ProcessReserve
+from durable_ray.actors.cluster.processes import end_this_process
 from durable_ray.actors.host.crash_marker import marker_name
 from durable_ray.actors.instances.placement import dedicated_host, environment_of
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
@@ -47,16 +47,16 @@ from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 log = logging.getLogger("durable_ray.cluster")
 
 _CREATE_SECONDS = 120.0
-_HIRE_SECONDS = 30.0
+_WORKER_SECONDS = 30.0
 
 
 class HubInfo(Struct, frozen=True):
-    """What every process of a hub is told when it starts."""
+    """The parameters with which every process of a hub starts."""
 
     hub: str
     store: str
     settings: HubConfig
-    #: Boot of the hub in which this process was made; a process of an earlier one is refused its lease.
+    #: Boot of the hub in which this process was created; a process of an earlier one is refused its lease.
     boot_epoch: int | None = None
 
     def __repr__(self) -> str:
@@ -72,7 +72,7 @@ class HubInfo(Struct, frozen=True):
         return {"node:__internal_head__": 0.001} if self.store.startswith("sqlite") else {}
 
     def marker_path(self, host: str) -> Path:
-        """Where a host notes whose turn it runs."""
+        """The file in which a host records whose turn it runs."""
         if self.store.startswith("sqlite"):
             folder = Path(self.store.partition("///")[2] + ".markers")
         else:
@@ -81,7 +81,7 @@ class HubInfo(Struct, frozen=True):
 
 
 class RayPeers:
-    """A host's words to the others: one-way calls to the registry, gathered for one step of the loop."""
+    """A host's reports to the registry: one-way calls, batched per iteration of the event loop."""
 
     def __init__(self, info: HubInfo, identity: str = "") -> None:
         self._info = info
@@ -90,33 +90,33 @@ class RayPeers:
         self._targets: list[tuple[str, str]] = []
 
     def notify(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
-        """There is something in the store for these."""
+        """The store has something for these."""
         if not self._targets:
             self._loop.call_soon(self._flush)
         self._targets.extend((host, instance_id) for instance_id in instance_ids)
 
     def _flush(self) -> None:
         targets, self._targets = self._targets, []
-        self._tell("notify_many", targets)
+        self._report("notify_many", targets)
 
     def finished(self, instance_ids: Iterable[str]) -> None:
         """These dedicated instances have ended."""
-        self._tell("finished", list(instance_ids))
+        self._report("finished", list(instance_ids))
 
     def passivating(self, instance_id: str) -> None:
-        """This dedicated host leaves memory."""
-        self._tell("passivating", instance_id)
+        """This dedicated host passivates."""
+        self._report("passivating", instance_id)
 
     def fenced(self, host: str) -> None:
-        """This process is not the owner any more: end without being restarted."""
-        self._tell("ask", "fenced", (host,), {})
+        """This host was fenced: report it, and end without being restarted."""
+        self._report("ask", "fenced", (host,), {})
         end_this_process(self._identity)
 
-    def _tell(self, method: str, *args: Any) -> None:
+    def _report(self, method: str, *args: Any) -> None:
         try:
             getattr(find(self._info.hub, REGISTRY), method).remote(*args)
         except Gone:
-            log.info("the registry is away; its sweep will find what it was not told")
+            log.info("there is no registry now; its sweep will find what was not reported")
 
 
 class RayWorkerLink:
@@ -144,7 +144,7 @@ class RayWorkerLink:
             except ProcessEnds as ends:
                 raise WorkerEnds(str(ends)) from ends
             except WireBroken:
-                pass  # a worker that lives knows what it was given: asking again does not run it again
+                pass  # a running worker remembers its jobs: asking again does not run one again
         answer: bytes = await self._ask(self._handle.run_packed.remote(packed))
         return answer
 
@@ -180,7 +180,7 @@ class RayWorkerLink:
             raise meaning from error
 
     def close(self) -> None:
-        """Its host gives it up, also when it lives: each line left open would cost it a thread."""
+        """Close the connections: each one left open would cost the worker a thread."""
         if self._lines is not None:
             self._lines.close()
             self._lines = None
@@ -207,7 +207,7 @@ class RayDetachedActorLink(RayWorkerLink):
 def find_detached_actor(
     info: HubInfo, detached_actor_class: Any, name: str, options: dict[str, Any]
 ) -> RayDetachedActorLink:
-    """The actor of a detached activity, made if there is none. It is not restarted: another attempt is ours to make."""
+    """The actor of a detached activity, created if there is none. Not restarted by Ray: another attempt is scheduled by us."""
     handle = detached_actor_class.options(
         **{"num_cpus": 1, **options},
         name=name,
@@ -225,7 +225,7 @@ class RayHosts:
     def __init__(self, info: HubInfo, classes: ActorClasses) -> None:
         self._info = info
         self._classes = classes
-        self._hiring = asyncio.Lock()
+        self._creating_workers = asyncio.Lock()
         # Without a pin they may be placed on any node, and processes here would wait in vain.
         self._reserve = ProcessReserve(info.settings.warm_processes if info.pin else 0)
 
@@ -234,7 +234,7 @@ class RayHosts:
         return await asyncio.to_thread(named_in, self._info.hub)
 
     async def ensure_partition(self, host: str, runtime_env: str | None) -> None:
-        """Make sure that a partition's actor exists. Raises Unreachable, or what keeps it from being made."""
+        """Get or create a partition's actor. Raises Unreachable, or what keeps it from being created."""
         options = self._system_options(host)
         if environment_of(host) and runtime_env:
             options["runtime_env"] = json.loads(runtime_env)
@@ -247,7 +247,7 @@ class RayHosts:
             raise Unreachable(f"{host}: {error}") from error
 
     async def create(self, row: InstanceRow, options: OrchestratorOptions | None, runtime_env: str | None) -> None:
-        """Give a dedicated instance its actor; returns when it answers."""
+        """Create the actor of a dedicated instance; returns when it answers."""
         wanted = self._system_options(row.instance_id)
         wanted["namespace"] = self._info.hub
         if options is not None:
@@ -257,19 +257,19 @@ class RayHosts:
             wanted["resources"] = {**self._info.pin, **(options.resources or {})}
         if runtime_env:
             wanted["runtime_env"] = json.loads(runtime_env)
-        # A process of another environment cannot be had ahead.
+        # A process of another environment cannot be prestarted.
         with contextlib.nullcontext() if runtime_env else self._reserve.taken():
             try:
                 await self._until_it_answers(
                     lambda: self._classes.dedicated.options(**wanted).remote(self._info, row.instance_id), row.host
                 )
             except (TimeoutError, Gone, Unavailable):
-                # It dies or hangs while it opens, and Ray would restart it for ever, in the place of another.
+                # It dies or hangs while it opens, and Ray would restart it for ever, taking another's place.
                 await self.end(row.instance_id)
                 raise
 
     async def notify(self, host: str, instance_ids: Sequence[str]) -> bool:
-        """Tell a host to look into the store; False if it is not there or is leaving. Raises Unreachable."""
+        """Notify a host that the store has something for these; False if it is absent or stopping. Raises Unreachable."""
         try:
             return bool(await find(self._info.hub, host).notify.remote(instance_ids))
         except Exception as error:
@@ -279,17 +279,17 @@ class RayHosts:
             raise Unreachable(f"{host}: {meaning}") from error
 
     async def deployed(self, host: str) -> None:
-        """Tell a host that something was deployed, if it has a process."""
+        """Notify a host, if it has an actor, that something was deployed."""
         with contextlib.suppress(Gone):
             await find(self._info.hub, host).deployed.remote()
 
     async def end(self, instance_id: str) -> None:
-        """End the process of a dedicated instance."""
+        """Kill the actor of a dedicated instance."""
         with contextlib.suppress(Gone):
             ray.kill(find(self._info.hub, dedicated_host(instance_id)))
 
     async def passivate(self, instance_id: str) -> bool:
-        """Ask a dedicated host to leave memory, if its instance merely waits or has finished."""
+        """Ask a dedicated host to passivate, if its instance merely waits or has finished."""
         try:
             return bool(await find(self._info.hub, dedicated_host(instance_id)).passivate.remote())
         except Exception as error:
@@ -298,33 +298,33 @@ class RayHosts:
             raise
 
     async def workers(self, create: bool) -> list[str]:
-        """Names of the hub's activity workers; with `create`, every node that has not gets its share."""
+        """Names of the hub's activity workers; with `create`, those that are missing on a node are created."""
         if not create:
             return await workers_of(self._info.hub)
-        async with self._hiring:
+        async with self._creating_workers:
             names = await workers_of(self._info.hub)
-            return [*names, *await self._hire(set(names))]
+            return [*names, *await self._create_workers(set(names))]
 
-    async def _hire(self, there: Collection[str]) -> list[str]:
+    async def _create_workers(self, there: Collection[str]) -> list[str]:
         settings = self._info.settings
         here = ray.get_runtime_context().get_node_id()
         wanted: dict[str, str] = {}
         for node in await asyncio.to_thread(ray.nodes):
             cores = int(node["Resources"].get("CPU", 0)) if node["Alive"] else 0
             if node["NodeID"] == here:
-                # Ray may have been told of more than there are: processes beyond the cores only get in each other's way.
+                # Ray may be configured with more than there are: processes beyond the cores only slow each other down.
                 cores = min(cores, os.cpu_count() or cores)
             for number in range(min(settings.workers, cores) if settings.workers else cores):
                 wanted[f"{WORKER_PREFIX}{node['NodeID'][:8]}-{number}"] = node["NodeID"]
         made = {}
         for name in wanted.keys() - there:
-            # There, or nowhere: when its node is gone, those of the others have enough to do without it.
+            # On this node only: one of a lost node must not move to another, which has its own.
             where = NodeAffinitySchedulingStrategy(wanted[name], soft=False)
             options = {**self._system_options(name), "resources": {}, "scheduling_strategy": where}
             worker = self._classes.worker.options(**options)
             made[name] = worker.remote(self._info.hub, settings.worker_slots, settings.worker_idle)
-        # One of a node that starts no process is found by its name when it has come.
-        answers = (asyncio.wait_for(handle.pid.remote(), _HIRE_SECONDS) for handle in made.values())
+        # One that does not start in time is found by its name later.
+        answers = (asyncio.wait_for(handle.pid.remote(), _WORKER_SECONDS) for handle in made.values())
         pids = await asyncio.gather(*answers, return_exceptions=True)
         failed = [pid for pid in pids if isinstance(pid, BaseException)]
         if failed and len(failed) == len(made) and not there:
@@ -343,7 +343,7 @@ class RayHosts:
         }
 
     async def _until_it_answers(self, make: Any, host: str) -> None:
-        """Get or create until somebody who stays answers: what `get_if_exists` finds may be about to die."""
+        """Get or create until an actor that stays answers: what `get_if_exists` finds may be about to end."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _CREATE_SECONDS
         pause = 0.02
@@ -359,13 +359,13 @@ class RayHosts:
                 if not isinstance(meaning, (Gone, Unavailable)) or loop.time() > end:
                     raise meaning from error
             if loop.time() > end:
-                raise TimeoutError(f"host {host!r} did not come up")
+                raise TimeoutError(f"host {host!r} did not start in time")
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
 
 
 class ActorClasses(Struct, frozen=True):
-    """The Ray actor classes, handed in by `actor_classes` so that imports run one way."""
+    """The Ray actor classes, injected by `actor_classes` so that imports run one way."""
 
     partition: Any
     dedicated: Any

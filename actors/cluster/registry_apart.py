@@ -1,4 +1,4 @@
-"""Making a hub's registry from a process of its own, for whoever may not be what a registry inherits from."""
+"""Creating a hub's registry from a process of its own, so that it does not inherit this job's runtime environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BOOT_SECONDS = 120.0
 
 
 def make_registry_apart(info: HubInfo, known: bool = False) -> None:
-    """Create it from a process without a runtime environment: it would inherit this one's, which dies with the cluster.
+    """Create it from a process without a runtime environment: it would inherit this job's, which is gone with the cluster.
 
     `known`: the hub was open in this cluster before. Raises HubUnavailable.
     """
@@ -34,6 +34,6 @@ def make_registry_apart(info: HubInfo, known: bool = False) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise errors.HubUnavailable(f"the registry could not be made within {_BOOT_SECONDS:.0f} s") from None
+        raise errors.HubUnavailable(f"the registry could not be created within {_BOOT_SECONDS:.0f} s") from None
     if done.returncode:
-        raise errors.HubUnavailable(f"the registry could not be made: {done.stderr.strip()[-2000:]}")
+        raise errors.HubUnavailable(f"the registry could not be created: {done.stderr.strip()[-2000:]}")

@@ -1,6 +1,6 @@
-"""What hubs run on the cluster that this process has joined, and stopping one while the cluster goes on.
+"""Listing the hubs on the cluster that this process has joined, and stopping one while the cluster goes on.
 
-Nothing is lost by it: the store has everything, and the next boot revives it.
+Nothing is lost by it: the store has everything, and the next boot recovers it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import ray
 
 from durable_ray.actors.cluster.handles import REGISTRY, named_in, system_namespace
 
-#: Seconds an actor is given to end by itself; one with a long poll under way hangs on for as long as that lasts.
+#: Seconds an actor is given to end by itself before it is killed; a long poll in progress delays its end.
 _GRACE = 3.0
 
 
 def cluster_address() -> str:
-    """Where the cluster of this process is."""
+    """The address of the cluster of this process."""
     return str(ray.get_runtime_context().gcs_address)
 
 
 def leave() -> None:
-    """Leave the cluster."""
+    """Disconnect from the cluster."""
     ray.shutdown()
 
 
 def is_running(hub: str) -> bool:
-    """Whether the hub has a registry on this cluster. Makes none."""
+    """Whether the hub has a registry on this cluster. Creates none."""
     return REGISTRY in named_in(system_namespace(hub))
 
 
@@ -38,13 +38,13 @@ def hubs() -> list[str]:
 
 
 def stop_hub(hub: str) -> list[str]:
-    """End the hub's actors, the registry first (it would bring back the others); the names of those that ran.
+    """End the hub's actors, the registry first (it would recreate the others); the names of those that ran.
 
-    Asks again until none is left: a host may have been under way when its registry went.
+    Repeats until none is left: a host may have been starting when its registry ended.
     """
     stopped: list[str] = []
     system = system_namespace(hub)
-    while named_in(system) or named_in(hub):  # again, if that took so long that a host has made another registry
+    while named_in(system) or named_in(hub):  # again, if that took so long that a host has created another registry
         for namespace, only_registry in ((system, True), (hub, False), (system, False)):
             while names := [name for name in named_in(namespace) if name == REGISTRY or not only_registry]:
                 stopped += [name for name in names if name not in stopped]

@@ -58,7 +58,7 @@ def test_an_event_sent_again_arrives_once() -> None:
 def test_a_retry_joins_the_try_that_is_under_way_and_may_overtake_it() -> None:
     with armed_hub() as (hub, _):
         handle, host = begun(hub, 3)
-        host_service = hub.hub.desks[host]
+        host_service = hub.hub.services[host]
         one, two = event(handle.instance_id, 1), event(handle.instance_id, 2)
 
         async def both() -> list[list[Reply]]:
@@ -80,7 +80,7 @@ def test_a_retry_joins_its_slow_first_try_however_many_were_answered_since(monke
         slow, host = begun(hub, 2)
         quick = hub.client.start_new(collector, 9)
         quick.wait_for_start(timeout=10)
-        host_service, instance_cache = hub.hub.desks[host], hub.hub.hosts[host].instance_cache
+        host_service, instance_cache = hub.hub.services[host], hub.hub.hosts[host].instance_cache
         first = event(slow.instance_id, 1)
 
         async def in_between() -> list[list[Reply]]:

@@ -22,14 +22,14 @@ pytestmark = pytest.mark.fault
 def hosted(hub: TestHub, count: int) -> tuple[Any, str]:
     handle = hub.client.start_new(collector, count)
     handle.wait_for_start(timeout=10)
-    (host,) = hub.hub.desks
+    (host,) = hub.hub.services
     return handle, host
 
 
 def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
     with TestHub(f"sqlite:///{tmp_path / 'hub.db'}") as hub:
         handle, name = hosted(hub, 2)
-        zombie, host_service = hub.hub.hosts.pop(name), hub.hub.desks.pop(name)
+        zombie, host_service = hub.hub.hosts.pop(name), hub.hub.services.pop(name)
         hub._on_loop(hub.hub.ensure(name)).result(10)
         assert hub.hub.hosts[name].fence.epoch == zombie.fence.epoch + 1
 
@@ -55,7 +55,7 @@ def test_a_zombie_is_refused_and_its_successor_answers(tmp_path: Path) -> None:
 def test_starts_of_a_fenced_host_are_not_half_made(caplog: pytest.LogCaptureFixture) -> None:
     with armed_hub(settings=HubSettings(partitions=1)) as (hub, _):
         handle, name = hosted(hub, 1)
-        host_service = hub.hub.desks[name]
+        host_service = hub.hub.services[name]
         hub._store.acquire_lease(name)
         start_options = StartOptions("faults.collector", "x", "e1", named=False, input="1")
         requests = [

@@ -16,7 +16,7 @@ from tests.soak.containers import grown, sizes_of
 from tests.soak.shapes import SHAPES, TIMED
 
 #: Caches with a limit that a short run does not reach: how long they may be.
-BOUNDS = {"desks[]._answered": 2 * 4_096, "._hosts": 100_000}
+BOUNDS = {"services[]._answered": 2 * 4_096, "._hosts": 100_000}
 #: At once under way. What is deployed at once is one deployment, for the others are outdated before anybody uses them.
 _TOGETHER, _DEPLOYED = 50, 1
 

@@ -1,1 +1,1 @@
-"""The plain classes as Ray actors and tasks: thin shells, with Ray's options and nothing else."""
+"""The plain classes as Ray actors and tasks: thin wrappers with Ray's options."""

@@ -1,4 +1,4 @@
-"""Plain classes made Ray actor classes: their options, and nothing else."""
+"""The hub's Ray actor classes and their options."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
 from durable_ray.actors.cluster.ray_hub import ActorClasses
 
 _GROUPS = {"ctl": 16}
-#: Calls that may be under way at once in one actor: long polls of thousands of clients.
+#: Concurrent calls in one actor: long polls of thousands of clients.
 _MANY = 10_000
 
 
 class _Classes(ActorClasses, frozen=True):
-    """Travels as a call of `classes`, in a few bytes.
+    """Pickled as a call of `classes`, in a few bytes.
 
-    Whole, Ray's classes come to some 100 KB; beyond that Ray puts them into its object store, from which they are gone when
-    the registry, long after whoever made it, is restarted with them.
+    Ray's classes themselves are some 100 KB, which Ray puts into its object store; they are gone from there when the registry
+    is restarted with them after its creator has ended.
     """
 
     def __reduce__(self) -> tuple[Callable[[], ActorClasses], tuple[()]]:

@@ -1,6 +1,6 @@
-"""A named detached actor that serves one thing for the whole hub, in its system namespace: made once, found, stopped.
+"""A named detached actor for one service of the hub, in its system namespace: get or create, find, stop.
 
-For services above `actors/` (the HTTP gateway): they bring a plain class and need not import Ray themselves.
+For services above `actors/` (the HTTP gateway): they provide a plain class and need not import Ray themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SECONDS = 90.0
 
 
 class ServiceActor:
-    """What a served class derives from. It has async methods `hello`, which answers once it serves, and `stop`."""
+    """Base of a service's class, which has async methods `hello`, which returns once it serves, and `stop`."""
 
     async def exit(self) -> None:
         """End this process for good; Ray does not restart it."""
@@ -38,10 +38,10 @@ class DetachedService:
         self._namespace = system_namespace(hub)
 
     def start(self, actor_class: type[ServiceActor], *args: Any, resources: Mapping[str, float]) -> Any:
-        """What `hello` of the service answers; its actor is made unless it is there.
+        """The result of the service's `hello`; its actor is created unless it exists.
 
         Args:
-            actor_class, args: whose actor is made, and what it is constructed with.
+            actor_class, args: the class of the actor, and the arguments of its constructor.
             resources: custom resources of the node where it must run.
 
         Raises what kept it from serving; nothing is left behind then.
@@ -66,7 +66,7 @@ class DetachedService:
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
 
     def hello(self) -> Any:
-        """What `hello` of the running service answers; None if there is none."""
+        """The result of `hello` of the running service; None if there is none."""
         actor = self._actor()
         return None if actor is None else ray.get(actor.hello.remote(), timeout=_SECONDS)
 

@@ -1,7 +1,7 @@
-"""A host as an actor: opens itself when its process starts, then answers for its instances.
+"""A host as a Ray actor: opens itself when its process starts, then serves its instances.
 
-After a crash Ray starts the process again and nobody has to call: the constructor takes up the work. Methods that answer
-while user code blocks the loop are in the concurrency group `ctl`, which has a thread of its own.
+After a crash Ray restarts the process, and its constructor recovers the work without any call. Methods that answer while user
+code blocks the event loop are in the concurrency group `ctl`, which has a thread of its own.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from durable_ray.actors.activities.thread_executor import ThreadExecutor
 from durable_ray.actors.activities.worker_client import WorkerLink
 from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.clock import SystemClock
-from durable_ray.actors.cluster.ending import end_this_process
 from durable_ray.actors.cluster.handles import PACKED, REGISTRY, Gone, find, workers_of
-from durable_ray.actors.cluster.processes import RayProcesses, hung_after
+from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
 from durable_ray.actors.cluster.ray_actors.ray_task_executor import RayTaskExecutor
 from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
 from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, RayWorkerLink, find_detached_actor
@@ -48,14 +47,14 @@ from durable_ray.actors.wire.listeners import LoopListener
 
 log = logging.getLogger("durable_ray.actor")
 
-#: Seconds in which those who wait for a host hear that it cannot be opened, before its process ends.
-_SAY_SECONDS = 1.0
-#: Seconds in which the registry hires workers, where there are some already.
-_HIRE_SECONDS = 10.0
+#: Seconds for which calls of a host that cannot be opened are answered with the reason, before its process ends.
+_LAST_ANSWERS_SECONDS = 1.0
+#: Seconds in which the registry creates workers, where there are some already.
+_WORKER_SECONDS = 10.0
 
 
 class HostActor:
-    """A partition. `DedicatedActor` adds what a driver wants of a handle on one instance."""
+    """A partition. `DedicatedActor` adds what a driver calls on the handle of one instance."""
 
     def __init__(self, info: HubInfo, host: str) -> None:
         instance_log.show()
@@ -76,8 +75,8 @@ class HostActor:
         self._wire = asyncio.get_running_loop().create_task(self._listener.open())
 
     async def _open_or_end(self) -> HostService:
-        """An actor that cannot open must not live on as a shell that answers with yesterday's error, nor be restarted by
-        Ray for ever: it ends for good, and the registry makes another when it is time to."""
+        """An actor that cannot open must neither stay and answer with an old error, nor be restarted by Ray for ever: it ends
+        for good, and the registry creates another when there is a reason to."""
         try:
             return await opened(self._open, self._name)
         except Fenced:
@@ -85,7 +84,7 @@ class HostActor:
             raise
         except CannotOpen as error:
             self._opened.set_exception(error)
-            asyncio.get_running_loop().call_later(_SAY_SECONDS, end_this_process, self._identity)
+            asyncio.get_running_loop().call_later(_LAST_ANSWERS_SECONDS, end_this_process, self._identity)
             raise
 
     async def _open(self) -> HostService:
@@ -104,7 +103,7 @@ class HostActor:
             watchdog,
             functools.partial(_dispatcher, self._info, self._name),
         )
-        # A file is never far away; a server may be, and must not hold up whoever asks for something else.
+        # A file answers at once; a server may not, and must not block the event loop.
         host.committer.inline = self._info.store.startswith("sqlite")
         try:
             await host.open()
@@ -117,7 +116,7 @@ class HostActor:
         return HostService(host)
 
     async def hello(self) -> Hello:
-        """Who answers, and whether it is about to leave."""
+        """What this host is, and whether it passivates."""
         await self._opening
         host = self._host
         return Hello(
@@ -125,17 +124,17 @@ class HostActor:
         )
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
-        """See `Desk.start_many`."""
+        """See `HostService.start_many`."""
         return await (await self._opening).start_many(requests)
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
-        """See `Desk.deliver_many`."""
+        """See `HostService.deliver_many`."""
         return await (await self._opening).deliver_many(deliveries)
 
     async def wait(
         self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
     ) -> list[Ending]:
-        """See `Desk.wait`."""
+        """See `HostService.wait`."""
         return await (await self._opening).wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
 
     async def packed(self, call: bytes) -> bytes:
@@ -151,7 +150,7 @@ class HostActor:
         return await self._wire if self._info.settings.wire else None
 
     async def notify(self, instance_ids: Sequence[str]) -> bool:
-        """There is something in the store for these. False: this host is leaving."""
+        """The store has something for these. False: this host passivates."""
         await self._opening
         if self._host.moved:
             return False
@@ -159,7 +158,7 @@ class HostActor:
         return True
 
     async def deployed(self) -> None:
-        """Something was deployed: learn it before it is needed."""
+        """Something was deployed: read it before it is needed."""
         await self._opening
         self._host.deployments.look()
 
@@ -170,11 +169,11 @@ class HostActor:
 
     @ray.method(concurrency_group="ctl")
     async def heartbeat(self, within: float) -> None:
-        """The registry lives, and says so again `within` seconds; that this is answered tells it that this process does."""
+        """The registry's heartbeat; the next follows `within` seconds. The answer shows that this process lives."""
         self._watch_registry.heartbeat(within)
 
     async def _make_registry(self) -> None:
-        """There is none, and nobody else may know: unless the hub is another's by now, and with it this host."""
+        """Create the registry if it is gone, unless the hub is another's by now: then this host is fenced."""
         if self._opened.done():
             host = self._opened.result()
             await host.blocking(lambda: host.store.commit(None, ()))
@@ -186,14 +185,14 @@ class HostActor:
         return len(self._host.instance_cache)
 
     async def end(self, whose: str = "") -> None:
-        """End this process for good (with `whose`, only if it is that one); its work goes on elsewhere, or when it is
-        called for."""
+        """End this process for good (with `whose`, only if it is that one); its work continues elsewhere, or when the
+        host is created again."""
         if whose in ("", self._identity):
             ray.actor.exit_actor()
 
 
 def _dispatcher(info: HubInfo, host: str, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
-    """The ways to run an activity in a cluster."""
+    """The dispatcher with the executors of a cluster."""
     clock = SystemClock()
 
     return Dispatcher(
@@ -201,30 +200,32 @@ def _dispatcher(info: HubInfo, host: str, on_result: OnResult, definition_cache:
         definition_cache,
         clock,
         {
-            "local": lambda told, crashed: ThreadExecutor(told, crashed, info.hub, clock),
-            "worker": lambda told, crashed: WorkerPool(host, functools.partial(find_workers, info), told, crashed),
-            "detached": lambda told, crashed: DetachedExecutor(
-                host, functools.partial(find_detached_actor, info, worker_class()), told, crashed
+            "local": lambda on_result, crashed: ThreadExecutor(on_result, crashed, info.hub, clock),
+            "worker": lambda on_result, crashed: WorkerPool(
+                host, functools.partial(find_workers, info), on_result, crashed
             ),
-            "task": lambda told, crashed: RayTaskExecutor(info.hub, told, crashed),
+            "detached": lambda on_result, crashed: DetachedExecutor(
+                host, functools.partial(find_detached_actor, info, worker_class()), on_result, crashed
+            ),
+            "task": lambda on_result, crashed: RayTaskExecutor(info.hub, on_result, crashed),
         },
     )
 
 
 async def find_workers(info: HubInfo, create: bool) -> list[WorkerLink]:
     """The hub's workers; with `create`, the registry makes those that are missing."""
-    # Those that are there can be seen without the registry: a host that comes back waits for nobody.
+    # Existing ones are found without the registry: a recovering host does not wait for it.
     there = await workers_of(info.hub)
     names = there
     if create:
         try:
             names = await asyncio.wait_for(
-                find(info.hub, REGISTRY).workers.remote(True), _HIRE_SECONDS if there else None
+                find(info.hub, REGISTRY).workers.remote(True), _WORKER_SECONDS if there else None
             )
         except Exception as error:
             if not there:
                 raise
-            log.warning("the registry hires no workers now, those that are there have to do: %r", error)
+            log.warning("the registry creates no workers now, the existing ones are used: %r", error)
     links: list[WorkerLink] = []
     for name in names:
         try:

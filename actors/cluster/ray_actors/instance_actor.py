@@ -1,6 +1,6 @@
-"""The actor of one instance, named exactly as the instance: what a driver that does not use the client calls by itself.
+"""The actor of one dedicated instance, named exactly as the instance: for drivers that do not use the client.
 
-`ray.get_actor("nightly", namespace="durable_ray")` gives its handle, as long as it is in memory: it leaves when its instance
+`ray.get_actor("nightly", namespace="durable_ray")` returns its handle while it is in memory: it passivates when its instance
 has merely waited for `idle_timeout`, and a minute after it has finished.
 """
 
@@ -75,8 +75,8 @@ class DedicatedActor(HostActor):
             await self._send(message_id, event)
             return
         delivery = Delivery(message_id, self._instance_id, Message(message_id, event))
-        # The registry remembers the keys of all instances, also of those without an actor. It will nudge this one, so this
-        # one must not be leaving then.
+        # The registry has the keys of all instances, also of those without an actor. It will notify this one, so this
+        # one must not passivate meanwhile.
         self._asking += 1
         try:
             call = find(self._info.hub, REGISTRY).ask.remote
@@ -102,8 +102,8 @@ class DedicatedActor(HostActor):
         limit = seconds(timeout, "timeout")
         until = None if limit is None else monotonic() + limit
         while until is None or monotonic() < until:
-            left = 10.0 if until is None else until - monotonic()
-            endings = await self.wait([self._instance_id], left)
+            remaining = 10.0 if until is None else until - monotonic()
+            endings = await self.wait([self._instance_id], remaining)
             if endings and endings[0].status != "moved":
                 return result_of(endings[0])
             if endings:
@@ -117,31 +117,31 @@ class DedicatedActor(HostActor):
             raise errors.InvalidState(f"the actor of {self._instance_id!r} is leaving memory; use durable_ray.Client")
         errors.raise_for(self._instance_id, reply.code, reply.detail)
 
-    # --- coming and going -------------------------------------------------------------------------
+    # --- host and passivation ---------------------------------------------------------------------
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
         """An instance with an actor of its own is started through the registry."""
         return [Reply("moved")] * len(requests)
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
-        """See `Desk.deliver_many`."""
+        """See `HostService.deliver_many`."""
         self._touched = monotonic()
         return await super().deliver_many(deliveries)
 
     async def wait(
         self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
     ) -> list[Ending]:
-        """See `Desk.wait`."""
+        """See `HostService.wait`."""
         self._touched = monotonic()
         return await super().wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
 
     async def notify(self, instance_ids: Sequence[str]) -> bool:
-        """There is something in the store for this instance."""
+        """The store has something for this instance."""
         self._touched = monotonic()
         return await super().notify(instance_ids)
 
     async def passivate(self) -> bool:
-        """Leave memory if the instance merely waits or has finished; whether it does."""
+        """Passivate if the instance merely waits or has finished; whether it does."""
         await self._opening
         if self._host.moved or self._asking or not await may_leave(self._host, self._instance_id):
             return False
@@ -151,7 +151,7 @@ class DedicatedActor(HostActor):
         return True
 
     async def _watch(self) -> None:
-        """Leave when there is nothing to stay for."""
+        """Passivate after `idle_timeout`, or `linger` of a finished instance."""
         await self._opening
         settings = self._info.settings
         while not self._host.moved:
@@ -172,6 +172,6 @@ class DedicatedActor(HostActor):
         return None if declared is None else declared / SECOND
 
     def _soon(self, active: Any, stay: float) -> bool:
-        """Whether it has a timer so near that leaving would not pay."""
+        """Whether it has a timer so near that passivation would not pay."""
         due = None if active is None else active.snapshot.next_due()
         return due is not None and (due - self._host.clock.now()) / SECOND < min(stay, 2.0)

@@ -1,7 +1,7 @@
-"""Activities as Ray tasks: for those that declare resources, a runtime environment or a scheduling strategy.
+"""The executor that runs activities as Ray tasks: those with resources, a runtime environment or a scheduling strategy.
 
-Ray places them and scales for them. Its own retries stay off: attempts are ours, recorded in history. A task dies with its
-owner, the host; its successor runs it again.
+Ray places them and scales for them. Ray's retries are off: attempts are recorded in history. A task dies with its owner,
+the host; its successor runs it again.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from durable_ray.actors.activities.runner import failed, run_activity
 #: Seconds between the polite and the forceful cancellation.
 _GRACE = 5.0
 _MOST_FUNCTIONS = 1_000
-#: Seconds before an attempt whose process was told to end is tried again: until then Ray may take that for its place.
+#: Seconds before an attempt whose process got SIGTERM is tried again: until then Ray may place it in the same process.
 _PAUSE = 0.5
-#: What a task answers whose process was told to end.
+#: The result of a task whose process got SIGTERM.
 _ENDS = b""
 
 
@@ -39,38 +39,38 @@ class RayTaskExecutor:
         self._crashed = crashed
         self._loop = asyncio.get_running_loop()
         self._run = ray.remote(_run_packed)
-        #: The task with the options of an activity: to put those together takes as long as to call it.
+        #: The task with the options of an activity: building it takes as long as calling it.
         self._functions: OrderedDict[tuple[str, str, str | None], Any] = OrderedDict()
         self._refs: dict[Address, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Run these. Returns at once."""
+        """Start these jobs. Returns at once."""
         for job in jobs:
-            task = self._loop.create_task(self._hear(job))
+            task = self._loop.create_task(self._await_result(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def cancel(self, address: Address) -> None:
-        """Interrupt the task, then, if that does not help, its process."""
+        """Interrupt the task; if it does not end, kill its process."""
         ref = self._refs.get(address)
         if ref is not None:
             ray.cancel(ref, force=False)
             self._loop.call_later(_GRACE, self._force, address, ref)
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Nothing is kept here."""
+        """No results are kept here."""
 
     async def adopt(self) -> None:
         """Tasks do not survive their owner."""
 
     async def close(self) -> None:
-        """Hear no more."""
+        """Stop waiting for results."""
         for task in tuple(self._tasks):
             task.cancel()
 
     def _function(self, job: Job) -> Any:
-        # The newest definition says how it is run, also for what is to run the code it was scheduled with.
+        # The options are the newest definition's, also for an activity that runs the code with which it was scheduled.
         key = (job.known.row.name, job.known.row.code_id, job.known.row.runtime_env)
         function = self._functions.get(key)
         if function is None:
@@ -83,7 +83,7 @@ class RayTaskExecutor:
         if self._refs.get(address) is ref:
             ray.cancel(ref, force=True)
 
-    async def _hear(self, job: Job) -> None:
+    async def _await_result(self, job: Job) -> None:
         address = job.invocation.address
         try:
             ref = self._function(job).remote(pickle.dumps((job.row, job.invocation, self._hub), protocol=5))
@@ -108,7 +108,7 @@ class RayTaskExecutor:
 
 
 def _run_packed(packed: bytes) -> bytes:
-    """Bytes for bytes, which Ray passes on as they are."""
+    """Run one activity. Bytes in and out, which Ray passes on as they are."""
     sigterm.unwind()
     answer = _ENDS
     try:

@@ -1,4 +1,4 @@
-"""The registry as an actor: owns the hub before it answers anybody."""
+"""The registry as a Ray actor: acquires the hub before it answers any call."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import ray
 
 from durable_ray.actors.activities import sigterm
 from durable_ray.actors.clock import SystemClock
-from durable_ray.actors.cluster.ending import end_this_process
 from durable_ray.actors.cluster.handles import REGISTRY
-from durable_ray.actors.cluster.processes import RayProcesses, hung_after
+from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
 from durable_ray.actors.cluster.ray_hub import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.host.watchdog import end_with_this_thread
 from durable_ray.actors.instances import instance_log
@@ -32,9 +31,9 @@ from durable_ray.actors.wire.listeners import LoopListener
 
 log = logging.getLogger("durable_ray.actor")
 
-#: Seconds for which a registry that has to end still says why.
-_LAST_WORDS = 1.0
-#: Seconds for which whoever asks waits for one that is still opening, before he is told what keeps it.
+#: Seconds for which a registry that has to end still answers with the reason.
+_LAST_ANSWERS_SECONDS = 1.0
+#: Seconds for which a call waits for a registry that is still opening, before it is answered with the reason.
 _OPEN_SECONDS = 10.0
 
 
@@ -42,7 +41,7 @@ class RegistryActor:
     """The registry."""
 
     def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str, known: bool = False) -> None:
-        """`known`: the hub was open in this cluster before, so whatever keeps it from opening will pass."""
+        """`known`: the hub was open in this cluster before, so what keeps it from opening is temporary."""
         instance_log.show()
         sigterm.end_at_once()
         end_with_this_thread()
@@ -68,13 +67,13 @@ class RegistryActor:
             row = store.acquire_hub(
                 info.hub, self._cluster, self._address, clock.now(), settings.partitions, settings.to_json()
             )
-            # In this boot only: another cluster may have come between, and must not be fenced by us.
+            # In this boot only: another cluster may have acquired the hub since, and must not be fenced by us.
             return row, store.acquire_lease(REGISTRY, row.boot_epoch)
 
         registry = None
         try:
             row, fence = await loop.run_in_executor(None, own)
-            # What an earlier boot settled holds: the number of partitions decides where every shared instance lives.
+            # The hub's stored number of partitions holds: it decides where every shared instance lives.
             settings = settings._replace(partitions=row.partitions)
             self._info = HubInfo(info.hub, info.store, settings, row.boot_epoch)
             self._hosts = RayHosts(self._info, self._classes)
@@ -90,37 +89,37 @@ class RegistryActor:
         return registry
 
     async def _beat(self, registry: Registry) -> None:
-        """Send every process of the hub heartbeats, and have replaced who does not answer."""
+        """Send heartbeats to every process of the hub, and have those that do not answer replaced."""
         processes = RayProcesses(self._info.hub)
         detector = Detector(processes, hung_after(registry.settings.turn_limit))
         await send_heartbeats(detector, processes.names, lambda: registry.fenced_by is None)
 
     def _retryable(self, error: Exception) -> bool:
-        """Whether what keeps the registry from opening may pass: all but another cluster that owns the hub. The lock of its own
-        cluster is held by a predecessor that has not ended yet, or by another process that is about to say whose it is."""
+        """Whether an error of opening may be temporary: all but another cluster that owns the hub. The lock of its own cluster
+        is held by a predecessor that has not ended yet, or by another process that is about to record its ownership."""
         return not isinstance(error, HubInUse) or error.cluster in ("", self._cluster)
 
     def _opened(self, task: asyncio.Task[Registry]) -> None:
-        # A registry that will never open must not live on as a shell.
+        # A registry that will never open must end.
         if not task.cancelled() and task.exception() is not None:
             self._replaced()
 
     async def _registry(self) -> Registry:
-        """The registry, when it is open. Raises HubInUse, or Unreachable: then whoever asks may ask again."""
+        """The registry, when it is open. Raises HubInUse, or Unreachable: then callers may retry."""
         try:
             return await self._opening.within(_OPEN_SECONDS)
         except StillOpening as error:
             raise Unreachable(str(error)) from error
 
     def _replaced(self) -> None:
-        """It is not, or no more, the hub's: whoever asks in these moments is told so, then this process ends."""
-        asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_this)
+        """It does not, or no longer, own the hub: answer calls with that for a moment, then end this process."""
+        asyncio.get_running_loop().call_later(_LAST_ANSWERS_SECONDS, self._end_this)
 
     def _end_this(self) -> None:
         end_this_process(self._identity)
 
     async def hello(self) -> Hello:
-        """Who answers, for which store, in how many partitions."""
+        """What this registry is: its store, its number of partitions."""
         if self._known:
             registry = await self._registry()
         else:
@@ -131,7 +130,7 @@ class RegistryActor:
                     raise
                 registry = await self._registry()
             except Exception:
-                # Most likely the store was named wrongly: whoever asks is told at once, and the next makes another registry.
+                # Most likely a wrong store URL: raise at once; the next connection creates another registry.
                 self._replaced()
                 raise
         info = self._info
@@ -150,11 +149,11 @@ class RegistryActor:
         await self._registry()
         return await self._wire if self._info.settings.wire else None
 
-    # Words of hosts are answered before anything follows from them. A process that leaves does not end before the calls that
-    # it has made are answered, and while it is ending it answers none: to ask it something first would be to wait for ever.
+    # Reports of hosts are answered before they are acted on. A process that passivates does not end before the calls that it
+    # has made are answered, and while it is ending it answers none: a call to it before the answer would be a deadlock.
 
     async def notify_many(self, targets: list[tuple[str, str]]) -> None:
-        """There is something in the store for these (host, instance)."""
+        """The store has something for these (host, instance)."""
         (await self._registry()).notify(targets)
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
@@ -163,7 +162,7 @@ class RegistryActor:
         registry.spawn(registry.finished(instance_ids))
 
     async def passivating(self, instance_id: str) -> None:
-        """The dedicated host of this instance leaves memory."""
+        """The dedicated host of this instance passivates."""
         await (await self._registry()).passivating(instance_id)
 
     async def workers(self, create: bool) -> list[str]:

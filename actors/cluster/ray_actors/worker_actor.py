@@ -1,4 +1,4 @@
-"""An activity worker as an actor: its calls run in threads, and it ends when nobody has needed it for long.
+"""An activity worker as a Ray actor: its calls run in threads, and it ends after `worker_idle` without work.
 
 Not an asyncio actor: a call of a threaded one takes two thirds of the time, and it is the price of every activity.
 """
@@ -19,7 +19,7 @@ from durable_ray.actors.activities.worker import ActivityWorker
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import ThreadListener
 
-#: Threads for calls that wait, and for those that must be answered whatever runs.
+#: Threads for long polls, and for calls that must be answered whatever runs.
 _GROUPS = {"collect": 64, "ctl": 4}
 #: Threads for calls that run activities, unless their number is given with the actor's options. `slots` bounds how many
 #: activities run; the calls beyond that wait.
@@ -27,7 +27,7 @@ THREADS = 80
 
 
 class WorkerActor(ActivityWorker):
-    """An activity worker, which leaves when nobody has needed it for long."""
+    """An activity worker that ends when it has been idle for long."""
 
     def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
         super().__init__(hub, slots, idle_seconds)
@@ -88,5 +88,5 @@ class WorkerActor(ActivityWorker):
 
 @functools.cache
 def worker_class() -> Any:
-    """The worker's Ray actor class, for the hub's workers and for detached activities."""
+    """The Ray actor class of workers, also used for detached activities."""
     return ray.remote(concurrency_groups=_GROUPS, max_concurrency=THREADS, enable_task_events=False)(WorkerActor)

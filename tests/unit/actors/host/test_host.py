@@ -204,7 +204,7 @@ def test_a_fault_of_the_runtime_fails_its_instance_and_spares_the_others(
 def test_closing_answers_everybody(hub: TestHub) -> None:
     handle = hub.client.start_new(collect, 2)
     hub.settle()
-    host, host_service = the_host(hub), next(iter(hub.hub.desks.values()))
+    host, host_service = the_host(hub), next(iter(hub.hub.services.values()))
 
     async def close_under_wait() -> list[str]:
         waits = asyncio.ensure_future(host_service.wait([handle.instance_id], 60))

@@ -45,7 +45,7 @@ def event(instance_id: str, number: int = 1) -> Delivery:
 
 
 def host_service(hub: TestHub) -> HostService:
-    (one,) = hub.hub.desks.values()
+    (one,) = hub.hub.services.values()
     return one
 
 

@@ -224,7 +224,7 @@ async def test_a_host_that_comes_back_sees_its_workers_without_asking_the_regist
 
     monkeypatch.setattr(host_actor, "workers_of", there)
     monkeypatch.setattr(host_actor, "find", find)
-    monkeypatch.setattr(host_actor, "_HIRE_SECONDS", 0.01)
+    monkeypatch.setattr(host_actor, "_WORKER_SECONDS", 0.01)
     info = HubInfo("hub", "sqlite:///x", HubSettings().settled())
     assert [link.name for link in await host_actor.find_workers(info, False)] == ["worker-1"]
     assert asked == []
