@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import inspect
 import sys
+import types
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from durable_ray.orchestrations.authoring.signatures import Hints, Shape, read_hints, resolved_annotations
 
 _LOCALS = ".<locals>."
+_BUILTINS = (str, int, bool, float, bytes, dict, list, tuple, set, frozenset)
+_UNIONS = (typing.Union, types.UnionType)
 #: What pydantic's errors say of a type whose parts are not all defined.
 _UNDEFINED = ("class-not-fully-defined", "undefined-annotation")
 
@@ -55,8 +59,8 @@ def _complaints(fn: Any, shape: Shape, names: Mapping[str, Any], *, excused: boo
 
 
 def _unusable(hint: Any, *, excused: bool) -> str | None:
-    # Hosts do without pydantic where they can; they are given what a user's process, which has it, has looked at.
-    if hint is None or hint in (str, int, bool, float, dict, list) or "pydantic" not in sys.modules:
+    # pydantic takes long to import, and whoever has plain hints only may never need it.
+    if _is_of_builtins(hint):
         return None
     from durable_ray.orchestrations.values.hints import UNBUILDABLE, adapter
 
@@ -69,6 +73,17 @@ def _unusable(hint: Any, *, excused: bool) -> str | None:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         return f"{why} (define its types in a module, before the function)" if undefined else why
     return None
+
+
+def _is_of_builtins(hint: Any) -> bool:
+    """Whether nothing but built-in types is in a hint, so that it is understood for sure."""
+    if hint is None or hint is ... or hint is Any or hint is type(None):
+        return True
+    arguments = getattr(hint, "__args__", None)
+    if arguments is None:
+        return any(hint is plain for plain in _BUILTINS)
+    origin = typing.get_origin(hint)
+    return (origin in _BUILTINS or origin in _UNIONS) and all(map(_is_of_builtins, arguments))
 
 
 def _names_around(fn: Any) -> dict[str, Any]:

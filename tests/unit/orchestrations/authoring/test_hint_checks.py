@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import subprocess
 import sys
 import typing
 from typing import Any
@@ -69,6 +70,31 @@ def test_a_typed_dict_that_pydantic_cannot_read_is_refused(place: str) -> None:
     takes.__annotations__["order"] = hint
     with pytest.raises(TypeError, match=r"of 'order' of .*typing_extensions.TypedDict"):
         activity(takes)
+
+
+USER = """
+from __future__ import annotations
+import sys, typing
+import durable_ray as dr
+
+class Odd:
+    __get_pydantic_core_schema__ = 5
+
+@dr.orchestrator
+async def plain(ctx, numbers: list[int]) -> dict[str, tuple[int, ...] | None]: ...
+assert "pydantic" not in sys.modules
+
+try:
+    @dr.activity
+    def takes(order: Odd) -> None: ...
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_it_is_refused_too_where_nobody_has_imported_pydantic_yet() -> None:
+    told = subprocess.run([sys.executable, "-c", USER], capture_output=True, text=True, timeout=60, check=True)
+    assert "the type hint Odd of 'order' of __main__.takes cannot be used to read values" in told.stdout
 
 
 def test_a_local_class_whose_fields_only_its_function_knows_is_refused() -> None:
