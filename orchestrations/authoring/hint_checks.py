@@ -1,8 +1,9 @@
-"""Type hints, looked at when a function is decorated: one that cannot be understood is said then, and not by a value that
-arrives as something else.
+"""Validation of type hints at decoration: a hint that cannot be used is refused then, not noticed when a value arrives as
+something else.
 
 Names are looked up where the function stands: in its module, its closure and, while they run, in the functions around it.
-What a module may still define further down is excused at decoration, and looked at again when the types are first needed.
+What a module may still define further down is accepted at decoration, and checked again when the types are first
+needed: then it is a warning in the log.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from durable_ray.orchestrations.authoring.signatures import Hints, Shape, read_h
 _LOCALS = ".<locals>."
 _BUILTINS = (str, int, bool, float, bytes, dict, list, tuple, set, frozenset)
 _UNIONS = (typing.Union, types.UnionType)
-#: What pydantic's errors say of a type whose parts are not all defined.
+#: Codes of pydantic's errors about a type whose parts are not all defined.
 _UNDEFINED = ("class-not-fully-defined", "undefined-annotation")
 
 
@@ -38,7 +39,7 @@ def local_hints(fn: Callable[..., object], shape: Shape) -> Hints | None:
 
 
 def late_complaints(fn: Callable[..., object], shape: Shape) -> Iterator[str]:
-    """What is wrong with the types of a function, now that all is defined that ever will be."""
+    """Errors in the type hints of a function, once its module is complete."""
     return _complaints(inspect.unwrap(fn), shape, {}, excused=False)
 
 
