@@ -18,7 +18,7 @@ from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.host.crash_marker import NoMarker
 from durable_ray.actors.host.host import InstanceHost
-from durable_ray.actors.host.passivation import may_leave
+from durable_ray.actors.host.passivation import passivate
 from durable_ray.actors.host.service import HostService
 from durable_ray.actors.instances.placement import dedicated_host, instance_of, is_dedicated
 from durable_ray.actors.registry.admission import Hosts
@@ -153,7 +153,7 @@ class _Hosts(Hosts):
     async def _passivate(self, instance_id: str) -> bool:
         name = dedicated_host(instance_id)
         host = self._hub.hosts.get(name)
-        if host is None or not await may_leave(host, instance_id):
+        if host is None or not await passivate(host, instance_id):
             return False
         await self._hub.drop(name)
         await self._hub.registry.admission.passivating(instance_id)

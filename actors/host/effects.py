@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from durable_ray.actors.activities.ports import Activities, ActivityResult, Address, Invocation
@@ -10,6 +11,7 @@ from durable_ray.actors.host.late_results import LateResults
 from durable_ray.actors.host.message_delivery import MessageDelivery
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
 from durable_ray.actors.host.turns import Turn
+from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.store.committer import Committer
@@ -74,6 +76,15 @@ class TurnEffects:
         """An activity answered. Its address decides whether anybody still wants to know."""
         message_id = f"{address.execution_id}:{address.task_id}:{address.attempt}"
         pending = PendingMessage(Message(message_id, event, address.execution_id))
+        if instance_log.log.isEnabledFor(logging.DEBUG):
+            instance_log.trace(
+                "result received",
+                address.instance_id,
+                address.execution_id,
+                task=address.task_id,
+                attempt=address.attempt,
+                result=type(event).__name__,
+            )
         active = self._instance_cache.peek(address.instance_id)
         if active is None and self.late.take(address.instance_id, pending):
             return

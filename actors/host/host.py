@@ -212,12 +212,15 @@ class InstanceHost:
     # --- bringing an instance to its next turn ----------------------------------------------------
 
     def notify(self, instance_ids: Iterable[str]) -> None:
-        """There is something in the store for these: read it."""
+        """Read what the store has for these: inbox rows, or a row that may be started now."""
+        traced = instance_log.log.isEnabledFor(logging.DEBUG)
         for instance_id in instance_ids:
             if instance_id == PERMITS:
                 self.activity_limiter.refresh()
                 continue
             active = self.instance_cache.peek(instance_id)
+            if traced:
+                instance_log.trace("notified", instance_id, turn=active.turn if active is not None else None)
             if active is not None and active.unstarted and is_queued(active.row.start_at):
                 self._drop(active)  # it may have been let in: the row says so
                 active = None
@@ -377,8 +380,7 @@ class InstanceHost:
 
     def _finished(self, active: ActiveInstance, turn: Turn) -> None:
         snapshot = active.snapshot
-        if snapshot.status == "Terminated":
-            instance_log.terminated(active.instance_id, snapshot.output)
+        instance_log.finished(snapshot)
         failure = encode_event(ev.ExecutionFailed(snapshot.failure)) if snapshot.failure else None
         for pending in active.pending_messages:
             pending.reply(Reply("finished", snapshot.status))
@@ -433,7 +435,10 @@ class InstanceHost:
         if not self.moved:
             self.moved = True
             self.waiters.moved(self.waiters.waited_for())
-            log.error("host %s was fenced (epoch %d): this process ends", self.name, self.fence.epoch)
+            instance_log.fenced(self.name, self.fence.epoch)
+            if instance_log.log.isEnabledFor(logging.DEBUG):
+                for active in self.instance_cache.all():
+                    instance_log.trace("fenced", active.instance_id, active.snapshot.execution_id, active.turn)
             self.peers.fenced(self.name)
 
     def _drop(self, active: ActiveInstance) -> None:

@@ -1,19 +1,19 @@
-"""How a dedicated host leaves memory with nothing undone: gate shut, store told, gate opened again if need be."""
+"""Passivating a dedicated host: stop accepting work, record in the store that the instance has no process, or resume."""
 
 from __future__ import annotations
 
 import logging
 
 from durable_ray.actors.host.host import InstanceHost
-from durable_ray.actors.instances.active_instance import ActiveInstance
+from durable_ray.actors.instances import instance_log
 from durable_ray.actors.store.contract import StoreError
 from durable_ray.actors.store.writes import Done, Hibernate, Stale
 
 log = logging.getLogger("durable_ray.host")
 
 
-async def may_leave(host: InstanceHost, instance_id: str) -> bool:
-    """Give up a dedicated instance that merely waits (or has finished): its gate closes, the store knows it sleeps.
+async def passivate(host: InstanceHost, instance_id: str) -> bool:
+    """Stop hosting a dedicated instance that only waits (or has finished); the store records that it has no process.
 
     False, and nothing changed, if it has something to do.
     """
@@ -27,27 +27,23 @@ async def may_leave(host: InstanceHost, instance_id: str) -> bool:
         return False
     active = host.instance_cache.peek(instance_id)
     if active is None:
-        # Finished, or nothing ever called for it.
+        # Finished, or never loaded.
         host.moved = True
         return True
-    if active.unstarted or not _merely_waits(active):
+    if active.unstarted or not active.at_rest:
         return False
     host.moved = True
-    write = Hibernate(
-        active.instance_id, active.snapshot.execution_id, host.name, active.turn, active.snapshot.next_due()
-    )
+    execution_id = active.snapshot.execution_id
+    write = Hibernate(active.instance_id, execution_id, host.name, active.turn, active.snapshot.next_due())
     try:
         (answer,) = await host.committer.write([write])
     except StoreError as error:
-        log.warning("%r could not be put to sleep: %s", instance_id, error)
+        log.warning("instance %r could not be passivated: %s", instance_id, error)
         answer = Stale()
-    if isinstance(answer, Done) and _merely_waits(active):
+    if isinstance(answer, Done) and active.at_rest:
+        if instance_log.log.isEnabledFor(logging.DEBUG):
+            instance_log.trace("passivated", instance_id, execution_id, active.turn)
         return True
     host.moved = False
     host.notify([instance_id])
     return False
-
-
-def _merely_waits(active: ActiveInstance) -> bool:
-    busy = active.busy or active.queued or active.dirty or active.pending_messages or active.leftover or active.held
-    return not busy and not active.gone and not active.snapshot.activities

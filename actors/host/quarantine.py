@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from durable_ray.actors.code.definition_cache import DefinitionCache
+from durable_ray.actors.instances import instance_log
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow
@@ -67,6 +68,8 @@ class Quarantine:
             self._slow.add(instance_id)
         count = await until_answered(self._blocking, lambda: self._store.note_recovery(instance_id), "noting a crash")
         rows = await until_answered(self._blocking, lambda: self._store.rows([instance_id]), "looking who crashed")
+        if instance_id in rows:
+            instance_log.recovered(instance_id, count)
         if instance_id in rows and count > self._most_recoveries(rows[instance_id]):
             self._failures[instance_id] = FailureDetails(
                 "durable_ray.Poisoned",

@@ -25,6 +25,7 @@ from durable_ray.actors.activities.ports import Marker
 from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.host.turns import NewChild, Turn, answer_to, take_turn
+from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.committer import Committer
@@ -32,6 +33,7 @@ from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.writes import Answer, Refused, Repeated, Started, StartInstance, TurnCommitted
 
 log = logging.getLogger("durable_ray.host")
+trace, trace_log = instance_log.trace, instance_log.log
 
 
 class TurnHandler(Protocol):
@@ -82,6 +84,8 @@ class TurnScheduler:
         )
         self._queue: list[ActiveInstance] = []
         self._closed = False
+        #: Whether steps are traced; looked up once for each batch of turns.
+        self._traced = False
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -119,6 +123,7 @@ class TurnScheduler:
         None if the first turn cannot be taken now (its code is not loaded): then the start has to go alone. `live` is in
         nobody's hands before the commit.
         """
+        self._traced = trace_log.isEnabledFor(logging.DEBUG)
         turn = self._turn(active, self._clock.now())
         if turn is None:
             return None
@@ -135,6 +140,8 @@ class TurnScheduler:
                     started.set_exception(outcome)
                 return
             if isinstance(outcome[0], Started):
+                if self._traced:
+                    trace("start accepted", active.instance_id, active.row.execution_id, host=active.row.host)
                 self._handler.entered(active)
                 self._settled(active, turn, outcome[1])
             else:
@@ -149,6 +156,7 @@ class TurnScheduler:
     def _run(self) -> None:
         queue, self._queue = self._queue, []
         now = self._clock.now()
+        self._traced = trace_log.isEnabledFor(logging.DEBUG)
         taken: list[tuple[ActiveInstance, Turn]] = []
         for active in queue:
             active.queued = False
@@ -173,6 +181,8 @@ class TurnScheduler:
                 self._marker.clear()
             if turn is None and mailbox:
                 self.changed_nothing(mailbox, active.instance_id)
+            if self._traced and turn is not None:
+                _trace_turn("turn taken", turn)
             return turn
         except BaseException as error:  # also SystemExit: it would end the loop, and every instance here with it
             log.exception("a turn of instance %r could not be computed", active.instance_id)
@@ -223,6 +233,8 @@ class TurnScheduler:
         if not isinstance(answer, TurnCommitted):
             self._handler.refused(active, turn.pending_messages, None)
             return
+        if self._traced:
+            _trace_turn("committed", turn)
         active.turn += 1
         active.status = turn.write.status
         for pending in turn.pending_messages:
@@ -230,3 +242,8 @@ class TurnScheduler:
         self._handler.committed(active, turn, answer)
         if active.pending_messages or active.dirty or active.leftover is not None:
             self.enqueue(active)
+
+
+def _trace_turn(step: str, turn: Turn) -> None:
+    write = turn.write
+    trace(step, write.instance_id, write.execution_id, write.turn, events=write.events, status=write.status)

@@ -112,6 +112,12 @@ class ActiveInstance:
         self.pending_messages = [pending for pending in self.pending_messages if pending.answer is None]
 
     @property
+    def at_rest(self) -> bool:
+        """Whether it only waits for something from outside or for time to pass: it may be evicted or passivated."""
+        due = self.busy or self.queued or self.dirty or self.pending_messages or self.leftover or self.held
+        return not (due or self.gone or self.snapshot.activities)
+
+    @property
     def unstarted(self) -> bool:
         """Whether it never had a turn."""
         return self.turn == 0

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.histories import DamagedHistory, as_far_as_its_row_says, message_of, restore
 from durable_ray.actors.store.contract import Store
@@ -231,6 +232,11 @@ class InstanceCache:
             self._stop(active, damage)
         self._lives[active.instance_id] = active
         self._make_room()
+        if instance_log.log.isEnabledFor(logging.DEBUG):
+            row = loaded.row
+            instance_log.trace(
+                "loaded", row.instance_id, row.execution_id, row.turn, events=row.events, inbox=len(loaded.inbox)
+            )
         self._admitted(active)
         return active
 
@@ -261,19 +267,14 @@ class InstanceCache:
     def _make_room(self) -> None:
         if len(self._lives) <= self._limit:
             return
+        traced = instance_log.log.isEnabledFor(logging.DEBUG)
         for active in list(islice(self._lives.values(), max(1, self._limit // 10))):
-            due = (
-                active.busy
-                or active.queued
-                or active.dirty
-                or active.pending_messages
-                or active.leftover
-                or active.held
-            )
-            if due or active.snapshot.activities:
+            if not active.at_rest:
                 self._lives.move_to_end(active.instance_id)  # in use; or those that stay would shield all behind them
-            else:
-                self.drop(active)
+                continue
+            if traced:
+                instance_log.trace("evicted", active.instance_id, active.snapshot.execution_id, active.turn)
+            self.drop(active)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
@@ -74,6 +75,11 @@ async def begin(
             found = await rows([start.request.start_options.instance_id for start in stale])
             for start in stale:
                 start.rival = found.get(start.request.start_options.instance_id)
+    if instance_log.log.isEnabledFor(logging.DEBUG):
+        for start in starts:
+            if start.new is not None and start.reply is not None and start.reply.code == "ok":
+                new = start.new
+                instance_log.trace("start accepted", new.instance_id, new.execution_id, host=new.host)
     orphaned = [
         s.replaced.parent.instance_id for s in starts if s.replaced and not s.replaced.finished and s.replaced.parent
     ]

@@ -11,7 +11,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.actors.errors import InstanceFinished, OrchestrationTerminated
-from durable_ray.actors.host.passivation import may_leave
+from durable_ray.actors.host.passivation import passivate
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.settings import HubSettings
 from tests.faults.armed import armed_hub
@@ -169,7 +169,7 @@ def test_falling_asleep_while_events_come_loses_none(seed: int) -> None:
 
         async def nap(name: str) -> None:
             host = hub.hub.hosts.get(dedicated_host(name))
-            if host is not None and await may_leave(host, name):
+            if host is not None and await passivate(host, name):
                 await hub.hub.drop(dedicated_host(name))
                 await hub.hub.registry.admission.passivating(name)
 

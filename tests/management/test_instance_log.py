@@ -1,4 +1,4 @@
-"""S2, S23: the log says who was started, and who was terminated and why, whatever way either went."""
+"""S2, S23: the log has every start, completion, failure and termination; at DEBUG, one instance can be followed in it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import durable_ray as dr
 from durable_ray.actors.instances import instance_log
 from durable_ray.testing import TestHub
 from tests.management.shapes import echo, waiter
+
+
+@dr.orchestrator(name="logged.breaks")
+async def breaks(ctx: dr.OrchestrationContext) -> None:
+    raise ValueError("two\nlines")
 
 
 @pytest.fixture
@@ -26,7 +31,19 @@ def test_every_start_is_logged(client: dr.Client, lines: pytest.LogCaptureFixtur
     client.start_from({"FunctionName": "echo", "InstanceId": "five"})
     again = client.restart("four").instance_id
     ids = ["one", "two", "three", "four", "five", again]
-    assert lines.messages == [f"Started orchestration with ID = '{name}'." for name in ids]
+    started = [line for line in lines.messages if not line.startswith("Completed")]
+    assert started == [f"Started orchestration with ID = '{name}'." for name in ids]
+
+
+def test_every_end_is_logged(client: dr.Client, lines: pytest.LogCaptureFixture) -> None:
+    client.start_new(echo, 1, instance_id="good").wait_for_completion(20)
+    with pytest.raises(dr.OrchestrationFailed):
+        client.start_new(breaks, instance_id="bad").wait_for_completion(20)
+    ended = [line for line in lines.messages if not line.startswith("Started")]
+    assert ended == [
+        "Completed orchestration with ID = 'good'.",
+        "Failed orchestration with ID = 'bad'. Failure: ValueError: two\\nlines",
+    ]
 
 
 def test_what_was_not_started_is_not_logged(client: dr.Client, lines: pytest.LogCaptureFixture) -> None:
@@ -87,5 +104,16 @@ def test_a_process_of_the_hub_writes_it_where_nobody_configured_logging(
     instance_log.show()
     instance_log.show()
     instance_log.terminated("one", '"why"')
-    said = capsys.readouterr().err
-    assert said.count("Terminated orchestration with ID = 'one'. Reason: \"why\"") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("Terminated orchestration with ID = 'one'. Reason: \"why\"") == 1
+
+
+def test_the_environment_sets_the_level_of_a_process_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet = logging.Logger("durable_ray.instances.completed")
+    monkeypatch.setattr(instance_log, "log", logging.Logger("durable_ray.instances"))
+    monkeypatch.setattr(instance_log, "completions", quiet)
+    instance_log.show()
+    assert (instance_log.log.level, quiet.level) == (logging.INFO, logging.WARNING)
+    monkeypatch.setenv(instance_log.LEVEL_VARIABLE, "debug")
+    instance_log.show()
+    assert instance_log.log.level == logging.DEBUG

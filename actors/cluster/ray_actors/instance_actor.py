@@ -18,7 +18,7 @@ from durable_ray.actors.clock import SECOND, monotonic
 from durable_ray.actors.cluster.handles import REGISTRY, find
 from durable_ray.actors.cluster.ray_actors.host_actor import HostActor
 from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers
-from durable_ray.actors.host.passivation import may_leave
+from durable_ray.actors.host.passivation import passivate
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.instances.requests import once_key, raised, termination, why
 from durable_ray.actors.instances.status import OrchestrationStatus, result_of, status_of
@@ -143,7 +143,7 @@ class DedicatedActor(HostActor):
     async def passivate(self) -> bool:
         """Passivate if the instance merely waits or has finished; whether it does."""
         await self._opening
-        if self._host.moved or self._asking or not await may_leave(self._host, self._instance_id):
+        if self._host.moved or self._asking or not await passivate(self._host, self._instance_id):
             return False
         self._host.waiters.moved(self._host.waiters.waited_for())
         RayPeers(self._info).passivating(self._instance_id)

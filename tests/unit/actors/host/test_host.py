@@ -12,7 +12,7 @@ import pytest
 import durable_ray as dr
 from durable_ray.actors.errors import InstanceFinished, InvalidState, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.host.host import InstanceHost
-from durable_ray.actors.host.passivation import may_leave
+from durable_ray.actors.host.passivation import passivate
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Committed, Store
@@ -226,10 +226,10 @@ def test_only_one_that_merely_waits_may_leave(hub: TestHub) -> None:
     assert active is not None
     for mark in ("busy", "queued", "held"):
         setattr(active, mark, True)
-        assert not on(hub, may_leave(host, "own"))
+        assert not on(hub, passivate(host, "own"))
         setattr(active, mark, False)
     assert not host.moved
-    assert on(hub, may_leave(host, "own"))
+    assert on(hub, passivate(host, "own"))
     assert host.moved
     row = store(hub).rows(["own"])["own"]
     assert not row.resident
@@ -248,7 +248,7 @@ def test_mail_that_comes_while_it_falls_asleep_keeps_it_awake(hub: TestHub) -> N
     hub.settle()
     host = hub.hub.hosts[dedicated_host("own")]
     store(hub).commit(None, [PutMessage(OutMessage("own", "m", encode_event(ev.EventRaised("e", "1"))))])
-    assert not on(hub, may_leave(host, "own"))
+    assert not on(hub, passivate(host, "own"))
     assert not host.moved
     assert handle.wait_for_completion(timeout=10) == [1]
 
