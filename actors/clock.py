@@ -1,4 +1,4 @@
-"""The one place that reads the clock. Everybody else is told the time, so that tests can tell it too."""
+"""The only module that reads the clock. All others take a `Clock`, so that tests control the time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from durable_ray.orchestrations.values.times import LATEST, SECOND
 
 __all__ = ["LATEST", "SECOND", "Alarm", "Clock", "SystemClock", "monotonic"]
 
-#: A single asyncio timer is never longer than this: a suspended laptop or a stepped clock is noticed at its end.
+#: Seconds of the longest asyncio timer, so that a suspended machine or a stepped clock is noticed at its end.
 _LONGEST_WAIT = 60.0
 
 
 class Alarm(Protocol):
-    """A wake-up call that can be called off."""
+    """A timer that can be cancelled."""
 
     def cancel(self) -> None:
-        """Call it off; harmless if it has rung."""
+        """Cancel it; harmless if it has fired."""
 
 
 class Clock(Protocol):
@@ -29,7 +29,7 @@ class Clock(Protocol):
         """Microseconds since the epoch, UTC."""
 
     def wake(self, at: int, call: Callable[[], None]) -> Alarm:
-        """Call `call` on the running event loop at or after `at` (µs), or earlier: the callee looks at `now` itself."""
+        """Call `call` on the running event loop at or after `at` (µs), or earlier: the callee checks `now` itself."""
 
 
 class SystemClock:
@@ -46,5 +46,5 @@ class SystemClock:
 
 
 def monotonic() -> float:
-    """Seconds of a clock that nobody sets, for measuring how long something takes."""
+    """Seconds of a monotonic clock, for measuring durations."""
     return time.monotonic()

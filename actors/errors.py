@@ -1,4 +1,4 @@
-"""The errors users meet. Few, typed, and each says what to do next."""
+"""The public exceptions. Each message says what to do next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class InstanceNotFound(DurableRayError, LookupError):
 
 
 class InstanceFinished(DurableRayError):
-    """The instance has ended, so nothing more can be asked of it. `status` says how it ended."""
+    """The instance has ended, so the request does not apply. `status` is its final status."""
 
     def __init__(self, instance_id: str, status: str) -> None:
         super().__init__(
@@ -74,7 +74,7 @@ class UnknownDefinition(DurableRayError, LookupError):
 
 
 class OrchestrationEnded(OrchestrationError):
-    """The awaited orchestration ended without a result. `instance_id` says which."""
+    """The awaited orchestration ended without a result."""
 
     def __init__(self, instance_id: str, message: str) -> None:
         super().__init__(message)
@@ -108,7 +108,7 @@ class OrchestrationTerminated(OrchestrationEnded):
 
 
 def raise_for(instance_id: str, code: str, detail: str) -> None:
-    """Raise the error that a reply's code means, if it means one."""
+    """Raise the exception of a reply's code, if it has one."""
     if code == "absent":
         raise InstanceNotFound(instance_id)
     if code == "finished":
@@ -126,4 +126,4 @@ class HubUnavailable(DurableRayError, ConnectionError):
 
 
 class ProtocolMismatch(DurableRayError):
-    """Client and hub are of releases that do not understand each other; the message names the command that mends it."""
+    """Client and hub are of releases that do not understand each other; the message names the command that helps."""

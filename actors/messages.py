@@ -1,7 +1,7 @@
-"""What clients, hosts and the registry say to each other. Values only; a code here is one word, never an exception.
+"""The messages between clients, hosts and the registry: requests and replies, as plain values.
 
-Every request that changes something carries a `request_id`; `retry` says that the sender does not know what became of an
-earlier try, so the receiver looks for its recorded outcome first.
+Every request that changes something carries a `request_id`; `retry` means that the sender does not know the outcome of an
+earlier attempt, so the receiver reads its receipt first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROTOCOL = 3
 
 ReplyCode = Literal[
     "ok",  # done, durably
-    "exists",  # the ID is taken (`row` says by whom)
+    "exists",  # the ID is taken (`row` is the instance that has it)
     "absent",  # no such instance
     "finished",  # it has ended (`detail` is its status)
     "refused",  # not in a state for this (`detail` says why)
@@ -31,7 +31,7 @@ ReplyCode = Literal[
 
 
 class StartOptions(Struct, frozen=True):
-    """What a starter asks for. `named`: it chose the ID. `start_at` is a time, `delay` counts from the start (µs)."""
+    """The options of a start. `named`: the caller chose the ID. `start_at` is a time, `delay` counts from the start (µs)."""
 
     name: str
     instance_id: str
@@ -47,16 +47,16 @@ class StartOptions(Struct, frozen=True):
 
 
 class StartRequest(Struct, frozen=True):
-    """Begin an instance. Sent to the partition of a random ID, and to the registry for a chosen one."""
+    """Start an instance. Sent to the partition of a random ID, and to the registry for a chosen one."""
 
     request_id: str
     start_options: StartOptions
     if_exists: IfExists = "reject"
     retry: bool = False
-    #: Definitions' revision the sender has seen; the host catches up first, so that "deploy, then start" holds.
+    #: The definitions' revision that the sender has seen; the host refreshes first, so that "deploy, then start" holds.
     revision: int = 0
     #: A message delivered with the start, in the same transaction (signal-with-start): to the instance that is there
-    #: then, so only a start that lets an existing one be can carry it. A refused one would deliver it all the same.
+    #: then, so only a start with "use_existing" can carry it: a refused start would deliver it all the same.
     signal: Message | None = None
 
     def __post_init__(self) -> None:
@@ -71,12 +71,12 @@ class Delivery(Struct, frozen=True):
     instance_id: str
     message: Message
     retry: bool = False
-    #: Only for the instance that was created then (µs), which continue-as-new keeps; no later one of the ID hears of it.
+    #: Only for the instance that was created then (µs), which continue-as-new keeps; not for a later one of the ID.
     created_at: int | None = None
 
 
 class Reply(Struct, frozen=True):
-    """What became of a request."""
+    """The outcome of a request."""
 
     code: ReplyCode
     detail: str = ""
@@ -86,7 +86,7 @@ class Reply(Struct, frozen=True):
 
 
 def started_anew() -> Reply:
-    """What is said of a request for an instance that was, where its ID has another by now."""
+    """The reply to a request for an instance whose ID belongs to a later one by now."""
     return Reply("absent", "another instance was started under its ID meanwhile")
 
 
@@ -101,23 +101,23 @@ class Ending(Struct, frozen=True):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hello:
-    """Who answers, for whom, and which protocol it speaks. A dataclass as ever, so that other releases can read it."""
+    """The handshake: host, hub and protocol of a process. A dataclass as ever, so that other releases can read it."""
 
     host: str
     hub: str
     protocol: int
     epoch: int
     pid: int
-    #: With its password, and so never shown as it is.
+    #: The URL with its password, therefore not in `repr`.
     store: str = dataclasses.field(repr=False)
     version: str = ""
     partitions: int = 0
-    #: The process is about to end: whoever wants the host makes another.
+    #: The process is about to exit; the host needs another.
     leaving: bool = False
 
 
 class PurgedPage(Struct, frozen=True):
-    """What one step of a purge did, and the token that continues it; None if it has come to its end."""
+    """The outcome of one step of a purge, and its continuation token; None if the purge is complete."""
 
     deleted: int
     token: str | None

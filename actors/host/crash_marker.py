@@ -1,10 +1,10 @@
-"""A note on disk that survives `kill -9`: whose code was running when the process died.
+"""Crash marker: a file that survives `kill -9` and names the instance whose code was running when the process died.
 
 A memory-mapped file: writing it costs a copy into the page cache, no system call, and the kernel keeps it when the process
-is gone. It need not survive the machine: a dead machine is nobody's fault.
+is gone. It need not survive the machine, whose failure no instance caused.
 
-Hosts write there whatever instance they run, so nobody else may say where that is: the folder is the user's own, and neither
-it nor a note in it is reached through a link.
+Hosts write to this path, so other users must not be able to redirect it: the folder has to belong to this user, and neither it
+nor a file in it is reached through a link.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from durable_ray.actors.store.contract import StoreUnusable
 
 _SIZE = 4096
 _LENGTH = 2
-#: Where it is noted that the process was ended because that code took too long.
+#: The byte that records that the watchdog ended the process.
 _TIMED_OUT = _SIZE - 1
 
 
 def marker_name(*what: str) -> str:
-    """The name of a note's file: of one length whatever it is about, for a file name has 255 bytes and an ID may have more."""
+    """The name of a marker file: a hash, for a file name has 255 bytes and an ID may have more."""
     return hashlib.sha256("\0".join(what).encode(errors="surrogatepass")).hexdigest()[:40]
 
 
 def _own_folder(path: Path) -> int:
-    """A descriptor of this folder, which is made if it is not there. Raises StoreUnusable for one of others."""
+    """A descriptor of this folder, created if absent. Raises StoreUnusable if it is not this user's own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         path.mkdir(0o700)
@@ -64,8 +64,8 @@ def _own_file(path: Path) -> int:
 
 def _refused(path: Path, why: str) -> StoreUnusable:
     return StoreUnusable(
-        f"hosts cannot note in {str(path)!r} whose code they run: {why}. Another user may have put it there; look at it, "
-        "remove it, and it is made anew"
+        f"hosts cannot use {str(path)!r} as their crash marker: {why}. Another user may have created it; inspect and remove "
+        "it, then it is created again"
     )
 
 
@@ -91,16 +91,16 @@ class FileMarker:
         self._map[:_LENGTH] = b"\0\0"
 
     def time_out(self) -> None:
-        """This process is about to be ended, because that code has taken too long."""
+        """Record that the watchdog is about to end this process."""
         self._map[_TIMED_OUT] = 1
 
     def timed_out(self) -> bool:
-        """Whether the previous process was ended because the code that ran took too long; forgotten by being read."""
+        """Whether the watchdog ended the previous process. Reading it clears it."""
         found, self._map[_TIMED_OUT] = self._map[_TIMED_OUT], 0
         return bool(found)
 
     def take(self) -> str | None:
-        """Whose code ran when the previous process died; forgotten by being read."""
+        """The instance whose code ran when the previous process died. Reading it clears it."""
         length = int.from_bytes(self._map[:_LENGTH], "big")
         text = bytes(self._map[_LENGTH : _LENGTH + length]).decode(errors="replace")
         self.clear()
@@ -108,18 +108,18 @@ class FileMarker:
 
 
 class NoMarker:
-    """For a process whose death takes nothing along that could be blamed (tests in one process)."""
+    """A marker that records nothing (in-process hubs)."""
 
     def set(self, instance_id: str) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def clear(self) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def timed_out(self) -> bool:
-        """No."""
+        """Never."""
         return False
 
     def take(self) -> str | None:
-        """Nobody."""
+        """None."""
         return None

@@ -1,4 +1,4 @@
-"""What the instances of a host have sent out: activities under way, and the results that come back for them."""
+"""Effects of committed turns: activities are dispatched and cancelled, their results posted and acknowledged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from durable_ray.orchestrations.history.transition import Append
 
 
 class TurnEffects:
-    """Sends activities out after the commit, and brings each result to whoever still wants it."""
+    """Dispatches activities after the commit and posts each result to the instance that waits for it."""
 
     def __init__(
         self,
@@ -36,21 +36,21 @@ class TurnEffects:
         self._instance_cache = instance_cache
         self._turn_scheduler = turn_scheduler
         self._message_delivery = message_delivery
-        self.late = LateResults(clock, committer, self.acknowledge, message_delivery.bring, fenced)
+        self.late = LateResults(clock, committer, self.acknowledge, message_delivery.deliver, fenced)
         #: Set by the host, whose activities report to `result`.
         self.activities: Activities
 
     def send(self, active: ActiveInstance, append: Append, execution_id: str) -> None:
-        """A turn of `live` is durable: begin what it scheduled, stop what it gave up."""
+        """A turn is durable: dispatch the activities that it scheduled, cancel those that it abandoned."""
         if append.dispatch and not active.snapshot.finished:
             self.activities.submit([_invocation(active, task_id) for task_id in append.dispatch])
         if append.cancel:
             self.activities.cancel([Address(active.instance_id, execution_id, *task) for task in append.cancel.items()])
 
-    def admit(self, active: ActiveInstance) -> None:
-        """`live` was loaded: ask for what it has under way.
+    def loaded(self, active: ActiveInstance) -> None:
+        """The instance was loaded: submit its outstanding activities again.
 
-        After a rewind not before its code has said what it still asks for (`rewinding.py`).
+        After a rewind not before its code has been replayed, which decides what it still asks for (`rewinding.py`).
         """
         self.late.forget(active.instance_id)
         active.withheld = just_rewound(self._instance_cache.histories[active.instance_id])
@@ -58,14 +58,14 @@ class TurnEffects:
             self.release(active)
 
     def release(self, active: ActiveInstance) -> None:
-        """Ask for what `live` has under way. What still runs, here or on a worker, is not run twice."""
+        """Submit its outstanding activities again. What still runs, here or on a worker, is not run twice."""
         active.withheld = False
         under_way = [task_id for task_id in active.snapshot.activities if task_id not in active.snapshot.retries]
         if under_way:
             self.activities.submit([_invocation(active, task_id) for task_id in under_way])
 
     def ended(self, active: ActiveInstance, turn: Turn) -> None:
-        """`live` has ended by this turn: results that it has not taken by then came too late for it."""
+        """The instance has ended by this turn: pending results are recorded as late ones, or acknowledged."""
         self.late.keep(active, turn)
         self.acknowledge(
             [pending for pending in active.pending_messages if not self.late.take(active.instance_id, pending)],
@@ -73,7 +73,7 @@ class TurnEffects:
         )
 
     def result(self, address: Address, event: ActivityResult) -> None:
-        """An activity answered. Its address decides whether anybody still wants to know."""
+        """Take an activity's result: post it to its instance, record it as a late one, or acknowledge it if none waits."""
         message_id = f"{address.execution_id}:{address.task_id}:{address.attempt}"
         pending = PendingMessage(Message(message_id, event, address.execution_id))
         if instance_log.log.isEnabledFor(logging.DEBUG):
@@ -89,14 +89,14 @@ class TurnEffects:
         if active is None and self.late.take(address.instance_id, pending):
             return
         if active is None:
-            self._message_delivery.bring(address.instance_id, [pending])
+            self._message_delivery.deliver(address.instance_id, [pending])
         elif active.snapshot.execution_id == address.execution_id and address.task_id in active.snapshot.activities:
             self._turn_scheduler.post(active, pending)
         else:
             self.acknowledge([pending], address.instance_id)
 
     def acknowledge(self, pending_messages: Iterable[PendingMessage], instance_id: str) -> None:
-        """The results among these are durable (or nobody's): whoever keeps them may let go."""
+        """The results among these are durable or obsolete: whatever keeps them may discard them."""
         results = [
             Address(instance_id, pending.message.execution_id or "", event.task_id, event.attempt)
             for pending in pending_messages

@@ -1,7 +1,7 @@
-"""One host: what it does when a turn is durable, when it comes back from the dead, and when it is asked to leave.
+"""One host: recovery when its process starts, the effects of a committed turn, timers, fencing and shutdown.
 
-The turns themselves are in `turn_scheduler`, who is in memory in `instance_cache`, how an instance gets its code back in
-`replaying`, what callers may ask in `service`. This file joins them and holds the effects: what a committed turn sets going.
+Turns are computed in `turn_scheduler`, instances in memory are kept by `instance_cache`, executions rebuilt by `replaying`,
+requests served by `service`. This file joins them and applies what a committed turn sets going.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from durable_ray.actors.host.quarantine import Quarantine
 from durable_ray.actors.host.replaying import Replaying
 from durable_ray.actors.host.timer_queue import TimerQueue
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
-from durable_ray.actors.host.turns import Turn, set_aside
+from durable_ray.actors.host.turns import Turn, failing_turn
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.instance_cache import InstanceCache
@@ -53,7 +53,7 @@ T = TypeVar("T")
 #: Due times of instances that are not in memory are kept for this many, the soonest.
 _MOST_DUE_TIMES = 10_000
 _FAR = 2**62
-#: Stands in the heap where the next ones have to be fetched; no instance has an empty ID.
+#: The entry of the timer queue at which the next due times have to be fetched; no instance has an empty ID.
 _MORE = ""
 
 
@@ -73,7 +73,7 @@ class InstanceHost:
     ) -> None:
         self.name = fence.host
         self.fence = fence
-        # What asserts the fence by itself (commits, permits) is given the bare store: it is the hot path.
+        # What asserts the fence by itself (commits, permits) uses the bare store: it is the hot path.
         bare, store = store, store.fenced(fence)
         self.store = store
         self.clock = clock
@@ -90,10 +90,16 @@ class InstanceHost:
         self._quarantine = Quarantine(store, definition_cache, settings, self.blocking)
         self._isolating = Isolating(self.name, store, self._quarantine, self.waiters, peers, self.blocking)
         self.instance_factory = InstanceFactory(definition_cache, settings)
-        self.deployments = Deployments(definition_cache, self.blocking, self.spawn, lambda: self._replaying.learned())
+        self.deployments = Deployments(definition_cache, self.blocking, self.spawn, lambda: self._replaying.changed())
         self.committer = Committer(bare, fence, self._loop, self.deployments.heard)
         self.instance_cache = InstanceCache(
-            self.name, store, self.blocking, self._admitted, self._arrived, self._stopped, settings.max_in_memory
+            self.name,
+            store,
+            self.blocking,
+            self._loaded,
+            self._enqueue_when_due,
+            self._record_damage,
+            settings.max_in_memory,
         )
         self.turn_scheduler = TurnScheduler(
             clock,
@@ -105,7 +111,7 @@ class InstanceHost:
             self,
         )
         self.message_delivery = MessageDelivery(
-            store, self.instance_cache, self.turn_scheduler, self.blocking, self._unwanted
+            store, self.instance_cache, self.turn_scheduler, self.blocking, self._undeliverable
         )
         self._replaying = Replaying(
             definition_cache,
@@ -117,7 +123,7 @@ class InstanceHost:
             self.spawn,
             self._fail,
         )
-        self.timer_queue = TimerQueue(clock, self._rung)
+        self.timer_queue = TimerQueue(clock, self._on_timers_due)
         self.turn_effects = TurnEffects(
             self.instance_cache, self.turn_scheduler, self.message_delivery, clock, self.committer, self.fenced
         )
@@ -136,27 +142,27 @@ class InstanceHost:
         self.activity_limiter.inner = activities(self.activity_limiter.result, definition_cache)
         self.activities = self.turn_effects.activities = self.activity_limiter
 
-    # --- life -------------------------------------------------------------------------------------
+    # --- start and stop -------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Take up where the predecessor left off."""
-        await until_answered(self.blocking, self.definition_cache.refresh, "learning what is deployed")
-        slow, blamed = self.marker.timed_out(), self.marker.take()
-        if blamed is not None:
-            await self._quarantine.blame(blamed, slow)
-            if self._isolating.wants(blamed) and self._quarantine.get(blamed) is None:
-                await self._isolating.isolate(blamed)  # before it is loaded, and what it waits for is asked for here
+        """Recover: load the instances that were running when the previous process of this host ended."""
+        await until_answered(self.blocking, self.definition_cache.refresh, "reading definitions")
+        slow, crashed = self.marker.timed_out(), self.marker.take()
+        if crashed is not None:
+            await self._quarantine.note_crash(crashed, slow)
+            if self._isolating.applies_to(crashed) and self._quarantine.get(crashed) is None:
+                await self._isolating.isolate(crashed)  # before it is loaded and its activities are submitted again
         await self.activities.adopt()
         now = self.clock.now()
-        waiting = await until_answered(self.blocking, lambda: self.store.to_revive(self.name, now), "reviving")
-        # All are asked for before the first is awaited: they share their reads.
+        waiting = await until_answered(self.blocking, lambda: self.store.to_revive(self.name, now), "recovering")
+        # All loads are requested before the first is awaited, so that they share their reads.
         for load in [self.instance_cache.get(instance_id) for instance_id in (*self._quarantine, *waiting)]:
             await asyncio.wait([load])
         self.activity_limiter.refresh()
         await self._fetch_due_times()
 
     async def close(self) -> None:
-        """Stop: nothing is lost by it, nothing more is answered."""
+        """Stop. Nothing durable is lost; callers are redirected ("moved")."""
         self.moved = self._closed = True
         self.turn_scheduler.close()
         for task in tuple(self._tasks):
@@ -166,14 +172,14 @@ class InstanceHost:
         self.timer_queue.close()
         self.waiters.moved(self.waiters.waited_for())
         await self.activities.close()
-        # Turns under way are told how they ended, and answer; whatever else waits is sent elsewhere.
+        # Commits under way finish and answer their callers; all others are redirected.
         await self._loop.run_in_executor(self._threads, self.committer.close)
-        self._send_away()
+        self._reply_moved()
         for active in self.instance_cache.all():
             self.instance_cache.drop(active)
         self._threads.shutdown(wait=False)
 
-    def _send_away(self) -> None:
+    def _reply_moved(self) -> None:
         for active in self.instance_cache.all():
             for pending in active.pending_messages:
                 pending.reply(Reply("moved"))
@@ -199,7 +205,7 @@ class InstanceHost:
     _busy_tasks = 0
 
     def spawn(self, work: Any) -> None:
-        """Run a coroutine of the host's own; an error in it is logged, never lost."""
+        """Run a background task of the host; an error in it is logged."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._spawned)
@@ -209,7 +215,7 @@ class InstanceHost:
         if not task.cancelled() and task.exception() is not None:
             log.error("host %s: background work failed", self.name, exc_info=task.exception())
 
-    # --- bringing an instance to its next turn ----------------------------------------------------
+    # --- scheduling turns ----------------------------------------------------
 
     def notify(self, instance_ids: Iterable[str]) -> None:
         """Read what the store has for these: inbox rows, or a row that may be started now."""
@@ -222,7 +228,7 @@ class InstanceHost:
             if traced:
                 instance_log.trace("notified", instance_id, turn=active.turn if active is not None else None)
             if active is not None and active.unstarted and is_queued(active.row.start_at):
-                self._drop(active)  # it may have been let in: the row says so
+                self._drop(active)  # the limiter may have dequeued it: read its row again
                 active = None
             if active is None:
                 self.instance_cache.get(instance_id)
@@ -230,32 +236,32 @@ class InstanceHost:
                 active.dirty = True
                 self.turn_scheduler.enqueue(active)
 
-    def born(self, row: InstanceRow) -> None:
-        """An instance of this host was just created."""
+    def created(self, row: InstanceRow) -> None:
+        """An instance of this host was just created: activate it."""
         existing = self.instance_cache.peek(row.instance_id)
         if existing is not None and existing.row.execution_id == row.execution_id:
-            return  # somebody asked for it before its starter came back from the commit
+            return  # it was loaded before the starter returned from its commit
         if existing is not None:
             self._drop(existing)
         self.turn_effects.late.forget(row.instance_id)
-        self._arrived(self.instance_cache.enter(row))
+        self._enqueue_when_due(self.instance_cache.create(row))
         if is_queued(row.start_at):
-            self.peers.finished([row.instance_id])  # whoever counts has to look
+            self.peers.finished([row.instance_id])  # the registry's instance limiter has to count again
 
-    def _admitted(self, active: ActiveInstance) -> None:
-        # Before its first turn: what a turn schedules is not durable yet and must not be taken for lost work.
-        self.turn_effects.admit(active)
-        self._arrived(active)
+    def _loaded(self, active: ActiveInstance) -> None:
+        # Before its first turn: what that turn schedules is not durable yet and must not be submitted as lost work.
+        self.turn_effects.loaded(active)
+        self._enqueue_when_due(active)
 
-    def entered(self, active: ActiveInstance) -> None:
-        """An instance that had its first turn in the transaction of its start."""
-        self.instance_cache.take(active)
+    def started(self, active: ActiveInstance) -> None:
+        """An instance was started together with its first turn."""
+        self.instance_cache.add(active)
 
-    def at_once(self, row: InstanceRow) -> ActiveInstance | None:
+    def startable_with_first_turn(self, row: InstanceRow) -> ActiveInstance | None:
         """A new instance that can have its first turn in the transaction of its start, or None.
 
-        Not one whose code is still to be loaded or whose time has not come; nor one during whose first turn the
-        predecessor of this process died: that one is written first, so that its crashes can be counted.
+        Not if its code is not loaded or its `start_at` has not come; nor if the previous process of this host died
+        during its first turn: that one is written first, so that its crashes can be counted.
         """
         ready = self.definition_cache.loaded_orchestrator(row.name, row.code_id) is not None
         if (
@@ -267,17 +273,17 @@ class InstanceHost:
             return None
         return ActiveInstance(row, fold(row.instance_id, ()))
 
-    def _stopped(self, active: ActiveInstance) -> None:
-        """What is stored of it is damaged: its row says so, and its neighbours go on."""
+    def _record_damage(self, active: ActiveInstance) -> None:
+        """What is stored of it is damaged: record why in its row; other instances go on."""
         reason = active.waiting_reason
         noted = lambda: self.store.set_waiting_reason(active.instance_id, reason)  # noqa: E731
-        self.spawn(until_answered(self.blocking, noted, f"noting that {active.instance_id!r} is stopped"))
+        self.spawn(until_answered(self.blocking, noted, f"noting that {active.instance_id!r} is damaged"))
 
     def _priority(self, instance_id: str) -> int:
         active = self.instance_cache.peek(instance_id)
         return active.row.priority if active is not None else 0
 
-    def _arrived(self, active: ActiveInstance) -> None:
+    def _enqueue_when_due(self, active: ActiveInstance) -> None:
         due = active.row.start_at if active.unstarted else active.snapshot.next_due()
         if due is not None and due > self.clock.now():
             self._arm(active, due)
@@ -286,9 +292,9 @@ class InstanceHost:
         self.turn_scheduler.enqueue(active)
 
     def prepare(self, active: ActiveInstance) -> bool:
-        """Whether `live` can take a turn now; if not, see to it."""
+        """Whether the instance can take a turn now; if not, start what it waits for."""
         if active.dirty:
-            self.instance_cache.read_inbox(active, self._outdated)
+            self.instance_cache.read_inbox(active, self._replaced)
             return False
         if self.deployments.behind:
             self.deployments.then(active.instance_id, lambda: self.turn_scheduler.enqueue(active))
@@ -297,7 +303,7 @@ class InstanceHost:
         if quarantine is not None:
             self._fail(active, quarantine)
             return False
-        if self._isolating.wants(active.instance_id) and not active.to_be_terminated:
+        if self._isolating.applies_to(active.instance_id) and not active.to_be_terminated:
             active.busy = True
             self.spawn(self._isolate(active))
             return False
@@ -305,7 +311,7 @@ class InstanceHost:
             return False
         if active.damaged and not active.to_be_terminated:
             return False
-        # To end an instance takes none of its code, which may be the very thing that is missing.
+        # A termination needs no code, which may be what is missing.
         if active.execution is None and not active.to_be_terminated:
             if not self._replaying.replay(active):
                 return False
@@ -314,25 +320,25 @@ class InstanceHost:
         return True
 
     def may_begin(self, active: ActiveInstance) -> bool:
-        """Whether an instance that has not begun may do so now: its time has come, or it is to be terminated."""
+        """Whether an unstarted instance may take its first turn now: its `start_at` has come, or it is to be terminated."""
         start_at = active.row.start_at
         if start_at is None or start_at <= self.clock.now():
             return True
         return active.to_be_terminated
 
-    # --- what a turn sets going -------------------------------------------------------------------
+    # --- effects of a committed turn -------------------------------------------------------------------
 
     def committed(self, active: ActiveInstance, turn: Turn, answer: TurnCommitted) -> None:
-        """The turn is durable: act."""
+        """The turn is durable: apply its effects."""
         append = turn.append
-        active.carried.difference_update(turn.write.consumed)
+        active.taken_rows.difference_update(turn.write.consumed)
         if self._closed:
-            return  # the successor finds all this in the store
+            return  # the next process of this host finds all this in the store
         self.turn_effects.acknowledge(turn.pending_messages, active.instance_id)
         self.turn_effects.send(active, append, turn.write.execution_id)
-        self._wake(turn, answer)
+        self._notify_addressees(turn, answer)
         if turn.successor is not None:
-            self._succeed(active, turn.successor, append.successor or [])
+            self._continue_as_new(active, turn.successor, append.successor or [])
         if active.snapshot.finished:
             self._finished(active, turn)
             return
@@ -344,22 +350,22 @@ class InstanceHost:
         if due is not None:
             self._arm(active, due)
 
-    def _wake(self, turn: Turn, answer: TurnCommitted) -> None:
-        born = {child.instance_id: child for child in turn.write.children}
+    def _notify_addressees(self, turn: Turn, answer: TurnCommitted) -> None:
+        children = {child.instance_id: child for child in turn.write.children}
         addressed = {message.instance_id for message in turn.write.messages}
         for instance_id, (host, resident) in answer.woken.items():
             if host != self.name:
                 self.peers.notify(host, [instance_id], resident)
-                if instance_id in born and is_queued(born[instance_id].start_at):
-                    self.peers.finished([instance_id])  # whoever counts has to look
-            elif instance_id in born:
-                self.born(self.instance_factory.row(born[instance_id]))
+                if instance_id in children and is_queued(children[instance_id].start_at):
+                    self.peers.finished([instance_id])  # the registry's instance limiter has to count again
+            elif instance_id in children:
+                self.created(self.instance_factory.row(children[instance_id]))
                 if instance_id in addressed:
                     self.notify([instance_id])
             else:
                 self.notify([instance_id])
 
-    def _succeed(self, active: ActiveInstance, successor: Snapshot, events: list[ev.Event]) -> None:
+    def _continue_as_new(self, active: ActiveInstance, successor: Snapshot, events: list[ev.Event]) -> None:
         """Continue-as-new: the same instance, a new execution on the newest code."""
         if active.execution is not None:
             active.execution.close()
@@ -395,18 +401,18 @@ class InstanceHost:
             self.peers.finished([active.instance_id])
 
     def refused(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception | None) -> None:
-        """A turn was not made: forget what is in memory, and let the letters find the instance as it is now."""
+        """A turn was not committed: drop what is in memory, and deliver its messages to the instance as it is stored now."""
         pending_messages = [pending for pending in [*pending_messages, *active.pending_messages] if pending.row is None]
         active.pending_messages.clear()
         active.busy = False
         self.instance_cache.drop(active)
-        self.message_delivery.bring(active.instance_id, pending_messages, after=error)
+        self.message_delivery.deliver(active.instance_id, pending_messages, after=error)
 
-    def _outdated(self, active: ActiveInstance) -> None:
+    def _replaced(self, active: ActiveInstance) -> None:
         self.refused(active, [], None)
 
     def broken(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception) -> None:
-        """This turn can never be made. What came straight from a client with it is refused; else the instance ends."""
+        """This turn can never be committed: refuse the clients' messages in it; if it has none, fail the instance."""
         direct = [pending for pending in pending_messages if pending.answer is not None]
         for pending in direct:
             pending.reply(Reply("refused", str(error)))
@@ -415,9 +421,10 @@ class InstanceHost:
         self.refused(active, [pending for pending in pending_messages if pending.answer is None], error)
 
     def _fail(self, active: ActiveInstance, failure: FailureDetails) -> None:
-        # Letters stay behind: in no history, they are answered "finished" once this is durable.
+        # Its pending messages enter no history; they are answered "finished" once this turn is durable.
         self.turn_scheduler.submit(
-            active, set_aside(active, self.clock.now(), failure, self.definition_cache, self.instance_factory.new_child)
+            active,
+            failing_turn(active, self.clock.now(), failure, self.definition_cache, self.instance_factory.new_child),
         )
 
     async def _isolate(self, active: ActiveInstance) -> None:
@@ -425,13 +432,13 @@ class InstanceHost:
         self._quarantine.discard(active.instance_id)
         self.refused(active, [], None)
 
-    def _unwanted(self, pending_messages: Iterable[PendingMessage], instance_id: str) -> None:
+    def _undeliverable(self, pending_messages: Iterable[PendingMessage], instance_id: str) -> None:
         self._quarantine.discard(instance_id)
         self.turn_effects.acknowledge(pending_messages, instance_id)
 
     def fenced(self) -> None:
-        """Somebody else owns this host: stop acting at once."""
-        self._send_away()
+        """Another process owns this host: stop acting at once."""
+        self._reply_moved()
         if not self.moved:
             self.moved = True
             self.waiters.moved(self.waiters.waited_for())
@@ -446,16 +453,16 @@ class InstanceHost:
         active.pending_messages.clear()
         self.instance_cache.drop(active)
         if pending_messages:
-            self.message_delivery.bring(active.instance_id, pending_messages)
+            self.message_delivery.deliver(active.instance_id, pending_messages)
 
-    # --- time -------------------------------------------------------------------------------------
+    # --- timers -------------------------------------------------------------------------------------
 
     def _arm(self, active: ActiveInstance, due: int) -> None:
         if active.armed is None or due < active.armed:
             active.armed = due
             self.timer_queue.add(due, active.instance_id)
 
-    def _rung(self, instance_ids: list[str]) -> None:
+    def _on_timers_due(self, instance_ids: list[str]) -> None:
         for instance_id in instance_ids:
             if instance_id == _MORE:
                 self.spawn(self._fetch_due_times())
@@ -472,9 +479,9 @@ class InstanceHost:
                 self.turn_scheduler.enqueue(active)
 
     async def _fetch_due_times(self) -> None:
-        """Due times of instances that are not in memory: the soonest now, more when the last of these has come."""
+        """Read due times of instances that are not in memory: the soonest now, more when the last of these has come."""
         found = await until_answered(
-            self.blocking, lambda: self.store.due(self.name, _FAR, _MOST_DUE_TIMES), "looking for what is due"
+            self.blocking, lambda: self.store.due(self.name, _FAR, _MOST_DUE_TIMES), "reading due times"
         )
         for instance_id, due in found:
             self.timer_queue.add(due, instance_id)

@@ -1,7 +1,7 @@
-"""Isolation: an instance whose turn took so long that the watchdog ended its host goes on in a host of its own.
+"""Isolation: an instance whose turn exceeded the watchdog's limit continues in a dedicated host.
 
-There it may take as long again, and die of it up to `max_recoveries` times, without holding up anybody else. That costs its
-neighbours one turn limit in all. What was slow only by chance (a machine that stood still) simply goes on.
+There it may exceed the limit again, up to `max_recoveries` times, without delaying other instances, which lose one turn limit
+in all. One that was slow by chance (the machine was suspended) simply continues.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger("durable_ray.host")
 
 
 class Isolating:
-    """Of one host. A dedicated one isolates nobody."""
+    """Isolates instances of one host. Those of a dedicated host are isolated already."""
 
     def __init__(
         self,
@@ -39,20 +39,20 @@ class Isolating:
         self._peers = peers
         self._blocking = blocking
 
-    def wants(self, instance_id: str) -> bool:
-        """Whether this instance must not take a turn here."""
+    def applies_to(self, instance_id: str) -> bool:
+        """Whether this instance must not take a turn on this host."""
         return self._quarantine.slow(instance_id) and not is_dedicated(self._host)
 
     async def isolate(self, instance_id: str) -> None:
-        """Give it a host of its own, if it is there: its start may have died with the process, and come again."""
+        """Move it to a dedicated host, if it exists: its start may have been lost with the process, and be retried."""
         own_host = dedicated_host(instance_id)
         moved = await until_answered(
             self._blocking,
             lambda: self._store.isolate(instance_id, self._host, own_host),
-            f"giving {instance_id!r} a host of its own",
+            f"moving {instance_id!r} to a dedicated host",
         )
         if moved:
-            log.warning("instance %r goes on in a host of its own: a turn took too long", instance_id)
+            log.warning("instance %r continues in a dedicated host: one of its turns exceeded the limit", instance_id)
             self._quarantine.discard(instance_id)
             self._waiters.moved([instance_id])
             self._peers.notify(own_host, [instance_id], False)

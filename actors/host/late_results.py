@@ -1,11 +1,11 @@
-"""Results that come when their execution has failed or was terminated: recorded all the same.
+"""Late results: those of activities whose execution has failed or was terminated are recorded in its history all the same.
 
-An instance that ends while activities are under way does not stop them. What they return is appended to its history, so
+An instance that ends while activities are outstanding does not stop them. What they return is appended to its history, so
 that a rewind finds it there and does not run them again. What they raise is not: a rewind runs those again anyway. Nor is
 the result of one that was cancelled, which may have returned early because of that.
 
-Nothing is loaded for that. The host keeps where the instance stood at its end for as long as it has activities under way;
-when that is lost (with its process) or has changed in the store, such a result is dropped and the activity runs again.
+No instance is loaded for this. The host keeps the last snapshot for as long as activities are outstanding; when that is lost
+(with its process) or the instance has changed in the store, such a result is dropped and the activity runs again.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from durable_ray.orchestrations.values.times import turn_time
 
 
 class _Ended(Struct):
-    """An instance that has ended with activities under way."""
+    """An instance that has ended with outstanding activities."""
 
     snapshot: Snapshot
     #: The last turn that was committed.
     last: CommitTurn
     #: The tasks that were cancelled by that turn.
     cancelled: frozenset[int]
-    #: Those whose results are recorded, or about to be.
+    #: Those whose results are recorded or being recorded.
     taken: set[int] = field(default_factory=set)
-    #: What the commit under way records, and what waits for the next.
+    #: What the current commit records, and what waits for the next.
     busy: list[PendingMessage] = field(default_factory=list)
     pending_messages: list[PendingMessage] = field(default_factory=list)
 
 
 class LateResults:
-    """The instances of one host that have ended with activities under way.
+    """The instances of one host that have ended with outstanding activities.
 
-    `durable` and `dropped` are told of the results that were recorded, and of those that could not be.
+    `durable` is called with the results that were recorded, `dropped` with those that could not be.
     """
 
     def __init__(
@@ -64,17 +64,17 @@ class LateResults:
         self._ended: dict[str, _Ended] = {}
 
     def keep(self, active: ActiveInstance, turn: Turn) -> None:
-        """`live` has ended by this turn."""
+        """Keep the snapshot of an instance that has ended by this turn, if results are outstanding."""
         cancelled = frozenset(turn.append.cancel)
         if active.status in ("Failed", "Terminated") and active.snapshot.activities.keys() - cancelled:
             self._ended[active.instance_id] = _Ended(active.snapshot, turn.write, cancelled)
 
     def forget(self, instance_id: str) -> None:
-        """The instance lives again, or another has its ID."""
+        """The instance was rewound, or another has its ID."""
         self._ended.pop(instance_id, None)
 
     def take(self, instance_id: str, pending: PendingMessage) -> bool:
-        """Record a result; False if it is not one of those that are recorded."""
+        """Record a late result; False if it is none that is to be recorded."""
         ended, event = self._ended.get(instance_id), pending.message.event
         if ended is None or not isinstance(event, ev.ActivityCompleted):
             return False
@@ -115,7 +115,7 @@ class LateResults:
             if isinstance(outcome, Fenced):
                 self._fenced()
             elif isinstance(outcome, Exception) or not isinstance(outcome[0], TurnCommitted):
-                # Perhaps it lives again, and wants them.
+                # It may have been rewound, and wait for them.
                 if self._ended.get(instance_id) is ended:
                     self.forget(instance_id)
                 self._dropped(instance_id, [*pending_messages, *ended.pending_messages])

@@ -1,7 +1,7 @@
-"""Letters without a taker: their turn was not made, or their instance is not in memory. They find it as it is now.
+"""Message delivery: redelivers messages whose turn was refused, and loads the instance if it is not in memory.
 
-Nobody who waits for an answer may be left waiting: a letter ends in a mailbox, with a reply, or with "moved" when its
-host closes first.
+Every caller gets an answer: a message ends among an instance's pending messages, with a reply, or with "moved" when its host
+closes first.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from durable_ray.actors.store.retrying import until_answered
 
 log = logging.getLogger("durable_ray.host")
 
-#: Seconds before what failed is tried again.
+#: Seconds before a redelivery after a failed commit.
 _PAUSE = 0.5
 
 
 class MessageDelivery:
-    """Brings letters to the instances of one host. `unwanted` is told of those that nobody takes any more."""
+    """Delivers messages to the instances of one host. `undeliverable` gets those whose instance has ended or moved."""
 
     def __init__(
         self,
@@ -35,75 +35,75 @@ class MessageDelivery:
         instance_cache: InstanceCache,
         turn_scheduler: TurnScheduler,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        unwanted: Callable[[Iterable[PendingMessage], str], None],
+        undeliverable: Callable[[Iterable[PendingMessage], str], None],
     ) -> None:
         self._store = store
         self._instance_cache = instance_cache
         self._turn_scheduler = turn_scheduler
         self._blocking = blocking
-        self._unwanted = unwanted
-        #: Each task with what it has not delivered yet: one cancelled before its first step runs no `finally`.
+        self._undeliverable = undeliverable
+        #: Each task with what it has not delivered yet: a task that is cancelled before its first step runs no `finally`.
         self._tasks: dict[asyncio.Task[None], deque[PendingMessage]] = {}
         self._closed = False
 
     @property
     def pending(self) -> int:
-        """How many deliveries are under way."""
+        """How many deliveries are in progress."""
         return len(self._tasks)
 
-    def bring(
+    def deliver(
         self, instance_id: str, pending_messages: Iterable[PendingMessage], *, after: Exception | None = None
     ) -> None:
-        """Bring `letters` to an instance, in order; it is loaded even if there are none.
+        """Deliver messages to an instance, in order; it is loaded even if there are none.
 
-        `after`: the error that their commit ended with. It may have been made all the same, so what it recorded is
-        looked up before a letter is taken a second time.
+        `after`: the error of their commit. It may have succeeded all the same, so receipts are read before a message is
+        posted a second time.
         """
-        left = deque(pending_messages)
+        remaining = deque(pending_messages)
         if self._closed:
-            _send_away(left)
+            _reply_moved(remaining)
             return
-        task = asyncio.get_running_loop().create_task(self._bring(instance_id, left, after))
-        self._tasks[task] = left
+        task = asyncio.get_running_loop().create_task(self._deliver(instance_id, remaining, after))
+        self._tasks[task] = remaining
         task.add_done_callback(self._tasks.pop)
 
     def close(self) -> None:
-        """Bring nothing more: whoever waits is sent elsewhere."""
+        """Stop delivering; callers are redirected ("moved")."""
         self._closed = True
-        for task, left in self._tasks.items():
+        for task, remaining in self._tasks.items():
             task.cancel()
-            _send_away(left)
+            _reply_moved(remaining)
 
-    async def _bring(self, instance_id: str, left: deque[PendingMessage], after: Exception | None) -> None:
+    async def _deliver(self, instance_id: str, remaining: deque[PendingMessage], after: Exception | None) -> None:
         try:
             if after is not None:
                 await asyncio.sleep(_PAUSE)
-                await self._answer_recorded(left)
+                await self._answer_recorded(remaining)
             found = await self._instance_cache.find(instance_id)
-            while left:
-                pending = left.popleft()
+            while remaining:
+                pending = remaining.popleft()
                 if not isinstance(found, ActiveInstance):
-                    self._unwanted([pending], instance_id)
+                    self._undeliverable([pending], instance_id)
                     pending.reply(_refusal(found))
                 elif pending.created_at not in (None, found.row.created_at):
                     pending.reply(started_anew())
                 else:
                     self._turn_scheduler.post(found, pending)
         except Exception:
-            log.exception("letters for %r could not be delivered again", instance_id)
+            log.exception("messages for instance %r could not be redelivered", instance_id)
         finally:
-            _send_away(left)
+            _reply_moved(remaining)
 
-    async def _answer_recorded(self, left: deque[PendingMessage]) -> None:
-        """Take out those whose request was carried out after all."""
-        requests = [pending.request_id for pending in left if pending.request_id is not None]
+    async def _answer_recorded(self, remaining: deque[PendingMessage]) -> None:
+        """Answer and remove those whose request was committed after all."""
+        requests = [pending.request_id for pending in remaining if pending.request_id is not None]
         if not requests:
             return
-        recorded = await until_answered(self._blocking, lambda: self._store.receipts(requests), "looking for receipts")
-        for pending in tuple(left):
+        recorded = await until_answered(self._blocking, lambda: self._store.receipts(requests), "reading receipts")
+        for pending in tuple(remaining):
             if pending.request_id is not None and (outcome := recorded.get(pending.request_id)) is not None:
                 pending.reply(receipt_reply(outcome))
-                left.remove(pending)
+                remaining.remove(pending)
 
 
 def _refusal(found: Any) -> Reply:
@@ -112,7 +112,7 @@ def _refusal(found: Any) -> Reply:
     return Reply("finished", found.status) if found.finished else Reply("moved")
 
 
-def _send_away(pending_messages: deque[PendingMessage]) -> None:
+def _reply_moved(pending_messages: deque[PendingMessage]) -> None:
     for pending in pending_messages:
         pending.reply(Reply("moved"))
     pending_messages.clear()

@@ -1,8 +1,7 @@
-"""Instances that must end whatever their code would do.
+"""Quarantine: poison instances, which are failed without running their code, and slow ones, which are isolated.
 
-Those whose code takes its process along again and again, so that others in it go on; and those of which a turn can never be
-stored. In memory only: the next process finds both out by itself. And those whose turn took so long that the watchdog ended
-the process: they may go on, but not beside others.
+Poison: the code has ended its process more than `max_recoveries` times, or a turn can never be stored. Slow: the watchdog ended
+the process because of its turn. In memory only; the next process of the host finds out by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from durable_ray.orchestrations.values.failures import FailureDetails
 
 
 class Quarantine:
-    """Of one host: who they are, and what each failed of."""
+    """The quarantined instances of one host, each with its failure."""
 
     def __init__(
         self,
@@ -41,44 +40,48 @@ class Quarantine:
         return iter(self._failures)
 
     def get(self, instance_id: str) -> FailureDetails | None:
-        """What this instance fails of; None if it may go on."""
+        """The failure with which this instance is to end; None if it may go on."""
         return self._failures.get(instance_id)
 
     def add(self, instance_id: str, failure: FailureDetails) -> None:
-        """This instance fails of this: not one more step of its code is taken."""
+        """Fail this instance with this failure, without running its code again."""
         self._failures[instance_id] = failure
 
     def discard(self, instance_id: str) -> None:
-        """This instance has ended."""
+        """This instance has ended or moved."""
         self._failures.pop(instance_id, None)
         self._slow.discard(instance_id)
 
     def suspects(self, instance_id: str) -> bool:
-        """Whether the predecessor of this process died while this instance's code ran."""
+        """Whether the previous process of this host died while this instance's code ran."""
         return instance_id in self._suspects
 
     def slow(self, instance_id: str) -> bool:
-        """Whether the predecessor of this process was ended because a turn of this instance took too long."""
+        """Whether the watchdog ended the previous process because of a turn of this instance."""
         return instance_id in self._slow
 
-    async def blame(self, instance_id: str, slow: bool = False) -> None:
-        """The predecessor died while this instance's code ran. Awaited before any is loaded: this may have been its last."""
+    async def note_crash(self, instance_id: str, slow: bool = False) -> None:
+        """The previous process died while this instance's code ran: count it. Awaited before any instance is loaded."""
         self._suspects.add(instance_id)
         if slow:
             self._slow.add(instance_id)
-        count = await until_answered(self._blocking, lambda: self._store.note_recovery(instance_id), "noting a crash")
-        rows = await until_answered(self._blocking, lambda: self._store.rows([instance_id]), "looking who crashed")
+        count = await until_answered(
+            self._blocking, lambda: self._store.note_recovery(instance_id), "recording a crash"
+        )
+        rows = await until_answered(
+            self._blocking, lambda: self._store.rows([instance_id]), "reading the instance that crashed"
+        )
         if instance_id in rows:
             instance_log.recovered(instance_id, count)
         if instance_id in rows and count > self._most_recoveries(rows[instance_id]):
             self._failures[instance_id] = FailureDetails(
                 "durable_ray.Poisoned",
-                f"its host died {count} times while this instance's code ran; it was set aside so that others go on. "
-                "Look into the host's log for the cause (memory, a native crash, an endless loop), then rewind it.",
+                f"its host died {count} times while this instance's code ran; it was quarantined so that others go on. "
+                "See the host's log for the cause (memory, a native crash, an endless loop), then rewind it.",
             )
 
     def _most_recoveries(self, row: InstanceRow) -> int:
-        """What its orchestrator declares, as it is deployed now, else the hub's."""
+        """The limit that its orchestrator declares as it is deployed now, else the hub's."""
         known = self._definition_cache.known_orchestrator(row.name, row.version)
         declared = known.options.max_recoveries if known else None
         return self._settings.max_recoveries if declared is None else declared

@@ -1,6 +1,6 @@
-"""Giving an instance its code back: loaded when it is first needed, and run over all that has happened to it so far.
+"""Replay: loads an instance's code when it is first needed and replays its history to rebuild the execution.
 
-An instance whose code cannot be had waits, says so, and goes on when it can; that is nothing it did wrong.
+An instance whose code cannot be loaded waits with a `waiting_reason` and continues when it can be; it does not fail.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from durable_ray.orchestrations.values.failures import FailureDetails
 
 log = logging.getLogger("durable_ray.host")
 
-#: Seconds between two tries for code that the store lacks or that cannot be loaded here.
+#: Seconds between attempts to load code that the store lacks or that cannot be loaded here.
 _RETRY_CODE = 5.0
 
 
 class Replaying:
-    """Makes executions of instances that have none in memory."""
+    """Rebuilds the executions of instances that have none in memory."""
 
     def __init__(
         self,
@@ -49,17 +49,17 @@ class Replaying:
         self._spawn = spawn
         self._fail = fail
         self._loop = asyncio.get_running_loop()
-        #: Those whose code could not be had, and when they try again.
+        #: Instances whose code could not be loaded, each with the timer of its next attempt.
         self._waiting: dict[str, tuple[ActiveInstance, asyncio.TimerHandle]] = {}
 
-    def learned(self) -> None:
-        """Something was deployed: it may be what they wait for."""
+    def changed(self) -> None:
+        """Something was deployed, perhaps what these wait for: try again now."""
         for active, retry in tuple(self._waiting.values()):
             retry.cancel()
             self._try_again(active)
 
     def replay(self, active: ActiveInstance) -> bool:
-        """Whether `live` has its code and is where its history left it; if not, it is queued again when it is."""
+        """Rebuild the execution from history; False if its code has to be loaded first: then the instance is enqueued later."""
         code_id = active.snapshot.code_id or active.row.code_id
         orchestrator = self._definition_cache.loaded_orchestrator(active.row.name, code_id)
         if orchestrator is None:
@@ -73,7 +73,7 @@ class Replaying:
             self._marker.set(active.instance_id)
             try:
                 decision = active.execution.advance(history, replaying=True)
-            except BaseException as error:  # nothing that user code raises may reach the host's loop
+            except BaseException as error:  # no error of user code may reach the host's event loop
                 self._fail(active, FailureDetails.of(error))
                 return False
             finally:
@@ -85,16 +85,16 @@ class Replaying:
 
     async def _fetch_code(self, active: ActiveInstance, code_id: str) -> None:
         try:
-            # Code not seen before was just deployed, and what it calls with it.
+            # Unknown code was just deployed, and what it calls with it.
             await self._blocking(self._definition_cache.refresh)
             await self._blocking(lambda: self._definition_cache.open("orchestrator", active.row.name, code_id))
         except (DefinitionMissing, DefinitionCannotLoad) as error:
-            # Not the instance's fault: it waits, says so, and goes on when the code can be had.
+            # The instance waits and continues when the code can be loaded.
             log.warning("instance %r waits for its code: %s", active.instance_id, error)
             retry = self._loop.call_later(_RETRY_CODE, self._try_again, active)
             self._waiting[active.instance_id] = (active, retry)
             active.waiting_reason = f"code: {error}"
-            active.turn_away()
+            active.redirect_callers()
             await self._blocking(lambda: self._store.set_waiting_reason(active.instance_id, active.waiting_reason))
             return
         except Exception as error:

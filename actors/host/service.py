@@ -1,6 +1,6 @@
-"""What callers may ask of a host: start, deliver, wait, ask. Answers only after the commit; a retry gets the first answer.
+"""The request handlers of a host: start, deliver, wait. They answer after the commit; a retry gets the first answer.
 
-Everything comes in batches, because one call that carries fifty requests costs hardly more than one that carries one.
+Requests come in batches, because a call with fifty requests costs hardly more than a call with one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_te
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.pending import pausing, status_by
 from durable_ray.actors.instances.replay_check import check_replay
-from durable_ray.actors.instances.starting import Start, begin, conceive_again, conceived, start_writes, take_answers
+from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts, start_writes, take_answers
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.records import InstanceRow, is_queued
@@ -35,18 +35,18 @@ from durable_ray.actors.store.writes import (
 )
 from durable_ray.orchestrations.history import events as ev
 
-#: Seconds one call waits at most. Longer waits are renewed by the caller: calls pile up on an actor that exits.
+#: Seconds for which one call waits at most. Callers renew longer waits, so that calls do not pile up on an actor that exits.
 SLICE = 10.0
-#: Seconds a wait for several gathers endings after the first; and more for each of many, up to that many.
+#: Seconds for which a wait for several gathers endings after the first, and more for each of many, up to that many.
 _GRACE, _GRACE_EACH, _GRACE_MANY = 0.002, 2e-5, 400
-#: Seconds for which deliveries wait for those that came with them, once one has its answer.
+#: Seconds for which a batch of deliveries waits for the others once one has its answer.
 _TOGETHER = 0.05
-#: Deliveries whose outcome is remembered here; older ones are found by their receipts in the store.
+#: Deliveries whose outcome is cached; older ones are found by their receipts in the store.
 _REMEMBERED = 4096
 
 
 class HostService:
-    """The callers' side of one host."""
+    """The request handlers of one host."""
 
     def __init__(self, host: InstanceHost) -> None:
         self._host = host
@@ -57,7 +57,7 @@ class HostService:
     # --- starting ---------------------------------------------------------------------------------
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
-        """Begin instances of this host. Each is durable when this answers."""
+        """Start instances of this host. Each is durable when this answers."""
         host = self._host
         if host.moved:
             return [Reply("moved")] * len(requests)
@@ -65,9 +65,9 @@ class HostService:
         host.notify([r.start_options.instance_id for r in requests if r.request_id in known])
         now = host.clock.now()
         wanted = [r for r in requests if r.request_id not in known]
-        starts = await conceived(wanted, host.instance_factory, host.deployments, now)
-        self._own(starts)
-        begun = {id(start): done for start in starts if (done := self._at_once(start, now)) is not None}
+        starts = await new_starts(wanted, host.instance_factory, host.deployments, now)
+        self._redirect_foreign(starts)
+        begun = {id(start): done for start in starts if (done := self._start_with_first_turn(start, now)) is not None}
         alone = [start for start in starts if start.reply is None and id(start) not in begun]
         try:
             await self._begin(alone, now)
@@ -75,24 +75,24 @@ class HostService:
             await self._begin(again, now)
         except StoreError as error:
             for done in begun.values():
-                done.add_done_callback(_heard)
+                done.add_done_callback(_retrieve)
             if not isinstance(error, Fenced):
                 raise
-            return [Reply("moved")] * len(requests)  # nothing was written; the successor will answer
+            return [Reply("moved")] * len(requests)  # nothing was written; the process that owns the host will answer
         replies = {start.request.request_id: start.reply for start in starts}
         return [replies.get(r.request_id) or known[r.request_id] for r in requests]
 
-    def _own(self, starts: Sequence[Start]) -> None:
-        """Those that are to live elsewhere are not for this host."""
+    def _redirect_foreign(self, starts: Sequence[Start]) -> None:
+        """Redirect starts of instances that belong to another host."""
         for start in starts:
             if start.new is not None and start.new.host != self._host.name:
                 start.reply = Reply("moved")
 
-    def _at_once(self, start: Start, now: int) -> asyncio.Future[Answer] | None:
-        """Start and first turn in one transaction, where that can be; None where the start goes alone."""
+    def _start_with_first_turn(self, start: Start, now: int) -> asyncio.Future[Answer] | None:
+        """Commit start and first turn in one transaction; None if the start has to be committed alone."""
         if start.new is None or start.reply is not None or start.request.signal is not None:
             return None
-        active = self._host.at_once(self._host.instance_factory.row(start.new))
+        active = self._host.startable_with_first_turn(self._host.instance_factory.row(start.new))
         if active is None:
             return None
         (write,) = start_writes([start], now, self._host.settings.receipt_seconds)
@@ -100,7 +100,7 @@ class HostService:
         return self._host.turn_scheduler.begin(active, write)
 
     async def _begin(self, starts: Sequence[Start], now: int) -> None:
-        """Start these without their first turns."""
+        """Commit these starts without first turns."""
         host = self._host
 
         async def rows(ids: Sequence[str]) -> Mapping[str, InstanceRow]:
@@ -108,8 +108,8 @@ class HostService:
 
         async def again(outdated: Sequence[Start]) -> None:
             await host.deployments.refresh()
-            conceive_again(outdated, host.instance_factory, now)
-            self._own(outdated)
+            make_rows(outdated, host.instance_factory, now)
+            self._redirect_foreign(outdated)
 
         parents = await begin(starts, now, host.settings.receipt_seconds, host.committer.write_once, rows, again)
         for at, parent in parents:
@@ -120,24 +120,24 @@ class HostService:
     def _begun(self, start: Start) -> None:
         if start.new is None or start.reply is None or start.reply.code != "ok":
             return
-        self._host.born(self._host.instance_factory.row(start.new))
+        self._host.created(self._host.instance_factory.row(start.new))
         if start.request.signal is not None:
             self._host.notify([start.new.instance_id])
 
     # --- messages ---------------------------------------------------------------------------------
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
-        """Bring messages to instances of this host. Each that is answered "ok" is durable when this answers.
+        """Deliver messages to instances of this host. Each that is answered "ok" is durable when this answers.
 
-        Deliveries of different senders travel together. Those that take long (their instance's code is being loaded), or
-        fail, do not keep the others waiting: they are answered "moved", and their senders ask again and join the first try.
+        A batch has deliveries of different senders. Those that take long (their instance's code is being loaded) or fail do
+        not delay the others: they are answered "moved", and their senders retry and join the first attempt.
         """
         if self._host.moved:
             return [Reply("moved")] * len(deliveries)
         known = await self._recorded(
             [d.request_id for d in deliveries if d.retry and not self._remembers(d.request_id)]
         )
-        # What the registry stored for an earlier try lies in the inbox, and it may have died before it said so.
+        # What the registry stored for an earlier attempt is in the inbox; it may have died before it notified this host.
         self._host.notify({d.instance_id for d in deliveries if d.request_id in known})
         answers = [self._once(delivery, known.get(delivery.request_id)) for delivery in deliveries]
         if len(answers) > 1:
@@ -152,7 +152,7 @@ class HostService:
         return request_id in self._under_way or request_id in self._answered
 
     def _once(self, delivery: Delivery, recorded: Reply | None) -> asyncio.Future[Reply]:
-        """A request that is under way, or was lately, is joined: its retry may overtake it, or come before its commit."""
+        """Join a request that is in progress or was answered lately: its retry may arrive before its commit."""
         request_id = delivery.request_id
         known = recorded or self._answered.get(request_id)
         if known is not None:
@@ -181,7 +181,7 @@ class HostService:
             except asyncio.CancelledError:
                 if not self._host.moved:
                     raise
-        # The gate may have closed meanwhile; behind it nobody would ever look into the mailbox.
+        # The host may have been passivated meanwhile, and would never take the message.
         if self._host.moved:
             return Reply("moved")
         if found is None:
@@ -206,7 +206,7 @@ class HostService:
         return await answer
 
     async def _store(self, delivery: Delivery, row: InstanceRow) -> Reply:
-        """For one that may not begin yet, or waits for its code: the message waits in the store."""
+        """Store a message for an instance that cannot take a turn now (before `start_at`, or its code is missing)."""
         host, event = self._host, delivery.message.event
         refused = await pausing(host.store, host.blocking, row, event)
         if refused is not None:
@@ -222,19 +222,19 @@ class HostService:
             if active is not None and active.unstarted and answer.turn == 0:
                 active.status = answer.status
             if is_queued(row.start_at) and isinstance(event, ev.ExecutionResumed):
-                host.peers.finished([delivery.instance_id])  # whoever counts has to look
+                host.peers.finished([delivery.instance_id])  # the registry's instance limiter has to count again
         if isinstance(answer, Delivered | Repeated):
             host.notify([delivery.instance_id])
         return delivery_reply(answer)
 
-    # --- waiting and asking -----------------------------------------------------------------------
+    # --- waiting -----------------------------------------------------------------------
 
     async def wait(
         self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False
     ) -> list[Ending]:
         """How these ended (or, with `start`, began): as soon as one has (or all have), or nothing after `seconds`.
 
-        An answer of "moved" or "absent" counts as an ending: the caller has to look elsewhere.
+        "moved" and "absent" count as endings: the caller has to ask elsewhere.
         """
         host = self._host
         if host.moved:
@@ -244,8 +244,8 @@ class HostService:
             futures[instance_id] = waiters.start(instance_id) if start else waiters.end(instance_id)
         try:
             done = await self._already(instance_ids, start)
-            told = {ending.instance_id for ending in done}
-            missing = {i: f for i, f in futures.items() if i not in told}
+            known = {ending.instance_id for ending in done}
+            missing = {i: f for i, f in futures.items() if i not in known}
             if missing and (all_of_them or not done):
                 await self._until(list(missing.values()), min(seconds, SLICE), all_of_them)
             done += [future.result() for future in missing.values() if future.done()]
@@ -262,7 +262,7 @@ class HostService:
             await asyncio.wait(pending, timeout=grace)
 
     async def _already(self, instance_ids: Sequence[str], start: bool) -> list[Ending]:
-        """Endings that nobody will be told of any more: of instances that are not live in memory."""
+        """Endings that are known already: of instances that are not in memory."""
         elsewhere, found = [], []
         for instance_id in instance_ids:
             active = self._host.instance_cache.peek(instance_id)
@@ -282,7 +282,7 @@ class HostService:
                     found.append(Ending(instance_id, "moved"))
         return found
 
-    # --- inside -----------------------------------------------------------------------------------
+    # --- helpers -----------------------------------------------------------------------------------
 
     async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
         if not request_ids:
@@ -292,15 +292,15 @@ class HostService:
 
 
 def _reply_so_far(answer: asyncio.Future[Reply]) -> Reply:
-    """The answer, if there is one by now; else its sender is to ask again, by itself."""
+    """The answer, if there is one by now; else "moved", so that its sender retries."""
     if not answer.done():
-        answer.cancel()  # nobody listens to this one any more; what it waited for goes on
+        answer.cancel()  # only the waiting is cancelled, not what it waited for
         return Reply("moved")
     return answer.result() if answer.exception() is None else Reply("moved")
 
 
 async def _answered(start: Start, done: asyncio.Future[Answer]) -> bool:
-    """Whether a start with its first turn came through; if not, its receipt lets the start alone try again."""
+    """Whether a start with its first turn was committed; if not, its receipt allows to try the start alone."""
     try:
         take_answers([start], [await done])
     except Fenced:
@@ -310,14 +310,14 @@ async def _answered(start: Start, done: asyncio.Future[Answer]) -> bool:
     return start.reply is not None
 
 
-def _heard(done: asyncio.Future[Answer]) -> None:
-    """Its sender hears of another's failure, which is this one's too; asyncio need not tell the log."""
+def _retrieve(done: asyncio.Future[Answer]) -> None:
+    """Retrieve its error, which its sender gets from another of the batch, so that asyncio does not log it."""
     if not done.cancelled():
         done.exception()
 
 
 def delivery_reply(answer: Answer) -> Reply:
-    """What the sender of a message is told of what became of it in the store."""
+    """The reply to the sender of a message, by the store's answer."""
     match answer:
         case Delivered():
             return Reply("ok", host=answer.host, placement=answer.placement)

@@ -1,4 +1,4 @@
-"""When time alone gives an instance something to do: one heap and one alarm for all instances of a host."""
+"""The timer queue: one heap of due times and one alarm for all instances of a host."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable
 from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.store.records import is_queued
 
-#: Outdated entries that are not worth sweeping.
+#: So many outdated entries are not worth removing.
 _FEW = 64
 
 
 class TimerQueue:
-    """Rings `ring(instance_ids)` for all instances that have come due. An entry may be outdated: the rung one looks.
+    """Calls `on_due(instance_ids)` for all instances that are due. The callee checks: an entry may be outdated.
 
-    One entry for each instance counts, its earliest. So the heap is as long as there are instances that wait, however often
-    each has changed its mind.
+    One entry for each instance counts, its earliest, so the heap is about as long as there are instances that wait, however
+    often each was re-armed.
     """
 
-    def __init__(self, clock: Clock, ring: Callable[[list[str]], None]) -> None:
+    def __init__(self, clock: Clock, on_due: Callable[[list[str]], None]) -> None:
         self._clock = clock
-        self._ring = ring
+        self._on_due = on_due
         self._heap: list[tuple[int, str]] = []
         #: The entry that counts, by instance; all others are outdated.
         self._earliest: dict[str, int] = {}
@@ -34,7 +34,7 @@ class TimerQueue:
         return self._heap[0][0] if self._heap else None
 
     def add(self, at: int, instance_id: str) -> None:
-        """`instance_id` comes due at `at` (µs); one that is held does not by time alone."""
+        """`instance_id` is due at `at` (µs); one that is queued by a limit never is by time alone."""
         if is_queued(at) or self._earliest.get(instance_id, at + 1) <= at:
             return
         self._earliest[instance_id] = at
@@ -48,14 +48,14 @@ class TimerQueue:
             self._sweep()
 
     def close(self) -> None:
-        """Ring no more."""
+        """Cancel the alarm and forget all entries."""
         if self._alarm is not None:
             self._alarm.cancel()
         self._heap.clear()
         self._earliest.clear()
 
     def _sweep(self) -> None:
-        """Take the outdated entries away, once they are more than the others."""
+        """Remove the outdated entries once they are more than the others."""
         if len(self._heap) > 2 * len(self._earliest) + _FEW:
             self._heap = [(at, instance_id) for instance_id, at in self._earliest.items()]
             heapq.heapify(self._heap)
@@ -69,9 +69,9 @@ class TimerQueue:
                 return
             self._alarm.cancel()
         self._alarm_at = at
-        self._alarm = self._clock.wake(at, self._look)
+        self._alarm = self._clock.wake(at, self._on_alarm)
 
-    def _look(self) -> None:
+    def _on_alarm(self) -> None:
         self._alarm = None
         now = self._clock.now()
         due: dict[str, None] = {}
@@ -81,5 +81,5 @@ class TimerQueue:
                 del self._earliest[instance_id]
                 due[instance_id] = None
         if due:
-            self._ring(list(due))
+            self._on_due(list(due))
         self._arm()

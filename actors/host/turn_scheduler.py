@@ -1,15 +1,15 @@
-"""The lanes: instances in memory, each taking its turns one at a time, all sharing one loop and one committer.
+"""The turn scheduler: each instance in memory takes its turns one at a time; all share one event loop and one committer.
 
 Theory of operation. Everything here runs on one event loop; what blocks (reads, commits, loading code) runs on threads and
-comes back as a callback. An instance goes round like this:
+comes back as a callback. The cycle of an instance:
 
-    letters -> queued -> prepared -> turn computed -> commit under way (busy) -> effects -> queued again if more waits
+    pending messages -> queued -> prepared -> turn computed -> commit under way (busy) -> effects -> queued again if more waits
 
 Rules:
-1. Nothing acts before the commit: activities start, callers are answered and others are nudged in `_committed` only.
-2. An instance has at most one turn between computing and commit. What arrives meanwhile waits in its mailbox.
-3. Whatever the store refuses is dropped from memory and read anew; memory is never repaired.
-4. A commit refused by the fence ends the process: somebody else owns this name.
+1. No effect before the commit: activities are dispatched, callers answered and other hosts notified in `_settle` only.
+2. An instance has at most one turn between computing and commit. What arrives meanwhile stays in `pending_messages`.
+3. An instance whose turn the store refuses is dropped from memory and loaded again; memory is never repaired.
+4. A commit refused by the fence ends the process: another process owns this host.
 5. Effects may be lost with the process. Each can be found again in the store: outstanding activities and due times in the
    instance row, messages in the inbox.
 """
@@ -37,25 +37,25 @@ trace, trace_log = instance_log.trace, instance_log.log
 
 
 class TurnHandler(Protocol):
-    """What the lanes hand over: an instance that cannot take its turn yet, a turn that is durable, one that was refused."""
+    """The callbacks of the scheduler: before a turn, when it is durable, and when it was refused."""
 
     def prepare(self, active: ActiveInstance) -> bool:
-        """Whether `live` can take a turn now. If not, it is brought to that state and queued again."""
+        """Whether the instance can take a turn now. If not, the handler enqueues it again when it can."""
 
-    def entered(self, active: ActiveInstance) -> None:
-        """This instance exists now, durably, and is in memory."""
+    def started(self, active: ActiveInstance) -> None:
+        """This instance was started together with its first turn; both are durable."""
 
     def committed(self, active: ActiveInstance, turn: Turn, answer: TurnCommitted) -> None:
-        """The turn is durable: act."""
+        """The turn is durable: apply its effects."""
 
     def refused(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception | None) -> None:
-        """The turn was not made (`error` None: the instance had changed): drop `live`, mind the letters."""
+        """The turn was not committed (`error` None: the instance had changed): drop the instance, redeliver the messages."""
 
     def broken(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception) -> None:
-        """This turn can never be made: the runtime failed on it, or the store cannot hold it. Its neighbours go on."""
+        """This turn can never be committed: the runtime failed on it, or the store cannot hold it. Others go on."""
 
     def fenced(self) -> None:
-        """Somebody else owns this host."""
+        """Another process owns this host."""
 
 
 class TurnScheduler:
@@ -78,7 +78,7 @@ class TurnScheduler:
         self._new_child = new_child
         self._receipts = int(receipt_seconds * SECOND)
         self._handler = handler
-        #: Told of letters that left the mailbox without a turn, for they changed nothing (a result that came too late, say).
+        #: Called with messages that were taken without a turn, because they changed nothing (an obsolete result, say).
         self.changed_nothing: Callable[[Sequence[PendingMessage], str], None] = lambda pending_messages, instance_id: (
             None
         )
@@ -94,12 +94,12 @@ class TurnScheduler:
         return not self._queue and not self._committer.waiting
 
     def post(self, active: ActiveInstance, pending: PendingMessage) -> None:
-        """Put a letter into the mailbox of `live`."""
+        """Append a message to the instance's pending ones, and enqueue the instance."""
         active.pending_messages.append(pending)
         self.enqueue(active)
 
     def enqueue(self, active: ActiveInstance) -> None:
-        """Let `live` take a turn as soon as it can. All that are queued in one step of the loop share a commit."""
+        """Let the instance take a turn as soon as it can. All that are queued in one step of the loop share a commit."""
         if active.queued or active.gone or self._closed:
             return
         active.queued = True
@@ -108,20 +108,20 @@ class TurnScheduler:
         self._queue.append(active)
 
     def close(self) -> None:
-        """Begin no more turns."""
+        """Take no more turns."""
         self._closed = True
         self._queue.clear()
 
     def submit(self, active: ActiveInstance, turn: Turn) -> None:
-        """Commit a turn that was computed elsewhere (an instance set aside)."""
+        """Commit a turn that was computed elsewhere (of a quarantined instance)."""
         active.busy = True
         self._commit([(active, turn)])
 
     def begin(self, active: ActiveInstance, start: StartInstance) -> asyncio.Future[Answer] | None:
-        """Start an instance and take its first turn in one transaction; what became of the start comes by the future.
+        """Start an instance and take its first turn in one transaction; the future is the store's answer to the start.
 
-        None if the first turn cannot be taken now (its code is not loaded): then the start has to go alone. `live` is in
-        nobody's hands before the commit.
+        None if the first turn cannot be taken now (its code is not loaded): then the start has to be committed alone. The
+        instance is not in the cache before the commit.
         """
         self._traced = trace_log.isEnabledFor(logging.DEBUG)
         turn = self._turn(active, self._clock.now())
@@ -135,19 +135,21 @@ class TurnScheduler:
                 if isinstance(outcome, Fenced):
                     self._handler.fenced()
                 else:
-                    self._handler.refused(active, [], outcome)  # if it was made after all, its effects are made up for
+                    self._handler.refused(
+                        active, [], outcome
+                    )  # if it was committed after all, loading applies its effects
                 if not started.done():
                     started.set_exception(outcome)
                 return
             if isinstance(outcome[0], Started):
                 if self._traced:
                     trace("start accepted", active.instance_id, active.row.execution_id, host=active.row.host)
-                self._handler.entered(active)
+                self._handler.started(active)
                 self._settled(active, turn, outcome[1])
             else:
-                # An earlier try of the same start may have left a Pending instance, whose first turn this was.
+                # An earlier attempt of the same start may have left a Pending instance, whose first turn this was.
                 self._handler.refused(active, [], None)
-            if not started.done():  # nobody may be waiting any more
+            if not started.done():  # the caller may have been cancelled
                 started.set_result(outcome[0])
 
         self._committer.submit([start, turn.write], done, whose=active.instance_id)
@@ -170,7 +172,7 @@ class TurnScheduler:
             self._commit(taken)
 
     def _turn(self, active: ActiveInstance, now: int) -> Turn | None:
-        mailbox = active.pending_messages
+        messages = active.pending_messages
         try:
             if not self._handler.prepare(active):
                 return None
@@ -179,15 +181,15 @@ class TurnScheduler:
                 turn = take_turn(active, self._definition_cache, now, self._new_child, now + self._receipts)
             finally:
                 self._marker.clear()
-            if turn is None and mailbox:
-                self.changed_nothing(mailbox, active.instance_id)
+            if turn is None and messages:
+                self.changed_nothing(messages, active.instance_id)
             if self._traced and turn is not None:
                 _trace_turn("turn taken", turn)
             return turn
         except BaseException as error:  # also SystemExit: it would end the loop, and every instance here with it
             log.exception("a turn of instance %r could not be computed", active.instance_id)
-            if active.pending_messages is not mailbox:
-                active.pending_messages = [*mailbox, *active.pending_messages]
+            if active.pending_messages is not messages:
+                active.pending_messages = [*messages, *active.pending_messages]
             cause = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
             self._handler.broken(active, [], cause)
             return None
@@ -195,7 +197,7 @@ class TurnScheduler:
     def _commit(self, taken: list[tuple[ActiveInstance, Turn]]) -> None:
         def done(outcome: Sequence[Answer] | Exception) -> None:
             if isinstance(outcome, Fenced):
-                # Nothing was written: who waits for one of these turns may ask the successor.
+                # Nothing was written: callers are redirected to the process that owns the host.
                 for _, turn in taken:
                     for pending in turn.pending_messages:
                         pending.reply(Reply("moved"))
@@ -215,7 +217,7 @@ class TurnScheduler:
         try:
             self._settle(active, turn, answer)
         except Exception as error:
-            # Its effects may be half done; loaded anew, it makes up for the rest. Its neighbours must not notice.
+            # Its effects may be half applied; loading it again applies the rest. Others of the batch must not be affected.
             log.exception("the effects of a turn of %r failed", active.instance_id)
             self._handler.refused(active, [], error)
 
@@ -225,10 +227,8 @@ class TurnScheduler:
             self._handler.broken(active, turn.pending_messages, StoreError(answer.reason))
             return
         if isinstance(answer, Repeated):
-            # Its sender tried another way first: each letter learns from its receipt whether that was it.
-            self._handler.refused(
-                active, turn.pending_messages, StoreError("one of its requests was carried out before")
-            )
+            # A request was committed through another path: redelivery answers each message by its receipt.
+            self._handler.refused(active, turn.pending_messages, StoreError("one of its requests was committed before"))
             return
         if not isinstance(answer, TurnCommitted):
             self._handler.refused(active, turn.pending_messages, None)

@@ -1,7 +1,7 @@
 """One turn of one instance: receive -> advance -> settle -> the write that makes it durable. No waiting, no effects.
 
-This is the seam between the pure engine and the machinery around it: everything the engine needs is an argument, and
-everything it wants is in the answer.
+The boundary between the pure engine and the runtime: everything the engine needs is an argument, everything it decides is
+in the result.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from durable_ray.orchestrations.values.times import turn_time
 
 log = logging.getLogger("durable_ray.host")
 
-#: Makes the row of a sub-orchestration: where it lives and on which code is the runtime's business.
+#: Makes the row of a sub-orchestration; the runtime decides on its host and code.
 NewChild = Callable[[ChildStart, int], NewInstance]
 
 
 class Turn(Struct):
-    """A turn that was computed and waits for its commit."""
+    """A computed turn, before its commit."""
 
     write: CommitTurn
     append: Append
@@ -52,13 +52,13 @@ def started_event(active: ActiveInstance) -> ev.ExecutionStarted:
 def take_turn(
     active: ActiveInstance, definition_cache: DefinitionCache, now: int, new_child: NewChild, receipts_until: int
 ) -> Turn | None:
-    """Compute the next turn, or None if nothing that waits changes anything."""
+    """Compute the next turn, or None if no pending message changes anything."""
     pending_messages: list[PendingMessage] = []
     revision = definition_cache.revision
     settling = active.leftover is not None
     if active.leftover is not None:
-        # What a fresh execution did on its first events is recorded before anything new is taken, or replay, which
-        # meets events and commands in the order of history, would not find them together.
+        # What a new execution did on its first events is recorded before anything new is taken: replay meets events and
+        # commands in the order of history.
         append, decision = Append(turn_time(active.snapshot.at, now)), active.leftover
         active.leftover = None
     else:
@@ -77,10 +77,10 @@ def take_turn(
     return _turn(active, append, pending_messages, new_child, receipts_until, revision)
 
 
-def set_aside(
+def failing_turn(
     active: ActiveInstance, now: int, failure: FailureDetails, definition_cache: DefinitionCache, new_child: NewChild
 ) -> Turn:
-    """The turn that fails an instance from outside, whatever its code would do."""
+    """The turn that fails a quarantined instance, without running its code."""
     first = [Message("", started_event(active))] if active.unstarted else []
     append = receive(active.snapshot, first, now, definition_cache)
     if not append.events:
@@ -94,7 +94,7 @@ def _messages(active: ActiveInstance, pending_messages: list[PendingMessage]) ->
     messages = [pending.message for pending in pending_messages]
     if not active.unstarted:
         return messages
-    # Suspended while Pending: that comes first, so that the code takes no step before it is resumed.
+    # A suspension of a Pending instance comes first, so that its code does not run before it is resumed.
     pauses = [m for m in messages if isinstance(m.event, ev.ExecutionSuspended | ev.ExecutionResumed)]
     others = [m for m in messages if not isinstance(m.event, ev.ExecutionSuspended | ev.ExecutionResumed)]
     return [*pauses, Message("", started_event(active)), *others]
@@ -106,13 +106,13 @@ def _advance(active: ActiveInstance, append: Append) -> Decision:
         return active.execution.advance(append.events)
     except NonDeterminismError as error:
         return Decision(outcome=Raised(FailureDetails.of(error)))
-    except BaseException as error:  # nothing that user code raises may reach the host's loop
+    except BaseException as error:  # no error of user code may reach the host's event loop
         log.exception("the engine failed on instance %r", active.instance_id)
         return Decision(outcome=Raised(FailureDetails.of(error)))
 
 
 def answer_to(pending: PendingMessage, append: Append, active: ActiveInstance) -> Reply:
-    """What a letter's sender is told once the turn is durable."""
+    """The reply to a message's sender once the turn is durable."""
     why = append.refused.get(pending.message.message_id)
     if why is None:
         return Reply("ok")
@@ -149,7 +149,7 @@ def _turn(
         events=len(append.events),
         started_at=row.started_at or snapshot.started_at,
         completed_at=append.at if finished else None,
-        # What follows by continue-as-new has its first step before it: until that is made, it is due.
+        # The next execution (continue-as-new) is due until its first turn is committed.
         next_due=None if finished else append.at if following else snapshot.next_due(),
         output=snapshot.output,
         custom_status=active.custom_status,
@@ -173,7 +173,7 @@ def _conflict(snapshot: Snapshot, start: ChildStart) -> OutMessage:
 
 
 def out_message(instance_id: str, message: Message) -> OutMessage:
-    """A message as the store carries it."""
+    """A message as a row of the store."""
     return OutMessage(instance_id, message.message_id, encode_event(message.event), message.execution_id)
 
 
@@ -190,12 +190,12 @@ def _receipts(
 
 
 def receipt_text(reply: Reply) -> str:
-    """A reply as it is remembered for a retry of its request."""
+    """A reply as a receipt keeps it for a retry of its request."""
     return f"{reply.code} {reply.detail}".rstrip()
 
 
 def receipt_reply(text: str) -> Reply:
-    """The reply that `receipt_text` remembered."""
+    """The reply that a receipt keeps."""
     code, _, detail = text.partition(" ")
     return Reply(code, detail)  # type: ignore[arg-type]
 

@@ -1,9 +1,9 @@
-"""Ends a process that can do no more: whose turn never ends, or whose event loop has ended.
+"""The watchdog: ends a host process whose turn exceeds its time limit, or whose event loop has ended.
 
-An endless loop in one orchestrator must not hold up every instance beside it: those lose one turn limit, for its host's
-successor gives it a host of its own (`isolation`).
-It wraps the marker, which knows when a turn begins and ends. The process is ended as a crash would end it; Ray starts a new
-one, which finds in the marker whose turn it was.
+An endless loop in one orchestrator costs the other instances of its host one turn limit: the next process moves it to a
+dedicated host (`isolation`).
+It wraps the crash marker, which is set while a turn runs. The process exits as in a crash; Ray starts a new one, which reads
+in the marker whose turn it was.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from durable_ray.actors.host.crash_marker import FileMarker
 
 log = logging.getLogger("durable_ray.host")
 
-#: Seconds in which a process whose loop was stopped on purpose has ended.
+#: Seconds within which a process exits after an orderly stop of its loop.
 _ORDERLY_SECONDS = 2.0
 
 
 def end_with_this_thread() -> None:
-    """From now on this process ends when the calling thread, which runs the event loop, has ended.
+    """Exit this process when the calling thread, which runs the event loop, has ended.
 
-    Whatever got out of the loop: without it the process would answer nobody, and Ray would take it for alive.
+    Without its loop the process could not answer, and Ray would take it for alive.
     """
     watched = threading.current_thread()
 
     def watch() -> None:
         watched.join()
         threading.Event().wait(_ORDERLY_SECONDS)
-        log.critical("the event loop has ended and its process has not; it is replaced")
+        log.critical("the event loop has ended but its process has not: the process exits and is replaced")
         os._exit(71)
 
     threading.Thread(target=watch, name="end with the loop", daemon=True).start()
 
 
 class Watchdog:
-    """A marker that also watches the time. `limit` in seconds."""
+    """A marker with a time limit for each turn, in seconds."""
 
     def __init__(self, marker: FileMarker, limit: float) -> None:
         self._marker = marker
@@ -62,11 +62,11 @@ class Watchdog:
         self._marker.clear()
 
     def timed_out(self) -> bool:
-        """Whether the previous process was ended by its watchdog."""
+        """Whether the watchdog ended the previous process."""
         return self._marker.timed_out()
 
     def take(self) -> str | None:
-        """Whose code ran when the previous process died."""
+        """The instance whose code ran when the previous process died."""
         return self._marker.take()
 
     def _watch(self) -> None:
@@ -75,7 +75,9 @@ class Watchdog:
             since = self._since
             if since and monotonic() - since > self._limit:
                 log.critical(
-                    "a turn of instance %r has taken over %.0f s; its host is replaced", self._whose, self._limit
+                    "a turn of instance %r has taken over %.0f s: its host process exits and is replaced",
+                    self._whose,
+                    self._limit,
                 )
                 self._marker.time_out()
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)

@@ -1,4 +1,4 @@
-"""One instance in memory: where it stands, what waits to be taken, who waits for an answer. Data only; `host` moves it."""
+"""One instance in memory: its snapshot, its pending messages and their callers. Data only; the host's classes change it."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from durable_ray.orchestrations.history.snapshot import Snapshot
 
 
 class PendingMessage(Struct):
-    """A message in the mailbox, with what is owed for it once it is committed."""
+    """A message that waits for a turn, and the reply that is due once that is committed."""
 
     message: Message
-    #: Its row, if it came out of the store's inbox (deleted by the commit that takes it).
+    #: Its row in the store's inbox, if it came from there (deleted by the commit that takes it).
     row: int | None = None
-    #: Who waits for the answer, if it came straight from a client; and the request to be remembered.
+    #: The caller's future, if it came directly from a client; and the request for which a receipt is kept.
     answer: asyncio.Future[Reply] | None = None
     request_id: str | None = None
-    #: Only for the instance that was created then, no later one of its ID; see `Delivery`.
+    #: Only for the instance created then, no later one of its ID; see `Delivery`.
     created_at: int | None = None
 
     def reply(self, reply: Reply) -> None:
-        """Answer whoever waits."""
+        """Answer the caller, if there is one."""
         if self.answer is not None and not self.answer.done():
             self.answer.set_result(reply)
 
 
 class ActiveInstance:
-    """An instance in memory. Owned by its host's event loop; thrown away, never repaired, when a commit is refused."""
+    """An instance in memory. Owned by its host's event loop; dropped, never repaired, when a commit is refused."""
 
     __slots__ = (
         "armed",
         "busy",
-        "carried",
         "custom_status",
         "damaged",
         "dirty",
@@ -53,6 +52,7 @@ class ActiveInstance:
         "row",
         "snapshot",
         "status",
+        "taken_rows",
         "turn",
         "waiting_reason",
         "withheld",
@@ -61,7 +61,7 @@ class ActiveInstance:
     def __init__(self, row: InstanceRow, snapshot: Snapshot) -> None:
         #: The row as it was when loaded (or created): the parts that no turn changes are read from here.
         self.row = row
-        #: For good, whatever becomes of the row.
+        #: A copy that is quick to read.
         self.instance_id = row.instance_id
         self.snapshot = snapshot
         self.execution: Execution | None = None
@@ -69,44 +69,44 @@ class ActiveInstance:
         self.status = row.status
         self.custom_status = row.custom_status
         self.waiting_reason = row.waiting_reason
-        #: FIFO of what has arrived and is in no history yet.
+        #: Messages in order of arrival that are in no history yet.
         self.pending_messages: list[PendingMessage] = []
-        #: What the code decided on history alone (a fresh execution after continue-as-new): recorded by a turn of its own.
+        #: What the code decided during replay (a new execution after continue-as-new): recorded by a turn of its own.
         self.leftover: Decision | None = None
-        #: Inbox rows already taken into `letters` or into the commit under way; a second read must not take them twice.
-        self.carried: set[int] = set()
-        #: There may be rows in the store's inbox that are not in `letters` yet.
+        #: Inbox rows already in `pending_messages` or in the commit under way; a second read must not take them twice.
+        self.taken_rows: set[int] = set()
+        #: There may be rows in the store's inbox that are not in `pending_messages` yet.
         self.dirty = False
-        #: A load or a commit is under way; the next turn waits for it.
+        #: A read of its inbox or a commit is under way; the next turn waits for it.
         self.busy = False
-        #: Stands in the host's queue of instances with something to do.
+        #: It is in the scheduler's queue.
         self.queued = False
-        #: Its execution follows by continue-as-new and has no turn of its own: the row says due until it has.
+        #: Its execution began by continue-as-new and has had no turn yet: the row is due until it has.
         self.fresh = row.next_due is not None and row.turn > 0 and snapshot.next_due() is None
-        #: Waits for its code: it has something to do, though no turn can be taken.
+        #: It has something to do but can take no turn: its code is not loaded, or what is stored of it is damaged.
         self.held = False
-        #: It was rewound, and its code has not said yet which activities it still asks for.
+        #: It was rewound and not replayed yet: which activities it still asks for is not known.
         self.withheld = False
-        #: What is stored of it cannot be trusted: it takes no turn but the one that ends it.
+        #: What is stored of it is damaged: it takes no turn but the one that terminates it.
         self.damaged = False
-        #: Dropped from memory: late callbacks find nothing to do.
+        #: Dropped from memory: callbacks that come later ignore it.
         self.gone = False
-        #: The due time for which the host's timer heap has an entry.
+        #: The due time for which the timer queue has an entry.
         self.armed: int | None = None
 
-    def stop(self, reason: str) -> None:
-        """Take no more turns, because of what is stored; whoever writes to it does so in the store."""
+    def mark_damaged(self, reason: str) -> None:
+        """Take no more turns, because what is stored is damaged; later messages for it wait in the store."""
         self.damaged = self.held = True
         self.waiting_reason = reason
-        self.turn_away()
+        self.redirect_callers()
 
     @property
     def to_be_terminated(self) -> bool:
-        """Whether somebody asked for its end."""
+        """Whether a termination is pending."""
         return any(isinstance(pending.message.event, TerminateRequested) for pending in self.pending_messages)
 
-    def turn_away(self) -> None:
-        """Send back those who wait for an answer: no turn can be taken, and they had better use the store."""
+    def redirect_callers(self) -> None:
+        """Answer callers "moved": no turn can be taken, and their retry goes through the store."""
         for pending in self.pending_messages:
             pending.reply(Reply("moved"))
         self.pending_messages = [pending for pending in self.pending_messages if pending.answer is None]
@@ -119,5 +119,5 @@ class ActiveInstance:
 
     @property
     def unstarted(self) -> bool:
-        """Whether it never had a turn."""
+        """Whether it has had no turn yet."""
         return self.turn == 0

@@ -1,7 +1,7 @@
-"""Histories as they are loaded: read, and compared with what the instance's row says of them.
+"""Loaded histories: decoded, folded into a snapshot, and checked against the instance's row.
 
-The row changes in the transaction that adds to the history, so the two agree, or the store is damaged: by a disk, a
-partial restore, a hand. Replaying what is left would take a wrong turn for good, so nothing is done with it.
+The row changes in the transaction that appends to the history, so the two agree, or the store is damaged: by a disk, a partial
+restore, manual edits. Replaying a damaged history would commit a wrong turn, so the instance is stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class DamagedHistory(Exception):
 
 
 def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snapshot]:
-    """The events of an instance's history, and where it stands by them. Raises DamagedHistory."""
+    """The events of an instance's history and its snapshot. Raises DamagedHistory."""
     events: list[Event] = []
     for chunk in chunks:
         try:
@@ -42,15 +42,15 @@ def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snaps
     except Exception as error:
         raise DamagedHistory(row.instance_id, f"its events contradict each other ({error!r})") from error
     if row.turn and row.events and snapshot.execution_id != row.execution_id:
-        told = f"it is of execution {snapshot.execution_id!r}, its row says {row.execution_id!r}"
-        raise DamagedHistory(row.instance_id, told)
+        what = f"it is of execution {snapshot.execution_id!r}, its row says {row.execution_id!r}"
+        raise DamagedHistory(row.instance_id, what)
     if row.turn and row.events and snapshot.status != row.status:
         raise DamagedHistory(row.instance_id, f"it is {snapshot.status} by its history, its row says {row.status}")
     return events, snapshot
 
 
 def damage(loaded: Loaded) -> str | None:
-    """What is wrong with what is stored of an instance; None if it can go on."""
+    """The damage of what is stored of an instance; None if it can go on."""
     try:
         restore(loaded.row, loaded.history)
         for row in loaded.inbox:
@@ -60,8 +60,8 @@ def damage(loaded: Loaded) -> str | None:
     return None
 
 
-def as_far_as_its_row_says(row: InstanceRow) -> Snapshot:
-    """Where a damaged instance stands: enough to end it, and to write its end after all that its history had."""
+def snapshot_from_row(row: InstanceRow) -> Snapshot:
+    """A snapshot of a damaged instance, by its row alone: enough to append a termination to its history."""
     return Snapshot(
         row.instance_id,
         row.execution_id,
@@ -79,7 +79,7 @@ def as_far_as_its_row_says(row: InstanceRow) -> Snapshot:
 
 
 def message_of(row: InboxRow) -> ev.Message:
-    """A message that waits in the store. Raises DamagedHistory."""
+    """The message of an inbox row. Raises DamagedHistory."""
     try:
         return ev.Message(row.message_id, decode_event(row.body), row.execution_id)
     except Exception as error:

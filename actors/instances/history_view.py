@@ -1,7 +1,7 @@
-"""An execution's history as people and the HTTP API read it: one entry for what was asked for and what came of it.
+"""The history view of Durable Functions (`historyEvents`): one entry for each operation, scheduling and outcome merged.
 
-Durable Functions' view (`historyEvents`): turns are left out, a completed activity or sub-orchestration says itself
-when it was scheduled, results are there only on request. A pure function of the events.
+Turns are left out, a completed activity or sub-orchestration carries its scheduled time, results are included only on request.
+A pure function of the events.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def merged_history(
     """The entries of a history, in order.
 
     Args:
-        decode: what a payload says; the gateway's must not load pickles.
+        decode: decodes a payload; the gateway's must not load pickles.
         show_output: with results; without, they are left out.
         show_input: with inputs.
 
@@ -59,7 +59,7 @@ def merged_history(
 
 
 class _View:
-    """Entries so far; an entry that a completion took over becomes None."""
+    """Entries so far; an entry that was merged into a completion becomes None."""
 
     def __init__(self, decode: Decode, show_output: bool, show_input: bool) -> None:
         self.entries: list[dict[str, Any] | None] = []
@@ -67,7 +67,7 @@ class _View:
         self._show_output = show_output
         self._show_input = show_input
         self._at = 0
-        #: task_id -> (position of its entry, what it said when it was scheduled).
+        #: task_id -> (position of its entry, the fields of its scheduling).
         self._scheduled: dict[int, tuple[int, dict[str, Any]]] = {}
         self._fire_at: dict[int, int] = {}
 
@@ -86,11 +86,11 @@ class _View:
             case ev.ChildCompleted():
                 self._complete("SubOrchestrationInstanceCompleted", event.task_id, self._result(event.result))
             case ev.ActivityFailed():
-                said = {"Reason": activity_reason(self._name(event.task_id), event.failure)}
-                self._complete("TaskFailed", event.task_id, {**said, "Details": details_of(event.failure)})
+                reason = {"Reason": activity_reason(self._name(event.task_id), event.failure)}
+                self._complete("TaskFailed", event.task_id, {**reason, "Details": details_of(event.failure)})
             case ev.ChildFailed():
-                said = {"Reason": orchestrator_text(self._name(event.task_id), event.failure)}
-                more = {**said, "Details": details_of(event.failure)}
+                reason = {"Reason": orchestrator_text(self._name(event.task_id), event.failure)}
+                more = {**reason, "Details": details_of(event.failure)}
                 self._complete("SubOrchestrationInstanceFailed", event.task_id, more)
             case ev.ActivityCanceled():
                 self._complete("TaskCanceled", event.task_id, {})
@@ -106,14 +106,14 @@ class _View:
                 self._life(event)
 
     def _life(self, event: Event) -> None:
-        """Beginnings, ends, and what came from outside."""
+        """Starts, ends, and what came from outside."""
         match event:
             case ev.ExecutionStarted():
                 self._add("ExecutionStarted", FunctionName=event.name, **self._input(event.input))
             case ev.ExecutionCompleted():
                 self._end("Completed", self._result(event.result))
             case ev.ExecutionFailed():
-                # The failure is not a result: it is what one looks into a history for.
+                # The failure is text, not a payload.
                 self._end("Failed", {"Result": str(event.failure)} if self._show_output else {})
             case ev.ExecutionTerminated():
                 self._end("Terminated", self._result(event.reason))
@@ -144,23 +144,23 @@ class _View:
     def _schedule(
         self, kind: str, task_id: int, name: str, input: Payload | None, more: dict[str, Any] | None = None
     ) -> None:
-        said = {"FunctionName": name, **(more or {}), **self._input(input)}
-        self._scheduled[task_id] = len(self.entries), {**said, "ScheduledTime": timestamp(self._at)}
-        self._add(kind, **said)
+        scheduled = {"FunctionName": name, **(more or {}), **self._input(input)}
+        self._scheduled[task_id] = len(self.entries), {**scheduled, "ScheduledTime": timestamp(self._at)}
+        self._add(kind, **scheduled)
 
     def _complete(self, kind: str, task_id: int, more: dict[str, Any]) -> None:
-        position, said = self._scheduled.get(task_id, (None, {}))
+        position, scheduled = self._scheduled.get(task_id, (None, {}))
         if position is not None:
-            # A rewound task completes a second time: then there is nothing left to take over.
+            # A rewound task completes a second time: then there is no entry left to merge.
             self.entries[position] = None
-        self._add(kind, **said, **more)
+        self._add(kind, **scheduled, **more)
 
     def _name(self, task_id: int) -> str:
         return str(self._scheduled.get(task_id, (None, {}))[1].get("FunctionName", ""))
 
     def _attempt(self, event: ev.AttemptFailed) -> None:
-        _, said = self._scheduled.get(event.task_id, (None, {}))
-        name = {"FunctionName": said["FunctionName"]} if "FunctionName" in said else {}
+        _, scheduled = self._scheduled.get(event.task_id, (None, {}))
+        name = {"FunctionName": scheduled["FunctionName"]} if "FunctionName" in scheduled else {}
         retry = {"Attempt": event.attempt, "RetryAt": timestamp(event.retry_at)}
         self._add("AttemptFailed", **name, **_failure(event.failure), **retry)
 

@@ -1,4 +1,4 @@
-"""How an instance comes into the world: the row of a new one, for starters and for parents alike."""
+"""Makes the row of a new instance, for starts and for sub-orchestrations alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from durable_ray.orchestrations.values.ids import child_instance_id, next_execut
 
 
 class InstanceFactory:
-    """Makes rows of new instances by what the hub's definitions and settings say."""
+    """Makes rows of new instances by the hub's definitions and settings."""
 
     def __init__(self, definition_cache: DefinitionCache, settings: HubConfig) -> None:
         self._definition_cache = definition_cache
@@ -24,11 +24,11 @@ class InstanceFactory:
 
     @property
     def revision(self) -> int:
-        """That of the definitions it goes by."""
+        """The revision of the definitions that it uses."""
         return self._definition_cache.revision
 
     def missing(self, start_options: StartOptions) -> str:
-        """Why there is no row of what is wished, as an answer names it."""
+        """Why no row can be made, for the reply."""
         version = f" version {start_options.version!r}" if start_options.version else ""
         why = self._definition_cache.unreadable.get(("orchestrator", start_options.name))
         return f"{start_options.name!r}{version}" + (f" that can be used ({why})" if why else "")

@@ -1,4 +1,4 @@
-"""Instances without a process: what can be done to them, and refused to them, without giving them one."""
+"""Requests to instances that have no process and need none: terminate, suspend or resume before the first turn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def finish_pending(
-    row: InstanceRow, mail: Iterable[InboxRow], request: ev.TerminateRequested, now: int
+    row: InstanceRow, inbox: Iterable[InboxRow], request: ev.TerminateRequested, now: int
 ) -> FinishUnstarted:
     """End an instance before its first turn.
 
@@ -31,12 +31,12 @@ def finish_pending(
         row.name, row.execution_id, row.input, row.version, row.code_id, row.parent, row.generation
     )
     ending = ev.ExecutionTerminated(request.reason)
-    waiting = [event for message in mail if isinstance(event := decode_event(message.body), ev.EventRaised)]
+    waiting = [event for message in inbox if isinstance(event := decode_event(message.body), ev.EventRaised)]
     events: list[ev.Event] = [ev.TurnStarted(now), started, *waiting, ending]
     message = None
     if row.parent is not None:
-        told = tell_parent(row.instance_id, row.execution_id, row.parent, ending)
-        message = out_message(row.parent.instance_id, told)
+        report = tell_parent(row.instance_id, row.execution_id, row.parent, ending)
+        message = out_message(row.parent.instance_id, report)
     return FinishUnstarted(
         instance_id=row.instance_id,
         execution_id=row.execution_id,
@@ -51,33 +51,33 @@ def finish_pending(
 
 
 async def pausing(store: Store, blocking: Blocking, row: InstanceRow, event: ev.Event) -> Reply | None:
-    """What is said against suspending (or resuming) an instance that is not in memory; None: put it into its mailbox."""
+    """The refusal of a suspension (or resumption) of an instance that is not in memory; None: put it into its inbox."""
     if not isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
         return None
     return pause_refused(row, await blocking(lambda: store.inbox([row.instance_id])), event)
 
 
-def pause_refused(row: InstanceRow, mail: Iterable[InboxRow], event: ev.Event) -> Reply | None:
-    """What is said against suspending (or resuming) an instance for which these messages wait, if anything."""
+def pause_refused(row: InstanceRow, inbox: Iterable[InboxRow], event: ev.Event) -> Reply | None:
+    """The refusal of a suspension (or resumption) of an instance with this inbox, if any."""
     wanted = isinstance(event, ev.ExecutionSuspended)
-    if paused_by(mail, row.status == "Suspended") == wanted:
+    if paused_by(inbox, row.status == "Suspended") == wanted:
         return Reply("refused", "already suspended" if wanted else "not suspended")
     return None
 
 
 def status_by(event: ev.Event) -> Status | None:
-    """The status of an instance that never had a turn with this event in its mailbox; None: what it is.
+    """The status of an unstarted instance with this event in its inbox; None: unchanged.
 
-    Nobody looks into a mailbox before the first turn, so the row has to say that it is suspended.
+    The inbox is not read before the first turn, so the row has to say that it is suspended.
     """
     if isinstance(event, ev.ExecutionSuspended):
         return "Suspended"
     return "Pending" if isinstance(event, ev.ExecutionResumed) else None
 
 
-def paused_by(mail: Iterable[InboxRow], paused: bool) -> bool:
-    """Whether the messages that wait for an instance leave it suspended when it has taken them."""
-    for row in mail:
+def paused_by(inbox: Iterable[InboxRow], paused: bool) -> bool:
+    """Whether an instance is suspended after it has taken the messages of its inbox."""
+    for row in inbox:
         event = decode_event(row.body)
         if isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
             paused = isinstance(event, ev.ExecutionSuspended)

@@ -1,4 +1,4 @@
-"""Where an instance lives: the rule that maps an ID to its placement and to the name of its host."""
+"""Placement: maps an instance ID to its placement and to the name of its host."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Would this history replay on that code? Tried by the host of a finished instance, before a rewind moves it there.
+"""Replay check: whether a finished instance's history replays on other code, before a rewind moves it there.
 
-Whoever asks sends the `ExecutionRewound` that is to be written. Only hosts run the code of orchestrators, so the registry
-cannot find out by itself; and nothing is written here, whatever comes out.
+The request carries the `ExecutionRewound` that is to be written. Only hosts run orchestrator code, so the registry asks one.
+Nothing is written here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def check_replay(host: InstanceHost, row: InstanceRow, wanted: ev.Executio
     host.marker.set(row.instance_id)
     try:
         _replay(row.instance_id, orchestrator, [*history, *events])
-    except BaseException as error:  # nothing that user code raises may reach the host's loop
+    except BaseException as error:  # no error of user code may reach the host's event loop
         return Reply("mismatch", str(error))
     finally:
         host.marker.clear()
@@ -51,7 +51,7 @@ async def check_replay(host: InstanceHost, row: InstanceRow, wanted: ev.Executio
 
 
 def _replay(instance_id: str, orchestrator: Orchestrator[..., Any], events: list[ev.Event]) -> None:
-    """Raise an error if `orchestrator` does not do what `events` say it did, up to what the rewind lets it do anew."""
+    """Raise an error if `orchestrator` does not repeat what `events` record, up to what the rewind lets it do anew."""
     before = next(regions(events)).first
     for part in (events[:before], events):
         execution = Execution(instance_id, orchestrator, PYTHON_PAYLOADS)

@@ -1,4 +1,4 @@
-"""What a rewind appends to a history: the same events whether they are committed, or only tried on other code first."""
+"""Rewind plan: the events that a rewind appends to a history, to be committed or to be tried on other code first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from durable_ray.orchestrations.values.times import turn_time
 
 
 class Move(Struct, frozen=True):
-    """Where the orchestrator of one instance of a tree is to go on: on that code, if its history replays there.
+    """The code on which one instance of a tree is to continue, if its history replays on it.
 
-    Holds for the instance as it was seen (`execution_id`, `turn`).
+    Valid for the instance as it was read (`execution_id`, `turn`).
     """
 
     instance_id: str
@@ -34,7 +34,7 @@ def rewind_events(
     activity_code: Callable[[str], str],
     move: Move | None = None,
 ) -> tuple[list[ev.Event], Snapshot]:
-    """The events of a rewind at `now` (µs), and where the instance stands after them.
+    """The events of a rewind at `now` (µs), and the snapshot after them.
 
     Args:
         activity_code: name -> code ID of the newest activity: what runs again runs on that ("": on what it had).
@@ -43,7 +43,7 @@ def rewind_events(
     snapshot = fold(instance_id, history)
     at = turn_time(snapshot.at, now)
     target = ("", "") if move is None else (move.version, move.code_id)
-    rewound = ev.ExecutionRewound(reason, _to_blame(history), *target)
+    rewound = ev.ExecutionRewound(reason, _failed_tasks(history), *target)
     events: list[ev.Event] = [ev.TurnStarted(at), rewound]
     for event in events:
         snapshot.apply(event)
@@ -60,14 +60,14 @@ def rewind_events(
 
 
 def _was_suspended(history: Sequence[ev.Event]) -> bool:
-    """Whether it was suspended when it ended: nobody would think of resuming what lives again."""
+    """Whether it was suspended when it ended: a rewind resumes it."""
     for event in reversed(history):
         if isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
             return isinstance(event, ev.ExecutionSuspended)
     return False
 
 
-def _to_blame(history: Sequence[ev.Event]) -> tuple[int, ...]:
+def _failed_tasks(history: Sequence[ev.Event]) -> tuple[int, ...]:
     """The tasks whose failures ended the execution."""
     for event in reversed(history):
         if isinstance(event, ev.ExecutionFailed):

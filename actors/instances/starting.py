@@ -1,4 +1,4 @@
-"""Starting instances, the same for partitions and for the registry: conceive the row, write it, answer."""
+"""Starting instances, the same for partitions and for the registry: make the row, commit it, reply."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _REPLACED = '"replaced by a new start of the same ID"'
 
 
 class Start(Struct):
-    """One request on its way: its row (None if nobody deployed such an orchestrator) and what became of it."""
+    """One start request: its row (None if no such orchestrator is deployed) and its reply."""
 
     request: StartRequest
     new: NewInstance | None
     reply: Reply | None = None
     replaced: InstanceRow | None = None
-    #: The live instance with a parent whose place it takes ("terminate_existing"), as it was last read.
+    #: The running sub-orchestration that it replaces ("terminate_existing"), as it was last read.
     rival: InstanceRow | None = None
-    #: That of the definitions by which it was conceived.
+    #: That of the definitions by which its row was made.
     revision: int | None = None
     #: Newer ones are deployed.
     outdated: bool = False
@@ -59,9 +59,9 @@ Again = Callable[[Sequence[Start]], Awaitable[None]]
 async def begin(
     starts: Sequence[Start], now: int, receipt_seconds: float, commit: Commit, rows: ReadRows, again: Again
 ) -> list[tuple[str, str]]:
-    """Commit until each start has its reply; answers (host, instance) of parents that were told of a replacement.
+    """Commit until each start has its reply; returns (host, instance) of parents whose child was replaced.
 
-    `again` conceives anew, by the definitions that are deployed, what was conceived by older ones.
+    `again` makes rows anew, by the definitions that are deployed now, where they were made by older ones.
     """
     while True:
         if outdated := [start for start in starts if start.outdated]:
@@ -69,7 +69,7 @@ async def begin(
         if not (writes := start_writes(starts, now, receipt_seconds)):
             break
         take_answers(starts, await commit(writes))
-        # A live child is replaced only together with the word to its parent, which takes a look at the child.
+        # A running sub-orchestration is replaced only together with a message to its parent, for which it has to be read.
         stale = [s for s in starts if s.new is not None and s.reply is None and not s.outdated]
         if stale:
             found = await rows([start.request.start_options.instance_id for start in stale])
@@ -80,17 +80,17 @@ async def begin(
             if start.new is not None and start.reply is not None and start.reply.code == "ok":
                 new = start.new
                 instance_log.trace("start accepted", new.instance_id, new.execution_id, host=new.host)
-    orphaned = [
+    parents_of_replaced = [
         s.replaced.parent.instance_id for s in starts if s.replaced and not s.replaced.finished and s.replaced.parent
     ]
-    found = await rows(orphaned) if orphaned else {}
+    found = await rows(parents_of_replaced) if parents_of_replaced else {}
     return [(row.host, row.instance_id) for row in found.values() if not row.finished]
 
 
-async def conceived(
+async def new_starts(
     requests: Sequence[StartRequest], instance_factory: InstanceFactory, deployments: Deployments, now: int
 ) -> list[Start]:
-    """The rows of what is asked for. That nobody has deployed it is said only after a look into the store."""
+    """The starts with their rows. Definitions are read from the store again before one is answered "unknown"."""
     await deployments.current(max((request.revision for request in requests), default=0))
     starts = new_instance(requests, instance_factory, now)
     if any(start.new is None for start in starts):
@@ -100,14 +100,14 @@ async def conceived(
 
 
 def new_instance(requests: Sequence[StartRequest], instance_factory: InstanceFactory, now: int) -> list[Start]:
-    """The rows of what is asked for, by the definitions that are known."""
+    """The starts with their rows, by the definitions that are cached."""
     starts = [Start(request, None) for request in requests]
-    conceive_again(starts, instance_factory, now)
+    make_rows(starts, instance_factory, now)
     return starts
 
 
-def conceive_again(starts: Sequence[Start], instance_factory: InstanceFactory, now: int) -> None:
-    """The rows of these, by the definitions that are known now."""
+def make_rows(starts: Sequence[Start], instance_factory: InstanceFactory, now: int) -> None:
+    """Make the rows of these starts by the definitions that are cached now."""
     for start in starts:
         start.outdated = False
         start.revision = instance_factory.revision
@@ -125,8 +125,8 @@ def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> l
             continue
         receipt = Receipt(start.request.request_id, receipt_text(Reply("ok")), until)
         rival = start.rival
-        told, replaces = (replaced_message(rival), rival.execution_id) if rival is not None else (None, None)
-        writes.append(StartInstance(start.new, start.request.if_exists, receipt, told, replaces, start.revision))
+        message, replaces = (replaced_message(rival), rival.execution_id) if rival is not None else (None, None)
+        writes.append(StartInstance(start.new, start.request.if_exists, receipt, message, replaces, start.revision))
         if start.request.signal is not None:
             signalled = Receipt(f"{start.request.request_id}/signal", receipt_text(Reply("ok")), until)
             writes.append(PutMessage(out_message(start.new.instance_id, start.request.signal), signalled))
@@ -134,7 +134,7 @@ def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> l
 
 
 def take_answers(starts: Sequence[Start], answers: Sequence[Answer]) -> None:
-    """Note what became of each start, by the answers to `start_writes`; one to be tried again has no reply."""
+    """Set the reply of each start by the answers to `start_writes`; one that is to be retried has none."""
     remaining = iter(answers)
     for start in starts:
         if start.new is None or start.reply is not None:
@@ -155,7 +155,7 @@ def _reply(start: Start, answer: Answer) -> Reply | None:
                 instance_log.terminated(answer.replaced.instance_id, _REPLACED)
             return Reply("ok", host=start.new.host, placement=start.new.placement)
         case Repeated():
-            # An earlier try won while this one was on its way.
+            # An earlier attempt was committed first.
             return receipt_reply(answer.outcome)
         case Exists(row=row):
             return Reply("exists", row.status, row, row.host, row.placement)
@@ -168,7 +168,7 @@ def _reply(start: Start, answer: Answer) -> Reply | None:
 
 
 def replaced_message(row: InstanceRow) -> OutMessage | None:
-    """What the parent of a live instance is told when "terminate_existing" takes its place."""
+    """The message to the parent of a running sub-orchestration that "terminate_existing" replaces."""
     if row.finished or row.parent is None:
         return None
     ending = ev.ExecutionTerminated(_REPLACED)

@@ -1,4 +1,4 @@
-"""What an instance looks like from outside: the value that `get_status` and every list answer."""
+"""The status of an instance: the value that `get_status` and every query return."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from durable_ray.orchestrations.values.values import Value
 
 
 class RuntimeStatus(enum.StrEnum):
-    """The words of a status, as in Durable Functions. No instance shows the last two; they exist for filters."""
+    """The values of a status, as in Durable Functions. No instance has the last two; they exist for filters."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -41,7 +41,7 @@ class RuntimeStatus(enum.StrEnum):
 
 
 class OrchestrationStatus(Value, frozen=True):
-    """An instance as it stands.
+    """The status of an instance.
 
     Attributes:
         name: the orchestrator's.
@@ -83,7 +83,7 @@ class OrchestrationStatus(Value, frozen=True):
     def to_dict(self) -> dict[str, Any]:
         """The attributes as values that JSON has: times as ISO 8601 text, failure and events as objects.
 
-        What JSON cannot say of an input, output or custom status (they may have been pickled) is its `str`.
+        What JSON cannot represent of an input, output or custom status (they may have been pickled) is its `str`.
         """
         plain: dict[str, Any] = json.loads(self.to_json())
         return plain
@@ -125,7 +125,7 @@ def micros(when: datetime) -> int:
 
 
 def failure_of(text: str | None) -> FailureDetails | None:
-    """The failure that a row keeps."""
+    """The failure in a row."""
     event = decode_event(text) if text else None
     return event.failure if isinstance(event, ExecutionFailed) else None
 
@@ -137,7 +137,7 @@ def status_of(
     show_input: bool = True,
     show_history_output: bool = False,
 ) -> OrchestrationStatus:
-    """A row, opened: pickled payloads are loaded, so this is for Python clients only.
+    """The status by a row. Pickled payloads are loaded, so this is for Python clients only.
 
     Args:
         history: the encoded turns, where the history was asked for.

@@ -1,4 +1,4 @@
-"""Who waits for which instance to begin or to end; and the answer, handed over without a look into the store."""
+"""Waiters: futures for the start or the end of instances, resolved in memory without reading the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from durable_ray.actors.messages import Ending
 
 
 class Waiters:
-    """Futures by instance ID. A finished instance's ending is told once to all that wait for it."""
+    """Futures by instance ID. An ending resolves all futures of its instance once."""
 
     def __init__(self) -> None:
         self._ends: dict[str, set[asyncio.Future[Ending]]] = {}
@@ -29,7 +29,7 @@ class Waiters:
         return future
 
     def forget(self, instance_id: str, future: asyncio.Future[Ending]) -> None:
-        """The waiter has left."""
+        """Remove a future that is no longer awaited."""
         for waiting in (self._ends, self._starts):
             futures = waiting.get(instance_id)
             if futures is not None:
@@ -38,26 +38,26 @@ class Waiters:
                     del waiting[instance_id]
 
     def started(self, instance_id: str, status: str) -> None:
-        """The instance has begun."""
+        """The instance has had its first turn."""
         if self._starts:
-            self._tell(self._starts, Ending(instance_id, status))
+            self._resolve(self._starts, Ending(instance_id, status))
 
     def ended(self, ending: Ending) -> None:
         """The instance has ended."""
-        self._tell(self._starts, ending)
-        self._tell(self._ends, ending)
+        self._resolve(self._starts, ending)
+        self._resolve(self._ends, ending)
 
     def moved(self, instance_ids: Iterable[str]) -> None:
-        """These are no longer answered for here: whoever waits must ask elsewhere."""
+        """These belong to another host now: resolve their futures with "moved"."""
         for instance_id in instance_ids:
             self.ended(Ending(instance_id, "moved"))
 
     def waited_for(self) -> list[str]:
-        """IDs somebody waits for."""
+        """IDs with waiters."""
         return [*self._ends, *self._starts]
 
     @staticmethod
-    def _tell(waiting: dict[str, set[asyncio.Future[Ending]]], ending: Ending) -> None:
+    def _resolve(waiting: dict[str, set[asyncio.Future[Ending]]], ending: Ending) -> None:
         for future in waiting.pop(ending.instance_id, ()):
             if not future.done():
                 future.set_result(ending)

@@ -11,7 +11,7 @@ from durable_ray.actors.host.service import delivery_reply, ending_of
 from durable_ray.actors.host.turns import out_message, receipt_text
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.pending import finish_pending, pause_refused, status_by
-from durable_ray.actors.instances.starting import Start, begin, conceive_again, conceived
+from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.registry.core import RegistryCore
 from durable_ray.actors.store.records import InboxRow, InstanceRow, is_queued
@@ -32,11 +32,11 @@ class RegistryDelivery(RegistryCore):
         known = await self._recorded([r.request_id for r in requests if r.retry])
         now = self.clock.now()
         wanted = [r for r in requests if r.request_id not in known]
-        starts = await conceived(wanted, self._instance_factory, self.deployments, now)
+        starts = await new_starts(wanted, self._instance_factory, self.deployments, now)
 
         async def again(outdated: Sequence[Start]) -> None:
             await self.deployments.refresh()
-            conceive_again(outdated, self._instance_factory, now)
+            make_rows(outdated, self._instance_factory, now)
 
         notified = await begin(
             starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows, again

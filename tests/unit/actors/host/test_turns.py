@@ -7,7 +7,7 @@ from typing import Any
 
 import durable_ray as dr
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
-from durable_ray.actors.host.turns import Turn, answer_to, receipt_reply, receipt_text, set_aside, take_turn
+from durable_ray.actors.host.turns import Turn, answer_to, failing_turn, receipt_reply, receipt_text, take_turn
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.messages import Reply
@@ -145,7 +145,7 @@ async def test_paused_before_it_began_it_takes_no_step() -> None:
 
 async def test_one_that_is_set_aside_fails_whatever_its_code_would_do() -> None:
     for one in (active(), active(parent=ParentAddress("p", "pe", 3))):
-        failed = set_aside(one, 500, FailureDetails("durable_ray.Poisoned", "enough"), LIBRARY, NURSERY.new_child)
+        failed = failing_turn(one, 500, FailureDetails("durable_ray.Poisoned", "enough"), LIBRARY, NURSERY.new_child)
         assert kinds(failed) == ["TurnStarted", "ExecutionStarted", "ExecutionFailed"]
         assert failed.write.status == "Failed"
         assert len(failed.write.messages) == (one.row.parent is not None)

@@ -133,14 +133,14 @@ async def test_a_load_that_fails_is_repeated_until_it_succeeds() -> None:
 
 async def test_one_that_cannot_be_read_does_not_take_others_along(monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home("bad", "good")
-    admit = InstanceCache._admit
+    admit = InstanceCache._activate
 
     def fails(instance_cache: InstanceCache, loaded: Any) -> ActiveInstance:
         if loaded.row.instance_id == "bad":
             raise ValueError("of a newer release")
         return admit(instance_cache, loaded)
 
-    monkeypatch.setattr(InstanceCache, "_admit", fails)
+    monkeypatch.setattr(InstanceCache, "_activate", fails)
     bad, good = await asyncio.gather(
         home.instance_cache.find("bad"), home.instance_cache.find("good"), return_exceptions=True
     )
@@ -287,11 +287,11 @@ async def test_letters_find_the_instance_as_it_is_now() -> None:
     home = Home("a")
     pending_messages = [direct(1), direct(2)]
     again = message_delivery(home)
-    again.bring("a", pending_messages)
+    again.deliver("a", pending_messages)
     await until(lambda: not again.pending)
     assert numbers(await home.active("a")) == ["1", "2"]
     lost = direct(3)
-    again.bring("nobody", [lost])
+    again.deliver("nobody", [lost])
     assert lost.answer is not None
     assert await lost.answer == Reply("absent")
 
@@ -302,7 +302,7 @@ async def test_a_letter_that_was_committed_after_all_is_answered_and_not_taken_t
     committed, other = direct(1), direct(2)
     committed.request_id, other.request_id = "done before", "not made"
     again = message_delivery(home)
-    again.bring("a", [committed, other], after=StoreError("who knows"))
+    again.deliver("a", [committed, other], after=StoreError("who knows"))
     await until(lambda: not again.pending)
     assert committed.answer is not None
     assert await committed.answer == Reply("ok")
@@ -314,11 +314,11 @@ async def test_closing_sends_everybody_on(steps: int) -> None:
     home = Home("a")
     again = message_delivery(home)
     pending, late = direct(1), direct(2)
-    again.bring("a", [pending], after=StoreError("busy"))
+    again.deliver("a", [pending], after=StoreError("busy"))
     for _ in range(steps):
         await asyncio.sleep(0)
     again.close()
-    again.bring("a", [late])
+    again.deliver("a", [late])
     for one in (pending, late):
         assert one.answer is not None
         assert await one.answer == Reply("moved")

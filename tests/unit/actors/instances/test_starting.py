@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 import durable_ray as dr
 from durable_ray.actors.instances.instance_factory import InstanceFactory
-from durable_ray.actors.instances.starting import Start, begin, conceive_again, new_instance
+from durable_ray.actors.instances.starting import Start, begin, make_rows, new_instance
 from durable_ray.actors.messages import Reply, StartOptions, StartRequest
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow
@@ -47,7 +47,7 @@ class Place:
 
         async def again(outdated: Sequence[Start]) -> None:
             self.instance_factory._definition_cache.refresh()
-            conceive_again(outdated, self.instance_factory, 1000)
+            make_rows(outdated, self.instance_factory, 1000)
 
         told = await begin(starts, 1000, 60, self.commit, self.rows, again)
         return [one.reply for one in starts], told
