@@ -1,4 +1,4 @@
-"""What can be set for a hub, with its defaults. Fixed when the hub is created, kept in its row, the same for every process."""
+"""Settings of a hub and their defaults. Fixed when the hub is created, stored in its row, the same for every process."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ class HubSettings(BaseModel):
     partitions: PositiveInt = Field(default_factory=_default_partitions)
     #: Most dedicated actors alive at once; None: from the node's memory (one per 256 MiB available, 4 to 200).
     max_dedicated: PositiveInt | None = None
-    #: Idle processes kept ready for dedicated instances once there was one, where Ray can be asked for them.
+    #: Prestarted processes for dedicated instances once there was one, where Ray supports it.
     warm_processes: NonNegativeInt = 1
-    #: Seconds a dedicated instance may only wait before its process leaves memory; None: never.
+    #: Seconds a dedicated instance may merely wait before its actor passivates; None: never.
     idle_timeout: Seconds | None = 300.0
-    #: Seconds a finished dedicated instance's actor stays to answer questions.
+    #: Seconds for which the actor of a finished dedicated instance stays to answer calls.
     linger: SecondsOrZero = 60.0
     #: Placement of instances whose starter chose their ID; those with a random ID are shared.
     default_placement: str = Field(default="dedicated", pattern="^(dedicated|shared)$")
     #: Seconds a single turn may take before its process is replaced (it blocks every instance beside it).
     turn_limit: Seconds = 30.0
-    #: Crashes of its host during an instance's turns after which it is set aside as Failed.
+    #: Crashes of its host during an instance's turns after which it is quarantined as Failed.
     max_recoveries: PositiveInt = 5
-    #: Instances a shared host keeps in memory; the least recently used beyond that are put away and replayed when needed.
+    #: Instances a shared host keeps in memory; the least recently used beyond that are evicted and replayed when needed.
     max_in_memory: PositiveInt = 20_000
-    #: Seconds between the registry's sweeps (lost nudges, admission, expired receipts).
+    #: Seconds between the registry's sweeps (lost notifications, admission, expired receipts).
     sweep_interval: Seconds = 5.0
     #: Activity worker processes per node; None: one per core.
     workers: PositiveInt | None = None

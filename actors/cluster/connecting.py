@@ -51,7 +51,7 @@ class HubLink:
         """Whether the result of a call is available."""
         return bool(ray.wait([ref], timeout=0)[0])
 
-    def revive(self) -> None:
+    def recreate_registry(self) -> None:
         """Create the registry if it is gone (not merely restarting). The next call raises what keeps it from opening."""
         try:
             find(self.info.hub, REGISTRY)

@@ -20,7 +20,7 @@ def cluster_address() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def leave() -> None:
+def disconnect() -> None:
     """Disconnect from the cluster."""
     ray.shutdown()
 

@@ -2,7 +2,7 @@
 
 A place (of `max_dedicated`) is taken from the moment in which an actor is to be created until its name is free. An actor that
 is stopping accepts no more notifications but still exists, and may stay after all; one that crashed may be restarted by Ray.
-None is counted out on hearsay: its name is looked up, and it is asked.
+Neither frees its place because of a report alone: its name is listed, and it is asked.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ActorState(enum.Enum):
     RUNNING = enum.auto()
     #: It may have died, or cannot be reached: it is asked until it answers or its name is free.
     SUSPECT = enum.auto()
-    #: It has said that it passivates, or refused a notification: it is asked until it accepts one or its name is free.
+    #: It has reported that it passivates, or refused a notification: it is asked until it accepts one or its name is free.
     STOPPING = enum.auto()
 
 
@@ -187,7 +187,7 @@ class ActorLifecycle:
         """Its actor was created, and answers.
 
         Messages that came meanwhile were acknowledged, and the actor may have read its inbox before, or may be an older one
-        that was there all the time. It must be notified before anybody is sent straight to it.
+        that was there all the time. It must be notified before callers are sent straight to it.
         """
         process.created = True
         accepted = await self._notified(instance_id)
@@ -228,7 +228,7 @@ class ActorLifecycle:
         return self.suspect(instance_id, process)
 
     def suspect(self, instance_id: str, process: InstanceProcess) -> asyncio.Future[None]:
-        """Send nobody to `process` until it is known whether it stays: then what this returns is done."""
+        """Send no callers to `process` until it is known whether it stays: then what this returns is done."""
         process.apply(ActorEvent.DOUBTED)
         process.doubts += 1
         resolved = process.resolved

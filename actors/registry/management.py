@@ -49,7 +49,7 @@ class RegistryManagement(RegistryDelivery):
     async def moves(self, instance_id: str) -> Reply | list[Move]:
         """The newest code of an instance and of what failed below it; or why none of it can be rewound.
 
-        Whether a history replays there, the instance's host can say.
+        Whether a history replays there is checked by the instance's host.
         """
         return await (await self._rewinds()).moves(instance_id)
 

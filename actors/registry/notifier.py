@@ -147,7 +147,7 @@ class Notifier:
         return None
 
     async def announce(self) -> None:
-        """Notify all running hosts that something was deployed. Best effort: their next commit tells them otherwise."""
+        """Notify all running hosts that something was deployed. Best effort: else their next commit finds it."""
         self._announce_again = True
         if self._announcing:
             return

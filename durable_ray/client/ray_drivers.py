@@ -85,7 +85,7 @@ class _Targets(Generic[W]):
             self._handles.pop(call.target, None)
             self.broken(call.target)
             if call.target == REGISTRY:
-                self._link.revive()
+                self._link.recreate_registry()
             return TargetGone(str(meaning))
         if isinstance(meaning, Unavailable):
             return TargetUnavailable(str(meaning))

@@ -74,7 +74,7 @@ def test_a_killed_worker_loses_only_what_it_was_running(fresh_ray_client: dr.Cli
     assert sum(counts.values()) <= 200 + len(workers), "only the attempts under way at the kills ran again"
 
 
-def test_workers_that_left_because_nobody_needed_them_are_made_again(ray_cluster: None, tmp_path: Path) -> None:
+def test_workers_that_exited_when_idle_are_created_again(ray_cluster: None, tmp_path: Path) -> None:
     with running_hub(tmp_path, partitions=1, workers=2, worker_idle=0.5) as client:
         for _ in range(3):
             assert client.start_new(hello_cities, ["a", "b"]).wait_for_completion(60) == ["Hello a!", "Hello b!"]

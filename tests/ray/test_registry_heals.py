@@ -117,7 +117,7 @@ def test_a_registry_that_comes_back_before_its_server_opens_when_that_is_there(
         assert all_is_well(client, timer) < BOUND
 
 
-def test_the_lock_of_a_predecessor_that_is_frozen_is_waited_for(ray_cluster: None, server: PostgresServer) -> None:
+def test_a_registry_waits_for_the_lock_of_a_frozen_predecessor(ray_cluster: None, server: PostgresServer) -> None:
     with hub_on(server) as client:
         timer = client.start_new(rings, 1.0, instance_id="timer")
         timer.wait_for_start(PATIENCE)
@@ -147,7 +147,7 @@ def test_the_lock_of_a_predecessor_that_is_frozen_is_waited_for(ray_cluster: Non
         assert all_is_well(client, timer) < BOUND
 
 
-def test_a_registry_whose_hub_another_cluster_took_ends_and_its_users_hear_whose_it_is(
+def test_a_registry_whose_hub_another_cluster_took_ends_and_its_callers_get_the_owner(
     ray_cluster: None, server: PostgresServer
 ) -> None:
     with hub_on(server) as client:

@@ -74,7 +74,7 @@ def _admitted_all(client: dr.Client, parents: int, jobs: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_place_is_taken_until_its_process_is_away(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_place_is_taken_until_its_process_has_ended(ray_cluster: None, tmp_path: Path) -> None:
     """Four share two places and make way for each other, while mail comes for those that leave."""
     with running_hub(tmp_path, max_dedicated=2) as client:
         handles = [client.start_new(collect, EVENTS, instance_id=f"i{n}") for n in range(4)]

@@ -47,7 +47,7 @@ def test_the_token_of_this_machine_is_found(ray_client: dr.Client) -> None:
     assert "status None" in drive(ray_client)
 
 
-def test_a_wrong_token_is_told_with_what_to_set(ray_client: dr.Client) -> None:
+def test_a_wrong_token_raises_with_what_to_set(ray_client: dr.Client) -> None:
     printed = drive(ray_client, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
     assert "unavailable" in printed
     assert "RAY_AUTH_TOKEN" in printed

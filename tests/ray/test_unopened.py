@@ -14,7 +14,7 @@ from tests.ray_cluster import eventually, running_hub
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.timeout(300)]
 
 
-def test_a_host_that_cannot_open_gives_its_place_back_and_says_why(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_host_that_cannot_open_releases_its_place_and_gives_the_reason(ray_cluster: None, tmp_path: Path) -> None:
     with running_hub(tmp_path, partitions=1, max_dedicated=1) as client:
         # Where hosts note whose turn they run: a file of that name is in the way.
         obstacle = tmp_path / f"{client.hub}.db.markers"

@@ -61,7 +61,7 @@ def test_the_next_one_takes_the_process_in_reserve(client: dr.Client) -> None:
     assert started(client, "second") in reserve
 
 
-def test_one_that_is_killed_in_reserve_is_missed_by_nobody(client: dr.Client) -> None:
+def test_one_that_is_killed_in_reserve_affects_no_start(client: dr.Client) -> None:
     before = idle_processes()
     started(client, "third")
     for pid in eventually(lambda: idle_processes() - before, "the reserve is filled again"):

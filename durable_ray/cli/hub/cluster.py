@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from durable_ray.actors.cluster.stopping import cluster_address, hubs, is_running, leave, stop_hub
+from durable_ray.actors.cluster.stopping import cluster_address, disconnect, hubs, is_running, stop_hub
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit
@@ -97,7 +97,7 @@ def take_down(settings: ClientSettings, *, keep_ray: bool) -> Stopped:
     others = hubs()
     if head is None or keep_ray or others:
         return Stopped(actors, None, others if head and not keep_ray else [])
-    leave()
+    disconnect()
     return Stopped(actors, _end(head))
 
 

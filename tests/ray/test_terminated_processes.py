@@ -46,7 +46,7 @@ def _ended(pid: int) -> bool:
         return True
 
 
-def test_a_process_that_is_told_to_end_does_and_its_attempt_runs_again(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_process_that_gets_sigterm_exits_and_its_attempt_runs_again(ray_cluster: None, tmp_path: Path) -> None:
     with running_hub(tmp_path, workers=2, partitions=1) as client:
         notes = {way: tmp_path / way for way in WAYS}
         handles = {way: client.start_new(call_one, (way, str(notes[way])), instance_id=f"s-{way}") for way in WAYS}
