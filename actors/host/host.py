@@ -21,11 +21,11 @@ from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.deployments import Deployments
 from durable_ray.actors.host.effects import TurnEffects
+from durable_ray.actors.host.timer_queue import InstanceTimers
 from durable_ray.actors.host.isolation import Isolating
 from durable_ray.actors.host.message_delivery import MessageDelivery
 from durable_ray.actors.host.quarantine import Quarantine
 from durable_ray.actors.host.replaying import Replaying
-from durable_ray.actors.host.timer_queue import TimerQueue
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
 from durable_ray.actors.host.turns import Turn, failing_turn
 from durable_ray.actors.instances import instance_log
@@ -49,12 +49,6 @@ from durable_ray.orchestrations.values.failures import FailureDetails
 
 log = logging.getLogger("durable_ray.host")
 T = TypeVar("T")
-
-#: Due times of instances that are not in memory are kept for this many, the soonest.
-_MOST_DUE_TIMES = 10_000
-_FAR = 2**62
-#: The entry of the timer queue at which the next due times have to be fetched; no instance has an empty ID.
-_MORE = ""
 
 
 class InstanceHost:
@@ -92,24 +86,10 @@ class InstanceHost:
         self.instance_factory = InstanceFactory(definition_cache, settings)
         self.deployments = Deployments(definition_cache, self.blocking, self.spawn, lambda: self._replaying.changed())
         self.committer = Committer(bare, fence, self._loop, self.deployments.heard)
-        self.instance_cache = InstanceCache(
-            self.name,
-            store,
-            self.blocking,
-            self._loaded,
-            self._enqueue_when_due,
-            self._record_damage,
-            settings.max_in_memory,
-        )
-        self.turn_scheduler = TurnScheduler(
-            clock,
-            definition_cache,
-            self.committer,
-            marker,
-            self.instance_factory.new_child,
-            settings.receipt_seconds,
-            self,
-        )
+        events = (self._loaded, self._enqueue_when_due, self._record_damage)
+        self.instance_cache = InstanceCache(self.name, store, self.blocking, *events, settings.max_in_memory)
+        new_child, receipts = self.instance_factory.new_child, settings.receipt_seconds
+        self.turn_scheduler = TurnScheduler(clock, definition_cache, self.committer, marker, new_child, receipts, self)
         self.message_delivery = MessageDelivery(
             store, self.instance_cache, self.turn_scheduler, self.blocking, self._undeliverable
         )
@@ -123,24 +103,22 @@ class InstanceHost:
             self.spawn,
             self._fail,
         )
-        self.timer_queue = TimerQueue(clock, self._on_timers_due)
+        self.timers = InstanceTimers(
+            self.name, store, clock, self.instance_cache, self.turn_scheduler, self.blocking, self.spawn
+        )
         self.turn_effects = TurnEffects(
             self.instance_cache, self.turn_scheduler, self.message_delivery, clock, self.committer, self.fenced
         )
         self.turn_scheduler.changed_nothing = self.turn_effects.acknowledge
-        self.activity_limiter = ActivityLimiter(
-            bare,
-            fence,
-            definition_cache,
-            settings,
-            peers,
-            self.turn_effects.result,
-            self._priority,
-            self.blocking,
-            self.fenced,
-        )
-        self.activity_limiter.inner = activities(self.activity_limiter.result, definition_cache)
+        self.activity_limiter = self._limited(activities, bare)
         self.activities = self.turn_effects.activities = self.activity_limiter
+
+    def _limited(self, activities: Callable[[OnResult, DefinitionCache], Activities], bare: Store) -> ActivityLimiter:
+        report = self.turn_effects.result
+        common = (self.definition_cache, self.settings, self.peers, report, self._priority, self.blocking, self.fenced)
+        limiter = ActivityLimiter(bare, self.fence, *common)
+        limiter.inner = activities(limiter.result, self.definition_cache)
+        return limiter
 
     # --- start and stop -------------------------------------------------------------------------------------
 
@@ -159,7 +137,7 @@ class InstanceHost:
         for load in [self.instance_cache.get(instance_id) for instance_id in (*self._quarantine, *waiting)]:
             await asyncio.wait([load])
         self.activity_limiter.refresh()
-        await self._fetch_due_times()
+        await self.timers.fetch()
 
     async def close(self) -> None:
         """Stop. Nothing durable is lost; callers are redirected ("moved")."""
@@ -169,7 +147,7 @@ class InstanceHost:
             task.cancel()
         self.message_delivery.close()
         self.instance_cache.close()
-        self.timer_queue.close()
+        self.timers.queue.close()
         self.waiters.moved(self.waiters.waited_for())
         await self.activities.close()
         # Commits under way finish and answer their callers; all others are redirected.
@@ -286,7 +264,7 @@ class InstanceHost:
     def _enqueue_when_due(self, active: ActiveInstance) -> None:
         due = active.row.start_at if active.unstarted else active.snapshot.next_due()
         if due is not None and due > self.clock.now():
-            self._arm(active, due)
+            self.timers.arm(active, due)
             if active.unstarted and not active.dirty and not self.may_begin(active):
                 return
         self.turn_scheduler.enqueue(active)
@@ -348,7 +326,7 @@ class InstanceHost:
             self.waiters.started(active.instance_id, active.status)
         due = active.snapshot.next_due()
         if due is not None:
-            self._arm(active, due)
+            self.timers.arm(active, due)
 
     def _notify_addressees(self, turn: Turn, answer: TurnCommitted) -> None:
         children = {child.instance_id: child for child in turn.write.children}
@@ -394,7 +372,7 @@ class InstanceHost:
         active.pending_messages.clear()
         self._quarantine.discard(active.instance_id)
         self.activity_limiter.withdraw(active.instance_id)
-        self.timer_queue.discard(active.instance_id)
+        self.timers.queue.discard(active.instance_id)
         self.instance_cache.drop(active)
         self.waiters.ended(Ending(active.instance_id, snapshot.status, snapshot.output, failure))
         if is_dedicated(self.name) or limit_of(active.row.name, self.definition_cache, self.settings) is not None:
@@ -454,36 +432,3 @@ class InstanceHost:
         self.instance_cache.drop(active)
         if pending_messages:
             self.message_delivery.deliver(active.instance_id, pending_messages)
-
-    # --- timers -------------------------------------------------------------------------------------
-
-    def _arm(self, active: ActiveInstance, due: int) -> None:
-        if active.armed is None or due < active.armed:
-            active.armed = due
-            self.timer_queue.add(due, active.instance_id)
-
-    def _on_timers_due(self, instance_ids: list[str]) -> None:
-        for instance_id in instance_ids:
-            if instance_id == _MORE:
-                self.spawn(self._fetch_due_times())
-                continue
-            active = self.instance_cache.peek(instance_id)
-            if active is None:
-                self.instance_cache.get(instance_id)
-                continue
-            active.armed = None
-            due = active.row.start_at if active.unstarted else active.snapshot.next_due()
-            if due is not None and due > self.clock.now():
-                self._arm(active, due)
-            else:
-                self.turn_scheduler.enqueue(active)
-
-    async def _fetch_due_times(self) -> None:
-        """Read due times of instances that are not in memory: the soonest now, more when the last of these has come."""
-        found = await until_answered(
-            self.blocking, lambda: self.store.due(self.name, _FAR, _MOST_DUE_TIMES), "reading due times"
-        )
-        for instance_id, due in found:
-            self.timer_queue.add(due, instance_id)
-        if len(found) == _MOST_DUE_TIMES:
-            self.timer_queue.add(found[-1][1], _MORE)

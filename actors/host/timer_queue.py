@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from durable_ray.actors.clock import Alarm, Clock
+from durable_ray.actors.host.turn_scheduler import TurnScheduler
+from durable_ray.actors.instances.active_instance import ActiveInstance
+from durable_ray.actors.instances.instance_cache import InstanceCache
+from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import is_queued
+from durable_ray.actors.store.retrying import until_answered
 
 #: So many outdated entries are not worth removing.
 _FEW = 64
@@ -83,3 +89,65 @@ class TimerQueue:
         if due:
             self._on_due(list(due))
         self._arm()
+
+
+#: Due times of instances that are not in memory are kept for this many, the soonest.
+_MOST_DUE_TIMES = 10_000
+_FAR = 2**62
+#: The entry of the timer queue at which the next due times have to be fetched; no instance has an empty ID.
+_MORE = ""
+
+
+class InstanceTimers:
+    """One timer queue for all instances of a host."""
+
+    def __init__(
+        self,
+        host: str,
+        store: Store,
+        clock: Clock,
+        instance_cache: InstanceCache,
+        turn_scheduler: TurnScheduler,
+        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        spawn: Callable[[Any], None],
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._clock = clock
+        self._instance_cache = instance_cache
+        self._turn_scheduler = turn_scheduler
+        self._blocking = blocking
+        self._spawn = spawn
+        self.queue = TimerQueue(clock, self._on_due)
+
+    def arm(self, active: ActiveInstance, due: int) -> None:
+        """Enqueue the instance at `due` (µs), unless it is enqueued earlier anyway."""
+        if active.armed is None or due < active.armed:
+            active.armed = due
+            self.queue.add(due, active.instance_id)
+
+    async def fetch(self) -> None:
+        """Read due times of instances that are not in memory: the soonest now, more when the last of these has come."""
+        found = await until_answered(
+            self._blocking, lambda: self._store.due(self._host, _FAR, _MOST_DUE_TIMES), "reading due times"
+        )
+        for instance_id, due in found:
+            self.queue.add(due, instance_id)
+        if len(found) == _MOST_DUE_TIMES:
+            self.queue.add(found[-1][1], _MORE)
+
+    def _on_due(self, instance_ids: list[str]) -> None:
+        for instance_id in instance_ids:
+            if instance_id == _MORE:
+                self._spawn(self.fetch())
+                continue
+            active = self._instance_cache.peek(instance_id)
+            if active is None:
+                self._instance_cache.get(instance_id)
+                continue
+            active.armed = None
+            due = active.row.start_at if active.unstarted else active.snapshot.next_due()
+            if due is not None and due > self._clock.now():
+                self.arm(active, due)
+            else:
+                self._turn_scheduler.enqueue(active)

@@ -184,5 +184,5 @@ class ClientConnection(H11Protocol):
 
     async def _too_many(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"this gateway serves {self._all.most} connections at once, and all of them are at work: try again"
-        headers = {"Retry-After": "5", "ClientConnection": "close"}
+        headers = {"Retry-After": "5", "Connection": "close"}
         await problem(503, "Too many connections", detail, headers)(scope, receive, send)

@@ -18,7 +18,9 @@ def square_all(context):
 
 @app.orchestration_trigger(context_name="context")
 def square_all_by_keyword(context):
-    results = yield context.task_all(activities=[context.call_activity(name="square_number", input_=n) for n in range(4)])
+    results = yield context.task_all(
+        activities=[context.call_activity(name="square_number", input_=n) for n in range(4)]
+    )
     return results
 
 
