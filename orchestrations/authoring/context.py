@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from types import GeneratorType
 from typing import Any
 
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
@@ -19,6 +20,7 @@ from durable_ray.orchestrations.engine.tasks import AllTask, AnyTask, InertTask
 from durable_ray.orchestrations.engine.work import UNSET
 from durable_ray.orchestrations.values.ids import child_instance_id, validate_event_name, validate_instance_id
 from durable_ray.orchestrations.values.times import after, duration, to_micros
+from durable_ray.orchestrations.values.unawaited import unawaited
 
 
 class ContinueAsNew(BaseException):
@@ -218,6 +220,8 @@ class OrchestrationContext(ReplaySafeContext):
 
     def _future(self, task: Any) -> asyncio.Future[Any]:
         """The future of something that code gave back."""
+        if isinstance(task, GeneratorType):
+            raise TypeError(unawaited(task) or f"{task!r} is a generator, and no task that can be waited for")
         future: asyncio.Future[Any] = asyncio.ensure_future(task)
         return future
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from durable_ray.orchestrations.authoring.context import OrchestrationContext
-from durable_ray.orchestrations.engine.unawaited import unawaited
 from durable_ray.orchestrations.values.failures import TaskCanceled
+from durable_ray.orchestrations.values.unawaited import unawaited
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from durable_ray.orchestrations.authoring.generators import GeneratorContext, dr
 from durable_ray.orchestrations.authoring.signatures import Shape, orchestrator_shape, read_hints
 from durable_ray.orchestrations.engine.commands import Outcome, Raised, Returned
 from durable_ray.orchestrations.engine.tasks import failed_task_ids
-from durable_ray.orchestrations.engine.unawaited import unawaited
 from durable_ray.orchestrations.engine.work import PayloadCodec, Work
 from durable_ray.orchestrations.values.failures import Evicted, FailureDetails, NotDeterministic
 from durable_ray.orchestrations.values.payloads import PayloadNotSerializable
+from durable_ray.orchestrations.values.unawaited import unawaited
 
 _LOG = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ from durable_ray.orchestrations.engine.tasks import (
     InertTask,
     TimerTask,
 )
-from durable_ray.orchestrations.engine.unawaited import unawaited
 from durable_ray.orchestrations.engine.unhandled import Failures
 from durable_ray.orchestrations.history.events import EventRaised, ExecutionStarted, Payload
 from durable_ray.orchestrations.values.failures import (
@@ -34,6 +33,7 @@ from durable_ray.orchestrations.values.failures import (
     SubOrchestrationFailed,
 )
 from durable_ray.orchestrations.values.payloads import PayloadNotSerializable
+from durable_ray.orchestrations.values.unawaited import unawaited
 
 #: Stands for "nothing was given" where None is something.
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "<unset>", "__slots__": ()})()

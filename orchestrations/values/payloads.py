@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from durable_ray.orchestrations.engine.unawaited import unawaited
+from durable_ray.orchestrations.values.unawaited import unawaited
 
 Payload = str
 

@@ -285,7 +285,27 @@ def forgets_from(context: Any) -> Any:
     yield helper(context)
 
 
-@pytest.mark.parametrize("forgets", [forgets_in_the_result, forgets_in_an_input, forgets_in_a_list, forgets_from])
+def forgets_in_task_all(context: Any) -> Any:
+    yield context.call_activity("first")
+    yield context.task_all([helper(context)])
+
+
+def forgets_in_task_any(context: Any) -> Any:
+    yield context.call_activity("first")
+    yield context.task_any([helper(context)])
+
+
+FORGETS = [
+    forgets_in_the_result,
+    forgets_in_an_input,
+    forgets_in_a_list,
+    forgets_from,
+    forgets_in_task_all,
+    forgets_in_task_any,
+]
+
+
+@pytest.mark.parametrize("forgets", FORGETS)
 def test_a_forgotten_yield_from_is_said(forgets: Any) -> None:
     run = Driven(forgets, codec=PYTHON_PAYLOADS).complete(1)
     assert "the generator helper(...) was called and not run: write `yield from helper(...)`" in run.error.message
