@@ -56,13 +56,22 @@ def assert_flat(shape: str, warm: int, count: int) -> None:
     settings = HubSettings(partitions=2, max_dedicated=20, sweep_interval=0.2)
     with TestHub(settings=settings, auto_advance=shape in TIMED) as hub:
         pass_through(hub, shape, warm, "warm")
-        before = measured(hub)
-        pass_through(hub, shape, count, "more")
-        # What is still on its way (cancelled timers, last words between threads) is no leak: it goes.
-        end = time.monotonic() + 20
-        while (leaked := grown(before, measured(hub), BOUNDS, slack=count // 3)) and time.monotonic() < end:
-            time.sleep(0.2)
+        # A leak grows with every pass. What a process takes once (imports, caches of other tests' code) does not.
+        for name in ("more", "again"):
+            if not (leaked := leaked_by(hub, shape, count, name)):
+                break
     assert not leaked, leaked
+
+
+def leaked_by(hub: TestHub, shape: str, count: int, name: str) -> dict[str, str]:
+    """What has grown while `count` instances passed through, and has not gone after a while."""
+    before = measured(hub)
+    pass_through(hub, shape, count, name)
+    # What is still on its way (cancelled timers, last messages between threads) is no leak: it goes.
+    end = time.monotonic() + 20
+    while (leaked := grown(before, measured(hub), BOUNDS, slack=count // 3)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return leaked
 
 
 @pytest.mark.parametrize("shape", SHAPES)
