@@ -181,9 +181,12 @@ class ActivityWorker:
     def held(self, host: str) -> list[Address]:
         """Attempts that this worker runs, or has finished, for `host`, which calls this when its process is new.
 
-        Submitting one of these again does not run it twice.
+        Submitting one of these again does not run it twice. Raises ProcessEnds if this process is terminating: a host that
+        discovered it once more would send it attempts, of which it refuses each, for as long as it takes to end.
         """
         with self._changed:
+            if self._ending:
+                raise ProcessEnds
             of_host = self._jobs_of(host, ())
             of_host.life += 1
             self._changed.notify_all()

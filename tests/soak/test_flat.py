@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 import pytest
@@ -31,6 +32,13 @@ def pass_through(hub: TestHub, shape: str, count: int, prefix: str) -> None:
             await asyncio.gather(*(SHAPES[shape](hub, number, f"{prefix}-{number}") for number in together))
 
     asyncio.run(all_of_them())
+
+
+@pytest.fixture(autouse=True)
+def no_log_records(caplog: pytest.LogCaptureFixture) -> None:
+    """pytest keeps every record until the test has ended: some thousands of objects that no hub keeps."""
+    caplog.set_level(logging.CRITICAL, logger="durable_ray")
+    caplog.set_level(logging.CRITICAL, logger="durable_ray.instances")
 
 
 @pytest.fixture(autouse=True)

@@ -209,6 +209,14 @@ def test_what_had_finished_is_still_handed_over() -> None:
     assert worker.collect("host") == []
 
 
+def test_a_terminating_worker_is_not_discovered_again() -> None:
+    worker = ActivityWorker("hub", 1, 100)
+    assert worker.held("host") == []
+    worker.shut_down()
+    with pytest.raises(sigterm.ProcessEnds):
+        worker.held("host")
+
+
 async def test_a_worker_that_was_told_to_end_is_not_counted_against_what_it_ran() -> None:
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first, second)
