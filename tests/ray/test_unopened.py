@@ -20,7 +20,7 @@ def test_a_host_that_cannot_open_releases_its_place_and_gives_the_reason(ray_clu
         obstacle = tmp_path / f"{client.hub}.db.markers"
         obstacle.touch()
         handle = client.start_new(hello_cities, ["a"], instance_id="waits")
-        eventually(lambda: "cannot be opened: FileExistsError" in _reason(handle), "it says why", 120)
+        eventually(lambda: "cannot be opened: StoreUnusable" in _reason(handle), "it says why", 120)
         eventually(lambda: "waits" not in named_in(client.hub), "its process is not restarted for ever")
         obstacle.unlink()
         assert handle.wait_for_completion(120) == ["Hello a!"]
