@@ -156,7 +156,7 @@ class DurableOrchestrationClient(_Lives):
 
     def create_http_management_payload(self, instance_id: str) -> dict[str, str]:
         """The management URLs. As Azure's it is not awaited: it asks the hub where its gateway is and blocks for that."""
-        return self._client.blocking().create_http_management_payload(instance_id)
+        return self._client._blocking().create_http_management_payload(instance_id)
 
     def get_client_response_links(self, request: Any, instance_id: str) -> dict[str, str]:
         """The management URLs: those of the hub's gateway, whatever URL the request came to."""
@@ -164,7 +164,7 @@ class DurableOrchestrationClient(_Lives):
 
     def create_check_status_response(self, request: Any, instance_id: str) -> Answer:
         """202 with the management URLs, for any web framework. Not awaited either."""
-        return Answer.of(self._client.blocking().create_check_status_response(instance_id))
+        return Answer.of(self._client._blocking().create_check_status_response(instance_id))
 
     async def wait_for_completion_or_create_check_status_response(
         self,

@@ -123,7 +123,7 @@ class AsyncClient(OverRay[AsyncOrchestrationHandle, AwaitingDriver], Awaiting):
     def _driver_over(self, link: HubLink) -> AwaitingDriver:
         return AsyncRayDriver(link)
 
-    def blocking(self) -> Client:
+    def _blocking(self) -> Client:
         """The same hub for code that cannot await: each call blocks the event loop for as long as it takes."""
         blocking = Client._of(self._hello, self._deployer, self._partitions, self._driver.blocking())
         if hasattr(self, "_link"):
