@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from durable_ray.cli.hub.port import HubPort, InstanceView
+from durable_ray.client.json_views import by_status
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -29,13 +30,10 @@ class CheckResult:
 
 def hub_findings(hub: HubPort) -> list[CheckResult]:
     """How many instances there are, and how many failed."""
-    counts = hub.counts()
-    by_status: dict[str, int] = {}
-    for (_, status), number in counts.items():
-        by_status[status] = by_status.get(status, 0) + number
-    told = ", ".join(f"{number} {status}" for status, number in sorted(by_status.items()) if number)
+    numbers = by_status(hub.counts())
+    told = ", ".join(f"{number} {status}" for status, number in sorted(numbers.items()))
     found = [CheckResult("ok", "instances", told or "none")]
-    if failed := by_status.get("Failed"):
+    if failed := numbers.get("Failed"):
         remedy = "deploy the fix, then: durable-ray list --status Failed --ids | durable-ray rewind -"
         found.append(CheckResult("warning", "failed instances", str(failed), remedy))
     return found
@@ -60,7 +58,7 @@ def damaged(found: Iterable[tuple[str, str]]) -> Iterator[CheckResult]:
 
 def _stuck(one: InstanceView, now: datetime) -> CheckResult | None:
     who = f"instance {one.instance_id}"
-    silent = now - one.updated
+    silent = now - one.updated_at
     if one.waiting_reason:
         return CheckResult("problem", who, f"waits for {one.waiting_reason}", _remedy(one))
     if one.status == "Suspended":
@@ -70,7 +68,7 @@ def _stuck(one: InstanceView, now: datetime) -> CheckResult | None:
             "warning", who, f"suspended for {_days(silent)}", f"durable-ray resume {one.instance_id}, or terminate"
         )
     if one.status == "Pending":
-        late = now - max(one.scheduled_start or one.created, one.created)
+        late = now - max(one.scheduled_start or one.created_at, one.created_at)
         if late < _LATE:
             return None
         told = f"has not begun for {_days(late)}"

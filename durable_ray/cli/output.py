@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable_ray.cli.exits import one_line
-from durable_ray.cli.hub.port import Happening, InstanceView
+from durable_ray.cli.hub.port import JSON_FIELDS, EventView, InstanceView
 
 STYLES = {
     "Pending": "yellow",
@@ -41,46 +41,17 @@ def print_json_line(value: Any) -> None:
 
 
 def as_json(instance: InstanceView) -> dict[str, Any]:
-    """An instance in the words of the gateway's `/api/v1`."""
-    said: dict[str, Any] = {
-        "instance_id": instance.instance_id,
-        "name": instance.name,
-        "version": instance.version,
-        "execution_id": instance.execution_id,
-        "status": instance.status,
-        "created_at": stamp(instance.created),
-        "updated_at": stamp(instance.updated),
-        "started_at": stamp(instance.started),
-        "completed_at": stamp(instance.completed),
-        "scheduled_start": stamp(instance.scheduled_start),
-        "input": instance.input,
-        "output": instance.output,
-        "custom_status": instance.custom_status,
-        "failure": instance.failure,
-        "parent_id": instance.parent,
-        "placement": instance.placement,
-        "priority": instance.priority,
-        "tags": dict(instance.tags),
-        "waiting_reason": instance.waiting_reason,
-        "recoveries": instance.recoveries,
-    }
+    """An instance, as `/api/v1` shows it."""
+    shown = {name: getattr(instance, name) for name in JSON_FIELDS}
+    shown = {name: stamp(value) if isinstance(value, datetime) else value for name, value in shown.items()}
     if instance.history is not None:
-        said["history"] = [happening_json(event) for event in instance.history]
-    return said
+        shown["history"] = [event_json(event) for event in instance.history]
+    return shown
 
 
-def happening_json(event: Happening) -> dict[str, Any]:
+def event_json(event: EventView) -> dict[str, Any]:
     """An event of a history: its type, its time and its own fields."""
-    return {"type": event.kind, "at": stamp(event.at), "name": event.what, **event.data}
-
-
-def counts_json(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
-    """How many instances there are, in the words of the gateway's `/api/v1`."""
-    by_name = [{"name": name, "status": status, "count": n} for (name, status), n in sorted(counts.items()) if n]
-    by_status: dict[str, int] = {}
-    for (_, status), number in counts.items():
-        by_status[status] = by_status.get(status, 0) + number
-    return {"total": sum(counts.values()), "by_status": {s: n for s, n in by_status.items() if n}, "by_name": by_name}
+    return {"type": event.kind, "at": stamp(event.at), "name": event.name, **event.data}
 
 
 def stamp(at: datetime | None) -> str | None:
@@ -147,7 +118,7 @@ def instances_table(instances: Sequence[InstanceView], width: int) -> Table:
     }
     made = _made(list(columns.items()), fold="instance")
     for one in instances:
-        moments = [utc(one.created), utc(one.updated)][: len(times)]
+        moments = [utc(one.created_at), utc(one.updated_at)][: len(times)]
         result = one.waiting_reason or one.output or one.custom_status
         made.add_row(
             plain(one.instance_id),
@@ -168,15 +139,15 @@ def print_instance(out: Console, instance: InstanceView) -> None:
         ("instance", plain(instance.instance_id)),
         ("orchestrator", plain(f"{instance.name} {instance.version}".strip())),
         ("status", status),
-        ("created", utc(instance.created)),
+        ("created", utc(instance.created_at)),
         ("scheduled", utc(instance.scheduled_start)),
-        ("started", utc(instance.started)),
-        ("updated", utc(instance.updated)),
-        ("completed", utc(instance.completed)),
+        ("started", utc(instance.started_at)),
+        ("updated", utc(instance.updated_at)),
+        ("completed", utc(instance.completed_at)),
         ("input", plain(short(instance.input, 2000))),
         ("custom status", plain(short(instance.custom_status, 2000))),
         ("output", plain(short(instance.output, 2000))),
-        ("parent", plain(instance.parent or "")),
+        ("parent", plain(instance.parent_id or "")),
         ("placement", plain(instance.placement)),
         ("tags", plain(" ".join(f"{key}={value}" for key, value in instance.tags.items()))),
         ("recoveries", str(instance.recoveries or "")),
@@ -215,17 +186,17 @@ def detail(data: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
-def history_table(events: Sequence[Happening], width: int) -> Table:
+def history_table(events: Sequence[EventView], width: int) -> Table:
     """A history, a line an event."""
     fixed = {"time": 9, "event": _longest((event.kind for event in events), "event"), "#": 3}
     left = max(16, width - sum(fixed.values()) - _GAP * 5)
-    name_width = min(_longest((event.what for event in events), "name"), max(6, left * 35 // 100))
+    name_width = min(_longest((event.name for event in events), "name"), max(6, left * 35 // 100))
     made = _made([*fixed.items(), ("name", name_width), ("detail", left - name_width)])
     for event in events:
         style = "red" if "Failed" in event.kind else "green" if event.kind == "ExecutionCompleted" else ""
         task = str(event.data.get("task_id", ""))
         kind = Text(event.kind, style=style)
-        made.add_row(utc(event.at)[11:], kind, task, plain(event.what), plain(detail(event.data)))
+        made.add_row(utc(event.at)[11:], kind, task, plain(event.name), plain(detail(event.data)))
     return made
 
 

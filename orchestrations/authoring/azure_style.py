@@ -1,4 +1,4 @@
-"""Orchestrators declared in Azure's way: tasks and arguments as its Python SDK has them, failures in its words."""
+"""Azure-style orchestrators: tasks and arguments as Azure's Python SDK has them, failures with its texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def azure_style(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class AzureTask(GeneratorTask):
-    """A task whose failure says what Azure's says."""
+    """A task whose failure has the text that Azure's SDK gives it."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Which definitions this process knows: what a client registers with a hub, and where a test looks a name up.
+"""The definition catalog of this process: what a client registers with a hub, and what a test hub resolves names in.
 
 Decorating a function enters it here. A client remembers the counter up to which it has registered and asks
 for what came since, so that a function defined in the next notebook cell is found without anybody

@@ -1,4 +1,4 @@
-"""What an orchestrator may ask for: the one object that its code is given.
+"""The orchestration context: what orchestrator code may schedule and wait for.
 
 Every method that asks answers at once with a task; awaiting it (or yielding it, in a generator) waits for
 history to bring the result. Names and behaviour are those of Durable Functions' Python SDK and of
@@ -26,7 +26,7 @@ class ContinueAsNew(BaseException):
 
 
 class OrchestrationContext(ReplaySafeContext):
-    """The orchestrator's door to everything that is not computation.
+    """The context of an orchestration: the API by which orchestrator code schedules work, timers and events.
 
     Example:
         >>> async def hello(ctx: OrchestrationContext, city: str) -> str:
@@ -196,7 +196,7 @@ class OrchestrationContext(ReplaySafeContext):
 
         Args:
             input_: the next execution's input.
-            save_events: take along the events that nobody consumed yet.
+            save_events: carry unconsumed events over to the next execution.
         """
         work = self._work
         if not work.loop.inert:
@@ -206,7 +206,7 @@ class OrchestrationContext(ReplaySafeContext):
         raise ContinueAsNew
 
     def set_custom_status(self, status: object) -> None:
-        """Show `status` (anything JSON can say) to whoever queries this instance; None clears it."""
+        """Set the custom status (any JSON value) that queries of this instance show; None clears it."""
         if not self._work.loop.inert:
             self._work.custom_status = self._work.encode(status)
 

@@ -1,4 +1,4 @@
-"""`@activity` and `@orchestrator`: how an author says what a function is, bare or with options.
+"""The decorators `@activity` and `@orchestrator`, bare or with options.
 
 Both enter what they make into the process's catalog. The overloads spell every option out, so that editors
 and type checkers know them; the body takes them as they come, so that a refused or misspelt one gets its
@@ -111,7 +111,7 @@ def orchestrator(
     max_running: int | None = None,
 ) -> Callable[[Callable[P, R]], Orchestrator[P, R]]: ...
 def orchestrator(fn: Any = None, /, **declared: Any) -> Any:
-    """Make a function an orchestrator: deterministic code that says, step by step, what is to be done.
+    """Make a function an orchestrator: deterministic code that schedules activities, timers and sub-orchestrations.
 
     The function takes its `OrchestrationContext` and at most one input. It is `async def`, a generator that
     yields tasks (as in Azure's Python SDK), or a plain function that returns at once. The options are those

@@ -93,12 +93,12 @@ class Definition(Generic[P, R]):
 
     @property
     def input_hint(self) -> Any:
-        """The type of the input for `payloads.decode`; None where nothing is said."""
+        """The type hint of the input, for `payloads.decode`; None without one."""
         return self.hints.input
 
     @property
     def output_hint(self) -> Any:
-        """The type of the result for `payloads.decode`; None where nothing is said."""
+        """The type hint of the result, for `payloads.decode`; None without one."""
         return self.hints.output
 
     @property
@@ -142,7 +142,7 @@ class Activity(Definition[P, R]):
 
 
 class Orchestrator(Definition[P, R]):
-    """A deterministic function that says what is to be done: `async def`, a generator, or plain."""
+    """An orchestrator: a deterministic function (`async def`, a generator, or plain) that schedules work."""
 
     kind: ClassVar[Kind] = "orchestrator"
     _how_to_call: ClassVar[str] = "ctx.call_sub_orchestrator(...) or client.start_new(...)"

@@ -162,12 +162,12 @@ _INSTEAD = {
 
 
 class GeneratorContext(OrchestrationContext):
-    """The context as generator code gets it: the same in all but what tasks look like."""
+    """The context of a generator orchestrator: as `OrchestrationContext`, but calls return `GeneratorTask`s."""
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        """Nothing; says what takes the place of what Azure's context has besides."""
+        """Raises AttributeError; for a member of Azure's context that is missing here the message names its replacement."""
         instead = _INSTEAD.get(name)
         raise AttributeError(
             f"{type(self).__name__!r} object has no attribute {name!r}" + (f": {instead}" if instead else ""),

@@ -1,8 +1,9 @@
-"""Type hints, looked at when a function is decorated: one that cannot be understood is said then, and not by a value that
-arrives as something else.
+"""Validation of type hints at decoration: a hint that cannot be used is refused then, not noticed when a value arrives as
+something else.
 
 Names are looked up where the function stands: in its module, its closure and, while they run, in the functions around it.
-What a module may still define further down is excused at decoration, and looked at again when the types are first needed.
+What a module may still define further down is accepted at decoration, and checked again when the types are first
+needed: then it is a warning in the log.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from durable_ray.orchestrations.authoring.signatures import Hints, Shape, read_hints, resolved_annotations
 
 _LOCALS = ".<locals>."
-#: What pydantic's errors say of a type whose parts are not all defined.
+#: Codes of pydantic's errors about a type whose parts are not all defined.
 _UNDEFINED = ("class-not-fully-defined", "undefined-annotation")
 
 
@@ -34,7 +35,7 @@ def local_hints(fn: Callable[..., object], shape: Shape) -> Hints | None:
 
 
 def late_complaints(fn: Callable[..., object], shape: Shape) -> Iterator[str]:
-    """What is wrong with the types of a function, now that all is defined that ever will be."""
+    """Errors in the type hints of a function, once its module is complete."""
     return _complaints(inspect.unwrap(fn), shape, {}, excused=False)
 
 
@@ -55,7 +56,7 @@ def _complaints(fn: Any, shape: Shape, names: Mapping[str, Any], *, excused: boo
 
 
 def _unusable(hint: Any, *, excused: bool) -> str | None:
-    # Hosts do without pydantic where they can; they are given what a user's process, which has it, has looked at.
+    # Hosts do without pydantic where they can; they get definitions that a user's process, which has it, has validated.
     if hint is None or hint in (str, int, bool, float, dict, list) or "pydantic" not in sys.modules:
         return None
     from durable_ray.orchestrations.values.hints import UNBUILDABLE, adapter

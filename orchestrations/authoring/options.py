@@ -24,7 +24,7 @@ OrchestratorPlacement = Literal["dedicated", "shared"]
 
 
 class Unset(enum.Enum):
-    """The type of `UNSET`: not said here, so the hub's default holds; where None has a meaning of its own."""
+    """The type of `UNSET`: not declared, so the hub's default holds; where None has a meaning of its own."""
 
     UNSET = "unset"
 
@@ -148,7 +148,7 @@ class OrchestratorOptions:
         name: what clients start it by.
         version: a label that `start_new(version=...)` can choose; the code itself is pinned by its hash.
         placement: an actor of its own, or a shared one; None lets the way it was started decide.
-        idle_timeout: a dedicated instance that only waits leaves memory after this long (µs); None keeps it
+        idle_timeout: a dedicated instance that only waits is passivated after this long (µs); None keeps it
         there. retain_for: a finished instance is purged after this long (µs); None keeps it for ever.
         num_cpus, memory, resources: what a dedicated instance's actor reserves (`memory` in bytes).
         runtime_env: Ray's runtime environment of a dedicated instance's actor.

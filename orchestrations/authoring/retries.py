@@ -1,4 +1,4 @@
-"""When to try again: a policy as a value, and the one question asked of it, answered without a clock."""
+"""Retry policies: when the next attempt begins, computed without a clock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RetryPolicy:
         retry_timeout: no new attempt begins later than this after the first was scheduled (timedelta, seconds, None).
         retry_on: only these exceptions are tried again (classes, or names; subclasses count). None: all. As
             `TaskFailed.is_caused_by`, it looks through causes, groups, and what failed in a sub-orchestration.
-        do_not_retry_on: these are never tried again, whatever `retry_on` says.
+        do_not_retry_on: these are never retried, even if `retry_on` matches them.
 
     Raises:
         ValueError: a number is out of range.
@@ -47,7 +47,7 @@ class RetryPolicy:
     The fields are durabletask-python's `RetryPolicy`; the filters are Temporal's non-retryable types.
     """
 
-    # What an older history does not say; the constructor sets every one.
+    # Defaults of fields that an older history lacks; the constructor sets every one.
     first_retry_interval: int = 1_000_000
     max_number_of_attempts: int = 3
     backoff_coefficient: float = 1.0

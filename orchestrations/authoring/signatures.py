@@ -1,4 +1,4 @@
-"""What a function's signature says to the engine: whether it wants its context, whether it wants an input,
+"""Signatures of activities and orchestrators: whether a function takes its context, whether it takes an input,
 of which type.
 
 Read once when the function is decorated (shape) and once when first needed (types, which may name classes
@@ -42,7 +42,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """Types of input and output; None where nothing is said (or `Any`), `NoneType` where None is."""
+    """Type hints of input and output; None without a hint (or with `Any`), `NoneType` for a hint of None."""
 
     input: Any = None
     output: Any = None
@@ -72,7 +72,7 @@ def orchestrator_shape(fn: Callable[..., object]) -> Shape:
 
 
 def read_hints(fn: Callable[..., object], shape: Shape, names: Mapping[str, Any] | None = None) -> Hints:
-    """Resolve the types of input and output; what cannot be resolved is absent (`hint_checks.py` says so).
+    """Resolve the types of input and output; what cannot be resolved is absent (`hint_checks.py` reports it).
 
     `names`: what is defined around the function, besides in its module.
     """

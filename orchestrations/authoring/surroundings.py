@@ -1,4 +1,4 @@
-"""What an orchestrator may know without asking anybody: who it is, when it is, and values that only look
+"""The read-only part of the orchestration context: IDs, the orchestration's time, and values that only look
 random.
 
 All of it comes out of history, or is derived from the names of instance and execution: the same on every
@@ -21,7 +21,7 @@ from durable_ray.orchestrations.values.times import to_datetime
 
 
 class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger that says everything once: silent while code runs that has run before."""
+    """A replay-safe logger: silent during replay, so that each message is logged once."""
 
     def __init__(self, logger: logging.Logger, work: Work) -> None:
         super().__init__(logger, None)
@@ -37,7 +37,7 @@ class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 class ReplaySafeContext:
-    """The half of the context that asks for nothing.
+    """The part of the context that schedules nothing.
 
     Attributes are read-only; all times are aware UTC datetimes, and stand still within a turn.
     """
@@ -94,7 +94,7 @@ class ReplaySafeContext:
 
     @property
     def custom_status(self) -> Any:
-        """What `set_custom_status` was last given in this execution, as JSON says it; None before that."""
+        """The custom status last set in this execution, as its JSON value; None before that."""
         status = self._work.custom_status
         return None if status is None else self._work.codec.decode(status)
 

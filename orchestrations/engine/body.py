@@ -20,7 +20,7 @@ from durable_ray.orchestrations.values.payloads import PayloadNotSerializable
 
 _LOG = logging.getLogger(__name__)
 
-#: How often code that catches `BaseException` in a loop is told to leave before it is dropped where it
+#: How often code that catches `BaseException` in a loop is sent `Evicted` before it is dropped where it
 #: stands.
 _MAX_EVICTIONS = 100
 
@@ -54,7 +54,7 @@ def _anatomy(orchestrator: Any) -> tuple[Callable[..., Any], Shape, Any, bool]:
 
 
 def _explained(error: BaseException) -> BaseException:
-    """asyncio's own complaint about a foreign future, in words that help."""
+    """asyncio's error about a foreign future, with a text that says what to do."""
     if isinstance(error, RuntimeError) and "attached to a different loop" in str(error):
         explained = NotDeterministic(
             "an orchestrator awaited a future of another event loop: its result is in no history. Await it "
@@ -83,7 +83,7 @@ def outcome_of(code: asyncio.Future[Any], codec: PayloadCodec) -> Outcome:
 
 
 def evict(task: asyncio.Task[Any], instance_id: str) -> None:
-    """Make a waiting task leave: every await that it comes to raises `Evicted`."""
+    """Evict a waiting task: every await that it reaches raises `Evicted`."""
     # asyncio would log a task that is dropped while it waits; this one was put away on purpose.
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     coroutine = task.get_coro()

@@ -1,4 +1,4 @@
-"""What orchestrator code wants: one frozen value per wish. Numbered like the events that will record them."""
+"""Commands: what orchestrator code schedules, one frozen value each, numbered as the events that will record them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from durable_ray.orchestrations.values.failures import FailureDetails
 
 
 class ScheduleActivity(Struct, frozen=True):
-    """Run an activity. `retry` None means: whatever the activity's own definition says."""
+    """Run an activity. `retry` None: the policy of the activity's definition applies."""
 
     task_id: int
     name: str
@@ -37,7 +37,7 @@ class ScheduleChild(Struct, frozen=True):
 
 
 class CreateTimer(Struct, frozen=True):
-    """Wake me at `fire_at` (µs)."""
+    """Create a durable timer that fires at `fire_at` (µs)."""
 
     task_id: int
     fire_at: int

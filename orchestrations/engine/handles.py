@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Timers(Protocol):
-    """Where delayed callbacks go: to whoever can make them durable."""
+    """Receives delayed callbacks and makes them durable timers."""
 
     def arm(self, fire_at: int, handle: TimerHandle) -> int:
         """Ask for `handle` to be fired at `fire_at` (µs); answers the timer's number."""

@@ -1,4 +1,4 @@
-"""The book of an execution: what its code asked for, set against what history says it asked for.
+"""The journal of an execution: the commands of its code, matched against those that history recorded.
 
 Code emits commands, each with the next number. In replay every command must find its record in history before
 the turn that emitted it ends, and every record must find its command: anything else means that the code is
@@ -129,7 +129,7 @@ class Journal:
     # --- the code's side ---
 
     def payload(self, encode: Encode, value: object) -> Payload | None:
-        """`value` encoded for the next command; None where history has it and nobody would look at it."""
+        """`value` encoded for the next command; None where history has it already and it would not be used."""
         if value is None or (self.next_id in self._recorded and self.adopter is None):
             return None
         try:

@@ -51,9 +51,9 @@ class DeterministicLoop(WorldlessLoop):
     Args:
         timers: where delayed callbacks go.
         seed: what distinguishes this execution from all others (any text).
-        on_error: told of what asyncio would log (a failed callback, a failure nobody looked at).
+        on_error: called with what asyncio would log (a failed callback, an exception that was never retrieved).
 
-    `now` is the loop's clock in µs; whoever drives the loop sets it. While `inert`, nothing that code does
+    `now` is the loop's clock in µs; set by the driver of the loop. While `inert`, nothing that code does
     counts.
     """
 
@@ -80,7 +80,7 @@ class DeterministicLoop(WorldlessLoop):
         self._active: list[OrderedTask] = []
         self._sweep_at = 16
         self._batch: dict[int, OrderedTask] | None = None
-        #: What failed and may not have been looked at.
+        #: Failed tasks whose exception may not have been retrieved.
         self.untaken = Untaken()
 
     # --- what drives it ---
@@ -125,7 +125,7 @@ class DeterministicLoop(WorldlessLoop):
         return self._order
 
     def sweep(self) -> None:
-        """Let go of finished tasks; asyncio reports those that failed and that nobody looked at."""
+        """Let go of finished tasks; asyncio reports those whose exception was never retrieved."""
         for task in self._active:
             self.untaken.note(task)
         self._active = self.unfinished()

@@ -57,7 +57,7 @@ class Execution:
         #: What arrived while suspended, in order; None while not suspended.
         self._queue: list[Event] | None = None
         self._timed = False
-        #: History says that the execution failed or was terminated: what follows concerns the code after a rewind only.
+        #: The execution failed or was terminated, by history: what follows concerns the code after a rewind only.
         self._over = False
         self._closed = False
 
@@ -79,7 +79,7 @@ class Execution:
             events to history, and does not feed them back.
 
         Raises:
-            NonDeterminismError: the code does not do what history says it did.
+            NonDeterminismError: the code does not do what history recorded.
         """
         if self._closed:
             raise RuntimeError(f"the execution of {self._work.instance_id!r} was closed; replay it from its history")
@@ -112,7 +112,7 @@ class Execution:
             self._put_away()
 
     def __del__(self) -> None:
-        # A net, not the way: an owner that forgets to close must not have its code run by the garbage
+        # Only a safety net: an owner that forgets to close must not have its code run by the garbage
         # collector.
         if not getattr(self, "_closed", True):
             with contextlib.suppress(Exception):
@@ -243,7 +243,7 @@ def replay(
         new_events: what happened since, beginning with its `TurnStarted`.
 
     Raises:
-        NonDeterminismError: the code does not do what history says it did.
+        NonDeterminismError: the code does not do what history recorded.
 
     Example:
         >>> async def hello(ctx):
@@ -301,7 +301,7 @@ def _resumed(execution: Execution, _: ev.ExecutionResumed) -> None:
 
 
 def _ended(execution: Execution, event: Event) -> None:
-    """History says that the execution ended; where the code decides that, it must have ended so too."""
+    """Check the end of an execution that history recorded: where the code decides it, the code must have ended so too."""
     journal, outcome = execution._work.journal, execution._outcome
     journal.end_turn()
     expected = _ENDINGS[type(event)]
@@ -326,7 +326,7 @@ _INPUTS: dict[type, Callable[[Execution, Any], None]] = {
 _ENDINGS: dict[type, type | None] = {
     ev.ExecutionCompleted: Returned,
     ev.ContinuedAsNew: Continued,
-    # The runtime may set an instance aside, and anybody may terminate it: the code has no say in these.
+    # The runtime may quarantine an instance, and a client may terminate it: neither is decided by the code.
     ev.ExecutionFailed: None,
     ev.ExecutionTerminated: None,
 }

@@ -1,6 +1,6 @@
-"""External events on their way to code: first come, first served, in both directions.
+"""Delivery of external events to orchestrator code: first come, first served, in both directions.
 
-Events that nobody waits for yet are kept in the order they arrived; waiters are served in the order they
+Events that no task waits for yet are buffered in the order they arrived; waiters are served in the order they
 began to wait. Names are matched without regard to case, and keep the spelling they were sent with.
 """
 
@@ -48,7 +48,7 @@ class Signals:
                 del self._waiting[key]
 
     def forget_all(self) -> None:
-        """Nobody waits any longer: from here on events are kept for the execution that follows."""
+        """Stop delivery: from here on events are kept for the execution that follows."""
         self._waiting.clear()
 
     def arrive(self, event: EventRaised) -> EventTask | None:
@@ -66,6 +66,6 @@ class Signals:
         return None
 
     def unconsumed(self) -> list[EventRaised]:
-        """What nobody took, in the order it arrived."""
+        """The events that were not consumed, in the order they arrived."""
         kept = [entry for arrived in self._arrived.values() for entry in arrived]
         return [event for _, event in sorted(kept, key=lambda entry: entry[0])]

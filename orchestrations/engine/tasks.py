@@ -2,7 +2,7 @@
 `await`, `gather`, `wait`, `shield` and `timeout` work on durable work as on any other.
 
 A durable task is finished by an event of history and by nothing else. It is known to its execution by its
-number; cancelling it tells the execution that the result is no longer wanted.
+number; cancelling it gives up the result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Book(Protocol):
     """Who remembers what failed until somebody takes it."""
 
     def note(self, future: asyncio.Future[Any]) -> None:
-        """`future` failed, perhaps, and nobody has taken its exception yet."""
+        """Track `future`: its exception, if it has one, was not retrieved yet."""
 
 
 class Loop(Numbered, Protocol):
@@ -113,16 +113,16 @@ class OrderedGathering(asyncio.tasks._GatheringFuture):  # type: ignore[name-def
 
 
 class InertTask(OrderedFuture):
-    """What calls return while an execution is put away: never done, so awaiting it comes back to whoever evicts."""
+    """What calls return while an execution is evicted: never done, so awaiting it returns control to the eviction."""
 
     __slots__ = ()
 
 
 class Owner(Protocol):
-    """Who is told when a durable task is cancelled."""
+    """Notified when a durable task is cancelled."""
 
     def cancelled(self, task: DurableTask) -> None:
-        """Nobody wants the result of `task` any more."""
+        """The result of `task` is no longer wanted."""
 
 
 class DurableTask(OrderedFuture):

@@ -1,6 +1,6 @@
 """Sentences for what stands where a value should: a call whose code has not run, or a task without its result.
 
-Otherwise the first that is heard of a forgotten `yield from` or `await` is that something cannot be pickled.
+Otherwise the first symptom of a forgotten `yield from` or `await` is that something cannot be pickled.
 """
 
 from __future__ import annotations

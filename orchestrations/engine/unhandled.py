@@ -35,12 +35,12 @@ class Untaken:
         self._lost: set[int] = set()
 
     def note(self, future: asyncio.Future[Any]) -> None:
-        """If `future` failed, nobody has taken its exception yet."""
+        """If `future` failed, its exception was not retrieved yet."""
         if _untaken(future):
             self._failed.add(future)
 
     def lose(self, error: BaseException) -> None:
-        """Nobody can take this failure any more."""
+        """This failure cannot be retrieved any more."""
         self._lost.update(failed_task_ids(error))
 
     def task_ids(self) -> tuple[int, ...]:

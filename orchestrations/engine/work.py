@@ -43,7 +43,7 @@ class PayloadCodec(Protocol):
     """Values to payloads and back."""
 
     def encode(self, value: object) -> Payload:
-        """The payload that says `value`; raises if none can."""
+        """`value` as a payload; raises if it cannot be serialized."""
 
     def decode(self, payload: Payload | None, hint: object = None) -> object:
         """The value, as a `hint` if one is given."""

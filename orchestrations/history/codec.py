@@ -5,7 +5,7 @@ One document is ``{"v":1,"e":[{"t":"TimerFired","task_id":2},...]}``; a single e
 costs older histories nothing.
 
 What may be read, in years to come:
-- an older history: what it does not say has its default;
+- an older history: fields that it lacks have their defaults;
 - a field this release does not know: it is ignored, as a newer release added it with a default;
 - an event or a document version this release does not know: refused, naming the upgrade. To skip an event
   would be to replay something that did not happen.
@@ -35,7 +35,7 @@ VERSION = 1
 
 
 class UnreadableHistory(OrchestrationError):
-    """The text is no history, or that of a newer release; the message says which."""
+    """The text is no history, or that of a newer release; the message names which."""
 
 
 class _Document(msgspec.Struct):
@@ -126,7 +126,7 @@ def _check_version(version: int) -> None:
         )
 
 
-# --- by the letter ---
+# --- strict reading ---
 
 
 def _parsed(text: str | bytes) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The facts of which a history is made: one frozen value each, nothing that could be computed from the others.
 
 Rules for this file:
-- An event says what *happened*; what user code *wants* is a command (`commands.py`).
-- Times are microseconds since the epoch, UTC. An event has none of its own where its turn's `TurnStarted` says it.
+- An event records what *happened*; what user code *schedules* is a command (`commands.py`).
+- Times are microseconds since the epoch, UTC. An event has none of its own where its turn's `TurnStarted` has it.
 - Fields are only ever added, with a default; a field's meaning never changes (`codec.py` reads every older history).
 - `task_id` numbers what an execution asked for, in the order it asked; it is how a completion finds its task.
 """
@@ -57,7 +57,7 @@ class ExecutionCompleted(Fact, frozen=True):
 
 
 class ExecutionFailed(Fact, frozen=True):
-    """The orchestrator raised, or the runtime set the instance aside."""
+    """The orchestrator raised, or the runtime quarantined the instance."""
 
     failure: FailureDetails
     #: The tasks whose failures the orchestrator did not handle: what a rewind runs again.
@@ -263,7 +263,7 @@ Event = (
 
 
 class Message(Value, frozen=True):
-    """An event on its way to an instance.
+    """An event that is delivered to an instance.
 
     `execution_id` and `attempt` complete the address where the event answers something an execution asked for; a message
     for another execution or attempt is dropped. `message_id` makes taking it twice impossible.

@@ -1,11 +1,11 @@
 """What a rewind makes void, and what it lets stand.
 
-`ExecutionRewound(task_ids)` says that the failures of those tasks did not happen. History is not rewritten
+`ExecutionRewound(task_ids)` records that the failures of those tasks did not happen. History is not rewritten
 for that: it is read differently. From the first of those failures to the rewind lies a *region* in which
 
 - what came from outside (results, timers, events) is delivered as ever, except for the void failures
   themselves;
-- what the code asks for without the failure is looked up by content among what it asked for then. What is
+- what the code asks for without the failure is matched by content among what it asked for then. What is
   found keeps its number and its result, so work that did not depend on the failure is not done again. What is
   not found is new, and gets a number that history has not used;
 - what the code asked for then and does not ask for now (a clean-up, say) stays in history, void.
@@ -53,7 +53,7 @@ class Region(Struct):
     rewound: frozenset[int]
     #: Those of them that do not, if the code does not ask for them any more.
     droppable: frozenset[int]
-    #: Results that came before the code, going another way now, asked for them.
+    #: Results that arrived before the code, which takes another path now, scheduled their tasks.
     early: dict[int, Event] = field(default_factory=dict)
     #: Those of them that it has asked for since.
     due: list[Event] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Region(Struct):
         journal.adopter = self
 
     def adopt(self, command: Command) -> int | None:
-        """The number of the oldest unclaimed record that says the same as `command`."""
+        """The number of the oldest unclaimed record that equals `command`."""
         for position, record in enumerate(self.unclaimed):
             if _same(command, record):
                 del self.unclaimed[position]
@@ -76,7 +76,7 @@ class Region(Struct):
         return None
 
     def note(self, event: Event, waiting: Container[int]) -> None:
-        """Note `event`, which is about to be delivered, if nobody waits for it."""
+        """Note `event`, which is about to be delivered, if no task waits for it."""
         number = getattr(event, "task_id", 0)
         if number and number not in waiting and any(record.task_id == number for record in self.unclaimed):
             self.early[number] = event
@@ -169,7 +169,7 @@ def _rewound(events: Sequence[Event], rewind: int) -> ev.ExecutionRewound:
 def _droppable(events: Sequence[Event], rewind: int) -> frozenset[int]:
     """The activities among the rewound tasks that the code may give up at the rewind.
 
-    Where history went on it says which those were, and an older one, which does not say, never dropped any.
+    Where history went on it records which those were; an older one, which does not, never dropped any.
     """
     end = next((n for n in range(rewind + 1, len(events)) if isinstance(events[n], ev.TurnStarted)), None)
     kind = ev.ActivityScheduled if end is None else ev.ActivityCanceled

@@ -7,7 +7,7 @@ What is here and nowhere else:
 - the address check: an answer for another execution, task or attempt is dropped;
 - retries: a failed attempt becomes `AttemptFailed` and, when its time comes, `AttemptStarted`; orchestrator code sees
   neither;
-- timers: they fire because the snapshot says they are due, not because somebody remembered to say so.
+- timers: they fire because the snapshot shows that they are due, not because of a notification.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Append(Struct):
     events: list[Event] = field(default_factory=list)
     #: Task IDs of activities whose (next) attempt begins after the commit.
     dispatch: list[int] = field(default_factory=list)
-    #: Task ID -> attempt of the activities nobody waits for any more.
+    #: Task ID -> attempt of the activities whose results are no longer wanted.
     cancel: dict[int, int] = field(default_factory=dict)
     children: list[ChildStart] = field(default_factory=list)
     messages: list[tuple[str, Message]] = field(default_factory=list)
@@ -278,7 +278,7 @@ def _child_start(snapshot: Snapshot, scheduled: ev.ChildScheduled, attempts_befo
 
 
 def unknown_child(execution_id: str, scheduled: ev.ChildScheduled) -> Message:
-    """What a parent is told when it calls a sub-orchestration that nobody deployed."""
+    """The failure that a parent gets for a sub-orchestration that is not deployed."""
     version = f" version {scheduled.version!r}" if scheduled.version else ""
     failure = FailureDetails(
         "durable_ray.UnknownDefinition",
@@ -288,7 +288,7 @@ def unknown_child(execution_id: str, scheduled: ev.ChildScheduled) -> Message:
 
 
 def child_conflict(execution_id: str, start: ChildStart) -> Message:
-    """What a parent is told when the ID it chose for a sub-orchestration belongs to a live instance."""
+    """The failure that a parent gets when the ID it chose for a sub-orchestration belongs to a live instance."""
     failure = FailureDetails(
         "durable_ray.InstanceAlreadyExists",
         f"An instance with ID '{start.instance_id}' already exists.",

@@ -1,7 +1,7 @@
-"""Failures in Azure's words: the texts that code written for Durable Functions parses, of its Python SDK and its HTTP API.
+"""Failure texts of Azure: those that code written for Durable Functions parses, of its Python SDK and its HTTP API.
 
 `str(error)` in an orchestrator is `{reason} \\n {details}`: the reason names the function, the details are a JSON object whose
-`Message` says type and message of what was raised.
+`Message` has type and message of what was raised.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from durable_ray.orchestrations.values.failures import (
     TaskFailed,
 )
 
-#: What the engine itself says of a failed task.
+#: The engine's own text for a failed task.
 _OWN = re.compile(r"(Activity|Sub-orchestration) '(.*?)' \(#\d+\) failed: ", re.DOTALL)
 _FAILED_TASKS = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in (ActivityFailed, SubOrchestrationFailed))
 

@@ -20,7 +20,7 @@ class FailureDetails(Value, frozen=True, omit_defaults=True):
     """An error as recorded in history: type, message, traceback text and the errors that led to it.
 
     `cause` is what caused it: its cause or context, or what an activity or sub-orchestration failed with. `members` are the
-    errors of a group; and what was being handled when a task failed whose `cause` says why that failed.
+    errors of a group; and what was being handled when a task failed whose `cause` is why that failed.
 
     `bases` are the qualified names of the error's class and all its bases, so that a failure can be recognised by type
     in a process that cannot import the class.
@@ -73,7 +73,7 @@ class FailureDetails(Value, frozen=True, omit_defaults=True):
 
     @property
     def is_final(self) -> bool:
-        """Whether it, or anything that led to it, says that to try again is of no use."""
+        """Whether it, or anything that led to it, is marked as not retryable."""
         return any(link.non_retryable for link in self.walk())
 
     def names(self) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class NonRetryable(Exception):
 
 
 class NonDeterminismError(OrchestrationError):
-    """The code does not do what history says it did; the message names the event, both versions and the usual causes."""
+    """Replay mismatch: the code does not do what history recorded; the message names event, versions and usual causes."""
 
 
 class NotDeterministic(OrchestrationError):
@@ -139,7 +139,7 @@ class TaskCanceled(OrchestrationError):
 
 
 class Evicted(BaseException):
-    """The coroutine is being put away and will be rebuilt by replay.
+    """The coroutine is being evicted and will be rebuilt by replay.
 
     A `BaseException`, so that ``except Exception`` in user code cannot swallow it. Raised and caught in one place only:
     `replay.Execution.close`.

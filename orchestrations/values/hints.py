@@ -1,4 +1,4 @@
-"""Values as a type hint says, by pydantic. Imported when the first hint asks for it: plain values are read without."""
+"""Values read by their type hints, with pydantic. Imported when the first hint asks for it: plain values are read without."""
 
 from __future__ import annotations
 

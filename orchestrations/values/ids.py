@@ -1,7 +1,7 @@
 """Names of things: which instance IDs, event names and names of definitions are allowed, and how IDs that must be the same on
 every replay are derived.
 
-All three are parts of URLs, so one rule is behind them: what is allowed here goes through every door, and every door refuses
+All three are parts of URLs, so one rule is behind them: what is allowed here passes every API, and every API refuses
 what is not.
 """
 
@@ -38,7 +38,7 @@ def validate_instance_id(instance_id: object) -> str:
     """Return `instance_id` unchanged if it may name an instance.
 
     Rules (those of Durable Functions' HTTP API): a non-empty text of at most 256 characters, no ``/ \\ # ?``, no
-    control or surrogate characters, not starting with ``@``; and not ``.`` or ``..``, which no URL can say.
+    control or surrogate characters, not starting with ``@``; and not ``.`` or ``..``, which no URL can contain.
 
     Raises:
         InvalidInstanceId: the ID breaks a rule; nothing was written.

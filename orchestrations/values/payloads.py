@@ -1,7 +1,7 @@
-"""Values to text and back: the one form in which inputs, results and events travel and rest.
+"""Payloads: inputs, results and events as text, the one form in which they are sent and stored.
 
-A payload is JSON wherever JSON can say the value, because then every reader (SQL, a browser, another
-language) can read it without running anybody's code. What JSON would change in silence or cannot say at all
+A payload is JSON wherever JSON can represent the value, because then every reader (SQL, a browser, another
+language) can read it without running anybody's code. What JSON would silently change or cannot represent at all
 is handed to a pickler, if the caller has one, and marked with `PICKLED`; else it is refused with the place
 and the remedy.
 
@@ -10,7 +10,7 @@ What JSON does to a value, and who repairs it:
   Decimals, UUIDs ... Without a hint the reader gets plain JSON: dicts, lists (also for tuples and sets),
   text, numbers.
 - Keys of a plain dict that are not text would come back as text. No hint is certain to repair that, so such
-  a dict counts as something JSON cannot say. Inside a model or dataclass the field's type repairs it.
+  a dict counts as something JSON cannot represent. Inside a model or dataclass the field's type repairs it.
 - Bytes are base64, infinities and NaN the constants `Infinity` and `NaN`. A pydantic model follows its own
   config instead, in both directions (by default: bytes are UTF-8, and an infinity becomes null).
 """
@@ -43,7 +43,7 @@ MAX_PAYLOAD_DEPTH = 200
 _MAX_OFFENDERS = 20
 
 _ATOMS = frozenset({type(None), bool, int, float, str})
-#: Hints that say no more than JSON does: what they want is what the parser gives.
+#: Hints that need no conversion: what the JSON parser returns is of these types.
 _PLAIN = (None, str, int, bool, float, dict, list, Any)
 
 
@@ -52,7 +52,7 @@ class PayloadError(Exception):
 
 
 class PayloadNotSerializable(PayloadError, TypeError):
-    """Neither JSON nor, where allowed, a pickle can say the value; the message names the place."""
+    """The value can be neither JSON nor, where allowed, a pickle; the message names the place."""
 
 
 class PayloadNotReadable(PayloadError):
@@ -76,13 +76,13 @@ def encode(value: object, *, pickler: Callable[[object], bytes] | None = None) -
 
     Args:
         value: anything. None is the JSON ``null``.
-        pickler: what to do with a value that JSON cannot say; None refuses it.
+        pickler: what to do with a value that JSON cannot represent; None refuses it.
 
     Returns:
         JSON text, or `PICKLED` and base64.
 
     Raises:
-        PayloadNotSerializable: neither way can say it, or it holds a Ray `ObjectRef`.
+        PayloadNotSerializable: it can be neither JSON nor a pickle, or it holds a Ray `ObjectRef`.
         PayloadTooLarge: the result exceeds `MAX_PAYLOAD_BYTES`.
 
     Example:
@@ -104,7 +104,7 @@ def encode(value: object, *, pickler: Callable[[object], bytes] | None = None) -
 
 
 def decode(payload: Payload, hint: Any = None, *, unpickler: Callable[[bytes], object] | None = None) -> Any:
-    """Read a payload as `hint` says.
+    """Read a payload as the type `hint`.
 
     Args:
         payload: what `encode` or `from_json_text` returned.
@@ -144,7 +144,7 @@ def is_pickled(payload: Payload) -> bool:
 
 
 def from_json_text(text: str | bytes) -> Payload:
-    """The door for text from outside: let in what is strictly JSON, and nothing else.
+    """Validate text from outside: accepts what is strictly JSON, and nothing else.
 
     Returns:
         The text without surrounding white space, otherwise unchanged.
@@ -307,7 +307,7 @@ def is_object_ref(kind: type) -> bool:
 
 
 def object_ref_refusal(path: str = "an ObjectRef") -> PayloadNotSerializable:
-    """The error for an `ObjectRef` that turns up where a walk over containers does not look."""
+    """The error for an `ObjectRef` that turns up where a walk over containers does not reach."""
     return PayloadNotSerializable(f"{path} cannot be stored: {_OBJECT_REF}")
 
 

@@ -1,7 +1,7 @@
-"""Moments and durations, as users give them, in the microseconds that everything here counts in.
+"""Times and durations as users give them, converted to microseconds.
 
 The rule, for every place that takes a time: what is later than the year 9999 is clamped to its end, as no column, datetime or
-JSON reader has to hold more; infinity and that end mean never; what is no time at all is refused at the door.
+JSON reader has to hold more; infinity and that end mean never; what is no time at all is refused when it is given.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def _shallow(twin: Any) -> dict[str, Any]:
 
 @cache
 def _fields(kind: type[Value]) -> dict[str, dataclasses.Field[Any]]:
-    """The twin's fields, with the types as they stand in the source, as `dataclasses` tells them."""
+    """The twin's fields, with the types as written in the source, as `dataclasses` reports them."""
     fields = {field.name: copy.copy(field) for field in dataclasses.fields(_twin(kind))}
     for name, field in fields.items():
         field.type = kind.__annotations__[name]

@@ -42,9 +42,9 @@ def running(**changes: object) -> InstanceView:
         ({"next_due": NOW - timedelta(minutes=5)}, "problem", "overdue for 5 min", "durable-ray up"),
         ({"status": "Pending", "placement": "dedicated"}, "problem", "no room for its actor", "--placement shared"),
         ({"status": "Pending"}, "problem", "has not begun for 5 min", "durable-ray up"),
-        ({"status": "Suspended", "updated": NOW - timedelta(days=3)}, "warning", "suspended for 3 d", "resume x"),
+        ({"status": "Suspended", "updated_at": NOW - timedelta(days=3)}, "warning", "suspended for 3 d", "resume x"),
         ({"recoveries": 2}, "warning", "died 2 times", "memory"),
-        ({"outstanding": 1, "updated": NOW - timedelta(hours=2)}, "warning", "nothing new for 2 h", "timeout="),
+        ({"outstanding": 1, "updated_at": NOW - timedelta(hours=2)}, "warning", "nothing new for 2 h", "timeout="),
     ],
 )
 def test_what_is_stuck_is_found(changes: dict[str, object], level: str, told: str, remedy: str) -> None:
@@ -58,7 +58,7 @@ def test_what_is_stuck_is_found(changes: dict[str, object], level: str, told: st
     "changes",
     [
         {},
-        {"next_due": NOW + timedelta(days=30), "updated": NOW - timedelta(days=30)},
+        {"next_due": NOW + timedelta(days=30), "updated_at": NOW - timedelta(days=30)},
         {"next_due": NOW - timedelta(seconds=3)},
         {"status": "Pending", "scheduled_start": NOW + timedelta(hours=1)},
         {"status": "Suspended"},

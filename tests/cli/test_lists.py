@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from durable_ray.actors.instances.status import micros
 from durable_ray.cli.commands.filters import make_filter
 from durable_ray.cli.exits import CommandError
 from durable_ray.cli.hub.over_http import _query
@@ -144,7 +145,7 @@ def test_a_time_that_is_shown_includes_its_own_instance_when_it_is_given_back() 
     wanted = make_filter((), (), "", shown, shown, ())
     assert wanted.created_from is not None
     assert wanted.created_to is not None
-    assert wanted.created_from <= at <= wanted.created_to
+    assert wanted.created_from <= micros(at) <= wanted.created_to
 
 
 @pytest.mark.parametrize("word", ["", "yesterday", "01/31/2001", "2001-13-01", "5"])

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from durable_ray.actors.store.records import LIVE, InstanceQuery
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit, one_line, problem_of
 from durable_ray.cli.health import CheckResult, damaged, hub_findings, stuck
-from durable_ray.cli.hub.port import InstanceFilter
 from durable_ray.cli.inputs import now
 from durable_ray.cli.output import print_json
 from durable_ray.cli.session import CommandSession
@@ -62,7 +62,7 @@ def _findings(session: CommandSession, most: int) -> Iterator[CheckResult]:
         problem = problem_of(error)
         yield CheckResult("problem", "hub", str(problem), problem.hint)
         return
-    live = InstanceFilter(statuses=("Pending", "Running", "Suspended"))
+    live = InstanceQuery(statuses=LIVE)
     told_of: set[str] = set()
     for finding in stuck(islice(matching(hub, live), most), now()):
         told_of.add(finding.subject)

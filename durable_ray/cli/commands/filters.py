@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 
+from durable_ray.actors.instances.status import micros
+from durable_ray.actors.store.records import FINISHED, LIVE, InstanceQuery
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub.port import HubPort, InstanceFilter, InstanceView
+from durable_ray.cli.hub.port import HubPort, InstanceView
 from durable_ray.cli.inputs import tags as tags_of
 from durable_ray.cli.inputs import when
 from durable_ray.client.operations.bounds import through
 
 _PANEL = "Which instances"
 _PAGE = 500
-
-
-class StatusWord(enum.StrEnum):
-    """What a filter may ask for."""
-
-    PENDING = "Pending"
-    RUNNING = "Running"
-    SUSPENDED = "Suspended"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    TERMINATED = "Terminated"
-
+_STATUSES = (*LIVE, *FINISHED)
 
 StatusOption = Annotated[
     list[str] | None,
     typer.Option(
         "--status",
         "-s",
-        metavar="[" + "|".join(StatusWord) + "]",
+        metavar="[" + "|".join(_STATUSES) + "]",
         help="In this status, or in one of several: Completed,Failed. May be repeated.",
         rich_help_panel=_PANEL,
     ),
@@ -74,39 +64,38 @@ def make_filter(
     parent: str | None = None,
     *,
     descending: bool = False,
-) -> InstanceFilter:
+) -> InstanceQuery:
     """A filter from what was typed."""
-    return InstanceFilter(
+    return InstanceQuery(
         statuses=statuses_of(status or ()),
         names=tuple(name or ()),
-        prefix=prefix,
-        created_from=None if created_after is None else when(created_after),
-        created_to=None if created_before is None else through(when(created_before)),
+        id_prefix=prefix,
+        created_from=None if created_after is None else micros(when(created_after)),
+        created_to=None if created_before is None else micros(through(when(created_before))),
         tags=tags_of(tag or ()),
-        parent=parent,
+        parent_id=parent,
         descending=descending,
     )
 
 
-def statuses_of(said: Sequence[str]) -> tuple[str, ...]:
+def statuses_of(options: Sequence[str]) -> tuple[str, ...]:
     """The statuses of `--status` options, in any case; one option may name several, with commas or spaces between.
 
     Example:
         >>> statuses_of(["completed, Failed", "Failed"])
         ('Completed', 'Failed')
     """
-    known = {word.lower(): str(word) for word in StatusWord}
+    known = {status.lower(): status for status in _STATUSES}
     found: dict[str, None] = {}
-    for option in said:
-        words = re.split(r"[,\s]+", option.strip(", \t\n"))
-        for word in words:
-            if word.lower() not in known:
-                raise usage(f"{word!r} is no status", f"write {', '.join(StatusWord)}")
-            found[known[word.lower()]] = None
+    for option in options:
+        for name in re.split(r"[,\s]+", option.strip(", \t\n")):
+            if name.lower() not in known:
+                raise usage(f"{name!r} is no status", f"write {', '.join(_STATUSES)}")
+            found[known[name.lower()]] = None
     return tuple(found)
 
 
-def page(hub: HubPort, wanted: InstanceFilter, size: int, token: str | None) -> tuple[list[InstanceView], str | None]:
+def page(hub: HubPort, wanted: InstanceQuery, size: int, token: str | None) -> tuple[list[InstanceView], str | None]:
     """At most `size` instances after `token`, and the token that leads on if there are more."""
     found: list[InstanceView] = []
     while True:
@@ -116,7 +105,7 @@ def page(hub: HubPort, wanted: InstanceFilter, size: int, token: str | None) -> 
             return found, token
 
 
-def matching(hub: HubPort, wanted: InstanceFilter, limit: int | None = None) -> Iterator[InstanceView]:
+def matching(hub: HubPort, wanted: InstanceQuery, limit: int | None = None) -> Iterator[InstanceView]:
     """Instances, page by page."""
     token: str | None = None
     found = 0

@@ -9,6 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from durable_ray.actors.store.records import InstanceQuery
 from durable_ray.cli.commands.filters import (
     AfterOption,
     BeforeOption,
@@ -22,9 +23,9 @@ from durable_ray.cli.commands.filters import (
     page,
 )
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub.port import InstanceFilter
-from durable_ray.cli.output import as_json, counts_json, counts_table, instances_table, plain, print_json
+from durable_ray.cli.output import as_json, counts_table, instances_table, plain, print_json
 from durable_ray.cli.session import CommandSession
+from durable_ray.client.json_views import counts_json
 
 
 def list_(
@@ -70,7 +71,7 @@ def list_(
     elif shown:
         session.out.print(instances_table(shown, session.out.width))
     else:
-        session.note("no instances" + (" match" if wanted != InstanceFilter() else ""))
+        session.note("no instances" + (" match" if wanted != InstanceQuery() else ""))
     if following is not None and (token is None or not session.json):
         told = f"there are more than {limit}; --all shows them, --limit more of them, --token {following} the next"
         session.err.print(told, style="dim", soft_wrap=True, markup=False, highlight=False)
@@ -88,7 +89,7 @@ def count(
 ) -> None:
     """Count instances: those that match, or without a filter all, by orchestrator and status."""
     wanted = make_filter(status, name, prefix, created_after, created_before, tag, parent)
-    if wanted != InstanceFilter():
+    if wanted != InstanceQuery():
         number = session.hub.count(wanted)
         if session.json:
             print_json({"count": number})

@@ -14,16 +14,16 @@ from rich.text import Text
 
 from durable_ray.actors.clock import monotonic
 from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.actors.store.records import LIVE, InstanceQuery
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit
-from durable_ray.cli.hub.port import InstanceFilter, InstanceView
+from durable_ray.cli.hub.port import InstanceView
 from durable_ray.cli.inputs import duration
 from durable_ray.cli.output import (
     as_json,
-    counts_json,
     counts_table,
     detail,
-    happening_json,
+    event_json,
     history_table,
     instances_table,
     print_instance,
@@ -34,6 +34,7 @@ from durable_ray.cli.output import (
     utc,
 )
 from durable_ray.cli.session import CommandSession
+from durable_ray.client.json_views import counts_json
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The instance's ID.", show_default=False)]
 _SLICE = 9.0
@@ -58,7 +59,7 @@ def history(session: CommandSession, instance_id: Id) -> None:
     """Show what happened to an instance in its current execution."""
     events = known(session, instance_id, history=True).history or ()
     if session.json:
-        print_json([happening_json(event) for event in events])
+        print_json([event_json(event) for event in events])
     else:
         session.out.print(history_table(events, session.out.width))
 
@@ -129,9 +130,9 @@ def _watch_instance(session: CommandSession, instance_id: str, interval: float, 
             seen, execution = 0, found.execution_id
         for event in events[seen:]:
             if session.json:
-                print_json_line({"event": happening_json(event)})
+                print_json_line({"event": event_json(event)})
             else:
-                what = " ".join(filter(None, (f"{event.kind:<20}", event.what, detail(event.data))))
+                what = " ".join(filter(None, (f"{event.kind:<20}", event.name, detail(event.data))))
                 session.out.print(Text(f"{utc(event.at)[11:]}  {what}"), no_wrap=True, overflow="ellipsis", crop=True)
         seen = len(events)
         now = f"{found.status} {short(found.custom_status)}".strip()
@@ -140,7 +141,7 @@ def _watch_instance(session: CommandSession, instance_id: str, interval: float, 
             if session.json:
                 print_json_line({"status": as_json(replace(found, history=None))})
             else:
-                session.out.print(Text(f"{utc(found.updated)[11:]}  "), status_text(now), sep="")
+                session.out.print(Text(f"{utc(found.updated_at)[11:]}  "), status_text(now), sep="")
         number += 1
         if found.finished:
             return print_end(session, found)
@@ -160,7 +161,7 @@ def _watch_hub(session: CommandSession, interval: float, looks: int | None) -> N
     with Live(console=session.out, auto_refresh=False, transient=False) as live:
         while True:
             room = max(3, session.out.height - 12)
-            unfinished = InstanceFilter(statuses=("Pending", "Running", "Suspended"))
+            unfinished = InstanceQuery(statuses=LIVE)
             running = list(matching(session.hub, unfinished, room))
             live.update(
                 Group(counts_table(session.hub.counts()), instances_table(running, session.out.width)), refresh=True

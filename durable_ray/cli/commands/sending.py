@@ -6,12 +6,13 @@ Most take many IDs; what fails for one is said, and the others are told all the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.cli.commands.filters import (
     AfterOption,
     BeforeOption,
@@ -22,7 +23,7 @@ from durable_ray.cli.commands.filters import (
     make_filter,
 )
 from durable_ray.cli.exits import CommandError, Exit, problem_of, usage
-from durable_ray.cli.hub.port import FINISHED, InstanceFilter, Verb
+from durable_ray.cli.hub.port import Verb
 from durable_ray.cli.inputs import ids, json_value
 from durable_ray.cli.output import print_json
 from durable_ray.cli.progress import bar
@@ -119,7 +120,7 @@ def purge(
     Example: durable-ray purge --status Completed --created-before 30d --yes
     """
     wanted = make_filter(status, name, prefix, created_after, created_before, tag)
-    if bool(instance_ids) == (wanted != InstanceFilter()):
+    if bool(instance_ids) == (wanted != InstanceQuery()):
         raise usage(
             "say which: either IDs or a filter", "durable-ray purge --status Completed purges all that completed"
         )
@@ -172,11 +173,11 @@ def _purge_named(session: CommandSession, chosen: list[str], recursive: bool) ->
     return sum(deleted)
 
 
-def _purge_matching(session: CommandSession, wanted: InstanceFilter, recursive: bool, yes: bool) -> int:
+def _purge_matching(session: CommandSession, wanted: InstanceQuery, recursive: bool, yes: bool) -> int:
     unfinished = [status for status in wanted.statuses if status not in FINISHED]
     if unfinished:
         raise usage(f"{unfinished[0]} instances cannot be purged, only finished ones", "terminate them first")
-    wanted = replace(wanted, statuses=wanted.statuses or ("Completed", "Failed", "Terminated"))
+    wanted = replace(wanted, statuses=wanted.statuses or FINISHED)
     number = session.hub.count(wanted)
     if number and not yes:
         if session.json:

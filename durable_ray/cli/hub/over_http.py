@@ -17,11 +17,12 @@ from durable_ray.actors.errors import (
     InvalidState,
     UnknownDefinition,
 )
+from durable_ray.actors.instances.status import moment
 from durable_ray.actors.store.contract import InvalidToken
+from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
-from durable_ray.cli.hub.port import FINISHED, Deployed, Happening, InstanceFilter, InstanceView, StartCommand, Verb
-from durable_ray.cli.naming import named_happenings
+from durable_ray.cli.hub.port import Deployed, InstanceView, StartCommand, Verb
 from durable_ray.config import ClientSettings, state_folder
 from durable_ray.http.keys import Access, kept_keyring, keys_path
 
@@ -84,21 +85,19 @@ class HttpHub:
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """See `Hub.get`."""
         try:
-            said = self._ask("GET", _path(instance_id), instance_id=instance_id)
+            shown = self._ask("GET", _path(instance_id), instance_id=instance_id)
             events = self._ask("GET", _path(instance_id, "history"), instance_id=instance_id) if history else None
         except InstanceNotFound:
             return None
-        return _instance(said, None if events is None else _happenings(events["events"]))
+        return InstanceView.of(shown, events and events["events"])
 
-    def page(
-        self, wanted: InstanceFilter, size: int, token: str | None = None
-    ) -> tuple[list[InstanceView], str | None]:
+    def page(self, wanted: InstanceQuery, size: int, token: str | None = None) -> tuple[list[InstanceView], str | None]:
         """See `Hub.page`."""
         query = _query(wanted) | {"limit": size} | ({"token": token} if token else {})
-        said = self._ask("GET", "/instances", query=query)
-        return [_instance(one) for one in said["instances"]], said["continuation_token"]
+        answer = self._ask("GET", "/instances", query=query)
+        return [InstanceView.of(one) for one in answer["instances"]], answer["continuation_token"]
 
-    def count(self, wanted: InstanceFilter) -> int:
+    def count(self, wanted: InstanceQuery) -> int:
         """See `Hub.count`."""
         return int(self._ask("GET", "/count", query=_query(wanted))["count"])
 
@@ -108,8 +107,8 @@ class HttpHub:
 
     def wait(self, instance_id: str, seconds: float) -> bool:
         """See `Hub.wait`."""
-        said = self._ask("GET", _path(instance_id), query={"wait": min(seconds, _SLICE)}, instance_id=instance_id)
-        return said["status"] in FINISHED
+        answer = self._ask("GET", _path(instance_id), query={"wait": min(seconds, _SLICE)}, instance_id=instance_id)
+        return answer["status"] in FINISHED
 
     def raise_event(self, instance_id: str, name: str, data: Any) -> None:
         """See `Hub.raise_event`."""
@@ -131,26 +130,26 @@ class HttpHub:
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
         """See `Hub.restart`."""
-        said = self._ask("POST", _path(instance_id, "restart"), {"new_instance_id": new_id}, instance_id=instance_id)
-        return str(said["instance_ids"][0])
+        answer = self._ask("POST", _path(instance_id, "restart"), {"new_instance_id": new_id}, instance_id=instance_id)
+        return str(answer["instance_ids"][0])
 
     def purge(self, instance_id: str, *, recursive: bool = False) -> int:
         """See `Hub.purge`."""
         try:
-            said = self._ask("DELETE", _path(instance_id), query={"recursive": recursive}, instance_id=instance_id)
+            answer = self._ask("DELETE", _path(instance_id), query={"recursive": recursive}, instance_id=instance_id)
         except (InstanceNotFound, InvalidState):
             return 0
-        return int(said["deleted"])
+        return int(answer["deleted"])
 
-    def purge_by(self, wanted: InstanceFilter, *, recursive: bool, progress: Callable[[int], object]) -> int:
+    def purge_by(self, wanted: InstanceQuery, *, recursive: bool, progress: Callable[[int], object]) -> int:
         """See `Hub.purge_by`."""
         body = {"select": {"filter": _query(wanted)}, "recursive": recursive, "limit": _PAGE}
         deleted = 0
         while True:
-            said = self._ask("POST", "/bulk/purge", body)
-            deleted += int(said["done"])
+            answer = self._ask("POST", "/bulk/purge", body)
+            deleted += int(answer["done"])
             progress(deleted)
-            if not said["more"]:
+            if not answer["more"]:
                 return deleted
 
     def definitions(self) -> list[Deployed]:
@@ -175,8 +174,8 @@ class HttpHub:
 def _error(answer: httpx.Response, instance_id: str) -> Exception:
     """The error that a gateway's problem was."""
     try:
-        said = answer.json()
-        title, detail = str(said["title"]), str(said["detail"])
+        problem = answer.json()
+        title, detail = str(problem["title"]), str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         title, detail = "", f"the gateway answers {answer.status_code}: {answer.text[:200]}"
     status = answer.status_code
@@ -202,15 +201,15 @@ def _path(instance_id: str, *more: str) -> str:
     return "/instances/" + "/".join(quote(part, safe="") for part in (instance_id, *more))
 
 
-def _query(wanted: InstanceFilter) -> dict[str, Any]:
+def _query(wanted: InstanceQuery) -> dict[str, Any]:
     query: dict[str, Any] = {
         "status": list(wanted.statuses) or None,
         "name": list(wanted.names) or None,
-        "id_prefix": wanted.prefix or None,
-        "created_from": _time(wanted.created_from),
-        "created_to": _time(wanted.created_to),
+        "id_prefix": wanted.id_prefix or None,
+        "created_from": _bound(wanted.created_from),
+        "created_to": _bound(wanted.created_to),
         "tag": [f"{key}={value}" for key, value in wanted.tags.items()] or None,
-        "parent_id": wanted.parent,
+        "parent_id": wanted.parent_id,
         "descending": wanted.descending or None,
     }
     # An empty text is a value, which nothing may match; only None was left out.
@@ -221,45 +220,5 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
-def _moment(said: str | None) -> datetime | None:
-    return None if said is None else datetime.fromisoformat(said)
-
-
-def _instance(said: Mapping[str, Any], history: tuple[Happening, ...] | None = None) -> InstanceView:
-    failure = said["failure"]
-    told = said["output"]
-    if failure is not None:
-        told = f"{failure['error_type'].removeprefix('builtins.')}: {failure['message']}"
-    return InstanceView(
-        instance_id=said["instance_id"],
-        name=said["name"],
-        status=said["status"],
-        created=datetime.fromisoformat(said["created_at"]),
-        updated=datetime.fromisoformat(said["updated_at"]),
-        input=said["input"],
-        output=told,
-        custom_status=said["custom_status"],
-        started=_moment(said["started_at"]),
-        completed=_moment(said["completed_at"]),
-        scheduled_start=_moment(said["scheduled_start"]),
-        execution_id=said["execution_id"],
-        version=said["version"],
-        parent=said["parent_id"],
-        placement=said["placement"],
-        tags=said["tags"],
-        priority=said["priority"],
-        recoveries=said["recoveries"],
-        waiting_reason=said["waiting_reason"],
-        failure=failure,
-        history=history,
-    )
-
-
-_OF_ENTRY = frozenset({"index", "type", "at"})
-
-
-def _happenings(entries: Sequence[Mapping[str, Any]]) -> tuple[Happening, ...]:
-    return named_happenings(
-        (_moment(entry["at"]), entry["type"], {k: v for k, v in entry.items() if k not in _OF_ENTRY})
-        for entry in entries
-    )
+def _bound(at: int | None) -> str | None:
+    return None if at is None else _time(moment(at))

@@ -6,28 +6,22 @@ it takes to ask for a status, and end with it.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic_core import from_json
-
 from durable_ray.actors.errors import HubUnavailable, InstanceNotFound
-from durable_ray.actors.instances.status import failure_of, micros, moment
-from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page, scheduled
+from durable_ray.actors.instances.status import moment
+from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.local_ray import noted
-from durable_ray.cli.hub.port import Deployed, Happening, HubPort, InstanceFilter, InstanceView, StartCommand, Verb
+from durable_ray.cli.hub.port import Deployed, HubPort, InstanceView, StartCommand, Verb
 from durable_ray.cli.hub.quiet import join_quietly
-from durable_ray.cli.naming import named_happenings
 from durable_ray.client.client import Client
+from durable_ray.client.json_views import history_json, instance_json
 from durable_ray.client.steps import Blocking, Steps, operation
 from durable_ray.config import ClientSettings
 from durable_ray.orchestrations.history.codec import decode_events
-from durable_ray.orchestrations.history.events import Event, Payload, TurnStarted
-from durable_ray.orchestrations.values.payloads import is_pickled
 
 #: Instances whose histories are read by one question.
 _LOOKED_THROUGH = 100
@@ -86,18 +80,16 @@ class RayHub:
         if found is None:
             return None
         row, chunks = found
-        return instance_of(row, happenings(e for chunk in chunks for e in decode_events(chunk)) if history else None)
+        return _view(row, history_json(e for chunk in chunks for e in decode_events(chunk)) if history else None)
 
-    def page(
-        self, wanted: InstanceFilter, size: int, token: str | None = None
-    ) -> tuple[list[InstanceView], str | None]:
+    def page(self, wanted: InstanceQuery, size: int, token: str | None = None) -> tuple[list[InstanceView], str | None]:
         """See `Hub.page`."""
-        page: Page = self._rows.ask("query", _query(wanted), size, token)
-        return [instance_of(row) for row in page.rows], page.token
+        page: Page = self._rows.ask("query", wanted, size, token)
+        return [_view(row) for row in page.rows], page.token
 
-    def count(self, wanted: InstanceFilter) -> int:
+    def count(self, wanted: InstanceQuery) -> int:
         """See `Hub.count`."""
-        return int(self._rows.ask("count", _query(wanted)))
+        return int(self._rows.ask("count", wanted))
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """See `Hub.counts`."""
@@ -140,20 +132,9 @@ class RayHub:
         """See `Hub.purge`."""
         return self.client.purge(instance_id, recursive=recursive)
 
-    def purge_by(self, wanted: InstanceFilter, *, recursive: bool, progress: Callable[[int], object]) -> int:
+    def purge_by(self, wanted: InstanceQuery, *, recursive: bool, progress: Callable[[int], object]) -> int:
         """See `Hub.purge_by`."""
-        result = self.client.purge_by(
-            recursive=recursive,
-            progress=progress,
-            created_time_from=wanted.created_from,
-            created_time_to=wanted.created_to,
-            runtime_status=wanted.statuses or None,
-            name=wanted.names or None,
-            instance_id_prefix=wanted.prefix,
-            tags=wanted.tags,
-            parent_instance_id=wanted.parent,
-        )
-        return result.deleted
+        return self.client._driver.run(self.client._purge_by(wanted, recursive, progress=progress)).deleted
 
     def damaged(self, most: int) -> Iterator[tuple[str, str]]:
         """Of so many unfinished instances those whose stored history cannot be trusted, with what is wrong."""
@@ -224,80 +205,6 @@ def need_ray(hub: HubPort, what: str) -> RayHub:
     )
 
 
-def _query(wanted: InstanceFilter) -> InstanceQuery:
-    return InstanceQuery(
-        created_from=None if wanted.created_from is None else micros(wanted.created_from),
-        created_to=None if wanted.created_to is None else micros(wanted.created_to),
-        statuses=wanted.statuses,
-        names=wanted.names,
-        id_prefix=wanted.prefix,
-        tags=wanted.tags,
-        parent_id=wanted.parent,
-        descending=wanted.descending,
-    )
-
-
-def instance_of(row: InstanceRow, history: tuple[Happening, ...] | None = None) -> InstanceView:
-    """A row, with its payloads as JSON values."""
-    failure = failure_of(row.failure)
-    return InstanceView(
-        instance_id=row.instance_id,
-        name=row.name,
-        status=row.status,
-        created=moment(row.created_at),
-        updated=moment(row.updated_at),
-        input=opened(row.input),
-        output=str(failure) if failure else opened(row.output),
-        custom_status=opened(row.custom_status),
-        started=None if row.started_at is None else moment(row.started_at),
-        completed=None if row.completed_at is None else moment(row.completed_at),
-        scheduled_start=None if (start_at := scheduled(row.start_at)) is None else moment(start_at),
-        execution_id=row.execution_id,
-        version=row.version,
-        parent=row.parent.instance_id if row.parent else None,
-        placement=row.placement,
-        tags=dict(row.tags),
-        priority=row.priority,
-        recoveries=row.recoveries,
-        next_due=None if row.next_due is None else moment(row.next_due),
-        outstanding=row.outstanding,
-        waiting_reason=row.waiting_reason,
-        failure=dataclasses.asdict(failure) if failure else None,
-        history=history,
-    )
-
-
-def opened(payload: Payload | None) -> Any:
-    """A payload as a JSON value. A pickle stays closed."""
-    if payload is None:
-        return None
-    if is_pickled(payload):
-        return {"$pickled": True, "bytes": len(payload) * 3 // 4}
-    return from_json(payload)
-
-
-def happenings(events: Iterable[Event]) -> tuple[Happening, ...]:
-    """A history, with its payloads as JSON values."""
-    return named_happenings(_dated(events))
-
-
-def _dated(events: Iterable[Event]) -> Iterator[tuple[datetime | None, str, dict[str, Any]]]:
-    at = None
-    for event in events:
-        if isinstance(event, TurnStarted):
-            at = moment(event.at)
-        yield at, type(event).__name__, {field.name: _shown(event, field) for field in dataclasses.fields(event)}
-
-
-def _shown(event: Event, field: dataclasses.Field[Any]) -> Any:
-    value = getattr(event, field.name)
-    if str(field.type).startswith("Payload"):
-        return opened(value)
-    if field.name in _TIMES:
-        return moment(value) if value else None
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value
-
-
-_TIMES = frozenset({"at", "began", "fire_at", "retry_at"})
+def _view(row: InstanceRow, history: list[dict[str, Any]] | None = None) -> InstanceView:
+    due = None if row.next_due is None else moment(row.next_due)
+    return InstanceView.of(instance_json(row), history, next_due=due, outstanding=row.outstanding)

@@ -6,54 +6,65 @@ where the user's modules may be missing, and opening a pickle runs code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
+
+from durable_ray.actors.store.records import FINISHED, IfExists, InstanceQuery, Placement
 
 Verb = Literal["terminate", "suspend", "resume", "rewind"]
 
-FINISHED = ("Completed", "Failed", "Terminated", "Canceled")
-
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """An event of a history. `what` says of whom it is, `data` everything that is known."""
+class EventView:
+    """An event of a history: `name` of the task or event it is about, `data` all its fields that are not empty."""
 
     at: datetime | None
     kind: str
-    what: str = ""
+    name: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceView:
-    """An instance as it stands."""
+    """An instance as it stands; the fields are named as in `/api/v1`."""
 
     instance_id: str
     name: str
     status: str
-    created: datetime
-    updated: datetime
+    created_at: datetime
+    updated_at: datetime
+    version: str = ""
+    execution_id: str = ""
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    scheduled_start: datetime | None = None
     input: Any = None
+    #: The result; of a failed instance the failure's text.
     output: Any = None
     custom_status: Any = None
-    started: datetime | None = None
-    completed: datetime | None = None
-    scheduled_start: datetime | None = None
-    execution_id: str = ""
-    version: str = ""
-    parent: str | None = None
+    failure: Mapping[str, Any] | None = None
+    parent_id: str | None = None
     placement: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+    waiting_reason: str | None = None
     recoveries: int = 0
-    #: When its next timer is due, and how many activities are under way; where the way to the hub tells.
+    history: tuple[EventView, ...] | None = None
+    #: When its next timer is due, and how many activities are under way; known over Ray only.
     next_due: datetime | None = None
     outstanding: int = 0
-    waiting_reason: str | None = None
-    failure: Mapping[str, Any] | None = None
-    history: tuple[Happening, ...] | None = None
+
+    @classmethod
+    def of(cls, shown: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | None = None, **more: Any) -> Self:
+        """From the JSON of `/api/v1`, whose times are datetimes or text."""
+        fields = {name: shown[name] for name in JSON_FIELDS}
+        fields |= {name: _time(fields[name]) for name in _TIMES}
+        if (failure := shown["failure"]) is not None:
+            fields["output"] = f"{failure['error_type'].removeprefix('builtins.')}: {failure['message']}"
+        return cls(**fields, history=None if history is None else event_views(history), **more)
 
     @property
     def finished(self) -> bool:
@@ -61,18 +72,36 @@ class InstanceView:
         return self.status in FINISHED
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceFilter:
-    """Which instances; all parts are ANDed, several statuses or names ORed."""
+_TIMES = ("created_at", "updated_at", "started_at", "completed_at", "scheduled_start")
+#: Those of `/api/v1`.
+JSON_FIELDS = tuple(
+    one.name for one in dataclasses.fields(InstanceView) if one.name not in ("history", "next_due", "outstanding")
+)
+#: Of an entry of a history; the others depend on the event's type.
+_ENTRY_FIELDS = frozenset({"index", "type", "at"})
 
-    statuses: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    prefix: str = ""
-    created_from: datetime | None = None
-    created_to: datetime | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    parent: str | None = None
-    descending: bool = False
+
+def event_views(entries: Iterable[Mapping[str, Any]]) -> tuple[EventView, ...]:
+    """A readable history: without turns and empty fields, the events of a task named as the event that scheduled it."""
+    found: list[EventView] = []
+    names: dict[int, str] = {}
+    for entry in entries:
+        if entry["type"] == "TurnStarted":
+            continue
+        data = {
+            key: value
+            for key, value in entry.items()
+            if key not in _ENTRY_FIELDS and value is not None and value is not False and value not in ("", [], ())
+        }
+        task_id, name = data.get("task_id"), str(data.get("name") or "")
+        if isinstance(task_id, int):
+            name = names.setdefault(task_id, name)
+        found.append(EventView(_time(entry["at"]), entry["type"], name, data))
+    return tuple(found)
+
+
+def _time(at: datetime | str | None) -> datetime | None:
+    return datetime.fromisoformat(at) if isinstance(at, str) else at
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +109,10 @@ class StartCommand:
     """A start, as it was asked for."""
 
     name: str
-    if_exists: Literal["reject", "use_existing", "terminate_existing", "reject_finished"] = "reject"
+    if_exists: IfExists = "reject"
     start_at: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-    placement: Literal["dedicated", "shared"] | None = None
+    placement: Placement | None = None
     version: str | None = None
     priority: int | None = None
 
@@ -112,12 +141,10 @@ class HubPort(Protocol):
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """One instance; None if there is none."""
 
-    def page(
-        self, wanted: InstanceFilter, size: int, token: str | None = None
-    ) -> tuple[list[InstanceView], str | None]:
+    def page(self, wanted: InstanceQuery, size: int, token: str | None = None) -> tuple[list[InstanceView], str | None]:
         """Some instances by created time and, if there are more, the token that continues after them."""
 
-    def count(self, wanted: InstanceFilter) -> int:
+    def count(self, wanted: InstanceQuery) -> int:
         """How many match."""
 
     def counts(self) -> Mapping[tuple[str, str], int]:
@@ -146,7 +173,7 @@ class HubPort(Protocol):
     def purge(self, instance_id: str, *, recursive: bool = False) -> int:
         """Delete a finished instance; how many were deleted. A live one is left alone."""
 
-    def purge_by(self, wanted: InstanceFilter, *, recursive: bool, progress: Callable[[int], object]) -> int:
+    def purge_by(self, wanted: InstanceQuery, *, recursive: bool, progress: Callable[[int], object]) -> int:
         """Delete all finished instances that match; how many. `progress` is told how many so far."""
 
     def definitions(self) -> list[Deployed]:

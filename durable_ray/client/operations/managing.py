@@ -10,7 +10,7 @@ from typing import Literal, Unpack
 from durable_ray.actors import errors
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.messages import PurgedPage, Reply
-from durable_ray.actors.store.records import FINISHED
+from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.operations.filters import Filters, query_of
 from durable_ray.client.operations.rewinding import check_version, rewinding
@@ -147,7 +147,16 @@ class LifecycleOperations(ClientCore[H]):
         Example:
             >>> client.purge_by(created_time_to=last_month, runtime_status="Completed").deleted  # doctest: +SKIP
         """
-        query = query_of(filters)
+        return (yield from self._purge_by(query_of(filters), recursive, batch_size, limit, progress))
+
+    def _purge_by(
+        self,
+        query: InstanceQuery,
+        recursive: bool,
+        batch_size: int = 500,
+        limit: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> Steps[PurgeResult]:
         unfinished = [status for status in query.statuses if status not in (*FINISHED, "Canceled")]
         if unfinished:
             raise ValueError(f"only {', '.join(FINISHED)} instances can be purged, not {', '.join(unfinished)}")

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from durable_ray.actors.errors import InstanceNotFound, InvalidState
+from durable_ray.client.json_views import history_json, instance_json
 from durable_ray.http.answers import answer, empty
 from durable_ray.http.api.filters import FilterParams
 from durable_ray.http.api.models import (
@@ -27,7 +28,6 @@ from durable_ray.http.api.models import (
     TerminateBody,
 )
 from durable_ray.http.api.services import Given, problems
-from durable_ray.http.api.views import history_of, instance_of
 from durable_ray.http.raw_hub import can_exist
 
 router = APIRouter(prefix="/instances", tags=["instances"])
@@ -66,8 +66,8 @@ async def list_instances(
 ) -> Response:
     """Instances in the order in which they were created; fewer than `limit` where their payloads are large."""
     page = await given.raw_hub.query(replace(filters, payloads="all" if show_payloads else "none"), limit, token)
-    shown = [instance_of(row, payloads=show_payloads) for row in page.rows]
-    return answer(InstanceList(instances=shown, continuation_token=page.token))
+    shown = [instance_json(row, payloads=show_payloads) for row in page.rows]
+    return answer({"instances": shown, "continuation_token": page.token})
 
 
 @router.get("/{instance_id}", response_model=Instance, responses=problems(400, 404))
@@ -82,7 +82,7 @@ async def get_instance(
     if wait:
         await given.raw_hub.wait(instance_id, min(wait, given.settings.max_wait))
     row = await given.row(instance_id, "all" if show_payloads else "none")
-    return answer(instance_of(row, payloads=show_payloads))
+    return answer(instance_json(row, payloads=show_payloads))
 
 
 @router.delete("/{instance_id}", response_model=Deleted, responses=problems(400, 404, 409))
@@ -102,7 +102,9 @@ async def get_history(instance_id: Id, given: Given) -> Response:
     found = await given.raw_hub.with_history(instance_id)
     if found is None:
         raise InstanceNotFound(instance_id)
-    return answer(history_of(*found))
+    row, events = found
+    shown = {"instance_id": row.instance_id, "execution_id": row.execution_id, "events": history_json(events)}
+    return answer(shown)
 
 
 @router.post(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import cast
-
 from fastapi import APIRouter, Response
 
 from durable_ray.actors.messages import PROTOCOL
+from durable_ray.client.json_views import counts_json
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import FilterParams
-from durable_ray.http.api.models import Count, Counts, Definitions, DefinitionShown, Hub, NamedCount, Status
+from durable_ray.http.api.models import Count, Counts, Definitions, DefinitionShown, Hub
 from durable_ray.http.api.services import Given, problems
 
 router = APIRouter(tags=["hub"])
@@ -25,15 +23,7 @@ async def get_hub(given: Given) -> Response:
 @router.get("/counts", response_model=Counts)
 async def get_counts(given: Given) -> Response:
     """How many instances there are of each orchestrator and status; kept by the store, not counted."""
-    found = await given.raw_hub.counts()
-    by_status: Counter[str] = Counter()
-    for (_, status), count in found.items():
-        by_status[status] += count
-    named = [
-        NamedCount(name=name, status=cast(Status, status), count=count)
-        for (name, status), count in sorted(found.items())
-    ]
-    return answer(Counts(total=sum(by_status.values()), by_status=dict(by_status), by_name=named))
+    return answer(counts_json(await given.raw_hub.counts()))
 
 
 @router.get("/count", response_model=Count, responses=problems(400))

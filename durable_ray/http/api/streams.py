@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import InstanceRow
+from durable_ray.client.json_views import history_json, instance_json
 from durable_ray.http.answers import problem, written
 from durable_ray.http.api.instances import Id
 from durable_ray.http.api.services import Given, Services, problems
-from durable_ray.http.api.views import entries_of, instance_of
 from durable_ray.http.keys import Key
 from durable_ray.http.watch import Follower
 
@@ -84,7 +84,7 @@ async def _all(given: Services) -> AsyncIterator[bytes]:
         while True:
             rows = await listener.rows(seconds)
             for row in rows:
-                yield _event("status", instance_of(row, payloads=False))
+                yield _event("status", instance_json(row, payloads=False))
             if not rows:
                 yield _ALIVE if given.watch.hears else _DEAF
 
@@ -114,12 +114,12 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
                 if fresh.execution_id != row.execution_id:
                     sent = 0
                 row = fresh
-                yield _event("status", instance_of(row, payloads=False))
-                for entry in entries_of(events)[sent:]:
-                    yield _event("history", entry, f"{row.execution_id}/{entry.index}")
+                yield _event("status", instance_json(row, payloads=False))
+                for entry in history_json(events)[sent:]:
+                    yield _event("history", entry, f"{row.execution_id}/{entry['index']}")
                 sent = len(events)
                 if row.finished:
-                    yield _event("end", instance_of(row))
+                    yield _event("end", instance_json(row))
                     return
                 while not await _news(follower, ended, given.settings.stream_heartbeat):
                     yield _ALIVE if given.watch.hears else _DEAF

@@ -10,8 +10,9 @@ from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.instances.history_view import merged_history
 from durable_ray.actors.instances.status import RuntimeStatus, micros
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
+from durable_ray.client.json_views import opened
 from durable_ray.client.operations.bounds import through
-from durable_ray.http.answers import JSON, answer, azure_error, empty, opened, written
+from durable_ray.http.answers import JSON, answer, azure_error, empty, written
 from durable_ray.http.azure.call import ManagementCall
 from durable_ray.http.azure.parameters import takes
 from durable_ray.http.azure.shapes import status_object

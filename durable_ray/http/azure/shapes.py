@@ -11,7 +11,7 @@ from starlette.types import Scope
 from durable_ray.actors.instances.status import failure_of, moment
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.wire.management_urls import PREFIX, GatewayAddress, management_payload
-from durable_ray.http.answers import opened
+from durable_ray.client.json_views import opened
 from durable_ray.http.keys import OPEN_RPC, Key
 from durable_ray.http.requests import origin_of
 from durable_ray.orchestrations.values.azure_texts import orchestrator_text

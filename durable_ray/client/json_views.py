@@ -1,0 +1,108 @@
+"""Instances and histories as JSON, for the HTTP gateway and the command line alike: the resources of `/api/v1`.
+
+Payloads are JSON values. One that only Python can read stays closed and is shown as a note: opening a pickle runs its author's
+code, and the reader may lack the modules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from durable_ray.actors.instances.status import failure_of, moment
+from durable_ray.actors.store.records import InstanceRow, scheduled
+from durable_ray.orchestrations.history.events import Event, TurnStarted
+from durable_ray.orchestrations.values.failures import FailureDetails
+from durable_ray.orchestrations.values.payloads import PICKLED, Payload
+
+
+def opened(payload: Payload | None) -> Any:
+    """A payload's JSON value; for a pickled one, a note about it."""
+    if payload is None:
+        return None
+    if payload.startswith(PICKLED):
+        return {
+            "$pickled": True,
+            "bytes": (len(payload) - len(PICKLED)) * 3 // 4,
+            "note": "a Python value that JSON cannot say; read it with durable_ray.Client",
+        }
+    return from_json(payload)
+
+
+def instance_json(row: InstanceRow, *, payloads: bool = True) -> dict[str, Any]:
+    """An instance, times as datetimes; without `payloads` neither input nor output are shown."""
+    failure = failure_of(row.failure)
+    return {
+        "instance_id": row.instance_id,
+        "name": row.name,
+        "version": row.version,
+        "execution_id": row.execution_id,
+        "status": row.status,
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+        "started_at": None if row.started_at is None else moment(row.started_at),
+        "completed_at": None if row.completed_at is None else moment(row.completed_at),
+        "scheduled_start": None if (start_at := scheduled(row.start_at)) is None else moment(start_at),
+        "input": opened(row.input) if payloads else None,
+        "output": opened(row.output) if payloads else None,
+        "custom_status": opened(row.custom_status),
+        "failure": None if failure is None else _failure_json(failure),
+        "parent_id": row.parent.instance_id if row.parent else None,
+        "placement": row.placement,
+        "priority": row.priority,
+        "tags": dict(row.tags),
+        "waiting_reason": row.waiting_reason,
+        "recoveries": row.recoveries,
+        "turns": row.turn,
+        "events": row.events,
+    }
+
+
+def history_json(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Events with their place in the history and the time of their turn; payloads opened."""
+    entries: list[dict[str, Any]] = []
+    at = 0
+    for index, event in enumerate(events):
+        if isinstance(event, TurnStarted):
+            at = event.at
+        fields = {field.name: _field_json(field, getattr(event, field.name)) for field in dataclasses.fields(event)}
+        entries.append({**fields, "index": index, "type": type(event).__name__, "at": moment(at)})
+    return entries
+
+
+def counts_json(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """How many instances there are, by status and by orchestrator."""
+    by_name = [{"name": name, "status": status, "count": n} for (name, status), n in sorted(counts.items()) if n]
+    return {"total": sum(counts.values()), "by_status": by_status(counts), "by_name": by_name}
+
+
+def by_status(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """The sum over all orchestrators, of each status that an instance has."""
+    totals: dict[str, int] = {}
+    for (_, status), number in counts.items():
+        if number:
+            totals[status] = totals.get(status, 0) + number
+    return totals
+
+
+def _field_json(field: dataclasses.Field[Any], value: Any) -> Any:
+    if isinstance(value, FailureDetails):
+        return _failure_json(value)
+    if field.type == "Payload | None":
+        return opened(value)
+    if field.name == "began" or field.name.endswith("_at"):
+        return moment(value) if value else None
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _failure_json(failure: FailureDetails) -> dict[str, Any]:
+    return {
+        "error_type": failure.error_type,
+        "message": failure.message,
+        "stack_trace": failure.stack_trace,
+        "cause": None if failure.cause is None else _failure_json(failure.cause),
+        "members": [_failure_json(member) for member in failure.members],
+    }
