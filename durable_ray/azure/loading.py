@@ -56,15 +56,15 @@ def load(folder: str | Path) -> list[Definition]:
 
 
 def _load_function(root: Path, description: Path) -> None:
-    said: dict[str, Any] = json.loads(description.read_text(encoding="utf-8-sig"))
-    bindings: list[dict[str, Any]] = said.get("bindings", [])
+    declared: dict[str, Any] = json.loads(description.read_text(encoding="utf-8-sig"))
+    bindings: list[dict[str, Any]] = declared.get("bindings", [])
     trigger = next((one for one in bindings if one.get("type") in ("orchestrationTrigger", "activityTrigger")), None)
     if trigger is None:
         return  # a starter or an entity: nobody calls it here
     name = description.parent.name
-    script = Path(said.get("scriptFile", "__init__.py"))
+    script = Path(declared.get("scriptFile", "__init__.py"))
     module = importlib.import_module(_module_name(root, (description.parent / script).resolve()))
-    entry = getattr(module, said.get("entryPoint", "main"))
+    entry = getattr(module, declared.get("entryPoint", "main"))
     if trigger["type"] == "activityTrigger":
         if not isinstance(entry, definitions.Definition):
             define_activity(entry, name, trigger["name"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from durable_ray.cli.commands import doctor, listing, looking, running, sending, starting
+from durable_ray.cli.commands import doctor, inspecting, listing, running, sending, starting
 from durable_ray.cli.func_names import FuncAware, add_func_names
 from durable_ray.cli.hub.opening import open_hub
 from durable_ray.cli.session import before_commands, command
@@ -32,12 +32,12 @@ _PANELS: dict[str, dict[str, Any]] = {
     },
     "Instances": {
         "start": starting.start,
-        "status": looking.status,
+        "status": inspecting.status,
         "list": listing.list_,
         "count": listing.count,
-        "history": looking.history,
-        "watch": looking.watch,
-        "wait": looking.wait,
+        "history": inspecting.history,
+        "watch": inspecting.watch,
+        "wait": inspecting.wait,
     },
     "Telling them": {
         "raise-event": sending.raise_event,

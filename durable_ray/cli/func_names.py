@@ -24,7 +24,7 @@ _WINDOW = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Equivalent:
     """What one of func's commands is called here: `arguments` are its options that are positional here, in order."""
 
     command: str
@@ -32,21 +32,23 @@ class _Said:
     options: tuple[tuple[str, str], ...] = ()
 
 
-def _said(command: str, *arguments: tuple[str, str, bool], **options: str) -> _Said:
-    return _Said(command, arguments, tuple((f"--{name.replace('_', '-')}", ours) for name, ours in options.items()))
+def _equivalent(command: str, *arguments: tuple[str, str, bool], **options: str) -> _Equivalent:
+    return _Equivalent(
+        command, arguments, tuple((f"--{name.replace('_', '-')}", ours) for name, ours in options.items())
+    )
 
 
 _ID = ("--id", "ID", True)
 _FUNC = {
-    "start-new": _said("start", ("--function-name", "NAME", True), ("--input", "INPUT", False), id="--id"),
-    "get-runtime-status": _said("status", _ID, show_input=_DROPPED, show_output=_DROPPED),
-    "get-history": _said("history", _ID),
-    "get-instances": _said("list", top="--limit", continuation_token="--token"),
-    "terminate": _said("terminate", _ID, reason="--reason"),
-    "raise-event": _said("raise-event", _ID, ("--event-name", "EVENT", True), ("--event-data", "DATA", False)),
-    "rewind": _said("rewind", _ID, reason="--reason"),
-    "purge-history": _said("purge"),
-    "delete-task-hub": _said("delete-task-hub", ("--task-hub-name", "HUB", True)),
+    "start-new": _equivalent("start", ("--function-name", "NAME", True), ("--input", "INPUT", False), id="--id"),
+    "get-runtime-status": _equivalent("status", _ID, show_input=_DROPPED, show_output=_DROPPED),
+    "get-history": _equivalent("history", _ID),
+    "get-instances": _equivalent("list", top="--limit", continuation_token="--token"),
+    "terminate": _equivalent("terminate", _ID, reason="--reason"),
+    "raise-event": _equivalent("raise-event", _ID, ("--event-name", "EVENT", True), ("--event-data", "DATA", False)),
+    "rewind": _equivalent("rewind", _ID, reason="--reason"),
+    "purge-history": _equivalent("purge"),
+    "delete-task-hub": _equivalent("delete-task-hub", ("--task-hub-name", "HUB", True)),
 }
 
 
@@ -57,17 +59,17 @@ def translated(name: str, args: Sequence[str]) -> str:
         >>> translated("get-runtime-status", ["--id", "order-1", "--show-output", "true"])
         'durable-ray status order-1'
     """
-    said = _FUNC[name]
+    equivalent = _FUNC[name]
     given, loose = _parsed(args)
-    line = ["durable-ray", said.command]
-    for option, shown, needed in said.arguments:
+    line = ["durable-ray", equivalent.command]
+    for option, shown, needed in equivalent.arguments:
         if values := given.pop(option, None):
             line.append(values[0])
         elif loose:
             line.append(loose.pop(0))
         elif needed:
             line.append(shown)
-    ours = _COMMON | _WINDOW | dict(said.options)
+    ours = _COMMON | _WINDOW | dict(equivalent.options)
     for option, values in given.items():
         called = ours.get(option, option)
         if called != _DROPPED:
@@ -96,11 +98,12 @@ class FuncAware(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `click.Command.parse_args`."""
-        said, given = _FUNC.get(str(self.name)), list(args)
+        equivalent, given = _FUNC.get(str(self.name)), list(args)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            options = {option for option, *_ in (*said.arguments, *said.options)} | set(_COMMON) if said else set()
+            known = (*equivalent.arguments, *equivalent.options) if equivalent else ()
+            options = {option for option, *_ in known} | (set(_COMMON) if equivalent else set())
             wrong = getattr(error, "option_name", None)  # click's NoSuchOption, which typer has a copy of
             if wrong in options:
                 ctx.fail(f"{wrong} is an option of func's; here: {translated(str(self.name), given)}")

@@ -24,15 +24,15 @@ class CheckResult:
 
     level: Level
     subject: str
-    told: str
+    detail: str
     remedy: str = ""
 
 
 def hub_findings(hub: HubPort) -> list[CheckResult]:
     """How many instances there are, and how many failed."""
     numbers = by_status(hub.counts())
-    told = ", ".join(f"{number} {status}" for status, number in sorted(numbers.items()))
-    found = [CheckResult("ok", "instances", told or "none")]
+    detail = ", ".join(f"{number} {status}" for status, number in sorted(numbers.items()))
+    found = [CheckResult("ok", "instances", detail or "none")]
     if failed := numbers.get("Failed"):
         remedy = "deploy the fix, then: durable-ray list --status Failed --ids | durable-ray rewind -"
         found.append(CheckResult("warning", "failed instances", str(failed), remedy))
@@ -51,9 +51,9 @@ def stuck(instances: Iterable[InstanceView], now: datetime) -> Iterator[CheckRes
 
 def damaged(found: Iterable[tuple[str, str]]) -> Iterator[CheckResult]:
     """Instances, awake or asleep, whose stored history cannot be trusted."""
-    for instance_id, told in found:
+    for instance_id, detail in found:
         remedy = f"restore the store from a backup, or: durable-ray terminate {instance_id}"
-        yield CheckResult("problem", f"instance {instance_id}", told, remedy)
+        yield CheckResult("problem", f"instance {instance_id}", detail, remedy)
 
 
 def _stuck(one: InstanceView, now: datetime) -> CheckResult | None:
@@ -71,28 +71,28 @@ def _stuck(one: InstanceView, now: datetime) -> CheckResult | None:
         late = now - max(one.scheduled_start or one.created_at, one.created_at)
         if late < _LATE:
             return None
-        told = f"has not begun for {_days(late)}"
+        detail = f"has not begun for {_days(late)}"
         if one.placement == "dedicated":
             return CheckResult(
                 "problem",
                 who,
-                f"{told}: no room for its actor",
+                f"{detail}: no room for its actor",
                 "raise max_dedicated, or start with --placement shared",
             )
-        return CheckResult("problem", who, told, "durable-ray up brings missing hosts back")
+        return CheckResult("problem", who, detail, "durable-ray up brings missing hosts back")
     if one.next_due is not None and now - one.next_due > _LATE:
         return CheckResult(
             "problem", who, f"overdue for {_days(now - one.next_due)}", "durable-ray up brings missing hosts back"
         )
     if one.recoveries:
-        told = f"its process died {one.recoveries} times during its turns"
+        detail = f"its process died {one.recoveries} times during its turns"
         return CheckResult(
-            "warning", who, told, "look for os._exit, native code or too little memory in the orchestrator"
+            "warning", who, detail, "look for os._exit, native code or too little memory in the orchestrator"
         )
     if one.outstanding and silent > _LONG:
-        told = f"{one.outstanding} activities under way, nothing new for {_days(silent)}"
+        detail = f"{one.outstanding} activities under way, nothing new for {_days(silent)}"
         return CheckResult(
-            "warning", who, told, f"durable-ray history {one.instance_id} shows which; give activities a timeout="
+            "warning", who, detail, f"durable-ray history {one.instance_id} shows which; give activities a timeout="
         )
     return None
 

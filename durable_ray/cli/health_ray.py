@@ -34,8 +34,8 @@ def machine(settings: ClientSettings) -> Iterator[CheckResult]:
     yield _sqlite()
     named = {n: v for n in ("address", "hub", "url") if (v := getattr(settings, n)) is not None}
     file = config_file()
-    told = ", ".join(f"{name}={shown_url(value)}" for name, value in named.items())
-    yield CheckResult("ok", "settings", told + (f" ({file})" if file.exists() else ""))
+    detail = ", ".join(f"{name}={shown_url(value)}" for name, value in named.items())
+    yield CheckResult("ok", "settings", detail + (f" ({file})" if file.exists() else ""))
     yield from _token(settings)
 
 
@@ -60,11 +60,11 @@ def _token(settings: ClientSettings) -> Iterator[CheckResult]:
         return
     path = token_file()
     if not path.exists():
-        told = "there is none: whoever reaches Ray's ports may run code"
+        detail = "there is none: whoever reaches Ray's ports may run code"
         yield CheckResult(
             "warning",
             "Ray's token",
-            told,
+            detail,
             "ray get-auth-token --generate, then start Ray again (durable-ray up does both)",
         )
         return
@@ -111,14 +111,14 @@ def store(url: str | None, hub: str) -> Iterator[CheckResult]:
         return
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
-    told = f"{path}, {_size(path.stat().st_size)} and {_size(wal_size)} of log"
+    detail = f"{path}, {_size(path.stat().st_size)} and {_size(wal_size)} of log"
     free = shutil.disk_usage(path.parent).free
     kind = _network(path)
     if kind:
         yield CheckResult(
             "problem",
             "store",
-            f"{told}, on a network filesystem ({kind})",
+            f"{detail}, on a network filesystem ({kind})",
             "move it to a local disk, or use PostgreSQL",
         )
     elif stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -127,14 +127,14 @@ def store(url: str | None, hub: str) -> Iterator[CheckResult]:
         )
     elif free < _LITTLE_SPACE:
         yield CheckResult(
-            "problem", "store", f"{told}; only {_size(free)} are free on its disk", "durable-ray purge, or make room"
+            "problem", "store", f"{detail}; only {_size(free)} are free on its disk", "durable-ray purge, or make room"
         )
     elif wal_size > _LARGE_WAL:
         yield CheckResult(
-            "warning", "store", told, "some process reads for very long: look for an open sqlite3 or backup"
+            "warning", "store", detail, "some process reads for very long: look for an open sqlite3 or backup"
         )
     else:
-        yield CheckResult("ok", "store", f"{told}, {_size(free)} free")
+        yield CheckResult("ok", "store", f"{detail}, {_size(free)} free")
 
 
 def _network(path: Path) -> str | None:

@@ -181,8 +181,8 @@ def detail(data: Mapping[str, Any]) -> str:
     for key, value in shown.items():
         if (key, value) == ("attempt", 1):
             continue
-        told = utc(value) if isinstance(value, datetime) else short(value, 200)
-        parts.append(told if key in ("input", "result", "payload", "reason") else f"{key}={told}")
+        text = utc(value) if isinstance(value, datetime) else short(value, 200)
+        parts.append(text if key in ("input", "result", "payload", "reason") else f"{key}={text}")
     return " ".join(parts)
 
 

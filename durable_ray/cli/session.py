@@ -154,8 +154,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 def report(problem: CommandError, *, as_json: bool) -> int:
     """Say what went wrong on standard error; the exit code."""
     if as_json:
-        said = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.code)}
-        print(json.dumps(said), file=sys.stderr)
+        document = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.code)}
+        print(json.dumps(document), file=sys.stderr)
         return int(problem.code)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print("error: ", str(problem), sep="", style="red", markup=False)

@@ -115,7 +115,7 @@ class RayDriver:
         return drive(steps, self._make)
 
     def _make(self, call: Call) -> Any:
-        self._look_for_wire(call.target)
+        self._find_wire(call.target)
         wire = self._targets.wire(call.target)
         if wire is not None:
             try:
@@ -139,7 +139,7 @@ class RayDriver:
             # Most targets of a client that starts many dedicated instances are called once.
             self._asked.popitem(last=False)
 
-    def _look_for_wire(self, target: str) -> None:
+    def _find_wire(self, target: str) -> None:
         ref = self._asked.get(target)
         if ref is None or not self._link.here(ref):
             return

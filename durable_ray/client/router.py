@@ -30,9 +30,9 @@ _SLICE = 9.0
 _KNOWN_HOSTS = 100_000
 #: Seconds for which a process of one instance is asked because the instance was seen there once, or was to be; and because the
 #: registry has just said that it is there. Then the registry is asked (again).
-_HINT_SECONDS, _WORD_SECONDS = 5.0, 15.0
+_HINT_SECONDS, _CONFIRMED_SECONDS = 5.0, 15.0
 #: How often an instance is looked for, however little time there is: who has none wants to know how it stands.
-_LOOKS = 3
+_ATTEMPTS = 3
 
 
 class Router:
@@ -113,16 +113,16 @@ class Router:
                 self._doubt(instance_id, host)
                 yield patience.pause(error)
                 continue
-            told = list(zip(left, answers, strict=True))
-            replies.update((delivery.request_id, reply) for delivery, reply in told if reply.code != "moved")
-            moved = [(delivery, reply) for delivery, reply in told if reply.code == "moved"]
+            answered = list(zip(left, answers, strict=True))
+            replies.update((delivery.request_id, reply) for delivery, reply in answered if reply.code != "moved")
+            moved = [(delivery, reply) for delivery, reply in answered if reply.code == "moved"]
             if not moved:
                 return [replies[delivery.request_id] for delivery in deliveries]
             if len(moved) < len(left):
                 patience.renew()
             # They may have been taken before their host left: whoever is asked next looks for a receipt first.
             left = [delivery if host is None else replace(delivery, retry=True) for delivery, _ in moved]
-            worth = _WORD_SECONDS if host is None else _HINT_SECONDS
+            worth = _CONFIRMED_SECONDS if host is None else _HINT_SECONDS
             yield from self._moved(instance_id, host, moved[0][1].host, patience)
 
     def ask_host(self, host: str, delivery: Delivery) -> Steps[Reply]:
@@ -164,12 +164,12 @@ class Router:
         """How the instance ended (or, with `start`, that it began); None when `seconds` have passed."""
         seconds = _limit(seconds)
         until = None if seconds is None else time.monotonic() + seconds
-        patience, looks = _Patience(PATIENCE), _LOOKS
+        patience, attempts = _Patience(PATIENCE), _ATTEMPTS
         while True:
             left = _SLICE if until is None else max(0.0, until - time.monotonic())
-            if not left and not looks:
+            if not left and not attempts:
                 return None
-            looks = max(0, looks - 1)
+            attempts = max(0, attempts - 1)
             host = self._hosts.get(instance_id)
             slice_ = min(left, _SLICE)
             grace = _HINT_SECONDS if host is not None and is_dedicated(host) else 20.0
@@ -189,7 +189,7 @@ class Router:
             if endings:
                 yield from self._moved(instance_id, host, "", patience)
             else:
-                looks = 0
+                attempts = 0
 
     def wait_all(self, instance_ids: Sequence[str], seconds: float | None) -> Steps[dict[str, Ending]]:
         """How all of these ended; whoever has not after `seconds` is missing."""

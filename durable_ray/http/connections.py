@@ -87,12 +87,12 @@ class ClientConnection(H11Protocol):
         """Bytes of a header or of a body."""
         self._body_bytes += len(data)
         super().data_received(data)
-        self._look()
+        self._set_deadline()
 
     def on_response_complete(self) -> None:
         """An answer is out; what follows may be here already."""
         super().on_response_complete()
-        self._look()
+        self._set_deadline()
 
     def pause_writing(self) -> None:
         """The client takes nothing for the moment."""
@@ -122,7 +122,7 @@ class ClientConnection(H11Protocol):
         request = self._request
         return request is not None and not request.response_complete
 
-    def _look(self) -> None:
+    def _set_deadline(self) -> None:
         """See what is waited for now."""
         theirs = self.conn.their_state
         if theirs is h11.IDLE and not self._at_work:
@@ -161,8 +161,8 @@ class ClientConnection(H11Protocol):
             self._body_began, self._body_bytes = self.loop.time(), 0
             self._await("body")
             return
-        said_something = self._awaited == "body" or bool(self.conn.trailing_data[0])
-        if said_something and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        began_request = self._awaited == "body" or bool(self.conn.trailing_data[0])
+        if began_request and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._answer_408(self._awaited)
         if self._at_work:
             self.cycle.disconnected = True

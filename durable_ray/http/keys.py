@@ -147,8 +147,8 @@ def _read(path: Path) -> Keyring:
     if os.name == "posix" and mode & 0o077:
         raise PermissionError(f"others may read the keys in {path}: chmod 600 it, or delete it to get new ones")
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))["keys"]
-        keys = [Key(str(k["name"]), Access[str(k["access"]).upper()], str(k["key"])) for k in said]
+        entries = json.loads(path.read_text(encoding="utf-8"))["keys"]
+        keys = [Key(str(k["name"]), Access[str(k["access"]).upper()], str(k["key"])) for k in entries]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no file of keys ({error!r}): mend it, or delete it to get new ones") from error
     return Keyring(keys)

@@ -42,10 +42,10 @@ class Params:
         """Those of a request."""
         found: dict[str, list[str]] = {}
         try:
-            said = parse_qsl(scope.get("query_string", b"").decode("latin-1"), True, max_num_fields=_MOST_PARAMETERS)
+            pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), True, max_num_fields=_MOST_PARAMETERS)
         except ValueError:
             return cls({}, f"a query has at most {_MOST_PARAMETERS} parameters")
-        for name, value in said:
+        for name, value in pairs:
             found.setdefault(name.lower(), []).append(value)
         return cls(found)
 
@@ -83,8 +83,8 @@ class Params:
 
     def statuses(self, name: str) -> list[RuntimeStatus]:
         """Statuses, in any case: said several times, or with commas."""
-        words = [word.strip() for value in self.all(name) for word in value.split(",")]
-        return [_read(name, word, read_status) for word in words]
+        parts = [part.strip() for value in self.all(name) for part in value.split(",")]
+        return [_read(name, part, read_status) for part in parts]
 
     def flag(self, name: str, default: bool = False) -> bool:
         """`true` or `false`, in any case."""
@@ -215,5 +215,5 @@ def header(scope: Scope, name: bytes) -> str:
 
 def headers(scope: Scope, name: bytes) -> list[str]:
     """All headers of that (lower-case) name."""
-    said: list[tuple[bytes, bytes]] = scope.get("headers", [])
-    return [value.decode("latin-1") for key, value in said if key.lower() == name]
+    pairs: list[tuple[bytes, bytes]] = scope.get("headers", [])
+    return [value.decode("latin-1") for key, value in pairs if key.lower() == name]

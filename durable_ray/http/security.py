@@ -172,16 +172,16 @@ _HARDENING = [
 
 
 def _hardened(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    said = list(headers)
-    names = {name.lower() for name, _ in said}
-    return said + [(name, value) for name, value in _HARDENING if name not in names]
+    given = list(headers)
+    names = {name.lower() for name, _ in given}
+    return given + [(name, value) for name, value in _HARDENING if name not in names]
 
 
 def presented_keys(scope: Scope) -> list[str]:
     """The keys a request carries, in whatever places; "" for a place that holds none that could be read."""
     keys = Params.of(scope).all("code") + headers(scope, b"x-functions-key")
-    for said in headers(scope, b"authorization"):
-        scheme, _, value = said.partition(" ")
+    for given in headers(scope, b"authorization"):
+        scheme, _, value = given.partition(" ")
         if scheme.lower() == "basic":
             try:
                 keys.append(base64.b64decode(value.strip(), validate=True).decode().partition(":")[2])

@@ -89,7 +89,7 @@ class Gateway:
             if self._serving is not None:
                 await self._serving
         finally:
-            await self._farewell()
+            await self._withdraw()
 
     def ask_to_stop(self) -> None:
         """Make `wait` return soon; asked a second time, at once."""
@@ -102,24 +102,24 @@ class Gateway:
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
-        await self._farewell()
+        await self._withdraw()
 
     async def _announce(self) -> None:
         while True:
             try:
-                await self._tell(self._address())
+                await self._set_address(self._address())
             except Exception:
                 log.warning("the registry was not told where the gateway listens; it is tried again", exc_info=True)
             await asyncio.sleep(_ANNOUNCE)
 
-    async def _farewell(self) -> None:
+    async def _withdraw(self) -> None:
         announcing, self._announcing = self._announcing, None
         if announcing is not None:
             announcing.cancel()
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._tell(None), 2)
+                await asyncio.wait_for(self._set_address(None), 2)
 
-    async def _tell(self, address: GatewayAddress | None) -> None:
+    async def _set_address(self, address: GatewayAddress | None) -> None:
         await self._client._driver.run(self._client._router.registry("set_gateway", address, seconds=_ANNOUNCE))
 
     def _address(self) -> GatewayAddress:

@@ -57,7 +57,7 @@ class GatewaySettings(BaseSettings):
 
     @field_validator("allowed_origins")
     @classmethod
-    def _as_browsers_say_it(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+    def _normalized(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         """Origins as browsers send them: in lower case, without a path and without the port that goes without saying."""
         return tuple(_origin(origin) for origin in origins)
 
@@ -68,8 +68,8 @@ class GatewaySettings(BaseSettings):
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _origin(said: str) -> str:
-    parts = urlsplit(said.strip())
+def _origin(origin: str) -> str:
+    parts = urlsplit(origin.strip())
     path_is_root = parts.path in ("", "/") and not parts.query and not parts.fragment
     try:
         port = parts.port
@@ -81,10 +81,10 @@ def _origin(said: str) -> str:
         or not path_is_root
         or parts.username
         or port == -1
-        or "*" in said
+        or "*" in origin
     ):
         raise ValueError(
-            f"{said!r} is no origin: write https://ops.example or http://localhost:3000, each by name (there is no *)"
+            f"{origin!r} is no origin: write https://ops.example or http://localhost:3000, each by name (there is no *)"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")

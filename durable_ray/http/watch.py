@@ -104,7 +104,7 @@ class Watch:
         self._patience = max(patience, _PATIENCE)
         self._followers: set[Follower] = set()
         self._listeners: set[Listener] = set()
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
         self._failing = False
         #: When the look under way began, or when the next one begins.
         self._due = 0.0
@@ -112,7 +112,7 @@ class Watch:
         self._last = 0
 
     @property
-    def hears(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether what changes is noticed."""
         return not self._failing and monotonic() < self._due + self._patience
 
@@ -143,24 +143,24 @@ class Watch:
             self._end()
 
     def _begin(self) -> None:
-        if self._looking is None or self._looking.done():
+        if self._polling is None or self._polling.done():
             self._failing, self._due = False, monotonic()
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+            self._polling = asyncio.get_running_loop().create_task(self._poll())
 
     def _end(self) -> None:
         if not self._listeners:
             self._known = None
-        if not self._listeners and not self._followers and self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
+        if not self._listeners and not self._followers and self._polling is not None:
+            self._polling.cancel()
+            self._polling = None
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         pause = self._interval
         while True:
             began = monotonic()
             try:
-                await self._look_at_followed()
-                await self._look_at_all()
+                await self._poll_followed()
+                await self._poll_all()
             except Exception:
                 if not self._failing:
                     log.warning("changes cannot be followed; it is tried again until they can", exc_info=True)
@@ -170,7 +170,7 @@ class Watch:
             self._due = monotonic() + pause
             await asyncio.sleep(pause)
 
-    async def _look_at_followed(self) -> None:
+    async def _poll_followed(self) -> None:
         followers = list(self._followers)
         rows: dict[str, InstanceRow] = {}
         for some in _parts({follower.instance_id for follower in followers}):
@@ -179,7 +179,7 @@ class Watch:
             row = rows.get(follower.instance_id)
             follower.see(None if row is None else row.standing)
 
-    async def _look_at_all(self) -> None:
+    async def _poll_all(self) -> None:
         if not self._listeners:
             return
         now = SystemClock().now()
@@ -196,13 +196,13 @@ class Watch:
                 for row in (await self._raw_hub.rows(some)).values():
                     if row.instance_id in found:
                         found[row.instance_id] = row.standing
-                    self._tell(row)
+                    self._publish(row)
         if self._listeners:
             self._known, self._last = found, now
             for listener in self._listeners:
                 listener.begin()
 
-    def _tell(self, row: InstanceRow) -> None:
+    def _publish(self, row: InstanceRow) -> None:
         for listener in self._listeners:
             listener.put(row)
 

@@ -28,7 +28,7 @@ def running(**changes: object) -> InstanceView:
 
 
 @pytest.mark.parametrize(
-    ("changes", "level", "told", "remedy"),
+    ("changes", "level", "detail", "remedy"),
     [
         ({"waiting_reason": "code: no module named 'orders'"}, "problem", "no module named", "deploy"),
         ({"waiting_reason": "history: it has 1 events"}, "problem", "it has 1 events", "restore the store"),
@@ -47,10 +47,10 @@ def running(**changes: object) -> InstanceView:
         ({"outstanding": 1, "updated_at": NOW - timedelta(hours=2)}, "warning", "nothing new for 2 h", "timeout="),
     ],
 )
-def test_what_is_stuck_is_found(changes: dict[str, object], level: str, told: str, remedy: str) -> None:
+def test_what_is_stuck_is_found(changes: dict[str, object], level: str, detail: str, remedy: str) -> None:
     (found,) = stuck([running(**changes)], NOW)
     assert (found.level, found.subject) == (level, "instance x")
-    assert told in found.told
+    assert detail in found.detail
     assert remedy in found.remedy
 
 
@@ -129,8 +129,8 @@ def test_a_store_that_others_may_read_is_a_problem(tmp_path: Path) -> None:
 
 def test_a_password_of_a_store_is_not_shown() -> None:
     (found,) = store("postgresql://ops:s3cret@db:5432/hub", "hub")
-    assert "s3cret" not in found.told
-    assert "db:5432/hub" in found.told
+    assert "s3cret" not in found.detail
+    assert "db:5432/hub" in found.detail
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_the_token_is_looked_at(
     assert "secret" not in str(findings)
 
 
-def test_the_release_of_sqlite_is_told() -> None:
-    assert found_of(list(machine(ClientSettings())), "SQLite").told[0] == "3"
+def test_the_release_of_sqlite_is_reported() -> None:
+    assert found_of(list(machine(ClientSettings())), "SQLite").detail[0] == "3"

@@ -54,8 +54,8 @@ def _findings(session: CommandSession, most: int) -> Iterator[CheckResult]:
                 return
     try:
         hub = session.hub
-        told = ", ".join(f"{name} {value}" for name, value in hub.where.items())
-        yield from [CheckResult("ok", "hub", told), *hub_findings(hub)]
+        where = ", ".join(f"{name} {value}" for name, value in hub.where.items())
+        yield from [CheckResult("ok", "hub", where), *hub_findings(hub)]
     except Exception as error:
         if session.debug:
             raise
@@ -63,16 +63,16 @@ def _findings(session: CommandSession, most: int) -> Iterator[CheckResult]:
         yield CheckResult("problem", "hub", str(problem), problem.hint)
         return
     live = InstanceQuery(statuses=LIVE)
-    told_of: set[str] = set()
+    reported: set[str] = set()
     for finding in stuck(islice(matching(hub, live), most), now()):
-        told_of.add(finding.subject)
+        reported.add(finding.subject)
         yield finding
     if isinstance(hub, RayHub):
-        yield from (finding for finding in damaged(hub.damaged(most)) if finding.subject not in told_of)
+        yield from (finding for finding in damaged(hub.damaged(most)) if finding.subject not in reported)
 
 
 def _print(session: CommandSession, finding: CheckResult) -> None:
-    line = Text.assemble(_MARKS[finding.level], " ", (f"{finding.subject}: ", "bold"), one_line(finding.told))
+    line = Text.assemble(_MARKS[finding.level], " ", (f"{finding.subject}: ", "bold"), one_line(finding.detail))
     session.out.print(line, soft_wrap=True)
     if finding.remedy:
         session.out.print(Text.assemble("  → ", finding.remedy), style="yellow", soft_wrap=True)

@@ -73,8 +73,8 @@ def list_(
     else:
         session.note("no instances" + (" match" if wanted != InstanceQuery() else ""))
     if following is not None and (token is None or not session.json):
-        told = f"there are more than {limit}; --all shows them, --limit more of them, --token {following} the next"
-        session.err.print(told, style="dim", soft_wrap=True, markup=False, highlight=False)
+        hint = f"there are more than {limit}; --all shows them, --limit more of them, --token {following} the next"
+        session.err.print(hint, style="dim", soft_wrap=True, markup=False, highlight=False)
 
 
 def count(

@@ -56,8 +56,8 @@ def up(
         counts = standing.hub.counts()
     live = sum(number for (_, status), number in counts.items() if status in ("Pending", "Running", "Suspended"))
     if session.json:
-        said = {"started_ray": standing.started_ray, "was_up": standing.was_up, "unfinished": live, **standing.facts}
-        print_json({_key(key): value for key, value in said.items()})
+        shown = {"started_ray": standing.started_ray, "was_up": standing.was_up, "unfinished": live, **standing.facts}
+        print_json({_key(key): value for key, value in shown.items()})
         return
     print_facts(
         session.out, [*((key, plain(value)) for key, value in standing.facts.items()), ("unfinished", str(live))]
@@ -172,6 +172,6 @@ def _busy(session: CommandSession, what: str) -> Any:
     return session.err.status(what) if session.lively else nullcontext()
 
 
-def _key(words: str) -> str:
+def _key(label: str) -> str:
     """`Ray's log` as a key of JSON: ray_log."""
-    return words.replace("'s", "").replace(" ", "_").lower()
+    return label.replace("'s", "").replace(" ", "_").lower()

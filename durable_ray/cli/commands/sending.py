@@ -57,17 +57,17 @@ def terminate(
     recursive: Annotated[bool, typer.Option("--recursive", help="Their sub-orchestrations too.")] = False,
 ) -> None:
     """End instances: at their next await, or at once if they wait. The reason becomes their output."""
-    _tell(session, "terminate", instance_ids, reason, "terminated", recursive=recursive)
+    _control_each(session, "terminate", instance_ids, reason, "terminated", recursive=recursive)
 
 
 def suspend(session: CommandSession, instance_ids: Ids, reason: Reason = None) -> None:
     """Pause instances: results and events are kept, their code takes no step."""
-    _tell(session, "suspend", instance_ids, reason, "suspended")
+    _control_each(session, "suspend", instance_ids, reason, "suspended")
 
 
 def resume(session: CommandSession, instance_ids: Ids, reason: Reason = None) -> None:
     """Let suspended instances go on."""
-    _tell(session, "resume", instance_ids, reason, "resumed")
+    _control_each(session, "resume", instance_ids, reason, "resumed")
 
 
 def rewind(
@@ -77,7 +77,7 @@ def rewind(
     latest: Annotated[bool, typer.Option("--latest", help="On their newest code, if their history fits it.")] = False,
 ) -> None:
     """Let failed instances try again what failed; what succeeded is kept."""
-    _tell(session, "rewind", instance_ids, reason, "rewound", version="latest" if latest else None)
+    _control_each(session, "rewind", instance_ids, reason, "rewound", version="latest" if latest else None)
 
 
 def restart(
@@ -186,25 +186,25 @@ def _purge_matching(session: CommandSession, wanted: InstanceQuery, recursive: b
     with bar(session, "purging", number) as advance:
         so_far = [0]
 
-        def told(deleted: int) -> None:
+        def on_deleted(deleted: int) -> None:
             advance(deleted - so_far[0])
             so_far[0] = deleted
 
-        return session.hub.purge_by(wanted, recursive=recursive, progress=told)
+        return session.hub.purge_by(wanted, recursive=recursive, progress=on_deleted)
 
 
-def _tell(
+def _control_each(
     session: CommandSession, verb: Verb, instance_ids: list[str], reason: str | None, done: str, **more: Any
 ) -> None:
-    told: list[str] = []
+    acted_on: list[str] = []
 
-    def tell(instance_id: str) -> None:
-        session.hub.tell(instance_id, verb, reason, **more)
-        told.append(instance_id)
+    def control(instance_id: str) -> None:
+        session.hub.control(instance_id, verb, reason, **more)
+        acted_on.append(instance_id)
 
-    failed = _each(session, verb, instance_ids, tell)
-    if told or not failed:
-        _done(session, done, told)
+    failed = _each(session, verb, instance_ids, control)
+    if acted_on or not failed:
+        _done(session, done, acted_on)
     _finish(failed)
 
 

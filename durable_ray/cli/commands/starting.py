@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from durable_ray.cli.commands.looking import await_end, print_end
+from durable_ray.cli.commands.inspecting import await_end, print_end
 from durable_ray.cli.exits import usage
 from durable_ray.cli.hub.port import StartCommand
 from durable_ray.cli.inputs import duration, json_value, json_values, tags, when
@@ -19,7 +19,7 @@ from durable_ray.cli.session import CommandSession
 _BATCH = 200
 
 
-class IfExists(enum.StrEnum):
+class IfExistsOption(enum.StrEnum):
     """What to do about an ID that is taken."""
 
     REJECT = "reject"
@@ -28,7 +28,7 @@ class IfExists(enum.StrEnum):
     REJECT_FINISHED = "reject_finished"
 
 
-class PlacementWord(enum.StrEnum):
+class PlacementOption(enum.StrEnum):
     """Where an instance lives."""
 
     DEDICATED = "dedicated"
@@ -43,11 +43,11 @@ def start(
     ] = None,
     instance_id: Annotated[str | None, typer.Option("--id", help="Its ID; a random one if left out.")] = None,
     if_exists: Annotated[
-        IfExists, typer.Option(help="If the ID belongs to an instance that has not finished.")
-    ] = IfExists.REJECT,
+        IfExistsOption, typer.Option(help="If the ID belongs to an instance that has not finished.")
+    ] = IfExistsOption.REJECT,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="Not before: ISO 8601, or 10m: from now.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", "-t", metavar="KEY=VALUE", help="May be repeated.")] = None,
-    placement: Annotated[PlacementWord | None, typer.Option(help="An actor of its own, or a shared one.")] = None,
+    placement: Annotated[PlacementOption | None, typer.Option(help="An actor of its own, or a shared one.")] = None,
     version: Annotated[str | None, typer.Option(help="The orchestrator's version; the newest if left out.")] = None,
     priority: Annotated[int | None, typer.Option(help="Of those that wait for an actor the higher goes first.")] = None,
     each: Annotated[

@@ -147,10 +147,10 @@ def ray_command() -> list[str]:
 def _until_it_serves(process: subprocess.Popen[bytes], log: Path, port: int) -> tuple[str, str]:
     until = monotonic() + _START_SECONDS
     while monotonic() < until:
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if "Ray runtime started" in said:
-            host = re.search(r"Local node IP: (\S+)", said)
-            dashboard = re.search(r"https?://[\d.]+:\d+", said)
+        output = log.read_text(encoding="utf-8", errors="replace")
+        if "Ray runtime started" in output:
+            host = re.search(r"Local node IP: (\S+)", output)
+            dashboard = re.search(r"https?://[\d.]+:\d+", output)
             return f"{host[1] if host else '127.0.0.1'}:{port}", dashboard[0] if dashboard else ""
         if process.poll() is not None:
             break
@@ -158,9 +158,9 @@ def _until_it_serves(process: subprocess.Popen[bytes], log: Path, port: int) -> 
     if process.poll() is None:
         process.terminate()
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    told = [line for line in lines if "rror" in line] or lines
+    errors = [line for line in lines if "rror" in line] or lines
     raise CommandError(
-        Exit.UNAVAILABLE, f"Ray did not start: {told[-1] if told else 'it said nothing'}", f"all it said: {log}"
+        Exit.UNAVAILABLE, f"Ray did not start: {errors[-1] if errors else 'it printed nothing'}", f"its output: {log}"
     )
 
 
@@ -181,5 +181,5 @@ def _began(pid: int) -> str:
     """When a process began; "" if there is none (a zombie is none)."""
     environment = {**os.environ, "LC_ALL": "C"}
     asked = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False).stdout.split()
-    return " ".join(said[1:]) if said and not said[0].startswith("Z") else ""
+    output = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False).stdout.split()
+    return " ".join(output[1:]) if output and not output[0].startswith("Z") else ""

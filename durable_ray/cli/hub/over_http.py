@@ -55,18 +55,18 @@ def kept_key(settings: ClientSettings) -> str | None:
 
 
 class HttpHub:
-    """A `Hub` over HTTP."""
+    """A `HubPort` over HTTP."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
     @property
     def where(self) -> Mapping[str, str]:
-        """See `Hub.where`."""
+        """See `HubPort.where`."""
         return {"hub": str(self._ask("GET", "/hub")["hub"]), "gateway": shown_url(str(self._client.base_url))}
 
     def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
-        """See `Hub.start`."""
+        """See `HubPort.start`."""
         body: dict[str, Any] = {
             "orchestrator": order.name,
             "start_at": _time(order.start_at),
@@ -83,7 +83,7 @@ class HttpHub:
         return [str(instance_id) for instance_id in answer["instance_ids"]]
 
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
-        """See `Hub.get`."""
+        """See `HubPort.get`."""
         try:
             shown = self._ask("GET", _path(instance_id), instance_id=instance_id)
             events = self._ask("GET", _path(instance_id, "history"), instance_id=instance_id) if history else None
@@ -92,29 +92,29 @@ class HttpHub:
         return InstanceView.of(shown, events and events["events"])
 
     def page(self, wanted: InstanceQuery, size: int, token: str | None = None) -> tuple[list[InstanceView], str | None]:
-        """See `Hub.page`."""
+        """See `HubPort.page`."""
         query = _query(wanted) | {"limit": size} | ({"token": token} if token else {})
         answer = self._ask("GET", "/instances", query=query)
         return [InstanceView.of(one) for one in answer["instances"]], answer["continuation_token"]
 
     def count(self, wanted: InstanceQuery) -> int:
-        """See `Hub.count`."""
+        """See `HubPort.count`."""
         return int(self._ask("GET", "/count", query=_query(wanted))["count"])
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """See `Hub.counts`."""
+        """See `HubPort.counts`."""
         return {(one["name"], one["status"]): one["count"] for one in self._ask("GET", "/counts")["by_name"]}
 
     def wait(self, instance_id: str, seconds: float) -> bool:
-        """See `Hub.wait`."""
+        """See `HubPort.wait`."""
         answer = self._ask("GET", _path(instance_id), query={"wait": min(seconds, _SLICE)}, instance_id=instance_id)
         return answer["status"] in FINISHED
 
     def raise_event(self, instance_id: str, name: str, data: Any) -> None:
-        """See `Hub.raise_event`."""
+        """See `HubPort.raise_event`."""
         self._ask("POST", _path(instance_id, "events", name), data, instance_id=instance_id)
 
-    def tell(
+    def control(
         self,
         instance_id: str,
         verb: Verb,
@@ -123,18 +123,18 @@ class HttpHub:
         recursive: bool = False,
         version: Literal["latest"] | None = None,
     ) -> None:
-        """See `Hub.tell`."""
+        """See `HubPort.control`."""
         more: dict[str, dict[str, Any]] = {"terminate": {"recursive": recursive}, "rewind": {"version": version}}
         body = {"reason": reason} | more.get(verb, {})
         self._ask("POST", _path(instance_id, verb), body, instance_id=instance_id)
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
-        """See `Hub.restart`."""
+        """See `HubPort.restart`."""
         answer = self._ask("POST", _path(instance_id, "restart"), {"new_instance_id": new_id}, instance_id=instance_id)
         return str(answer["instance_ids"][0])
 
     def purge(self, instance_id: str, *, recursive: bool = False) -> int:
-        """See `Hub.purge`."""
+        """See `HubPort.purge`."""
         try:
             answer = self._ask("DELETE", _path(instance_id), query={"recursive": recursive}, instance_id=instance_id)
         except (InstanceNotFound, InvalidState):
@@ -142,7 +142,7 @@ class HttpHub:
         return int(answer["deleted"])
 
     def purge_by(self, wanted: InstanceQuery, *, recursive: bool, progress: Callable[[int], object]) -> int:
-        """See `Hub.purge_by`."""
+        """See `HubPort.purge_by`."""
         body = {"select": {"filter": _query(wanted)}, "recursive": recursive, "limit": _PAGE}
         deleted = 0
         while True:
@@ -153,7 +153,7 @@ class HttpHub:
                 return deleted
 
     def definitions(self) -> list[Deployed]:
-        """See `Hub.definitions`."""
+        """See `HubPort.definitions`."""
         found = sorted(self._ask("GET", "/definitions")["definitions"], key=lambda one: int(one["revision"]))
         newest = {(one["kind"], one["name"], one["version"]): one for one in found}
         return [Deployed(*(one[n] for n in ("kind", "name", "version", "code_id", "how"))) for one in newest.values()]

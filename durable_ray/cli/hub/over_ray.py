@@ -24,7 +24,7 @@ from durable_ray.config import ClientSettings
 from durable_ray.orchestrations.history.codec import decode_events
 
 #: Instances whose histories are read by one question.
-_LOOKED_THROUGH = 100
+_SCAN_PAGE = 100
 
 
 class _Rows(Blocking):
@@ -47,7 +47,7 @@ class _Rows(Blocking):
 
 
 class RayHub:
-    """A `Hub` over a blocking client."""
+    """A `HubPort` over a blocking client."""
 
     def __init__(self, client: Client, where: Mapping[str, str]) -> None:
         self.where = where
@@ -55,7 +55,7 @@ class RayHub:
         self._rows = _Rows(client)
 
     def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
-        """See `Hub.start`."""
+        """See `HubPort.start`."""
         options: dict[str, Any] = {
             "if_exists": order.if_exists,
             "start_at": order.start_at,
@@ -75,7 +75,7 @@ class RayHub:
         return [handle.instance_id for handle in handles]
 
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
-        """See `Hub.get`."""
+        """See `HubPort.get`."""
         found = self._rows.ask("row", instance_id, history)
         if found is None:
             return None
@@ -83,31 +83,31 @@ class RayHub:
         return _view(row, history_json(e for chunk in chunks for e in decode_events(chunk)) if history else None)
 
     def page(self, wanted: InstanceQuery, size: int, token: str | None = None) -> tuple[list[InstanceView], str | None]:
-        """See `Hub.page`."""
+        """See `HubPort.page`."""
         page: Page = self._rows.ask("query", wanted, size, token)
         return [_view(row) for row in page.rows], page.token
 
     def count(self, wanted: InstanceQuery) -> int:
-        """See `Hub.count`."""
+        """See `HubPort.count`."""
         return int(self._rows.ask("count", wanted))
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """See `Hub.counts`."""
+        """See `HubPort.counts`."""
         found: Mapping[tuple[str, str], int] = self._rows.ask("counts")
         return found
 
     def wait(self, instance_id: str, seconds: float) -> bool:
-        """See `Hub.wait`."""
+        """See `HubPort.wait`."""
         status = self._rows.ended(instance_id, seconds)
         if status == "absent":
             raise InstanceNotFound(instance_id)
         return bool(status)
 
     def raise_event(self, instance_id: str, name: str, data: Any) -> None:
-        """See `Hub.raise_event`."""
+        """See `HubPort.raise_event`."""
         self.client.raise_event(instance_id, name, data)
 
-    def tell(
+    def control(
         self,
         instance_id: str,
         verb: Verb,
@@ -116,7 +116,7 @@ class RayHub:
         recursive: bool = False,
         version: Literal["latest"] | None = None,
     ) -> None:
-        """See `Hub.tell`."""
+        """See `HubPort.control`."""
         if verb == "terminate":
             self.client.terminate(instance_id, reason, recursive=recursive)
         elif verb == "rewind":
@@ -125,22 +125,22 @@ class RayHub:
             getattr(self.client, verb)(instance_id, reason)
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
-        """See `Hub.restart`."""
+        """See `HubPort.restart`."""
         return self.client.restart(instance_id, restart_with_new_instance_id=new_id).instance_id
 
     def purge(self, instance_id: str, *, recursive: bool = False) -> int:
-        """See `Hub.purge`."""
+        """See `HubPort.purge`."""
         return self.client.purge(instance_id, recursive=recursive)
 
     def purge_by(self, wanted: InstanceQuery, *, recursive: bool, progress: Callable[[int], object]) -> int:
-        """See `Hub.purge_by`."""
+        """See `HubPort.purge_by`."""
         return self.client._driver.run(self.client._purge_by(wanted, recursive, progress=progress)).deleted
 
     def damaged(self, most: int) -> Iterator[tuple[str, str]]:
         """Of so many unfinished instances those whose stored history cannot be trusted, with what is wrong."""
         token: str | None = None
-        for _ in range(0, most, _LOOKED_THROUGH):
-            found, token = self._rows.ask("damaged", _LOOKED_THROUGH, token)
+        for _ in range(0, most, _SCAN_PAGE):
+            found, token = self._rows.ask("damaged", _SCAN_PAGE, token)
             yield from found
             if token is None:
                 return
@@ -151,7 +151,7 @@ class RayHub:
         return None if found is None else str(found.base_url)
 
     def definitions(self) -> list[Deployed]:
-        """See `Hub.definitions`."""
+        """See `HubPort.definitions`."""
         newest = {(row.kind, row.name, row.version): row for row in self._rows.ask("definitions")}
         return [Deployed(row.kind, row.name, row.version, row.code_id, row.how) for row in newest.values()]
 

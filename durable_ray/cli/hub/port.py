@@ -156,7 +156,7 @@ class HubPort(Protocol):
     def raise_event(self, instance_id: str, name: str, data: Any) -> None:
         """Send an event."""
 
-    def tell(
+    def control(
         self,
         instance_id: str,
         verb: Verb,

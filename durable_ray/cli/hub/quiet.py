@@ -11,23 +11,23 @@ from contextlib import contextmanager
 from durable_ray.actors.cluster.connecting import join_ray
 from durable_ray.actors.errors import HubUnavailable
 
-_KNOCK_SECONDS = 10.0
+_PROBE_SECONDS = 10.0
 
 
 def join_quietly(address: str) -> None:
     """Join the cluster at `address` ("auto": the one on this machine). Raises HubUnavailable, which says it all."""
-    _knock(address)
+    _probe(address)
     with _native_silence():
         join_ray(address)
 
 
-def _knock(address: str) -> None:
+def _probe(address: str) -> None:
     """Ray waits minutes for an address where nobody listens."""
     host, colon, port = address.rpartition(":")
     if not colon or "://" in address or not port.isdigit():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS).close()
     except OSError as error:
         raise HubUnavailable(f"nothing listens at {address} ({error})") from error
 
@@ -35,17 +35,17 @@ def _knock(address: str) -> None:
 @contextmanager
 def _native_silence() -> Iterator[None]:
     """Nothing is written to file descriptor 2 but through Python."""
-    said, kept = sys.stderr, os.dup(2)
-    through = os.fdopen(os.dup(kept), "w", buffering=1) if said is sys.__stderr__ else None
+    stderr, kept = sys.stderr, os.dup(2)
+    through = os.fdopen(os.dup(kept), "w", buffering=1) if stderr is sys.__stderr__ else None
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        said.flush()
+        stderr.flush()
         os.dup2(nowhere, 2)
         if through is not None:
             sys.stderr = through
         yield
     finally:
-        sys.stderr = said
+        sys.stderr = stderr
         os.dup2(kept, 2)
         os.close(nowhere)
         os.close(kept)

@@ -28,9 +28,9 @@ def read_moment(text: str) -> datetime:
         >>> read_moment("2030-01-31T09:00:00 01:00").isoformat()
         '2030-01-31T09:00:00+01:00'
     """
-    said = _LEAP.sub(":59", plus_restored(text.strip()))
+    plain = _LEAP.sub(":59", plus_restored(text.strip()))
     try:
-        found = datetime.fromisoformat(said)
+        found = datetime.fromisoformat(plain)
     except ValueError as error:
         raise ValueError(
             f"{shown(text)} is no time: write 2030-01-31T09:00:00Z, 2030-01-31T09:00:00+01:00 or 2030-01-31"

@@ -68,10 +68,10 @@ def query_of(filters: Filters) -> InstanceQuery:
 
 def tags_of(tags: Mapping[str, str] | None) -> dict[str, str]:
     """Labels as they are kept. Raises TypeError for what is not a mapping of texts to texts."""
-    said: object = tags
-    if said is not None and not isinstance(said, Mapping):
+    given: object = tags
+    if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"tags are a mapping of texts to texts, not {tags!r}")
-    found: dict[Any, Any] = dict(said or {})
+    found: dict[Any, Any] = dict(given or {})
     for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"tags are texts: {key!r} -> {value!r} is not; write str({value!r})")
@@ -94,10 +94,10 @@ def _text(part: str, value: object) -> str | None:
     raise TypeError(f"{part} is a text, not {value!r}")
 
 
-def _status(word: str) -> str:
-    if word not in tuple(RuntimeStatus):
-        raise ValueError(f"no runtime status is called {word!r}; there are {', '.join(RuntimeStatus)}")
-    return str(RuntimeStatus(word))
+def _status(status: str) -> str:
+    if status not in tuple(RuntimeStatus):
+        raise ValueError(f"no runtime status is called {status!r}; there are {', '.join(RuntimeStatus)}")
+    return str(RuntimeStatus(status))
 
 
 def _flag(part: str, value: object) -> bool:

@@ -44,7 +44,7 @@ def rewinding(
         for move in moves:
             reply = yield from reach.ask_host(move.host, _question(move))
             if reply.code == "mismatch":
-                return Reply("mismatch", f"{move.instance_id!r} on {_said(move)}: {reply.detail}")
+                return Reply("mismatch", f"{move.instance_id!r} on {_text(move)}: {reply.detail}")
             if reply.code != "ok":
                 break  # it is not as it was: look again
         else:
@@ -61,5 +61,5 @@ def _question(move: Move) -> Delivery:
     return Delivery(request_id, move.instance_id, Message(request_id, event, move.execution_id))
 
 
-def _said(move: Move) -> str:
+def _text(move: Move) -> str:
     return f"the newest {move.name!r}" + (f" (version {move.version!r})" if move.version else "")

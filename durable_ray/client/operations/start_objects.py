@@ -38,15 +38,15 @@ def read_start_objects(start: StartObject | Mapping[str, Any] | str | bytes | Se
         >>> [o.instance_id for o in read_start_objects('[{"FunctionName": "a", "InstanceId": "x"}]')]
         ['x']
     """
-    said: Any = start
-    if isinstance(said, str | bytes):
-        if not said.strip():
+    given: Any = start
+    if isinstance(given, str | bytes):
+        if not given.strip():
             return []
         try:
-            said = json.loads(said)
+            given = json.loads(given)
         except ValueError as error:
             raise StartObjectInvalid(f"a start object is JSON; this text is not: {error}") from None
-    each = said if isinstance(said, Sequence) and not isinstance(said, str | bytes) else [said]
+    each = given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
     return [one if isinstance(one, StartObject) else _read(one) for one in each]
 
 

@@ -75,8 +75,8 @@ class StartOperations(ClientCore[H]):
                 the others are deployed all the same.
         """
         for one in definitions:
-            said: object = one
-            if not isinstance(said, Activity | Orchestrator):
+            given: object = one
+            if not isinstance(given, Activity | Orchestrator):
                 raise TypeError(
                     f"{one!r} is no definition: decorate it with @durable_ray.orchestrator or @durable_ray.activity"
                 )

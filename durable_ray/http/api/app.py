@@ -104,7 +104,7 @@ class StrictJson:
 
 def _answer(error: Exception) -> Response:
     status, title = next(
-        (said for kind, said in _STATUS.items() if isinstance(error, kind)), (500, "Something went wrong")
+        (known for kind, known in _STATUS.items() if isinstance(error, kind)), (500, "Something went wrong")
     )
     return problem(status, title, str(error), {"Retry-After": "5"} if status == 503 else None)
 
@@ -139,10 +139,10 @@ def _allowed(request: Request) -> set[str]:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    said = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found[:5])
+    detail = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found[:5])
     in_body = all(e["loc"][0] == "body" for e in found)
     status, title = (422, "Not what the schema says") if in_body else (400, "A parameter cannot be understood")
-    return problem(status, title, said.encode("utf-8", "replace").decode())
+    return problem(status, title, detail.encode("utf-8", "replace").decode())
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -164,9 +164,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
         }
         document["security"] = [{"bearer": []}, {"header": []}]
         for path in document["paths"].values():
-            for said in path.values():
+            for route in path.values():
                 refused = {"description": "No valid key", "content": _PROBLEM}
-                said["responses"] |= {"401": refused, "403": {"description": "Not with this key", "content": _PROBLEM}}
+                route["responses"] |= {"401": refused, "403": {"description": "Not with this key", "content": _PROBLEM}}
         app.openapi_schema = document
     return app.openapi_schema
 

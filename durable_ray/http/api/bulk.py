@@ -161,12 +161,12 @@ async def purge(body: BulkPurgeBody, given: Given) -> Response:
 
 async def _purge_matching(given: Given, select: Matching, recursive: bool, limit: int) -> Response:
     """Step by step: the registry deletes what it finds, so nothing that begins meanwhile is taken for it."""
-    query, done, looked, token = select.filter.query(), 0, 0, None
+    query, done, examined, token = select.filter.query(), 0, 0, None
     while True:
-        size = min(_BATCH, limit - looked)
+        size = min(_BATCH, limit - examined)
         page = await given.raw_hub.purge_page(query, size, token, recursive)
-        done, looked, token = done + page.deleted, looked + size, page.token
-        if token is None or looked >= limit:
+        done, examined, token = done + page.deleted, examined + size, page.token
+        if token is None or examined >= limit:
             return answer(BulkResult(done=done, refused=[], more=token is not None))
 
 

@@ -45,10 +45,10 @@ Given = Annotated[Services, Depends(_services)]
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route answers, for the OpenAPI document."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _SAID[status], "content": content} for status in statuses}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
 
 
-_SAID = {
+_DESCRIPTIONS = {
     400: "A parameter cannot be understood, or the body is not JSON",
     404: "There is nothing of that name",
     409: "Not in this state",

@@ -33,7 +33,7 @@ _SHOWN: dict[int | str, dict[str, Any]] = {
 }
 _ALIVE = b": alive\n\n"
 #: Instead of "alive" while changes could not be noticed. What was missed is told as soon as they can.
-_DEAF = b": the hub does not answer; it is asked again\n\n"
+_STALE = b": the hub does not answer; it is asked again\n\n"
 #: Seconds between two tries to read what is to be told.
 _AGAIN = 1.0
 
@@ -79,14 +79,14 @@ async def _all(given: Services) -> AsyncIterator[bytes]:
     seconds = given.settings.stream_heartbeat
     with given.watch.listen() as listener:
         while not await listener.ready(seconds):
-            yield _DEAF
+            yield _STALE
         yield b": following\n\n"
         while True:
             rows = await listener.rows(seconds)
             for row in rows:
                 yield _event("status", instance_json(row, payloads=False))
             if not rows:
-                yield _ALIVE if given.watch.hears else _DEAF
+                yield _ALIVE if given.watch.up_to_date else _STALE
 
 
 async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIterator[bytes]:
@@ -94,7 +94,7 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
     execution, _, seen = last_id.rpartition("/")
     sent = int(seen) + 1 if execution == row.execution_id and seen.isdecimal() else 0
     ended = asyncio.ensure_future(given.raw_hub.wait(instance_id, given.settings.max_wait))
-    ended.add_done_callback(_heard)
+    ended.add_done_callback(_retrieve)
     try:
         with given.watch.follow(instance_id) as follower:
             follower.shown = row.standing
@@ -103,7 +103,7 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
                     found = await given.raw_hub.with_history(instance_id)
                 except Exception:
                     log.warning("a stream cannot read its instance; it tries again", exc_info=True)
-                    yield _DEAF
+                    yield _STALE
                     await asyncio.sleep(_AGAIN)
                     continue
                 if found is None:
@@ -122,12 +122,12 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
                     yield _event("end", instance_json(row))
                     return
                 while not await _news(follower, ended, given.settings.stream_heartbeat):
-                    yield _ALIVE if given.watch.hears else _DEAF
+                    yield _ALIVE if given.watch.up_to_date else _STALE
     finally:
         ended.cancel()
 
 
-def _heard(ended: asyncio.Future[Ending | None]) -> None:
+def _retrieve(ended: asyncio.Future[Ending | None]) -> None:
     if not ended.cancelled():
         ended.exception()  # Waiting only makes an end known sooner; who looks for changes finds it, too.
 

@@ -54,14 +54,14 @@ class ManagementCall:
 
     def same_hub(self) -> None:
         """Refuse to choose among this hub's instances for somebody who names another hub. Raises BadRequest."""
-        said = self.params.text("taskHub")
-        if said is not None and said.lower() != self.raw_hub.hub.lower():
-            raise BadRequest(f"this gateway serves the task hub {self.raw_hub.hub!r}, not {shown(said)}")
+        given = self.params.text("taskHub")
+        if given is not None and given.lower() != self.raw_hub.hub.lower():
+            raise BadRequest(f"this gateway serves the task hub {self.raw_hub.hub!r}, not {shown(given)}")
 
     def reason(self) -> str | None:
         """The `reason` parameter, None if there is none. Raises BadRequest."""
-        said = self.params.text("reason")
-        return None if said is None else clean_text("reason", said)
+        given = self.params.text("reason")
+        return None if given is None else clean_text("reason", given)
 
     def started(self, instance_id: str) -> Response:
         """202: where to ask for this instance."""

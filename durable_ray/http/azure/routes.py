@@ -77,33 +77,33 @@ def route(method: str, parts: list[str], *, waits: bool = True) -> tuple[bool, H
     Args:
         waits: the request says how long to wait. Without that, `wait` at the end is an instance ID like any other.
     """
-    words = [part.lower() for part in parts]
+    lowered = [part.lower() for part in parts]
     if "" in parts:
         return None
-    if words[:1] == ["orchestrators"]:
-        handler = _starter(method, parts[1:], words[1:] if waits else [])
+    if lowered[:1] == ["orchestrators"]:
+        handler = _starter(method, parts[1:], lowered[1:] if waits else [])
         return (False, handler) if handler else None
     for base, rpc in BASES.items():
-        if tuple(words[: len(base)]) == base:
-            handler = _managed(method, parts[len(base) :], words[len(base) :])
+        if tuple(lowered[: len(base)]) == base:
+            handler = _managed(method, parts[len(base) :], lowered[len(base) :])
             return (rpc, handler) if handler else None
     return None
 
 
-def _starter(method: str, parts: list[str], words: list[str]) -> Handler | None:
+def _starter(method: str, parts: list[str], lowered: list[str]) -> Handler | None:
     if method != "POST":
         return None
     if len(parts) == 1:
         return partial(starting.start, name=parts[0])
-    if len(parts) == 2 and words[1:] == ["wait"]:
+    if len(parts) == 2 and lowered[1:] == ["wait"]:
         return partial(starting.start_and_wait, name=parts[0])
     if len(parts) == 2:
         return partial(starting.start_singleton, name=parts[0], instance_id=parts[1])
     return None
 
 
-def _managed(method: str, parts: list[str], words: list[str]) -> Handler | None:
-    match method, words[:1], len(parts):
+def _managed(method: str, parts: list[str], lowered: list[str]) -> Handler | None:
+    match method, lowered[:1], len(parts):
         case "POST", ["orchestrators"], 2 | 3:
             return partial(starting.start, name=parts[1], instance_id=parts[2] if len(parts) == 3 else None)
         case "GET", ["instances"], 1:
@@ -114,9 +114,9 @@ def _managed(method: str, parts: list[str], words: list[str]) -> Handler | None:
             return partial(querying.get_instance, instance_id=parts[1])
         case "DELETE", ["instances"], 2:
             return partial(managing.purge, instance_id=parts[1])
-        case "POST", ["instances"], 3 if words[2] in _OPERATIONS:
-            return partial(_OPERATIONS[words[2]], instance_id=parts[1])
-        case "POST", ["instances"], 4 if words[2] == "raiseevent":
+        case "POST", ["instances"], 3 if lowered[2] in _OPERATIONS:
+            return partial(_OPERATIONS[lowered[2]], instance_id=parts[1])
+        case "POST", ["instances"], 4 if lowered[2] == "raiseevent":
             return partial(managing.raise_event, instance_id=parts[1], event_name=parts[3])
         case "GET" | "POST" | "DELETE", ["entities"], 1 | 2 | 3:
             return querying.entities
