@@ -1,6 +1,6 @@
 """Where settings come from: arguments, then the environment, then a file of the user's, then defaults.
 
-One class for the library and the command line, so that both mean the same hub when nobody names one.
+One class for the library and the command line, so that both mean the same hub by default.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic_settings import (
 def config_file() -> Path:
     """The user's settings file, be it there or not: `$DURABLE_RAY_CONFIG`, else `~/.config/durable_ray/config.toml`.
 
-    Never one in the working directory: whoever wrote that could send a key from the environment to a host of theirs.
+    Never one in the working directory: its author could send a key from the environment to a host of theirs.
     """
     named = os.environ.get("DURABLE_RAY_CONFIG")
     if named:
@@ -55,7 +55,7 @@ class _ConfigFile(TomlConfigSettingsSource):
 
 
 class ClientSettings(BaseSettings):
-    """What a client needs to know, from `DURABLE_RAY_*` or the settings file where it was not told.
+    """Settings of a client: arguments, else `DURABLE_RAY_*`, else the settings file.
 
     Attributes:
         address: of the Ray cluster; None: the one running on this machine.

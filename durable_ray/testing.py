@@ -60,13 +60,13 @@ class _VirtualAlarm:
 
 
 class VirtualClock:
-    """Time that moves only when it is told to. Belongs to one event loop."""
+    """A clock that moves only when it is advanced. Belongs to one event loop."""
 
     def __init__(self, start: datetime) -> None:
         self._now = micros(start)
         self._alarms: list[tuple[int, int, _VirtualAlarm]] = []
         self._numbers = itertools.count()
-        #: So many alarms are worth a look for those that were called off.
+        #: From so many alarms on, cancelled ones are removed.
         self._many = 64
 
     def now(self) -> int:
@@ -159,7 +159,7 @@ class TestHub:
         self._on_loop(self._advance(virtual, after(virtual.now(), duration(by, "by", least=0)))).result(60)
 
     def settle(self) -> None:
-        """Wait until all that is under way has come to rest. Time does not pass by it."""
+        """Wait until nothing is under way. Time does not advance."""
         self._on_loop(self._settle()).result(60)
 
     def crash(self) -> None:
@@ -193,7 +193,7 @@ class TestHub:
         await self.hub.registry.notifier.sweep()
 
     async def _settle(self) -> None:
-        """Until nothing is under way, looked at twice: a callback may be on its way between two threads."""
+        """Wait until nothing is under way, checked twice: a callback may be on its way between two threads."""
         calm = 0
         while calm < 2:
             await asyncio.sleep(0)

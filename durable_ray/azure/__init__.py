@@ -2,7 +2,7 @@
 
 Orchestrators and activities written for Azure's Python SDK run with that one line changed, or none (`load`); so does code
 that starts and manages them through `DurableOrchestrationClient`. What cannot be had (entities, the Functions host's
-triggers) imports, and says so when it is called, and what to do instead.
+triggers) can be imported, and raises an error that names the replacement when it is called.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Azure's SDK has and durable_ray has not: it imports, and says at the call what takes its place."""
+"""Members of Azure's SDK that are not supported: they can be imported, and name their replacement when they are called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ENTITIES = (
 
 
 def refuse(what: str, instead: str) -> NoReturn:
-    """Say that something cannot be had.
+    """Refuse something that is not supported.
 
     Raises:
         NotImplementedError: always.
@@ -20,7 +20,7 @@ def refuse(what: str, instead: str) -> NoReturn:
 
 
 def no_entities(what: str) -> NoReturn:
-    """Say that there are no entities.
+    """Refuse an entity: they are not supported.
 
     Raises:
         NotImplementedError: always.
@@ -29,7 +29,7 @@ def no_entities(what: str) -> NoReturn:
 
 
 class Entity:
-    """A declared entity: an app that has some imports; calling one says what takes its place."""
+    """A declared entity: an app that has some can be imported; calling one raises an error that names the replacement."""
 
     def __init__(self, fn: Any = None, name: str | None = None) -> None:
         self.entity_function = fn
@@ -82,14 +82,14 @@ class EntityId:
 
 
 class DurableEntityContext:
-    """For type hints; nobody makes one."""
+    """For type hints; never instantiated."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         no_entities("DurableEntityContext")
 
 
 class EntityStateResponse:
-    """For type hints; nobody makes one."""
+    """For type hints; never instantiated."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         no_entities("EntityStateResponse")

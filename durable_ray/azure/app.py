@@ -23,7 +23,7 @@ class AzureOrchestrator:
         """Make a generator function an orchestrator.
 
         Args:
-            name: under which it is started. By default the function's name; where that says nothing
+            name: under which it is started. By default the function's name; where that is generic
                 (`orchestrator_function`, `main`) its module's; and in the `__init__.py` of a folder the folder's, as there.
 
         Example:
@@ -72,7 +72,7 @@ class Blueprint:
         return lambda target: define_activity(target, activity, input_name)
 
     def entity_trigger(self, context_name: str, entity_name: str | None = None) -> Callable[[Any], Entity]:
-        """Declare an entity; there are none, and it says so when it is called."""
+        """Declare an entity; calling one raises NotImplementedError."""
 
         def define(target: Any) -> Entity:
             host = HostFunction.of(target)

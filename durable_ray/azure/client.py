@@ -15,21 +15,21 @@ from durable_ray.client.operations.filters import Filters
 
 
 class _NoSuchInstance(InstanceNotFound):
-    """In the words in which Azure's client says it of an event."""
+    """Raise Azure's text of an event's errors."""
 
     def __str__(self) -> str:
         return f"No instance with ID {self.instance_id} found."
 
 
 class _Gone(InstanceFinished):
-    """In the words in which Azure's client says it."""
+    """Raise the error with the text of Azure's client."""
 
     def __str__(self) -> str:
         return f"Instance with ID {self.instance_id} is gone: either completed or failed"
 
 
 class _Lives:
-    """Starting, asking, and what is said to a live instance."""
+    """Start, query and manage instances, as Azure's `DurableOrchestrationClient`."""
 
     def __init__(self, context: str | AsyncClient | None = None, function_invocation_id: str | None = None) -> None:
         # Azure gives its binding's JSON here; all that matters of it is which hub, and that is the client's business.
@@ -89,7 +89,7 @@ class _Lives:
         task_hub_name: str | None = None,
         connection_name: str | None = None,
     ) -> None:
-        """Send an event. Raises as `Client.raise_event`, in Azure's words. The hub is the client's own."""
+        """Send an event. Raises as `Client.raise_event`, with Azure's texts. The hub is the client's own."""
         try:
             await self._client.raise_event(instance_id, event_name, event_data)
         except InstanceNotFound as error:

@@ -1,4 +1,4 @@
-"""Loading a Functions app from its folder as it stands: its definitions are registered like any others.
+"""Loading an unchanged Functions app from its folder: its definitions are registered like any others.
 
 While it is imported, `azure.durable_functions` is `durable_ray.azure`. Both programming models: `function_app.py`, and a folder
 with a `function.json` for each function.
@@ -60,7 +60,7 @@ def _load_function(root: Path, description: Path) -> None:
     bindings: list[dict[str, Any]] = declared.get("bindings", [])
     trigger = next((one for one in bindings if one.get("type") in ("orchestrationTrigger", "activityTrigger")), None)
     if trigger is None:
-        return  # a starter or an entity: nobody calls it here
+        return  # a starter or an entity: it is never called here
     name = description.parent.name
     script = Path(declared.get("scriptFile", "__init__.py"))
     module = importlib.import_module(_module_name(root, (description.parent / script).resolve()))

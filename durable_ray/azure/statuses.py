@@ -9,7 +9,7 @@ from durable_ray.client.operations.gateway import status_object
 
 
 class OrchestrationRuntimeStatus(Enum):
-    """The words of a status: `.name` as Azure writes it, `.value` what is sent.
+    """The runtime statuses: `.name` as Azure writes it, `.value` what is sent.
 
     Example:
         >>> OrchestrationRuntimeStatus("Completed").name
@@ -37,7 +37,7 @@ class DurableOrchestrationStatus:
         self.created_time = getattr(status, "created_time", None)
         self.last_updated_time = getattr(status, "last_updated_time", None)
         self.input_ = getattr(status, "input", None)
-        # As the HTTP API tells it: of a failed instance the text that Azure's users parse.
+        # As in the HTTP API: of a failed instance the text that Azure's users parse.
         self.output = None if status is None else status_object(status)["output"]
         self.custom_status = getattr(status, "custom_status", None)
         self.runtime_status = OrchestrationRuntimeStatus(str(status.runtime_status)) if status is not None else None

@@ -1,6 +1,6 @@
 """Functions of an app that a Functions host would call: starters behind a route, a timer, a queue.
 
-There is no such host here, so nobody calls them by themselves. They import with any triggers and bindings, in any order, and
+There is no such host here, so they are never triggered. They can be imported with any triggers and bindings, in any order, and
 can be called from code (a web framework, a cron job, a test): a durable client that they ask for is given to them.
 """
 
@@ -17,7 +17,7 @@ from durable_ray.azure.absent import Entity, refuse
 from durable_ray.azure.client import DurableOrchestrationClient
 from durable_ray.orchestrations.authoring.definitions import Definition
 
-#: Decorators of Azure's `FunctionApp` and `Blueprint` that say when a function is called, and with what.
+#: Decorators of Azure's `FunctionApp` and `Blueprint` that declare when a function is called, and with what.
 KINDS = re.compile(
     r"\w+_(trigger|input|output|input_binding|output_binding|trigger_v3|input_v3|output_v3)|mcp_tool(_property)?"
 )
@@ -42,7 +42,7 @@ class HostFunction:
 
     @classmethod
     def of(cls, target: Any) -> HostFunction:
-        """What is known of a function, whoever decorated it before: this module, or azure-functions itself."""
+        """The declarations of a function, whether this module or azure-functions itself decorated it."""
         known = getattr(target, "durable_ray_host", None)
         if isinstance(known, cls):
             return known
@@ -88,12 +88,12 @@ class HostFunction:
 
 
 def declare(kind: str) -> Callable[..., Callable[[Any], Any]]:
-    """The decorator of that name: it takes any arguments and notes them for whoever calls."""
+    """The decorator of that name: it takes any arguments and records them for the caller."""
 
     def with_arguments(*_: Any, **__: Any) -> Callable[[Any], Any]:
         def decorate(target: Any) -> Any:
             if is_declared(target):
-                return target  # what it lacks, it says when it is called
+                return target  # a missing parameter is an error when it is called
             host = HostFunction.of(target)
             return host.but(kinds=(*host.kinds, kind))
 

@@ -1,6 +1,6 @@
-"""The command line: `durable-ray`. Each command says what it does in the words of the management API.
+"""The command line: `durable-ray`. The commands are named as in the management API.
 
-A command speaks to a `Hub` (`port.py`), which is reached over Ray or over HTTP; what came back is printed by
+A command uses a `HubPort` (`port.py`), which is reached over Ray or over HTTP; what came back is printed by
 `output.py`, what went wrong by `exits.py`.
 """
 

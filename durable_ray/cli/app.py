@@ -1,4 +1,4 @@
-"""The commands under one name, and the way to the hub that settings choose."""
+"""The `durable-ray` application: its commands, and the connection to the hub that the settings choose."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PANELS: dict[str, dict[str, Any]] = {
         "watch": inspecting.watch,
         "wait": inspecting.wait,
     },
-    "Telling them": {
+    "Control": {
         "raise-event": sending.raise_event,
         "terminate": sending.terminate,
         "suspend": sending.suspend,
@@ -53,7 +53,7 @@ _PANELS: dict[str, dict[str, Any]] = {
 
 
 def _root() -> None:
-    """Durable orchestrations on Ray: start them, look at them, tell them, mend them."""
+    """Durable orchestrations on Ray: start, inspect, control and repair them."""
 
 
 app.callback()(before_commands(_root, open_hub))

@@ -19,7 +19,7 @@ class Exit(enum.IntEnum):
     """The exit codes; stable, documented in docs/cli.md."""
 
     OK = 0
-    #: Something else went wrong; or `doctor` found something to mend.
+    #: Something else went wrong; or `doctor` found a problem.
     FAILURE = 1
     #: The command line makes no sense (also: bad JSON, a bad time, a bad ID).
     USAGE = 2
@@ -39,7 +39,7 @@ class Exit(enum.IntEnum):
 
 
 class CommandError(Exception):
-    """What a command says instead of a traceback."""
+    """An error that a command prints instead of a traceback."""
 
     def __init__(self, code: Exit, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ _RULES = (
 
 
 def problem_of(error: BaseException) -> CommandError:
-    """Any error as something to say. Its message stays; the hint comes from its kind."""
+    """Any error as a `CommandError`. Its message stays; exit code and hint come from its class."""
     if isinstance(error, CommandError):
         return error
     if isinstance(error, ValidationError):

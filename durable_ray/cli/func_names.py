@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-#: What an option of func's becomes: an option of ours, "" if there is nothing to say, or a positional argument.
+#: What an option of func's becomes: an option of ours, "" if it has no counterpart, or a positional argument.
 _DROPPED = ""
 _COMMON = {"--task-hub-name": "--hub", "--connection-string-setting": _DROPPED, "--connectionStringSetting": _DROPPED}
 _WINDOW = {
@@ -78,7 +78,7 @@ def translated(name: str, args: Sequence[str]) -> str:
 
 
 def _parsed(args: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Options with their values (func takes several after one option), and what stands before the first of them."""
+    """Options with their values (func takes several after one option), and what precedes the first of them."""
     given: dict[str, list[str]] = {}
     loose: list[str] = []
     values = loose
@@ -94,7 +94,7 @@ def _parsed(args: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
 
 
 class FuncAware(TyperCommand):
-    """A command that, given options of func's, says how it is written here."""
+    """A command that, given options of func's, names its own."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `click.Command.parse_args`."""

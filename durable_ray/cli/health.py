@@ -20,7 +20,7 @@ _FORGOTTEN = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at. `remedy` says what to do about a warning or a problem."""
+    """The result of one check. `remedy`: what to do about a warning or a problem."""
 
     level: Level
     subject: str
@@ -50,7 +50,7 @@ def stuck(instances: Iterable[InstanceView], now: datetime) -> Iterator[CheckRes
 
 
 def damaged(found: Iterable[tuple[str, str]]) -> Iterator[CheckResult]:
-    """Instances, awake or asleep, whose stored history cannot be trusted."""
+    """Instances, in memory or passivated, whose stored history is damaged."""
     for instance_id, detail in found:
         remedy = f"restore the store from a backup, or: durable-ray terminate {instance_id}"
         yield CheckResult("problem", f"instance {instance_id}", detail, remedy)

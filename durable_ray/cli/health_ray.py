@@ -1,4 +1,4 @@
-"""What `doctor` finds of a machine and its cluster. Looking starts and changes nothing: no Ray, no hub, no store."""
+"""The checks of `doctor` for a machine and its cluster. They start and change nothing: no Ray, no hub, no store."""
 
 from __future__ import annotations
 

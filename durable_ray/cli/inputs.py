@@ -1,4 +1,4 @@
-"""What people type, read strictly: JSON (also `@file` and `-`), times, durations, tags. Errors say how to write it."""
+"""Parsing of arguments, strictly: JSON (also `@file` and `-`), times, durations, tags. Errors show the right form."""
 
 from __future__ import annotations
 

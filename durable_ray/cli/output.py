@@ -60,7 +60,7 @@ def stamp(at: datetime | None) -> str | None:
 
 
 def utc(at: datetime | None) -> str:
-    """A time for people, to the second: UTC and said so, because it may be given back as a filter's bound."""
+    """A time for people, to the second, marked as UTC, because it may be given back as a filter's bound."""
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
@@ -172,7 +172,7 @@ _NOT_DETAIL = frozenset(
 
 
 def detail(data: Mapping[str, Any]) -> str:
-    """What is worth a look of an event: its payload, its failure, its time."""
+    """The details of an event: its payload, its failure, its time."""
     failure = data.get("failure")
     if isinstance(failure, Mapping):
         return one_line(f"{str(failure.get('error_type', '')).removeprefix('builtins.')}: {failure.get('message', '')}")

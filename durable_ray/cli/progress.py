@@ -1,4 +1,4 @@
-"""A progress bar on standard error for work of many steps; nothing where nobody watches."""
+"""A progress bar on standard error for work of many steps; none where that is not a terminal."""
 
 from __future__ import annotations
 

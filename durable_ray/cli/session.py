@@ -1,4 +1,4 @@
-"""What every command has in common: settings, a way to the hub, where to print; and the options that give them.
+"""What every command shares: settings, a connection to the hub, consoles; and the options that set them.
 
 The options are added to each command's signature, so they may stand before or behind the command and show in its help.
 """
@@ -52,14 +52,14 @@ class CommandSession:
         return self.err.is_terminal and not self.json
 
     def note(self, text: str) -> None:
-        """Say something beside the result."""
+        """Print a note on standard error."""
         if not self.json:
             self.err.print(text, style="dim", highlight=False, markup=False)
 
 
 @dataclass
 class Shared:
-    """What was said before the command, and how hubs are opened (tests give another way)."""
+    """The options given before the command, and how hubs are opened (tests replace that)."""
 
     open_hub: OpenHub
     given: dict[str, Any] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def _with_parameters(function: Callable[..., Any], parameters: list[inspect.Para
 
 
 def before_commands(function: Callable[[], None], open_hub: OpenHub) -> Callable[..., None]:
-    """The options that stand before a command."""
+    """The options that precede a command."""
 
     def callback(context: typer.Context, **given: Any) -> None:
         own = context.obj if callable(context.obj) else open_hub
@@ -140,7 +140,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             raise typer.Exit(Exit.INTERRUPTED) from None
         except BrokenPipeError:
-            # Whoever read our output has seen enough (`durable-ray list | head`); Python would complain at exit.
+            # The reader of our output has closed it (`durable-ray list | head`); Python would complain at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(Exit.OK) from None
         except Exception as error:
@@ -152,7 +152,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def report(problem: CommandError, *, as_json: bool) -> int:
-    """Say what went wrong on standard error; the exit code."""
+    """Print an error on standard error; returns the exit code."""
     if as_json:
         document = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.code)}
         print(json.dumps(document), file=sys.stderr)

@@ -58,10 +58,10 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
 
     @operation
     def get_actor(self, instance_id: str) -> Steps[Any]:
-        """The Ray actor handle of a dedicated instance, woken if it sleeps.
+        """The Ray actor handle of a dedicated instance, activated if it is passivated.
 
         Its methods (`get_status`, `raise_event`, `terminate`, `suspend`, `resume`, `wait_for_completion`, `pid`) answer and
-        raise as this client does. It leaves memory again when its instance has merely waited for `idle_timeout`.
+        raise as this client does. It is passivated again when its instance has merely waited for `idle_timeout`.
 
         Raises:
             InstanceNotFound: there is no such instance.
@@ -84,7 +84,7 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
             try:
                 return self._link.find(host)
             except Gone:
-                # It fell asleep again before we could look.
+                # It was passivated again before we found it.
                 yield Pause(0.05)
 
 
@@ -102,7 +102,7 @@ class Client(OverRay[OrchestrationHandle, BlockingDriver], Blocking):
     Raises:
         HubUnavailable: the cluster cannot be reached; the message names likely causes.
         HubInUse: another cluster owns the store.
-        StoreUnusable: it cannot be written to, or is none; the message says what to do.
+        StoreUnusable: it cannot be written to, or is none; the message has the remedy.
         ProtocolMismatch: the hub runs another release.
 
     Example:

@@ -1,9 +1,9 @@
-"""Calls made in one step of the event loop, made as one: five hundred awaited starts cost one Ray call.
+"""Request coalescing: calls made in one step of the event loop are sent as one: 500 awaited starts cost one Ray call.
 
-Nothing waits for company: whatever is there when the loop has run its callbacks goes. Requests that come as lists are
+No call is delayed for others: whatever is there when the loop has run its callbacks is sent. Requests that come as lists are
 joined in the order in which they were made; those that are made again go apart, for what held them up the first time may
 hold them up still. Where calls are made one after the other, those that come during one share the next. Waits of one host
-share a call that answers as soon as some have ended; those that have not are asked for again, together with whoever came
+share a call that answers as soon as some have ended; those that have not are asked for again, together with those that came
 meanwhile.
 """
 
@@ -34,7 +34,7 @@ def _at_any_time(target: str) -> bool:
 
 
 class Coalescer:
-    """Joins calls, for each event loop by itself. `send` makes one; `in_turn` says whose are made one after the other."""
+    """Joins calls, for each event loop by itself. `send` makes one; calls to targets `in_turn` are made one by one."""
 
     def __init__(self, send: Send, in_turn: Callable[[str], bool] = _at_any_time) -> None:
         self._send = send
@@ -168,7 +168,7 @@ class _Watch:
         self._loop = loop
         self._send = send
         self._keep = keep
-        #: Told once that nobody waits here any more: most hosts of one instance are waited for once.
+        #: Called when there are no waiters left: most hosts of one instance are waited for once.
         self._over = over
         self._polls = 0
         self._target = target

@@ -1,7 +1,7 @@
 """Deploying what this process has decorated: once, before the first start that may need it.
 
-A definition that cannot travel (it holds a lock, a connection) stays behind with its error, and so does what needs it; that is
-said to whoever wants one of these, and to nobody else.
+A definition that cannot travel (it holds a lock, a connection) is not deployed, nor is what needs it; its error is
+raised to those who start one of these, and to no other caller.
 """
 
 from __future__ import annotations

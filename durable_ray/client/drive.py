@@ -26,7 +26,7 @@ def drive(steps: Steps[R], make: Callable[[Call], Any]) -> R:
             time.sleep(wanted.seconds)
             continue
         try:
-            # Whoever blocks has sent nothing that is not answered.
+            # A blocking caller has no unanswered call.
             answer = drive(wanted.carry([wanted.item]), make)[0] if isinstance(wanted, InOrder) else make(wanted)
         except Exception as raised:
             error = raised

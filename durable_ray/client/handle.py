@@ -25,7 +25,7 @@ class _Held:
 
 
 class _Living(_Held):
-    """What is asked of, and said to, an instance that lives."""
+    """Operations on one instance: queries, events, control."""
 
     @operation
     def get_status(self, /, **options: Any) -> Steps[OrchestrationStatus | None]:

@@ -1,4 +1,4 @@
-"""What one client sends to one instance arrives in the order in which it was asked for, by whatever way each of it goes.
+"""Ordered delivery: what one client sends to one instance arrives in the order in which it was sent.
 
 Operations that are awaited together are under way at the same time, and there are several ways to an instance (straight to its
 process, through the registry into the store, once more after an error), of which none waits for another. So of what goes to one
@@ -53,9 +53,9 @@ class Ordering:
             return await _queued(queues, wanted)
         queues[key] = None
         try:
-            await _NEXT_STEP  # whoever asks in this one too comes along
+            await _NEXT_STEP  # calls made in this step are included
             if queues[key] is None or wanted.alone:
-                # Most are alone: without a task, and whoever gives up gives up nothing but his own.
+                # Most are alone: no task is needed, and a cancelled caller cancels only its own call.
                 return (await self._run(wanted.carry([wanted.item])))[0]
             answer = _queued(queues, wanted, first=True)
         finally:

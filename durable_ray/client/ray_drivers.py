@@ -1,4 +1,4 @@
-"""Client steps driven over Ray: a call is an actor call, its errors are told apart.
+"""Drivers of client steps over Ray: a call is an actor call, and its errors are classified.
 
 Whoever is called more than once is asked for its wire, and called over that from then on if it is on this machine: a fifth of
 the time. Ray stays the judge of who lives: when the wire breaks, the next call is an actor call again.
@@ -63,7 +63,7 @@ class _Targets(Generic[W]):
         return wire
 
     def unknown(self, target: str) -> bool:
-        """Whether nobody has asked yet if this target has a wire."""
+        """Whether it is not known yet if this target has a wire."""
         return target not in self._wires
 
     def note(self, target: str, wire: W | None) -> None:

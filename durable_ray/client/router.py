@@ -1,6 +1,6 @@
-"""Finding whoever answers for an instance, and asking again until somebody does: the client's half of the protocol.
+"""Routing of requests to the host of an instance, with retries: the client's half of the protocol.
 
-Hosts come and go: an actor dies and is restarted, an instance falls asleep or is woken elsewhere. Every request carries an
+Hosts come and go: an actor dies and is restarted, an instance is passivated or activated elsewhere. Every request carries an
 ID and is repeated with it, so asking twice is never doing twice.
 """
 
@@ -29,9 +29,9 @@ PATIENCE = 60.0
 _SLICE = 9.0
 _KNOWN_HOSTS = 100_000
 #: Seconds for which a process of one instance is asked because the instance was seen there once, or was to be; and because the
-#: registry has just said that it is there. Then the registry is asked (again).
+#: registry has just confirmed that it is there. Then the registry is asked (again).
 _HINT_SECONDS, _CONFIRMED_SECONDS = 5.0, 15.0
-#: How often an instance is looked for, however little time there is: who has none wants to know how it stands.
+#: How many attempts are made even with a timeout of zero, which asks for the status now.
 _ATTEMPTS = 3
 
 
@@ -87,7 +87,7 @@ class Router:
 
     def deliver(self, delivery: Delivery) -> Steps[Reply]:
         """Bring a message to an instance, wherever it is, behind what this client was asked to bring to it before."""
-        # What is said to an instance is judged by what it was told before; events are only kept in their order.
+        # A control message depends on those before it; events are only kept in their order.
         alone = not isinstance(delivery.message.event, EventRaised)
         reply: Reply = yield InOrder(delivery.instance_id, delivery, self._deliver, alone)
         return reply
@@ -120,7 +120,7 @@ class Router:
                 return [replies[delivery.request_id] for delivery in deliveries]
             if len(moved) < len(left):
                 patience.renew()
-            # They may have been taken before their host left: whoever is asked next looks for a receipt first.
+            # They may have been committed before their host exited: the next one checks for a receipt first.
             left = [delivery if host is None else replace(delivery, retry=True) for delivery, _ in moved]
             worth = _CONFIRMED_SECONDS if host is None else _HINT_SECONDS
             yield from self._moved(instance_id, host, moved[0][1].host, patience)
@@ -192,7 +192,7 @@ class Router:
                 attempts = 0
 
     def wait_all(self, instance_ids: Sequence[str], seconds: float | None) -> Steps[dict[str, Ending]]:
-        """How all of these ended; whoever has not after `seconds` is missing."""
+        """How all of these ended; those that have not after `seconds` are missing."""
         seconds = _limit(seconds)
         until = None if seconds is None else time.monotonic() + seconds
         found: dict[str, Ending] = {}
@@ -230,7 +230,7 @@ class Router:
         return found
 
     def _gone(self, instance_id: str, host: str | None) -> Steps[None]:
-        """No actor: a partition is made again, a dedicated instance is asleep or elsewhere."""
+        """No actor: a partition is made again, a dedicated instance is passivated or elsewhere."""
         if host is not None and not is_dedicated(host):
             yield from self.registry("ensure", host)
         else:
@@ -238,7 +238,7 @@ class Router:
 
     def _doubt(self, instance_id: str, host: str | None) -> None:
         """Who was thought to hold it does not answer. It may never have come up: only the registry knows, and can do without
-        it. Of a shared instance it says no more than is known here."""
+        it. Of a shared instance it knows no more than is known here."""
         if host is not None and is_dedicated(host):
             self.forget(instance_id)
 

@@ -1,4 +1,4 @@
-"""Client operations as steps, written once: a generator that says whom to call next and is told the answer.
+"""Client operations as steps, written once: a generator that yields the next call and is sent its answer.
 
 A blocking client and an awaitable one drive the same steps; so there is one implementation, and neither pays for the other
 (no event loop behind a blocking call, no thread behind an awaited one).

@@ -1,4 +1,4 @@
-"""The gateway as a named detached actor, `gateway` in the hub's system namespace: it outlives whoever asked for it.
+"""The gateway as a named detached actor, `gateway` in the hub's system namespace: it outlives the process that created it.
 
 A detached gateway is restarted by Ray when it dies, and announces itself again.
 """

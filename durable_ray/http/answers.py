@@ -26,13 +26,13 @@ def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
 
 
 def problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as RFC 9457 says it."""
+    """An error as RFC 9457 problem details."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     return answer(body, status, headers, "application/problem+json")
 
 
 def azure_error(status: int, message: str, exception: str = "", kind: str = "") -> Response:
-    """An error as Durable Functions' extension says it."""
+    """An error in the form of Durable Functions' extension."""
     body = {"Message": message}
     if exception:
         body |= {

@@ -1,4 +1,4 @@
-"""Connections that cost little however many there are: deadlines for what a client says and takes, and a limit.
+"""Connections that cost little however many there are: deadlines for reading and writing, and a limit.
 
 uvicorn closes a connection that is idle after an answer. It waits for ever for a first request, for the rest of a header or a
 body, and for a client that takes nothing of its answer; all of that needs no key.
@@ -27,7 +27,7 @@ from durable_ray.http.settings import GatewaySettings
 _SLOWEST = 4096
 #: File descriptors for everything else.
 _OTHER_FILES = 128
-#: Connections beyond the limit that are told so; those beyond these are closed without a word.
+#: Connections beyond the limit that are answered 503; those beyond these are closed without an answer.
 _REFUSED_AT_ONCE = 64
 
 
@@ -123,7 +123,7 @@ class ClientConnection(H11Protocol):
         return request is not None and not request.response_complete
 
     def _set_deadline(self) -> None:
-        """See what is waited for now."""
+        """Set the deadline for what is awaited now."""
         theirs = self.conn.their_state
         if theirs is h11.IDLE and not self._at_work:
             self._all.idle.setdefault(self, None)

@@ -38,7 +38,7 @@ class Key:
         return f"<Key {self.name!r} {self.access.name.lower()}>"
 
 
-#: Stands for the key of whoever is let in without one (`GatewaySettings.open_rpc`).
+#: The key of a caller that is admitted without one (`GatewaySettings.open_rpc`).
 OPEN_RPC = Key("open-rpc", Access.FULL, "")
 
 
@@ -61,7 +61,7 @@ class Keyring:
         return f"<Keyring of {len(self._keys)}>"
 
     def find(self, presented: str) -> Key | None:
-        """The key that was presented. Looks at all of them, whichever fits."""
+        """The key that was presented. Compares with all of them, whichever fits."""
         digest = hashlib.sha256(presented.encode(errors="surrogateescape")).digest()
         found: Key | None = None
         for known, key in self._keys:
@@ -92,7 +92,7 @@ def kept_keyring(path: Path) -> Keyring:
     """The keys kept at `path` (JSON, mode 0600); two are made and kept there if there is no such file.
 
     Raises:
-        PermissionError: others may read the file; the message says how to mend that.
+        PermissionError: others may read the file; the message has the remedy.
         ValueError: the file is none of ours.
     """
     try:
@@ -101,7 +101,7 @@ def kept_keyring(path: Path) -> Keyring:
         pass
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = [{"name": k.name, "access": k.access.name.lower(), "key": k.secret} for k in _new_keys()]
-    # Written aside and linked: of two gateways that start at once the first wins, and nobody reads half a file.
+    # Written aside and linked: of two gateways that start at once the first wins, and half a file is never read.
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump({"keys": keys}, file, indent=2)

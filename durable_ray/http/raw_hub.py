@@ -1,4 +1,4 @@
-"""The hub as the gateway sees it: rows and payloads as text. Whatever was pickled stays shut.
+"""The hub as the gateway uses it: rows, and payloads as text. Pickles are never opened.
 
 `AsyncClient` opens what it is given, which is right for Python and wrong for a server; so reading goes past it to the
 registry, by the client's own steps, and only writing (values that came in as JSON) uses the client as it is.
@@ -62,12 +62,12 @@ class RawHub:
         return page
 
     async def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
-        """How live instances stand, by host and ID."""
+        """The standings of live instances, by host and ID."""
         found: list[tuple[str, Standing]] = await self._ask("live_standings", after, limit)
         return found
 
     async def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
-        """How instances stand that ended, by their end and ID."""
+        """The standings of ended instances, by their end and ID."""
         found: list[tuple[int, Standing]] = await self._ask("ended_standings", after, limit)
         return found
 

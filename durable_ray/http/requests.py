@@ -27,7 +27,7 @@ _LARGEST = 1e9
 
 
 class Unreadable(ValueError):
-    """A query parameter that cannot be understood. The text says which, and how to write it."""
+    """A query parameter that cannot be understood. The text names it, and the right form."""
 
 
 class Params:
@@ -82,7 +82,7 @@ class Params:
         return list(self._pairs.get(name.lower(), ()))
 
     def statuses(self, name: str) -> list[RuntimeStatus]:
-        """Statuses, in any case: said several times, or with commas."""
+        """Statuses, in any case: repeated, or separated by commas."""
         parts = [part.strip() for value in self.all(name) for part in value.split(",")]
         return [_read(name, part, read_status) for part in parts]
 
@@ -170,7 +170,7 @@ async def body_of(request: Request, limit: int) -> bytes:
 
 
 def is_json(request: Request) -> bool:
-    """Whether the body is said to be JSON."""
+    """Whether the content type is JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
@@ -183,7 +183,7 @@ def too_large(limit: int) -> PayloadTooLarge:
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
-    """A channel that gives a body which was read already, then whatever the client says next."""
+    """A channel that gives a body which was read already, then whatever the client sends next."""
     given = False
 
     async def channel() -> Message:

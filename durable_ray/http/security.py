@@ -1,9 +1,9 @@
-"""Who may pass: every request is looked at here first, whatever route it is for.
+"""Authentication and origin checks: every request passes here first, whatever route it is for.
 
 Three questions, in this order, because the first two protect somebody who *has* a key from a page that would use it:
 1. Was it meant for this server? The `Host` must be an address or a name that is ours; else a page of another name that
    was rebound to this address (DNS rebinding) could talk to us as if it were our own.
-2. Did a page of another site make the browser send it? `Origin` and `Sec-Fetch-Site` say so; it is refused.
+2. Did a page of another site make the browser send it? `Origin` and `Sec-Fetch-Site` show that; it is refused.
 3. Whose key does it carry? `code=`, `x-functions-key`, `Authorization: Bearer`, or the password of Basic (which is how
    a URL carries a key: `http://key:SECRET@host/`).
 """
@@ -32,7 +32,7 @@ from durable_ray.http.settings import GatewaySettings
 log = logging.getLogger("durable_ray.http.access")
 
 _READING = frozenset({"GET", "HEAD"})
-#: What the log says where the client left before its request was whole.
+#: What the log shows where the client disconnected before its request was complete.
 _GONE = 499
 _WELCOME = {"www-authenticate": "Bearer"}
 
@@ -44,7 +44,7 @@ _CORS_READ = ("Location", "Retry-After", "x-ms-continuation-token")
 
 
 def guarded(app: ASGIApp, settings: GatewaySettings, keyring: Keyring) -> ASGIApp:
-    """An app behind the guard and, if pages of other origins may call it, behind the headers that tell browsers so.
+    """An app behind the guard and, if pages of other origins may call it, behind the CORS headers for browsers.
 
     CORS stands outside: a preflight carries no key, and a page is to read its refusals, too.
     """
@@ -82,7 +82,7 @@ class Guard:
         self._origins = frozenset(settings.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look at one request."""
+        """Check one request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -162,7 +162,7 @@ class Guard:
         return response
 
 
-#: Answers are data, about to be seen by somebody who holds a key: nobody stores, guesses, frames or refers them.
+#: Answers are data, about to be seen by somebody who holds a key: they must not be stored, sniffed, framed or referred.
 _HARDENING = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),

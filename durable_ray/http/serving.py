@@ -1,4 +1,4 @@
-"""Serving the gateway: one uvicorn on one socket, in the foreground or inside an actor, that says where it listens.
+"""Serving the gateway: one uvicorn on one socket, in the foreground or inside an actor, which announces its address.
 
 uvicorn's own access log is off: it writes whole URLs, and a URL may carry a key. `security` writes one that does not.
 """
@@ -28,14 +28,14 @@ from durable_ray.http.settings import GatewaySettings
 
 log = logging.getLogger("durable_ray.http")
 
-#: Seconds between two times at which the gateway tells the registry where it is; that is forgotten with the registry.
+#: Seconds between two announcements of the gateway's address to the registry, which keeps it in memory only.
 _ANNOUNCE = 15.0
 _BACKLOG = 2048
 _FILES = 65_536
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs the process: uvicorn would raise them again, over our last words."""
+    """Leaves signals to the process: uvicorn would raise them again, before our shutdown is complete."""
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         return contextlib.nullcontext()
@@ -109,7 +109,7 @@ class Gateway:
             try:
                 await self._set_address(self._address())
             except Exception:
-                log.warning("the registry was not told where the gateway listens; it is tried again", exc_info=True)
+                log.warning("the gateway's address could not be registered; it is tried again", exc_info=True)
             await asyncio.sleep(_ANNOUNCE)
 
     async def _withdraw(self) -> None:
@@ -133,7 +133,7 @@ def serve(
     """Serve the gateway in the foreground, until SIGINT or SIGTERM.
 
     Args:
-        ready: told once it listens.
+        ready: called once it listens.
 
     Raises:
         DurableRayError: the address cannot be bound, or is not this machine's own and there is no key.

@@ -39,20 +39,20 @@ class GatewaySettings(BaseSettings):
     max_wait: PositiveFloat = 600.0
     #: Instances that a list without `top` reads at a time: it answers all that match, as a stream.
     page_size: PositiveInt = 100
-    #: Seconds between two looks for changes while somebody follows a stream; nobody looks while nobody follows.
+    #: Seconds between two polls for changes while a stream is open; without streams there is no polling.
     stream_interval: PositiveFloat = 0.5
-    #: Seconds after which a silent stream says that it is alive.
+    #: Seconds after which an idle stream sends a heartbeat.
     stream_heartbeat: PositiveFloat = 15.0
     #: Streams that one key may follow at once.
     max_streams: PositiveInt = 100
     #: Connections at once. A new one takes the place of the one that has been silent for longest; where none is silent it is
     #: answered 503.
     max_connections: PositiveInt = 4096
-    #: Seconds within which a connection must have said the header of a request.
+    #: Seconds within which a connection must have sent the header of a request.
     header_timeout: PositiveFloat = 10.0
     #: Seconds without a byte of a body, or of an answer that is taken, after which a connection is closed.
     transfer_timeout: PositiveFloat = 30.0
-    #: Seconds a request may still run after the gateway was told to stop.
+    #: Seconds a request may still run after the gateway was asked to stop.
     grace: NonNegativeFloat = 10.0
 
     @field_validator("allowed_origins")
@@ -64,7 +64,7 @@ class GatewaySettings(BaseSettings):
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _from_commas(cls, value: object) -> object:
-        """The environment says lists with commas."""
+        """Lists from the environment are separated by commas."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 

@@ -1,13 +1,13 @@
-"""Following what changes, for any number of listeners at the price of one: how does each instance stand now?
+"""Change feed: polls the standings of instances once for any number of listeners.
 
-Nobody pushes changes out of the hub, so somebody has to look; that is done once for all who listen, and not at all
-while nobody does. A listener slower than the changes sees the latest state of each instance, not every one between.
+The hub does not push changes, so they are polled: once for all listeners, and not at all
+without any. A listener slower than the changes sees the latest state of each instance, not every one between.
 
-What is new is found by comparing how instances stand (execution, turn, events, status) with how they stood at the last look,
+Changes are found by comparing the standings of instances (execution, turn, events, status) with those of the last poll,
 not by the times of rows: hosts have clocks of their own, and one that is ahead or late must not hide what others do. Time is
-asked only to find those that both began and ended between two looks, among what ended lately.
+used only to find those that both began and ended between two polls, among what ended lately.
 
-A look that fails is tried again for as long as somebody listens, and until one succeeds `hears` is false.
+A poll that fails is retried as long as there are listeners, and until one succeeds `up_to_date` is false.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ log = logging.getLogger("durable_ray.http")
 _OVERLAP = 10 * SECOND
 _PAGE = 2000
 _ROWS = 500
-#: Longest pause in seconds between two looks that fail.
+#: Longest pause in seconds between two polls that fail.
 _LONGEST_PAUSE = 5.0
-#: A look may take this many seconds at least before it counts as one that gets no answer.
+#: A poll may take this many seconds at least before it counts as unanswered.
 _PATIENCE = 5.0
-#: Looking takes at most this part of the time, however many instances live.
+#: Polling takes at most this part of the time, however many instances live.
 _SHARE = 0.25
 
 
 class Follower:
-    """Whoever follows one instance. `shown`: how it stood when it was last shown; None: it was not there."""
+    """A listener to one instance. `shown`: its standing when it was last shown; None: it did not exist."""
 
     def __init__(self, instance_id: str) -> None:
         self.instance_id = instance_id
@@ -45,12 +45,12 @@ class Follower:
         self._news = asyncio.Event()
 
     def see(self, standing: Standing | None) -> None:
-        """How it stands now."""
+        """Take its current standing."""
         if standing != self.shown:
             self._news.set()
 
     async def changed(self, seconds: float) -> bool:
-        """Whether it stands otherwise than it was shown, as soon as that is so; after `seconds` False."""
+        """Whether it differs from what was shown, as soon as it does; False after `seconds`."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), seconds)
         news = self._news.is_set()
@@ -59,7 +59,7 @@ class Follower:
 
 
 class Listener:
-    """What somebody who listens to all instances has not yet seen; only the latest row of each."""
+    """A listener to all instances: the changes it has not yet taken, only the latest row of each."""
 
     def __init__(self) -> None:
         self._pending: dict[str, InstanceRow] = {}
@@ -72,17 +72,17 @@ class Listener:
         self._news.set()
 
     def begin(self) -> None:
-        """From now on every change is told."""
+        """From now on every change is delivered."""
         self._ready.set()
 
     async def ready(self, seconds: float) -> bool:
-        """Whether every change is told from now on."""
+        """Wait until every change is delivered; False after `seconds`."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ready.wait(), seconds)
         return self._ready.is_set()
 
     async def rows(self, seconds: float) -> list[InstanceRow]:
-        """What is new; after `seconds` without news an empty list."""
+        """The changed rows; after `seconds` without any an empty list."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), seconds)
         self._news.clear()
@@ -91,11 +91,11 @@ class Listener:
 
 
 class Watch:
-    """Looks for changes while anybody listens.
+    """Polls for changes while there are listeners.
 
     Args:
-        interval: seconds between two looks.
-        patience: seconds that a look may take before listeners are no longer told that all is well.
+        interval: seconds between two polls.
+        patience: seconds that a poll may take before `up_to_date` is false.
     """
 
     def __init__(self, raw_hub: RawHub, interval: float, patience: float) -> None:
@@ -106,14 +106,14 @@ class Watch:
         self._listeners: set[Listener] = set()
         self._polling: asyncio.Task[None] | None = None
         self._failing = False
-        #: When the look under way began, or when the next one begins.
+        #: When the current poll began, or when the next one begins.
         self._due = 0.0
         self._known: Mapping[str, Standing] | None = None
         self._last = 0
 
     @property
     def up_to_date(self) -> bool:
-        """Whether what changes is noticed."""
+        """Whether the last poll succeeded and the current one is in time."""
         return not self._failing and monotonic() < self._due + self._patience
 
     @contextmanager
@@ -207,7 +207,7 @@ class Watch:
             listener.put(row)
 
     async def _standings(self, since: int) -> AsyncIterator[Standing]:
-        """How all stand that live, and then those that ended since."""
+        """The standings of all live instances, then of those that ended since."""
         host = ("", "")
         while True:
             active = await self._raw_hub.live_standings(host, _PAGE)

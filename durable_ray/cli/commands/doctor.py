@@ -23,9 +23,9 @@ _MARKS = {"ok": Text("✓", "green"), "warning": Text("!", "yellow"), "problem":
 
 def doctor(
     session: CommandSession,
-    most: Annotated[int, typer.Option("--most", min=1, help="Look at so many unfinished instances.")] = 10_000,
+    most: Annotated[int, typer.Option("--most", min=1, help="Examine at most so many unfinished instances.")] = 10_000,
 ) -> None:
-    """Look at this machine, Ray, the hub, its store and its instances. Exit code 1: something needs mending.
+    """Check this machine, Ray, the hub, its store and its instances. Exit code 1: something needs repair.
 
     Changes nothing, starts nothing.
     """

@@ -1,4 +1,4 @@
-"""Commands that look at one instance, now or as it goes on."""
+"""Commands that show one instance: its status, its history, its progress."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def status(
     instance_id: Id,
     history_too: Annotated[bool, typer.Option("--history", help="With its history.")] = False,
 ) -> None:
-    """Show an instance as it stands."""
+    """Show the status of an instance."""
     found = known(session, instance_id, history=history_too)
     if session.json:
         print_json(as_json(found))
@@ -111,8 +111,8 @@ def known(session: CommandSession, instance_id: str, *, history: bool = False) -
 def watch(
     session: CommandSession,
     instance_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="An instance; without: the hub.")] = None,
-    interval: Annotated[float, typer.Option("--interval", min=0.05, help="Seconds between two looks.")] = 1.0,
-    looks: Annotated[int | None, typer.Option("--looks", min=1, help="Stop after so many.")] = None,
+    interval: Annotated[float, typer.Option("--interval", min=0.05, help="Seconds between two polls.")] = 1.0,
+    looks: Annotated[int | None, typer.Option("--looks", min=1, help="Stop after so many polls.")] = None,
 ) -> None:
     """Follow an instance until it ends (each new event a line), or the whole hub until Ctrl-C."""
     if instance_id is None:
@@ -147,7 +147,7 @@ def _watch_instance(session: CommandSession, instance_id: str, interval: float, 
             return print_end(session, found)
         if looks is not None and number >= looks:
             return None
-        # Told at once when it ends; else another look after the interval.
+        # Returns at once when it ends; else the next poll is after the interval.
         session.hub.wait(instance_id, interval)
 
 
@@ -171,7 +171,7 @@ def _watch_hub(session: CommandSession, interval: float, looks: int | None) -> N
 
 
 class _Pauses:
-    """The waits between looks; False when there were enough."""
+    """The pauses between polls; False when there were enough polls."""
 
     def __init__(self, seconds: float, looks: int | None) -> None:
         self._seconds = seconds

@@ -1,4 +1,4 @@
-"""Commands that look at many: instances, their numbers, what is deployed."""
+"""Commands that list: instances, their counts, deployed definitions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def list_(
         bool, typer.Option("--ids", "-q", help="IDs only, one a line: to pipe into other commands.")
     ] = False,
 ) -> None:
-    """List instances, oldest first unless told otherwise.
+    """List instances, oldest first by default.
 
     If there are more than were asked for, the token of the next page is printed on standard error; with --token and --json it
     is in the document ("" begins with the first page).

@@ -1,4 +1,4 @@
-"""Commands for the hub itself: bring it up, take it down, give it code, open its HTTP door."""
+"""Commands for the hub itself: start it, stop it, deploy code to it, serve it over HTTP."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def up(
     ] = False,
     port: Annotated[int, typer.Option(help="Of the Ray that is started.")] = 6379,
 ) -> None:
-    """Bring the hub up: on the Ray that is named or runs here, else on one that is started for it. Says what is where.
+    """Bring the hub up: on the Ray that is named or runs here, else on one that is started for it. Prints where it runs.
 
     Instances that had not finished go on. Doing it twice does no harm.
     """
@@ -129,7 +129,7 @@ def serve(
         bool, typer.Option("--detach", help="In an actor of the cluster, which goes on by itself.")
     ] = False,
 ) -> None:
-    """Open the hub's HTTP door: Durable Functions' management API and typed resources under /api/v1.
+    """Serve the hub over HTTP: Durable Functions' management API and typed resources under /api/v1.
 
     In the foreground until Ctrl-C, or with --detach as an actor that `durable-ray down` ends.
     """

@@ -1,6 +1,6 @@
-"""Commands that tell instances something.
+"""Commands that control instances: events, termination, suspension, rewind, restart, purge.
 
-Most take many IDs; what fails for one is said, and the others are told all the same.
+Most take many IDs; a failure of one is reported, and the others are processed all the same.
 """
 
 from __future__ import annotations

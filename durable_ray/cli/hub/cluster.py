@@ -1,4 +1,4 @@
-"""What `up` and `down` do: find or start Ray, begin or end the hub, and say what is where."""
+"""What `up` and `down` do: find or start Ray, start or stop the hub, and report where it runs."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from durable_ray.http.keys import keys_path
 from durable_ray.http.serving import Gateway, serve
 from durable_ray.http.settings import GatewaySettings
 
-#: Told the gateway's URL and where its keys are; never a key.
+#: Called with the gateway's URL and where its keys are; never with a key.
 Ready = Callable[[str, str], None]
 
 

@@ -1,7 +1,7 @@
 """The Ray that `up` starts on this machine: one process that owns the others; `down` ends it and no other.
 
 `ray stop` would end every Ray of this user on this machine. `ray start --block` in a session of its own keeps the
-head's processes as children and takes them along when it is told to end.
+head's processes as children and ends them when it is stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LocalRay:
     """What is noted of a head that was started here."""
 
     pid: int
-    #: When the process began, in the words of `ps`: another process may get the same ID later.
+    #: When the process began, as `ps` shows it: another process may get the same ID later.
     began: str
     address: str
     log: str
@@ -58,7 +58,7 @@ def noted() -> LocalRay | None:
 
 
 def forget_dead() -> None:
-    """Let nobody look for a head that was started here and killed since (a reboot does that)."""
+    """Forget a head that was started here and killed since (by a reboot, for example)."""
     found = _note()
     if found is not None and not found.alive:
         _forget(found)
@@ -89,7 +89,7 @@ def start_head(port: int, arguments: Sequence[str]) -> LocalRay:
     # RAY_ADDRESS would make the head join another; a job's own variables would be its actors' too.
     for name in [n for n in environment if n == "RAY_ADDRESS" or n.startswith("RAY_JOB_")]:
         del environment[name]
-    # `down` has ended the hub's actors when it ends Ray: there is nobody whom Ray would have to wait half a minute for.
+    # `down` has ended the hub's actors when it ends Ray: nothing is left for which Ray would wait half a minute.
     environment.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     ensure_token(environment)
     log = folder / "ray.log"
@@ -122,7 +122,7 @@ def address_file(arguments: Sequence[str], environment: Mapping[str, str]) -> Pa
 
 
 def ensure_token(environment: Mapping[str, str]) -> None:
-    """Make Ray's token if there is none: without one, whoever reaches the port may run code."""
+    """Make Ray's token if there is none: without one, everyone who reaches the port may run code."""
     if environment.get("RAY_AUTH_TOKEN") or environment.get("RAY_AUTH_TOKEN_PATH") or environment.get("RAY_AUTH_MODE"):
         return
     path = token_file()

@@ -1,4 +1,4 @@
-"""The way to the hub: over HTTP if a gateway is named, else over Ray. Only the way that is taken is imported."""
+"""Connecting to the hub: over HTTP if a gateway is named, else over Ray. Only what is used is imported."""
 
 from __future__ import annotations
 

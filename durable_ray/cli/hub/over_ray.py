@@ -28,7 +28,7 @@ _SCAN_PAGE = 100
 
 
 class _Rows(Blocking):
-    """What the registry answers, before a client makes Python objects of it."""
+    """Calls to the registry whose answers (rows, encoded payloads) are not decoded."""
 
     def __init__(self, client: Client) -> None:
         self._driver = client._driver
@@ -41,7 +41,7 @@ class _Rows(Blocking):
 
     @operation
     def ended(self, instance_id: str, seconds: float) -> Steps[str]:
-        """The word of its end, "absent", or "" if it goes on."""
+        """Its final status, "absent", or "" if it has not ended."""
         ending = yield from self._router.wait(instance_id, seconds)
         return ending.status if ending else ""
 
@@ -188,7 +188,7 @@ def ray_address(settings: ClientSettings) -> str:
 
 
 def no_ray_here() -> CommandError:
-    """What to say where nobody named a cluster and none runs."""
+    """The error where no cluster was named and none runs."""
     return CommandError(
         Exit.UNAVAILABLE,
         "no Ray cluster is running on this machine",

@@ -1,4 +1,4 @@
-"""The port of the command line: what it asks of a hub, in values that look the same over Ray and over HTTP.
+"""The port of the command line: a hub's operations, with the same values over Ray and over HTTP.
 
 Payloads are JSON values here. One that only Python can read stays closed and is shown as such: the command line runs
 where the user's modules may be missing, and opening a pickle runs code.
@@ -29,7 +29,7 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class InstanceView:
-    """An instance as it stands; the fields are named as in `/api/v1`."""
+    """The status of an instance; the fields are named as in `/api/v1`."""
 
     instance_id: str
     name: str
@@ -129,7 +129,7 @@ class Deployed:
 
 
 class HubPort(Protocol):
-    """A task hub, as commands see it. Raises the errors of `durable_ray`, whatever the way."""
+    """A task hub, as commands use it. Raises the errors of `durable_ray`, over Ray and over HTTP alike."""
 
     @property
     def where(self) -> Mapping[str, str]:
@@ -174,7 +174,7 @@ class HubPort(Protocol):
         """Delete a finished instance; how many were deleted. A live one is left alone."""
 
     def purge_by(self, wanted: InstanceQuery, *, recursive: bool, progress: Callable[[int], object]) -> int:
-        """Delete all finished instances that match; how many. `progress` is told how many so far."""
+        """Delete all finished instances that match; how many. `progress` is called with the number so far."""
 
     def definitions(self) -> list[Deployed]:
         """All that is deployed, the newest of each name and version."""

@@ -15,14 +15,14 @@ _PROBE_SECONDS = 10.0
 
 
 def join_quietly(address: str) -> None:
-    """Join the cluster at `address` ("auto": the one on this machine). Raises HubUnavailable, which says it all."""
+    """Join the cluster at `address` ("auto": the one on this machine). Raises HubUnavailable."""
     _probe(address)
     with _native_silence():
         join_ray(address)
 
 
 def _probe(address: str) -> None:
-    """Ray waits minutes for an address where nobody listens."""
+    """Fail fast: Ray waits minutes for an address where nothing listens."""
     host, colon, port = address.rpartition(":")
     if not colon or "://" in address or not port.isdigit():
         return

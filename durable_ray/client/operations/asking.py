@@ -193,7 +193,7 @@ class QueryOperations(ClientCore[H]):
 
 
 def _payloads(show_input: bool) -> Payloads:
-    """What has to be read: an input that nobody is shown stays in the store."""
+    """Which payloads have to be read: an input that is not shown stays in the store."""
     return "all" if show_input else "output"
 
 
@@ -210,7 +210,7 @@ def _at_least(least: int, what: str, number: object) -> int:
 
 
 class Instances:
-    """Instances that match a filter, fetched while they are looked at. May be iterated several times."""
+    """Instances that match a filter, fetched while they are iterated. May be iterated several times."""
 
     def __init__(self, client: Any, query: InstanceQuery, page_size: int, show_input: bool) -> None:
         self._client = client

@@ -29,7 +29,7 @@ class ClientCore(Generic[H]):
         raise TypeError("a client is `Client` or `AsyncClient`")
 
     def get_handle(self, instance_id: str) -> H:
-        """A handle on an instance, whether it exists or not. Asks nobody."""
+        """A handle on an instance, whether it exists or not. Makes no call."""
         return self._handle(validate_instance_id(instance_id))
 
     def _send(self, instance_id: str, message_id: str, event: Event) -> Steps[None]:

@@ -1,6 +1,6 @@
-"""Reading what a filter says in text: times and statuses, for every API and the command line alike.
+"""Parsing the text of filters: times and statuses, for every API and the command line alike.
 
-What cannot be read raises ValueError with a sentence that says how to write it. It never counts as left out: a filter with
+What cannot be read raises ValueError with the right form. It never counts as left out: a filter with
 a part missing matches more, and what it matches may be about to be deleted.
 """
 
@@ -65,5 +65,5 @@ def read_status(text: str) -> RuntimeStatus:
 
 
 def shown(text: str) -> str:
-    """What a client said, as an error quotes it: short, on one line."""
+    """A client's text, as an error quotes it: short, on one line."""
     return repr(text) if len(text) <= 80 else f"{text[:80]!r}…"

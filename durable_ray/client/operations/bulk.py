@@ -62,7 +62,7 @@ class BulkOperations(ClientCore[H]):
             event_name, event_data: of "raise_event".
             recursive, cancel_activities: of "terminate".
             version: of "rewind": see `rewind`.
-            progress: told after each batch how many instances were seen so far.
+            progress: called after each batch with the number of instances seen so far.
 
         Example:
             >>> client.bulk("terminate", reason="maintenance", name="nightly").done  # doctest: +SKIP
@@ -97,7 +97,7 @@ class BulkOperations(ClientCore[H]):
         reason: str | None = None,
         version: str | None = None,
     ) -> Steps[list[Reply]]:
-        """Send each instance the event that `make` makes (None: rewind it), and tell what became of it.
+        """Send each instance the event that `make` makes (None: rewind it), and return the replies.
 
         `matched` has IDs, each with the time at which the instance that was matched was created (None: whatever has
         the ID): between the match and the act another may have been started under it.
@@ -115,7 +115,7 @@ class BulkOperations(ClientCore[H]):
         return (yield from self._router.deliver_each(deliveries))
 
 
-#: Whom an action is for if nobody says so.
+#: The statuses an action applies to by default.
 _ELIGIBLE = {"resume": ("Suspended",), "suspend": ("Pending", "Running")}
 
 

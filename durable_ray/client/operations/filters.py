@@ -1,4 +1,4 @@
-"""What users write to choose instances, and the query it means: one vocabulary for listing, counting, purging."""
+"""Filters of instances as keyword arguments, and the store query they mean: for listing, counting, purging."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Filters(TypedDict, total=False):
     Attributes:
         created_time_from, created_time_to: when the start was accepted; inclusive bounds (naive: UTC).
         last_updated_from, last_updated_to: when its last turn was committed; inclusive bounds.
-        runtime_status: one of these (`RuntimeStatus` or its word); one or several.
+        runtime_status: one of these (`RuntimeStatus` or its value); one or several.
         name: one of these orchestrators; one or several.
         instance_id_prefix: the beginning of the ID.
         tags: all of these labels.

@@ -1,7 +1,7 @@
 """Where an instance is managed over HTTP, and the answers an HTTP endpoint gives about it.
 
-For whoever writes an endpoint of their own, and for activities that hand the URLs to an external system. The URLs are
-those of the hub's gateway, which says at its start where it listens.
+For endpoints of your own, and for activities that hand the URLs to an external system. The URLs are
+those of the hub's gateway, which announces its address at its start.
 """
 
 from __future__ import annotations

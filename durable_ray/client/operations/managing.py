@@ -137,9 +137,9 @@ class LifecycleOperations(ClientCore[H]):
 
         Args:
             recursive: with their finished sub-orchestrations.
-            batch_size: instances looked at by one call.
+            batch_size: instances examined by one call.
             limit: stop after this many; `is_complete` is False if there were more.
-            progress: told after each batch how many were deleted so far.
+            progress: called after each batch with the number deleted so far.
 
         Raises:
             ValueError: a status is asked for in which nothing can be purged.
@@ -177,8 +177,8 @@ class LifecycleOperations(ClientCore[H]):
         """Delete every instance, definition and message of this hub; answers how many instances there were.
 
         Args:
-            confirm: the hub's name, so that nobody deletes the wrong one.
-            force: also if instances are still running; they are ended without a word to anybody.
+            confirm: the hub's name, so that the wrong one is not deleted.
+            force: also if instances are still running; they end without notice to their waiters.
 
         Raises:
             ValueError: `confirm` is not the hub's name.

@@ -15,7 +15,7 @@ from durable_ray.orchestrations.values.ids import validate_instance_id
 
 
 class MessageOperations(ClientCore[H]):
-    """Everything that is said to a live instance."""
+    """Messages to a live instance: events, termination, suspension."""
 
     @operation
     def raise_event(
@@ -30,7 +30,7 @@ class MessageOperations(ClientCore[H]):
         """Send an event to an instance; durable when this returns.
 
         Events of a name (case does not matter) arrive in the order in which they were raised, and wait for an instance
-        that is not waiting for them yet: pending, suspended, asleep, or between two executions.
+        that is not waiting for them yet: pending, suspended, passivated, or between two executions.
 
         Args:
             when_not_awaited: "buffer", or "discard" for the rule of Durable Functions 1.x.
@@ -38,7 +38,7 @@ class MessageOperations(ClientCore[H]):
                 arrives.
 
         Raises:
-            InstanceNotFound, InstanceFinished: nobody there to hear it.
+            InstanceNotFound, InstanceFinished: there is none that could receive it.
         """
         yield from self._raise_event(
             instance_id, event_name, data, when_not_awaited=when_not_awaited, idempotency_key=idempotency_key
@@ -72,7 +72,7 @@ class MessageOperations(ClientCore[H]):
 
         Args:
             recursive: its sub-orchestrations too, and theirs.
-            cancel_activities: also tell running activities to stop.
+            cancel_activities: also signal running activities to stop.
 
         Raises:
             InstanceNotFound, InstanceFinished.

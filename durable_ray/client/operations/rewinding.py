@@ -16,7 +16,7 @@ from durable_ray.client.steps import Steps
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
 
-#: How often a tree that changes while it is looked at is looked at again.
+#: How often a tree that changes while it is read is read again.
 _ROUNDS = 5
 
 
@@ -46,7 +46,7 @@ def rewinding(
             if reply.code == "mismatch":
                 return Reply("mismatch", f"{move.instance_id!r} on {_text(move)}: {reply.detail}")
             if reply.code != "ok":
-                break  # it is not as it was: look again
+                break  # it has changed: read it again
         else:
             wanted = {move.instance_id: move for move in moves}
             done: Reply = yield from reach.registry("rewind", request_id, instance_id, reason, wanted, created_at)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class StartObjectInvalid(ValueError):
-    """Not a start object; the message says which field is wrong. Nothing was started."""
+    """Not a start object; the message names the wrong field. Nothing was started."""
 
 
 class StartObject(BaseModel):

@@ -29,7 +29,7 @@ AnyOrchestrator = Orchestrator[..., Any] | str
 
 
 class _StartArguments(Struct, frozen=True):
-    """How to start: all that is said besides what and with which input."""
+    """The options of a start: everything but orchestrator and input."""
 
     if_exists: IfExists = "reject"
     start_at: datetime | timedelta | None = None
@@ -41,7 +41,7 @@ class _StartArguments(Struct, frozen=True):
     ids: Sequence[str | None] = field(default=(None,))
 
     def __post_init__(self) -> None:
-        # What travels is believed: a word that nobody knows would be taken for another one, or fail in the store.
+        # What is sent is not validated again: an unknown value would be taken for another one, or fail in the store.
         if self.if_exists not in _IF_EXISTS:
             raise ValueError(f"if_exists is one of {', '.join(_IF_EXISTS)}, not {self.if_exists!r}")
         if self.placement is not None and self.placement not in _PLACEMENTS:
@@ -100,7 +100,7 @@ class StartOperations(ClientCore[H]):
 
         Args:
             orchestrator: the decorated function, or the name under which it is deployed.
-            input: anything JSON can say, by the orchestrator's type hint; other Python values are pickled.
+            input: any JSON value, by the orchestrator's type hint; other Python values are pickled.
             instance_id: the singleton's ID; a random one (32 hex digits) if left out.
             if_exists: what to do if the ID is taken by an instance that has not finished: "reject" raises,
                 "use_existing" returns a handle on it, "terminate_existing" ends it and starts anew, "reject_finished"
@@ -116,7 +116,7 @@ class StartOperations(ClientCore[H]):
             InvalidInstanceId: the ID cannot be used.
             UnknownDefinition: nobody deployed an orchestrator of that name (and version).
             DefinitionCannotTravel: it, or something that its code calls, cannot be stored.
-            PayloadNotSerializable: the input can be neither said in JSON nor pickled.
+            PayloadNotSerializable: the input can be neither JSON nor pickled.
             HubUnavailable: the hub did not answer.
 
         Example:
@@ -157,7 +157,7 @@ class StartOperations(ClientCore[H]):
     def start_from(
         self, start: StartObject | Mapping[str, Any] | str | bytes | Sequence[Any], *, if_exists: IfExists = "reject"
     ) -> Steps[list[H]]:
-        """Start what a JSON start object says, or a list of them: `{"FunctionName": …, "Input": …, "InstanceId": …}`.
+        """Start the instance of a JSON start object, or of each in a list: `{"FunctionName": …, "Input": …, "InstanceId": …}`.
 
         Args:
             start: a `StartObject`, a mapping with its fields, a list of these, or any of it as JSON text; empty text

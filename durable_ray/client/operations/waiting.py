@@ -1,4 +1,4 @@
-"""Waiting for instances: long polls at whoever has them, never a look into the database again and again."""
+"""Waiting for instances: long polls at their hosts, never polling of the database."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     InstanceFinished: (409, "The instance has finished"),
     HistoryMismatch: (409, "A history does not replay on the newest code"),
     InvalidState: (409, "Not in this state"),
-    # Well-formed and yet of another query: nothing that the schema could have said.
+    # Well-formed and yet of another query: nothing that the schema could express.
     InvalidToken: (409, "The token does not continue this query"),
     InvalidInstanceId: (422, "No instance can have this ID"),
     InvalidEventName: (422, "No event can have this name"),
@@ -55,7 +55,7 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
 
 
 def api_app(services: Services) -> ASGIApp:
-    """The app, behind a door that lets only JSON in."""
+    """The app, behind a check that accepts only JSON."""
     app = FastAPI(title="durable_ray", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.services = services
     for part in _PARTS:
@@ -83,7 +83,7 @@ class StrictJson:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look at one request's body."""
+        """Validate one request's body."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return

@@ -24,7 +24,7 @@ Tag = Annotated[str, AfterValidator(_tag), WithJsonSchema({"type": "string", "pa
 
 class Filter(RequestModel):
     """Which instances: all parts must hold, one of several statuses or names is enough. A list that is given is not empty:
-    whoever computed an empty one hardly means all."""
+    an empty one was hardly meant as all."""
 
     status: list[StatusAsked] = Field(default_factory=list, min_length=1, max_length=6)
     name: list[Name] = Field(default_factory=list, min_length=1, max_length=100)

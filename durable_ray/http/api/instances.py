@@ -1,4 +1,4 @@
-"""`/api/v1/instances`: start, list, look at, and act on one instance."""
+"""`/api/v1/instances`: start, list, get and control instances."""
 
 from __future__ import annotations
 

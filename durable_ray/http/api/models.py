@@ -1,4 +1,4 @@
-"""What `/api/v1` says and hears, as types: the OpenAPI document is made from these, and nothing else is let in.
+"""Requests and responses of `/api/v1` as types: the OpenAPI document is made from these, and nothing else is accepted.
 
 Numbers, flags and times are strict: a client that sends "5" for 5 has a mistake that it would rather know.
 """
@@ -31,7 +31,7 @@ from durable_ray.orchestrations.values.ids import (
     validate_instance_id,
 )
 
-#: As a JSON schema's pattern says them: control characters; blanks that are no control characters.
+#: For the patterns of JSON schemas: control characters; blanks that are no control characters.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _BLANK = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _ID_BAD = rf"/\\#?{_CONTROL}"
@@ -107,7 +107,7 @@ Text = Annotated[
     AfterValidator(_storable),
     WithJsonSchema({"type": "string", "maxLength": 4000, "pattern": r"^[^\u0000]*$"}),
 ]
-#: Said by hand: made from the types, it would let names that are none have any value.
+#: The schema is written by hand: one made from the types would accept any value for an invalid name.
 Tags = Annotated[
     dict[Name, Text],
     Field(max_length=50),

@@ -32,9 +32,9 @@ _SHOWN: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events", "content": {_STREAM: {"schema": {"type": "string"}}}}
 }
 _ALIVE = b": alive\n\n"
-#: Instead of "alive" while changes could not be noticed. What was missed is told as soon as they can.
+#: Instead of "alive" while changes could not be noticed. What was missed is sent as soon as they can.
 _STALE = b": the hub does not answer; it is asked again\n\n"
-#: Seconds between two tries to read what is to be told.
+#: Seconds between two attempts to read what is to be sent.
 _AGAIN = 1.0
 
 
@@ -129,7 +129,7 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
 
 def _retrieve(ended: asyncio.Future[Ending | None]) -> None:
     if not ended.cancelled():
-        ended.exception()  # Waiting only makes an end known sooner; who looks for changes finds it, too.
+        ended.exception()  # Waiting only makes an end known sooner; polling finds it, too.
 
 
 async def _news(follower: Follower, ended: asyncio.Future[Ending | None], seconds: float) -> bool:

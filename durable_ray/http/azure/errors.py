@@ -1,4 +1,4 @@
-"""Errors of the hub in Durable Functions' words and codes."""
+"""Errors of the hub with the texts and status codes of Durable Functions."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ def response_to(error: Exception) -> Response:
             return azure_error(400, "Invalid JSON content", text, "System.ArgumentException")
         case HubUnavailable():
             return azure_error(503, "The hub does not answer", text)
-    # Whatever else it is, its text may tell of our insides.
+    # The text of any other error may reveal internals.
     log.error("a request failed", exc_info=error)
     return azure_error(500, WENT_WRONG, f"{type(error).__name__}; the gateway's log has the details")

@@ -20,7 +20,7 @@ async def raise_event(call: ManagementCall, instance_id: str, event_name: str) -
         value = await call.body()
         validate_event_name(event_name)
     except (BadRequest, InvalidEventName, PayloadNotJson):
-        # Who is not there, or no longer, is said before what is wrong with the content.
+        # A missing or finished instance is reported before errors of the content.
         row = await call.row(instance_id)
         if row.finished:
             raise InstanceFinished(instance_id, row.status) from None

@@ -109,7 +109,7 @@ async def purge_by(call: ManagementCall) -> Response:
 
 
 def query_of(call: ManagementCall) -> InstanceQuery:
-    """The filter that the parameters say."""
+    """The filter in the parameters."""
     call.same_hub()
     params = call.params
     since, until = params.moment("createdTimeFrom"), params.moment("createdTimeTo")
@@ -130,5 +130,5 @@ def query_of(call: ManagementCall) -> InstanceQuery:
     op=Params.text,
 )
 async def entities(call: ManagementCall) -> Response:
-    """`entities…`: not there yet."""
+    """`entities…`: not supported."""
     return azure_error(501, "This hub has no entities", "Durable entities are not implemented by this hub.")

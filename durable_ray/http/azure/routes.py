@@ -1,6 +1,6 @@
 """The routes of the management API, under its bases, and the starters under `/orchestrators`: one handler for all.
 
-Not a framework's router: words of the path match in any case, parts of it are decoded one by one, and whatever is no
+Not a framework's router: segments of the path match in any case, parts of it are decoded one by one, and whatever is no
 route is 404 without a body, for any method.
 """
 
@@ -40,7 +40,7 @@ _OPERATIONS = {
 }
 
 
-#: What says that a starter is to wait.
+#: The parameters that make a starter wait.
 _WAITING = ("timeout", "retryInterval")
 
 
@@ -75,7 +75,7 @@ def route(method: str, parts: list[str], *, waits: bool = True) -> tuple[bool, H
     """(whether it came by the RPC base, what answers it); None where there is nothing.
 
     Args:
-        waits: the request says how long to wait. Without that, `wait` at the end is an instance ID like any other.
+        waits: the request has a time to wait. Without that, `wait` at the end is an instance ID like any other.
     """
     lowered = [part.lower() for part in parts]
     if "" in parts:

@@ -22,14 +22,14 @@ RPC_PREFIX = "/durabletask"
 
 
 def stamp(when: datetime) -> str:
-    """A time as a status says it: whole seconds."""
+    """A time as in a status: whole seconds."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def status_object(
     row: InstanceRow, *, show_input: bool = True, history: Sequence[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """An instance as `GET instances/{id}` says it."""
+    """An instance in the form of `GET instances/{id}`."""
     shape: dict[str, Any] = {
         "name": row.name,
         "instanceId": row.instance_id,
@@ -41,7 +41,7 @@ def status_object(
         "lastUpdatedTime": stamp(moment(row.updated_at)),
     }
     if history is not None:
-        # The extension says `historyEvents`; its Python client looks for `history`.
+        # The extension sends `historyEvents`; its Python client reads `history`.
         shape |= {"historyEvents": history, "history": history}
     return shape
 
