@@ -1,12 +1,12 @@
-"""One thread that writes: while a transaction is being synced, everything that comes meanwhile waits for the next one.
+"""Group commit: one thread writes, and what is submitted during a transaction shares the next one.
 
-So one fsync serves hundreds of turns under load, and none waits for company when there is none.
+So one fsync serves hundreds of turns under load, and a lone turn waits for no other.
 
-A lone small transaction on a quick store takes less than waking that thread and being woken by it, so it may be made on the
-event loop itself (`inline`). What comes meanwhile waits on the loop instead of in the queue, and shares the next commit just
-the same; once commits are large or slow, they go to the thread. While several instances take their turns one after the other,
-each alone, what nobody outside waits for is held back for a moment: a start or an event takes it along, and a dozen small
-transactions become a few.
+A lone small transaction on a fast store takes less time than a hand-over to that thread and back, so it may be made on the
+event loop itself (`inline`). What is submitted meanwhile waits on the loop instead of in the queue, and shares the next commit
+just the same; once commits are large or slow, they go to the thread. While several instances take turns one after the other, a
+turn for which no caller waits is delayed by up to 4 ms (like PostgreSQL's `commit_delay`), and committed together with the
+next start or event.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ MAX_GROUP = 1000
 #: Writes at most, and seconds that a small commit has usually taken at most, for it to be made on the event loop.
 _SMALL = 16
 _QUICK = 0.005
-#: Seconds for which a turn is held back in traffic, at least and at most, unless somebody comes who is in a hurry.
-_COMPANY, _PATIENCE = 0.001, 0.004
+#: Seconds by which a turn is delayed under traffic, at least and at most, unless a submission with `flush` comes.
+_LEAST_DELAY, _MOST_DELAY = 0.001, 0.004
 #: Traffic: among so many submissions in a row, within so many seconds, are those of so many instances.
 _LAST, _WITHIN, _SEVERAL = 4, 0.02, 3
-#: How often an unknown outcome is asked for again before the caller hears of it.
+#: How often a commit of unknown outcome is repeated before the caller gets the error.
 _UNKNOWNS = 5
 
 
@@ -51,7 +51,7 @@ class Committer:
         noticed: Callable[[int], None],
         fenced: Callable[[Fenced], None] | None = None,
     ) -> None:
-        """`noticed` hears the definitions' revision of each commit; `fenced`, that the fence does not hold any more."""
+        """`noticed` is called with the definitions' revision of each commit; `fenced`, when the fence is lost."""
         self._store = store
         self._fence = fence
         self._loop = loop
@@ -59,7 +59,7 @@ class Committer:
         self._fenced = fenced
         self._queue: queue.SimpleQueue[tuple[Sequence[Write], Done] | None] = queue.SimpleQueue()
         self._waiting = 0
-        #: Whether small commits may be made on the event loop. Only where nothing but the disk can hold them up.
+        #: Whether small commits may be made on the event loop. Only where nothing but the disk can delay them.
         self.inline = False
         #: What was submitted in this step of the loop, if commits may be made on it.
         self._fresh: list[tuple[Sequence[Write], Done]] = []
@@ -71,20 +71,20 @@ class Committer:
         #: What a small commit usually takes, in seconds; unknown at first, so the thread makes the first ones.
         self._usual = 2 * _QUICK
         self._closed = False
-        #: `close` is called on a thread that may block: nothing is taken by it and by the loop, or comes after its end.
+        #: `close` runs on another thread: no submission is taken by both it and the loop, or accepted after its end.
         self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
-        """Submissions whose outcome has not been told yet."""
+        """Submissions without an outcome yet."""
         return self._waiting
 
     def submit(self, writes: Sequence[Write], done: Done, *, whose: str = "", flush: bool = True) -> None:
-        """Commit `writes` together, in order; `done` hears the answers, or the error after which none was made.
+        """Commit `writes` together, in order; `done` is called with the answers, or with the error after which none was made.
 
-        `whose` instance they are, and whether somebody outside waits for them.
+        `whose`: the instance they belong to. `flush`: a caller waits for them, so do not delay them.
         """
         with self._gate:
             if self._closed:
@@ -93,7 +93,7 @@ class Committer:
             self._waiting += 1
             if self.inline:
                 self._fresh.append((writes, done))
-                self._arrange(self._traffic.patience(whose, flush))
+                self._arrange(self._traffic.delay(whose, flush))
             else:
                 self._hand_over([(writes, done)])
 
@@ -113,7 +113,7 @@ class Committer:
         return answered
 
     async def write_once(self, writes: Sequence[Write]) -> Sequence[Answer]:
-        """As `write`, for writes with receipts: an unknown outcome is asked for again, which does nothing twice."""
+        """As `write`, for writes with receipts: repeated after an unknown outcome, which does nothing twice."""
         for _ in range(_UNKNOWNS):
             try:
                 return await self.write(writes)
@@ -122,7 +122,7 @@ class Committer:
         return await self.write(writes)
 
     def close(self) -> None:
-        """Finish what is queued, then end the thread. What is submitted later hears an error."""
+        """Finish what is queued, then end the thread. What is submitted later gets an error."""
         with self._gate:
             self._closed = True
             fresh, self._fresh = self._fresh, []
@@ -150,13 +150,13 @@ class Committer:
             if group:
                 self._commit(group)
 
-    def _arrange(self, patience: float) -> None:
+    def _arrange(self, delay: float) -> None:
         if self._arranged is not None:
-            if patience or self._soon:
+            if delay or self._soon:
                 return
             self._arranged.cancel()
-        self._soon = not patience
-        self._arranged = self._loop.call_later(patience, self._begin) if patience else self._loop.call_soon(self._begin)
+        self._soon = not delay
+        self._arranged = self._loop.call_later(delay, self._begin) if delay else self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         self._arranged = None
@@ -166,7 +166,7 @@ class Committer:
             if not group or not small or self._with_thread or self._usual >= _QUICK:
                 self._hand_over(group)
                 return
-        self._tell(group, self._outcome(group))
+        self._answer(group, self._outcome(group))
 
     def _hand_over(self, group: list[tuple[Sequence[Write], Done]]) -> None:
         self._with_thread += len(group)
@@ -175,67 +175,67 @@ class Committer:
 
     def _commit(self, group: list[tuple[Sequence[Write], Done]]) -> None:
         outcome = self._outcome(group)
-        self._loop.call_soon_threadsafe(self._heard, group, outcome)
+        self._loop.call_soon_threadsafe(self._finished, group, outcome)
 
     def _outcome(self, group: list[tuple[Sequence[Write], Done]]) -> Committed | Exception:
         writes = [write for submitted, _ in group for write in submitted]
         began = time.perf_counter()
         try:
             return self._store.commit(self._fence, writes)
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # whatever it is, it must reach those who wait
             return error
         finally:
             if len(writes) <= _SMALL:
                 self._usual += (time.perf_counter() - began - self._usual) / 8
 
-    def _heard(self, group: list[tuple[Sequence[Write], Done]], outcome: Committed | Exception) -> None:
+    def _finished(self, group: list[tuple[Sequence[Write], Done]], outcome: Committed | Exception) -> None:
         self._with_thread -= len(group)
-        self._tell(group, outcome)
+        self._answer(group, outcome)
 
-    def _tell(self, group: list[tuple[Sequence[Write], Done]], outcome: Committed | Exception) -> None:
+    def _answer(self, group: list[tuple[Sequence[Write], Done]], outcome: Committed | Exception) -> None:
         self._waiting -= len(group)
         if isinstance(outcome, Exception):
             for _, done in group:
-                self._say(done, outcome)
+                self._call(done, outcome)
             if isinstance(outcome, Fenced) and self._fenced is not None:
                 self._fenced(outcome)
             return
-        # First: who is told that its write was outdated decides again by what is learned now.
+        # First: a write that was `Outdated` is decided again by the definitions that are learned now.
         self._noticed(outcome.definitions_revision)
         at = 0
         for writes, done in group:
-            self._say(done, outcome.answers[at : at + len(writes)])
+            self._call(done, outcome.answers[at : at + len(writes)])
             at += len(writes)
 
     @staticmethod
-    def _say(done: Done, outcome: Sequence[Answer] | Exception) -> None:
+    def _call(done: Done, outcome: Sequence[Answer] | Exception) -> None:
         try:
             done(outcome)
         except Exception:
-            # Those that shared the transaction must hear of it all the same.
-            log.exception("what was to follow a commit failed")
+            # The other members of the transaction must get their answers all the same.
+            log.exception("a callback after a commit failed")
 
 
 class _Traffic:
-    """Whether several instances are committing in turns (one by itself gains nothing by waiting for others), and how soon
-    somebody in a hurry may be expected."""
+    """Estimates whether several instances commit in turns (one alone gains nothing by a delay), and how soon the next
+    submission with `flush` is to be expected."""
 
     def __init__(self) -> None:
         self._last: deque[tuple[float, str]] = deque(maxlen=_LAST)
-        #: When somebody was last in a hurry, and the usual seconds from one to the next.
-        self._hurried = 0.0
+        #: When a submission with `flush` last came, and the usual seconds from one to the next.
+        self._flushed = 0.0
         self._gap = 1.0
 
-    def patience(self, whose: str, flush: bool) -> float:
-        """Note a submission; for how many seconds it may be held back."""
+    def delay(self, whose: str, flush: bool) -> float:
+        """Record a submission; by how many seconds it may be delayed."""
         now = time.perf_counter()
         self._last.append((now, whose))
         if flush:
-            self._gap += (min(now - self._hurried, 1.0) - self._gap) / 4
-            self._hurried = now
+            self._gap += (min(now - self._flushed, 1.0) - self._gap) / 4
+            self._flushed = now
             return 0.0
         if now - self._last[0][0] > _WITHIN or len({instance_id for _, instance_id in self._last}) < _SEVERAL:
             return 0.0
-        if self._gap > _PATIENCE:
-            return _COMPANY
-        return min(max(self._hurried + 2 * self._gap - now, _COMPANY), _PATIENCE)
+        if self._gap > _MOST_DELAY:
+            return _LEAST_DELAY
+        return min(max(self._flushed + 2 * self._gap - now, _LEAST_DELAY), _MOST_DELAY)

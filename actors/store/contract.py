@@ -1,4 +1,4 @@
-"""The port to the store: what every store promises. `tests/store_contract` holds each promise for each dialect.
+"""The port to the store. `tests/store_contract` runs every promise made here on every database.
 
 All methods block and are called from a thread that may block (a host's committer, the registry's executor). All are
 safe to call from several threads. Nothing here opens a payload or a definition's body.
@@ -34,11 +34,11 @@ class StoreError(Exception):
 
 
 class Fenced(StoreError):
-    """Somebody else owns this host name now (or the hub was booted anew); nothing was written. The holder must exit."""
+    """Another process owns this host name now (or the hub was booted anew); nothing was written. The holder must exit."""
 
 
 class HubInUse(StoreError, DurableRayError):
-    """Another process owns this store. `address`, `since` (µs of its last heartbeat) and `ray_hub` say of which cluster."""
+    """Another process owns this store. `address`, `cluster` and `since` (µs of its last heartbeat) identify it."""
 
     def __init__(self, address: str, since: int, cluster: str = "") -> None:
         super().__init__(
@@ -59,7 +59,7 @@ class StoreUnusable(StoreError, DurableRayError):
 
 
 class InvalidToken(StoreError, ValueError):
-    """The continuation token is none, or belongs to another query; nothing was read."""
+    """The continuation token is malformed, or belongs to another query; nothing was read."""
 
 
 class CommitUnknown(StoreError):
@@ -79,7 +79,7 @@ class Store(Protocol):
     # --- ownership of the hub and its hosts: leases and fences
 
     def close(self) -> None:
-        """Let go of every connection and lock."""
+        """Release every connection and lock."""
 
     def acquire_hub(self, name: str, cluster: str, address: str, now: int, partitions: int, settings: str) -> HubRow:
         """Own the hub for the life of this store object (flock / advisory lock), and mirror that in its row.
@@ -93,7 +93,7 @@ class Store(Protocol):
         """The hub's row, if the hub was ever booted. Needs no lease."""
 
     def heartbeat(self, now: int) -> None:
-        """Say that the owner is alive."""
+        """Record that the owner is alive. Raises Fenced if it is the owner no longer."""
 
     def acquire_lease(self, host: str, boot_epoch: int | None = None) -> Fence:
         """Become the owner of `host`: its epoch goes up, and every older fence is refused from now on.
@@ -110,14 +110,14 @@ class Store(Protocol):
         """
 
     def checkpoint(self) -> None:
-        """Upkeep that one process does for all (SQLite: WAL checkpoint)."""
+        """Maintenance that one process does for all (SQLite: WAL checkpoint)."""
 
     # --- processes of dedicated instances, crashes
     def mark_resident(self, instance_ids: Sequence[str], resident: bool = True) -> None:
         """These dedicated instances are (being) given a process, or have lost it."""
 
     def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
-        """Say why a live instance makes no progress although it could; a committed turn clears it."""
+        """Record why a live instance makes no progress although it could; a committed turn clears it."""
 
     def note_recovery(self, instance_id: str) -> int:
         """Count one more crash while this instance had a turn; returns the count. A committed turn resets it."""
@@ -130,16 +130,16 @@ class Store(Protocol):
     def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
         """Delete finished instances with all they own, if they are as they were matched; returns the IDs of those.
 
-        Decided in the transactions that delete. Live ones are left alone, and so is what came after the match: a new
-        instance of the same ID, or one that was rewound. Nothing is deleted either if one of `ancestors`, whose
-        children these are, is not finished and as it was any more.
+        Decided in the transactions that delete. Live instances stay, and so does what came after the match: a new
+        instance of the same ID, or one that was rewound. Nothing is deleted if one of `ancestors`, whose children these
+        are, is no longer finished or was changed.
         """
 
     def expired(self, now: int, limit: int) -> tuple[RowVersion, ...]:
-        """Finished instances whose `expires` is reached (µs), longest first: what may be purged."""
+        """Finished instances whose retention is over at `now` (µs), oldest expiry first."""
 
     def forget_receipts(self, before: int, limit: int) -> int:
-        """Drop receipts that expired before `before` (µs), at most `limit`; returns how many."""
+        """Delete receipts that expired before `before` (µs), at most `limit`; returns how many."""
 
     # --- writing: the hot path
 
@@ -169,11 +169,11 @@ class Store(Protocol):
     # --- finding work, by index
 
     def to_revive(self, host: str, now: int) -> tuple[str, ...]:
-        """Live instances of a host that a fresh process must load at once: never had a turn (and start_at reached),
+        """Live instances of a host that a new process must load at once: never had a turn (and start_at reached),
         have activities outstanding, have inbox rows, or are due."""
 
     def mail(self, host: str, limit: int) -> tuple[str, ...]:
-        """IDs of a host's instances that have messages waiting in the inbox (what a lost nudge leaves behind)."""
+        """IDs of a host's instances that have inbox rows (also those of which no notification arrived)."""
 
     def hosts_with_work(self, now: int) -> tuple[str, ...]:
         """Shared hosts (placement "shared") that have at least one live instance which is unstarted, has inbox
@@ -181,7 +181,7 @@ class Store(Protocol):
 
     def due(self, host: str, until: int, limit: int) -> tuple[tuple[str, int], ...]:
         """(instance_id, next_due) of a host's live instances due up to `until`, soonest first. One that never had a
-        turn is due at its start_at, or at its creation: so a start whose nudge was lost is found too."""
+        turn is due at its start_at, or at its creation: so a start whose notification was lost is found too."""
 
     def dedicated_waiting(self, now: int, limit: int) -> tuple[InstanceRow, ...]:
         """Dedicated live instances without a process that should have one: not resident, and Pending with start_at
@@ -189,7 +189,7 @@ class Store(Protocol):
         (higher first), then age."""
 
     def dedicated_next(self, after: int = -1) -> int | None:
-        """When the next sleeping or delayed dedicated instance comes due later than `after` (µs), or None. Those due
+        """When the next passivated or delayed dedicated instance comes due later than `after` (µs), or None. Those due
         by now wait for admission, not for the clock: pass the time as `after`."""
 
     def residents(self) -> tuple[str, ...]:
@@ -202,10 +202,10 @@ class Store(Protocol):
         there are more. The token stays right while instances come and go. Payloads that the query leaves out are not read."""
 
     def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
-        """(host, how it stands) of live instances, by host and ID, after (host, ID); ("", "") is before all."""
+        """(host, standing) of live instances, by host and ID, after (host, ID); ("", "") is before all."""
 
     def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
-        """(end, how it stands) of instances that ended, by end and ID, after (time, ID)."""
+        """(completion time, standing) of finished instances, in that order, after (time, ID)."""
 
     def count(self, query: InstanceQuery) -> int:
         """How many instances match; from maintained counters where the filter permits (statuses and names only)."""
@@ -220,7 +220,7 @@ class Store(Protocol):
         nothing; an older one again makes it the newest). Returns the hub's definitions revision."""
 
     def definitions_revision(self) -> int:
-        """The hub's definitions revision now: whoever asks for definitions afterwards sees all up to it."""
+        """The hub's definitions revision now: a later call of `definitions` sees all up to it."""
 
     def definition(
         self, kind: str, name: str, version: str | None = None, code_id: str | None = None
@@ -233,13 +233,13 @@ class Store(Protocol):
     # --- limits: instances and activities that wait for others of their name
 
     def release(self, name: str, limit: int, now: int) -> tuple[tuple[str, str], ...]:
-        """Let the first held instances of a name begin (priority, then age), until `limit` have been let in and have
-        not finished. Returns (host, instance_id) of each; see `actors/held`."""
+        """Dequeue the first queued instances of an orchestrator (priority, then age), until `limit` of its name are
+        running. Returns (host, instance_id) of each; see `records.QUEUED`."""
 
     def permit(
         self, fence: Fence | None, asked: Sequence[Permit], returned: Sequence[Permit], limits: Mapping[str, int]
     ) -> tuple[Permit, ...]:
-        """In one transaction: `returned` are gone (or never were), then `asked` (all of one host) wait unless they do
+        """In one transaction: delete `returned`, insert `asked` (all of one host) as waiting unless they are there
         already, then of each name in `limits` the first that wait (priority, then in the order they asked) are
         granted, until as many are as its limit says. `limits` has the names of all that is asked and returned.
 
@@ -251,12 +251,12 @@ class Store(Protocol):
         """(permit, whether it is granted) of all that this host has asked for, oldest first."""
 
     def permit_holders(self) -> tuple[tuple[str, str], ...]:
-        """(host, name) of whatever runs or waits under a limit."""
+        """(host, activity name) of all permits, granted or waiting."""
 
     def forget_permits(self, hosts: Sequence[str]) -> None:
-        """What these hosts, which have no process, asked for and nobody runs: their instances ended, or merely wait.
+        """Delete permits of these hosts, which have no process, unless their instances have activities outstanding.
 
-        Decided in the transaction: one that was given a process meanwhile keeps what its activities have.
+        Decided in the transaction: a host that was given a process meanwhile keeps the permits of its activities.
         """
 
     # --- erasing a hub

@@ -1,4 +1,4 @@
-"""The rows as values: what travels between the store and everybody who reads or writes through it."""
+"""Rows of the store as values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from durable_ray.orchestrations.history.events import ParentAddress, Payload
 
-#: The words of a status, as in Durable Functions. `ContinuedAsNew` and `Canceled` are accepted in filters, never
+#: Status names, as in Durable Functions. `ContinuedAsNew` and `Canceled` are accepted in filters, never
 #: stored.
 Status = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
 LIVE: tuple[Status, ...] = ("Pending", "Running", "Suspended")
@@ -91,7 +91,7 @@ class InstanceRow(Struct, frozen=True):
     waiting_reason: str | None
     environment: str
     settings: str
-    #: Number of activities under way after the last turn; a revived host has to look at those instances first.
+    #: Number of activities under way after the last turn; a revived host has to load those instances first.
     outstanding: int = 0
 
     @property

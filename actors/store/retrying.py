@@ -1,4 +1,4 @@
-"""Reading what must be read: a store that does not answer is asked again, because nobody would repeat what waits for it."""
+"""Reads that must succeed: retried with exponential backoff until the store answers."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ async def until_answered(
         except Fenced:
             raise
         except Exception as error:
-            log.warning("%s failed, trying again: %s", what, error)
+            log.warning("%s failed, retrying: %s", what, error)
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)

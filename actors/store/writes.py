@@ -1,4 +1,4 @@
-"""The writes that may share a transaction, and what becomes of each: the vocabulary of a group commit.
+"""The vocabulary of a group commit: writes that may share a transaction, and the answer to each.
 
 Each write is conditional and isolated: one that finds the world changed is left out with an answer that says so,
 and its neighbours in the same transaction are committed. Only a failed fence refuses them all.
@@ -121,7 +121,7 @@ class TurnCommitted(Struct, frozen=True):
     """The turn is durable. `conflicts`: IDs of children that could not begin. `woken`: hosts of the targets of
     children and messages.
 
-    `woken` maps instance ID -> (host, resident) for each child begun and each message delivered: who to nudge.
+    `woken` maps instance ID -> (host, resident) for each child begun and each message delivered: which hosts to notify.
     """
 
     conflicts: tuple[str, ...] = ()
@@ -188,7 +188,7 @@ class FinishUnstarted(Struct, frozen=True):
 
 
 class Hibernate(Struct, frozen=True):
-    """Leave memory: `resident` becomes false, if the turn still fits and the inbox is empty; else `Stale`."""
+    """Passivate: `resident` becomes false, if the turn still fits and the inbox is empty; else `Stale`."""
 
     instance_id: str
     execution_id: str

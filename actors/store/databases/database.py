@@ -35,7 +35,7 @@ class Database(Protocol):
 
     @property
     def dialect(self) -> Dialect:
-        """In which words statements are run."""
+        """Which text of a statement it runs."""
 
     def read(self) -> AbstractContextManager[Session]:
         """A session for queries; all of them see the same moment."""
@@ -59,10 +59,10 @@ class Database(Protocol):
         """Whether the hub's lock is still held (a lost one is taken again if nobody took it meanwhile)."""
 
     def upkeep(self) -> None:
-        """What one process does for all."""
+        """Maintenance that one process does for all."""
 
     def close(self) -> None:
-        """Let go of every connection and lock."""
+        """Release every connection and lock."""
 
 
 class FencedDatabase:

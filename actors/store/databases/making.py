@@ -1,4 +1,4 @@
-"""Making a schema, and changing an older one: all that needs the tables themselves, and is needed once in a store's life.
+"""Creating the schema and migrating an older one: what needs SQLAlchemy and Alembic, once in a store's life.
 
 A fresh one is made from `schema.py` directly, in milliseconds and without importing Alembic; a test holds that both ways
 lead to the same schema.

@@ -1,6 +1,6 @@
-"""A connection that is never silent for ever: each of its calls ends in bounded time, whatever became of the other side.
+"""A PostgreSQL connection whose every call ends in bounded time, whatever became of the server or the network.
 
-A server or a network that is gone without a word answers nothing and refuses nothing. Four things end such a wait:
+A server or a network that vanished answers nothing and refuses nothing. Four things end such a wait:
 
 - this side's deadline (`until`) ends a call whose answer does not come, also where somebody in between (a proxy, a load
   balancer) goes on acknowledging what is sent;

@@ -1,9 +1,9 @@
-"""The hub's lock on PostgreSQL: a session's advisory lock, whose session is heard of all the time while its owner lives.
+"""The hub's lock on PostgreSQL: an advisory lock of a session that its owner keeps alive with heartbeats.
 
 It is to be lost with its owner, and to be known as lost, in bounded time. A process that dies ends its session at once.
-One whose machine vanishes, or that is frozen, says nothing: so the owner lets its session be heard of every few seconds, by
-a thread that does not wait for anything else, and the server ends a session that is not. The owner looks for an answer,
-and knows that the lock is lost if none comes.
+One whose machine vanishes, or that is frozen, does not: so a thread of the owner, which waits for nothing else, sends a
+heartbeat over the session every few seconds, and the server ends a session without one. The owner waits for the answer, and
+knows that the lock is lost if none comes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from durable_ray.actors.store.databases.postgres_connection import PROMPTLY, Con
 
 log = logging.getLogger("durable_ray.store")
 
-#: Seconds between two words of the owner, and without one until the server ends its session.
+#: Seconds between two heartbeats, and without one until the server ends the session.
 _BEAT = 5.0
 _UNHEARD = 30.0
 #: The schema is part of the key, so that hubs may share a database. The number is this project's.
@@ -47,7 +47,7 @@ class HubLock:
             return self._beating is not None and (self._alive() or self._take())
 
     def close(self) -> None:
-        """Let go."""
+        """Release the lock."""
         self._over.set()
         alone = self._using.acquire(timeout=1)  # else it waits for an answer, which closing ends
         if self._session is not None:

@@ -1,4 +1,4 @@
-"""What a file system must give before SQLite may be trusted with it: a sound library, a local disk, and two locks.
+"""Requirements of a SQLite file: a library without the WAL-reset bug, a local disk, its owner's rights, and two file locks.
 
 - Before 3.51.3 (3.50.7, 3.44.6) SQLite could lose committed pages when a WAL was reset under concurrent connections
   (its release notes call it the WAL-reset bug), so an older library is refused.
@@ -163,10 +163,10 @@ class FileLock:
         if self._file != _CLOSED:  # by a fork that was made meanwhile, in whose child this may run
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def write(self, said: dict[str, object]) -> None:
+    def write(self, note: dict[str, object]) -> None:
         """Leave a note for a person who looks into the file."""
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, (json.dumps(said) + "\n").encode(), 0)
+        os.pwrite(self._file, (json.dumps(note) + "\n").encode(), 0)
 
     def close(self) -> None:
         """Give up the file, and with it the lock, unless another process has the file from a fork."""

@@ -1,1 +1,1 @@
-"""The store's statements and what runs them: one file for each concern, each text beside its function."""
+"""SQL statements and the functions that run them, one file for each concern."""

@@ -47,25 +47,24 @@ WAKE = Statement("UPDATE instances SET resident = TRUE WHERE instance_id = :inst
 STEP = Statement("""
     UPDATE instances
     SET turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at, next_due = :next_due,
-        custom_status = :custom_status, recoveries = 0, waiting_reason = :waiting_reason, outstanding =
-        :outstanding
+        custom_status = :custom_status, recoveries = 0, waiting_reason = :waiting_reason, outstanding = :outstanding
     WHERE instance_id = :instance_id AND turn = :turn
     """)
 MOVE = Statement("""
     UPDATE instances
     SET status = :status, turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at,
         started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
-        output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0, waiting_reason =
-        :waiting_reason, outstanding = :outstanding, expires = :expires
+        output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0,
+        waiting_reason = :waiting_reason, outstanding = :outstanding, expires = :expires
     WHERE instance_id = :instance_id AND turn = :turn
     """)
 SUCCEED = Statement("""
     UPDATE instances
-    SET execution_id = :next_execution, version = :version, code_id = :code_id, status = :status, turn = (:turn
-        + 1), events = (:first_event + :events), generation = :generation, updated_at = :updated_at, started_at
-        = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due, output =
-        :output, custom_status = :custom_status, failure = :failure, recoveries = 0, waiting_reason =
-        :waiting_reason, outstanding = :outstanding, expires = :expires, input = :input
+    SET execution_id = :next_execution, version = :version, code_id = :code_id, status = :status, turn = (:turn + 1),
+        events = (:first_event + :events), generation = :generation, updated_at = :updated_at,
+        started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
+        output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0,
+        waiting_reason = :waiting_reason, outstanding = :outstanding, expires = :expires, input = :input
     WHERE instance_id = :instance_id AND turn = :turn
     """)
 RECODE = Statement("""
@@ -82,8 +81,8 @@ END_UNSTARTED = Statement("""
     """)
 SLEEP = Statement("""
     UPDATE instances
-    SET resident = FALSE, next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN
-        updated_at ELSE :next_due END
+    SET resident = FALSE,
+        next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE :next_due END
     WHERE instance_id = :instance_id AND turn = :turn
     """)
 CHRONICLE = Statement("""

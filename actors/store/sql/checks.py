@@ -1,4 +1,4 @@
-"""What must hold between the tables whenever nobody is writing: the store's own bookkeeping, looked at as a whole.
+"""Integrity check of a whole store: counters, addresses of messages, orphaned rows, contradictory columns.
 
 For tests after faults and for `doctor`. Reads every instance, so not for a hot path.
 """
@@ -11,26 +11,35 @@ from durable_ray.actors.store.sql.statement import Session, Statement
 
 TRUTH = Statement("SELECT name, status, count(*) FROM instances GROUP BY name, status")
 COUNTED = Statement("SELECT name, status, sum(n) FROM counters GROUP BY name, status")
-#: What a row says of itself. A finished one has an end (its last change), is due for nothing, and only it expires.
+#: Columns that contradict each other. A finished row has an end (its last update), no due time, and only it expires.
 AT_ODDS = Statement("""
     SELECT instance_id, status
     FROM instances
-    WHERE status IN ('Completed', 'Failed', 'Terminated') AND (completed_at IS NULL OR completed_at !=
-        updated_at OR next_due IS NOT NULL) OR (status NOT IN ('Completed', 'Failed', 'Terminated')) AND
-        (completed_at IS NOT NULL OR expires IS NOT NULL)
+    WHERE CASE WHEN status IN ('Completed', 'Failed', 'Terminated')
+        THEN completed_at IS NULL OR completed_at != updated_at OR next_due IS NOT NULL
+        ELSE completed_at IS NOT NULL OR expires IS NOT NULL
+        END
     """)
 MISADDRESSED = Statement("""
     SELECT inbox.instance_id, inbox.message_id
     FROM inbox
-    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = inbox.instance_id AND
-        instances.completed_at IS NULL AND instances.host = inbox.host AND instances.placement =
-        inbox.placement)
+    WHERE NOT EXISTS (
+        SELECT *
+        FROM instances
+        WHERE instances.instance_id = inbox.instance_id
+            AND instances.completed_at IS NULL
+            AND instances.host = inbox.host
+            AND instances.placement = inbox.placement
+    )
     """)
 OLD_HISTORY = Statement("""
     SELECT history.instance_id, history.execution_id
     FROM history
-    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = history.instance_id AND
-        instances.execution_id = history.execution_id)
+    WHERE NOT EXISTS (
+        SELECT *
+        FROM instances
+        WHERE instances.instance_id = history.instance_id AND instances.execution_id = history.execution_id
+    )
     """)
 ORPHANED_INPUTS = Statement("""
     SELECT inputs.instance_id

@@ -1,5 +1,4 @@
-"""A group of writes as one transaction: the fence, the group, and what to do when one member cannot be stored at
-all."""
+"""Group commit as one transaction: the fence, the group, and isolation of a member that cannot be stored."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ PUT = Statement("""
     INSERT INTO definitions (kind, name, version, code_id, revision, how, options, runtime_env, body)
     VALUES (:kind, :name, :version, :code_id, :revision, :how, :options, :runtime_env, :body)
     ON CONFLICT (kind, name, version, code_id) DO UPDATE
-    SET revision = excluded.revision, how = excluded.how, options = excluded.options, runtime_env =
-        excluded.runtime_env, body = excluded.body
+    SET revision = excluded.revision, how = excluded.how, options = excluded.options,
+        runtime_env = excluded.runtime_env, body = excluded.body
     """)
 SINCE = Statement("""
     SELECT kind, name, version, code_id, how, options, runtime_env, revision

@@ -1,4 +1,4 @@
-"""What becomes of each write of a group: decided in memory, in order, then written in bulk.
+"""Group commit: each write is decided in memory, in order, then all are written in bulk.
 
 All instances that a group concerns are read (and locked) by one statement. From then on nobody else can change
 them, so each write is judged against what is known, including what the writes before it in the same group did.
@@ -74,7 +74,7 @@ _WAVE = len(Op)
 
 
 class Raced(StoreError):
-    """Another transaction created an instance between our look and our write; look again."""
+    """Another transaction created an instance between our read and our write; read again."""
 
 
 class RequestKnown(StoreError):
@@ -216,15 +216,15 @@ class Group:
         return read_rows(self._session, [instance_id])[instance_id]
 
     def _create(self, new: NewInstance) -> None:
-        self._bear(new, Op.CREATE)
+        self._insert(new, Op.CREATE)
 
     def _replace(self, old: Known, new: NewInstance) -> None:
         self._count(old, -1)
         for op in (Op.EMPTY_INBOX, Op.DROP_HISTORY, Op.DROP_TAGS, Op.DROP_INPUT):
             self._change(new.instance_id, op, new)
-        self._bear(new, Op.REPLACE)
+        self._insert(new, Op.REPLACE)
 
-    def _bear(self, new: NewInstance, op: Op) -> None:
+    def _insert(self, new: NewInstance, op: Op) -> None:
         parent, resident = new.parent, new.placement == "shared"
         known = Known(
             new.instance_id,
@@ -339,8 +339,8 @@ class Group:
             self._change(instance_id, Op.CHRONICLE, _Chunk(instance_id, following.execution_id, 0, following.body))
 
     def _send(self, write: CommitTurn) -> TurnCommitted:
-        """Begin a turn's children and deliver its messages; a child whose ID a live instance has becomes a message
-        home."""
+        """Start a turn's children and deliver its messages; a child whose ID is taken by a live instance becomes a message
+        to its parent."""
         woken: dict[str, tuple[str, bool]] = {}
         conflicts = []
         for at, child in enumerate(write.children):

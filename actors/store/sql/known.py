@@ -1,4 +1,4 @@
-"""What a group knows of the instances it concerns: which they are, and what decisions need of each."""
+"""The locked instance rows of a group: which a write concerns, and what decisions need of each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Limits of what runs at a time: permits of limited activities, and queued instances of limited orchestrators.
 
-A permit is a row for as long as its attempt waits or runs, so it outlives whoever asked for it: nothing has to be asked
-again after a crash, and nobody counts in memory. What is counted and what is granted by the count are one transaction.
+A permit is a row for as long as its attempt waits or runs, so it outlives the process that asked for it: nothing has to be
+asked again after a crash, and no process counts in memory. Counting and granting are one transaction.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from durable_ray.actors.store.sql.statement import Row, Session, Statement
 
 RETURN = Statement("""
     DELETE FROM permits
-    WHERE instance_id = :instance_id AND execution_id = :execution_id AND task_id = :task_id AND attempt =
-        :attempt
+    WHERE instance_id = :instance_id AND execution_id = :execution_id AND task_id = :task_id AND attempt = :attempt
     """)
 ASK = Statement("""
     INSERT INTO permits (name, host, instance_id, execution_id, task_id, attempt, priority, granted)
@@ -28,8 +27,13 @@ RUNNING = Statement("SELECT count(*) FROM permits WHERE name = :name AND granted
 GRANT = Statement("""
     UPDATE permits
     SET granted = TRUE
-    WHERE "row" IN (SELECT "row" FROM permits WHERE name = :name AND granted IS FALSE ORDER BY priority DESC,
-        "row" LIMIT :room)
+    WHERE "row" IN (
+        SELECT "row"
+        FROM permits
+        WHERE name = :name AND granted IS FALSE
+        ORDER BY priority DESC, "row"
+        LIMIT :room
+    )
     RETURNING name, host, instance_id, execution_id, task_id, attempt, priority
     """)
 GRANTED = Statement("""
@@ -46,8 +50,14 @@ OF_HOST = Statement("""
 HOLDERS = Statement("SELECT DISTINCT host, name FROM permits ORDER BY host, name")
 FORGET = Statement("""
     DELETE FROM permits
-    WHERE permits.host IN (:hosts) AND NOT EXISTS (SELECT 1 FROM instances WHERE instances.instance_id =
-        permits.instance_id AND instances.host = permits.host AND instances.outstanding > 0)
+    WHERE permits.host IN (:hosts)
+        AND NOT EXISTS (
+            SELECT 1
+            FROM instances
+            WHERE instances.instance_id = permits.instance_id
+                AND instances.host = permits.host
+                AND instances.outstanding > 0
+        )
     """)
 #: PostgreSQL lets two transactions count at once; SQLite has one writer anyway. The number is this project's.
 LOCK_ACTIVITY = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181965, hashtext(:name))")
@@ -56,7 +66,7 @@ _address = attrgetter("instance_id", "execution_id", "task_id", "attempt")
 
 
 class SqlPermits:
-    """Asks for, grants and takes back permits."""
+    """Permits of activities with `max_running`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,18 +102,18 @@ class SqlPermits:
             return tuple((Permit(*row[:-1]), bool(row[-1])) for row in session.all(OF_HOST, host=host))
 
     def permit_holders(self) -> tuple[tuple[str, str], ...]:
-        """(host, name) of whatever runs or waits under a limit."""
+        """(host, activity name) of all permits, granted or waiting."""
         with self._database.read() as session:
             return tuple((row[0], row[1]) for row in session.all(HOLDERS))
 
     def forget_permits(self, hosts: Sequence[str]) -> None:
-        """What these hosts, which have no process, asked for and nobody runs; see the contract."""
+        """Delete the permits of hosts without a process whose activities are not outstanding; see the contract."""
         if hosts:
             self._database.write(partial(_forget, hosts=hosts))
 
 
 def _grant(session: Session, name: str, limit: int) -> list[Row]:
-    """Let in the first of those that wait, as many as there is room for."""
+    """Grant the first waiting permits, up to the limit."""
     running = session.one(RUNNING, name=name)
     room = limit - (int(running[0]) if running else 0)
     return session.all(GRANT, name=name, room=room) if room > 0 else []
@@ -113,42 +123,50 @@ def _forget(session: Session, hosts: Sequence[str]) -> None:
     session.run(FORGET, hosts=session.list(hosts))
 
 
-#: In one statement, for in PostgreSQL each of several would count at another moment: one that is suspended between two of
-#: them would be taken off without having been counted.
-TAKEN = Statement("""
-    SELECT ((SELECT count(*) FROM instances WHERE instances.status = 'Pending' AND instances.name = :name AND
-        (instances.start_at IS NULL OR instances.start_at < 2305843009213693952)) + (SELECT
-        coalesce(sum(counters.n), 0) FROM counters WHERE counters.name = :name AND counters.status IN
-        ('Running', 'Suspended'))) - (SELECT count(*) FROM instances WHERE instances.status = 'Suspended' AND
-        instances.name = :name AND instances.start_at >= 2305843009213693952)
+#: One statement, because in PostgreSQL each of several would have its own snapshot: an instance suspended between two of them
+#: would be subtracted without having been counted.
+TAKEN = Statement(f"""
+    SELECT (
+        SELECT count(*)
+        FROM instances
+        WHERE status = 'Pending' AND name = :name AND (start_at IS NULL OR start_at < {QUEUED})
+    ) + (
+        SELECT coalesce(sum(n), 0)
+        FROM counters
+        WHERE name = :name AND status IN ('Running', 'Suspended')
+    ) - (
+        SELECT count(*)
+        FROM instances
+        WHERE status = 'Suspended' AND name = :name AND start_at >= {QUEUED}
+    )
     """)
-#: Nobody else lets in instances of this name until this transaction ends, or both would give away the same places. SQLite
-#: has one writer anyway. The number is this project's.
+#: One transaction at a time dequeues instances of a name, or two would give away the same places. SQLite has one writer
+#: anyway. The number is this project's.
 LOCK_ORCHESTRATOR = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181966, hashtext(:name))")
-NEXT = Statement("""
+NEXT = Statement(f"""
     SELECT instance_id
     FROM instances
-    WHERE status = 'Pending' AND name = :name AND start_at >= 2305843009213693952 AND start_at <= :until
+    WHERE status = 'Pending' AND name = :name AND start_at >= {QUEUED} AND start_at <= :until
     ORDER BY priority DESC, created_at, instance_id
     LIMIT :room
     """)
-BEGIN = Statement("""
+BEGIN = Statement(f"""
     UPDATE instances
-    SET start_at = CASE WHEN start_at = 2305843009213693952 THEN NULL ELSE start_at - 2305843009213693952 END,
+    SET start_at = CASE WHEN start_at = {QUEUED} THEN NULL ELSE start_at - {QUEUED} END,
         next_due = :now
-    WHERE instance_id IN (:ids) AND turn = 0 AND start_at >= 2305843009213693952
+    WHERE instance_id IN (:ids) AND turn = 0 AND start_at >= {QUEUED}
     RETURNING host, instance_id
     """)
 
 
 class SqlInstanceLimits:
-    """Who is held, and who is let in."""
+    """Queued instances of orchestrators with `max_running`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def release(self, name: str, limit: int, now: int) -> tuple[tuple[str, str], ...]:
-        """Let the first held instances of a name begin; see the contract."""
+        """Dequeue the first queued instances of a name; see the contract."""
 
         def body(session: Session) -> tuple[tuple[str, str], ...]:
             if session.dialect == "postgresql":

@@ -13,9 +13,6 @@ from typing import NamedTuple
 
 from durable_ray.actors.store.sql.statement import Statement
 
-#: A way that has to sort what it finds is taken if it finds at most so many.
-FEW = 2000
-
 
 class AccessPath(Enum):
     """Along which index instances are read."""
@@ -31,7 +28,7 @@ class AccessPath(Enum):
 
 
 class QueryShape(NamedTuple):
-    """What a statement depends on: which parts a query has, not what they say."""
+    """What a statement depends on: which parts a query has, not their values."""
 
     path: AccessPath
     branches: int

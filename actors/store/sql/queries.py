@@ -2,10 +2,8 @@
 
 A page is a walk along an index in (created_at, instance_id) order that begins after the last row given out. So a
 page costs what it shows, wherever it begins, and rows that come, go or change meanwhile neither hide nor repeat
-others. Which index is walked is chosen here (`Way`), because the choice needs what a planner does not know: the
-counters.
-
-One statement for each shape of query; what was once compiled is kept.
+others. Which index is walked is chosen here (`AccessPath`), because the choice needs what a planner does not know:
+the counters. There is one statement for each shape of query, cached (`pages`).
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from durable_ray.actors.store.sql.rows import read_rows, read_sizes
 from durable_ray.actors.store.sql.statement import Session, Statement
 
 COUNTS = Statement("SELECT name, status, sum(n) FROM counters GROUP BY name, status")
-#: Find a row beyond the first few on a way that has to sort; none means that the way is short. Of updates only the
+#: Is there a row beyond the first few on a path that has to sort? If not, the path is short. Of updates only the
 #: finished count: where few of them match, walking in order of creation would meet mostly others, and all the live
 #: ones as well.
 MORE_IDS = Statement("""
@@ -89,13 +87,13 @@ class SqlQueries:
         return Page(shown, make_token(shown[-1].created_at, shown[-1].instance_id, query) if more else None)
 
     def live_standings(self, after: tuple[str, str], limit: int) -> list[tuple[str, Standing]]:
-        """(host, how it stands) of live instances, by host and ID, after (host, ID)."""
+        """(host, standing) of live instances, by host and ID, after (host, ID)."""
         with self._database.read() as session:
             found = session.all(LIVE_STANDINGS, after_host=after[0], after_id=after[1], limit=limit)
         return [(row[0], Standing(*row[1:])) for row in found]
 
     def ended_standings(self, after: tuple[int, str], limit: int) -> list[tuple[int, Standing]]:
-        """(end, how it stands) of instances that ended, by end and ID, after (time, ID)."""
+        """(completion time, standing) of finished instances, in that order, after (time, ID)."""
         with self._database.read() as session:
             found = session.all(ENDED_STANDINGS, after_at=after[0], after_id=after[1], limit=limit)
         return [(row[0], Standing(*row[1:])) for row in found]
@@ -166,7 +164,7 @@ def _counts(session: Session) -> dict[tuple[str, str], int]:
     return {(name, status): int(n) for name, status, n in session.all(COUNTS) if n}
 
 
-# --- saying it in SQL -----------------------------------------------------------------------------
+# --- parameters and tokens ------------------------------------------------------------------------
 
 
 def _params(query: InstanceQuery) -> dict[str, Any]:
@@ -215,23 +213,23 @@ def after_prefix(prefix: str) -> str:
 
 
 def _fingerprint(query: InstanceQuery) -> str:
-    said = asdict(query) | {"payloads": "", "statuses": sorted(set(query.statuses)), "names": sorted(set(query.names))}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    parts = asdict(query) | {"payloads": "", "statuses": sorted(set(query.statuses)), "names": sorted(set(query.names))}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def make_token(created_at: int, instance_id: str, query: InstanceQuery) -> str:
     """The token that continues `query` after this instance."""
-    said = json.dumps([created_at, instance_id, _fingerprint(query)], separators=(",", ":"))
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    text = json.dumps([created_at, instance_id, _fingerprint(query)], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_token(token: str, query: InstanceQuery) -> tuple[int, str]:
     """Where `query` goes on: (created_at, instance_id) of the last one given out. Raises InvalidToken."""
     try:
-        said = json.loads(base64.urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
-        created_at, instance_id, fingerprint = said
+        decoded = json.loads(base64.urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
+        created_at, instance_id, fingerprint = decoded
         if type(created_at) is not int or type(instance_id) is not str or abs(created_at) >= 1 << 63:
-            raise ValueError("not what a token says")
+            raise ValueError("not the parts of a token")
     except (ValueError, TypeError, binascii.Error) as error:
         raise InvalidToken("this is no continuation token; leave it out to begin with the first page") from error
     if fingerprint != _fingerprint(query):

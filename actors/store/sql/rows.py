@@ -1,4 +1,4 @@
-"""Instances as values, made of the columns that `statements.rowing` selects, in its order."""
+"""Reading instances by ID: rows, histories, inboxes, receipts."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ ROWS_WITHOUT_PAYLOADS = Statement(
 #: How many bytes each has in its input, its output and the rest; no payload is read for it.
 SIZES = Statement("""
     SELECT instances.instance_id, coalesce(octet_length(instances.input), octet_length(inputs.body), 0),
-        coalesce(octet_length(instances.output), 0), coalesce(octet_length(instances.custom_status), 0) +
-        coalesce(octet_length(instances.failure), 0)
+        coalesce(octet_length(instances.output), 0),
+        coalesce(octet_length(instances.custom_status), 0) + coalesce(octet_length(instances.failure), 0)
     FROM instances LEFT OUTER JOIN inputs ON inputs.instance_id = instances.instance_id
     WHERE instances.instance_id IN (:ids)
     """)
@@ -95,7 +95,7 @@ RECEIPTS = Statement("SELECT request_id, outcome FROM receipts WHERE request_id 
 
 
 class SqlReads:
-    """Whatever has an ID."""
+    """Reads by ID."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -105,12 +105,12 @@ class SqlReads:
         with self._database.read() as session:
             rows = read_rows(session, instance_ids)
             chunks: dict[str, list[str]] = {name: [] for name in rows}
-            mail: dict[str, list[InboxRow]] = {name: [] for name in rows}
+            inbox: dict[str, list[InboxRow]] = {name: [] for name in rows}
             for instance_id, _, body in session.all(HISTORIES, ids=session.list(rows)):
                 chunks[instance_id].append(body)
             for message in read_inbox(session, rows):
-                mail[message.instance_id].append(message)
-        return {name: Loaded(row, tuple(chunks[name]), tuple(mail[name])) for name, row in rows.items()}
+                inbox[message.instance_id].append(message)
+        return {name: Loaded(row, tuple(chunks[name]), tuple(inbox[name])) for name, row in rows.items()}
 
     def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> Mapping[str, InstanceRow]:
         """The named instances' rows."""

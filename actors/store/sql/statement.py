@@ -1,4 +1,4 @@
-"""Statements as text, said once and run on the driver itself.
+"""SQL statements as text, one for both databases, run on the driver itself.
 
 A commit runs half a dozen statements hundreds of times a second, and a process that hosts one instance would spend a
 third of its start on importing an SQL toolkit; so there are texts, each beside the function that runs it. A text is

@@ -1,4 +1,4 @@
-"""Who owns what, and what is let go: the hub, host leases, processes, recoveries, purges, receipts."""
+"""Ownership of hub and hosts (leases), processes of instances, crash counts, purge and expiry, erasure."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ WITH_PROCESS = Statement("""
     """)
 WITHOUT_PROCESS = Statement("""
     UPDATE instances
-    SET resident = FALSE, next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN
-        updated_at ELSE next_due END
+    SET resident = FALSE,
+        next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE next_due END
     WHERE instance_id IN (:ids) AND placement = 'dedicated' AND resident IS TRUE
     """)
 RECOVERY = Statement("""
@@ -54,8 +54,8 @@ RECOVERY = Statement("""
 #: From a partition to a process of its own, with all by which its host is known.
 ISOLATE = Statement("""
     UPDATE instances
-    SET placement = 'dedicated', host = :own_host, resident = FALSE, next_due = CASE WHEN completed_at IS NOT
-        NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE next_due END
+    SET placement = 'dedicated', host = :own_host, resident = FALSE,
+        next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE next_due END
     WHERE instance_id = :instance_id AND host = :host AND placement = 'shared' AND completed_at IS NULL
     RETURNING name, status
     """)
@@ -108,18 +108,18 @@ _PURGE_BATCH = 200
 
 
 class SqlUpkeep:
-    """Ownership and cleaning up."""
+    """Ownership, processes and retention."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._owned: tuple[str, int] | None = None
 
     def close(self) -> None:
-        """Let go of every connection and lock."""
+        """Release every connection and lock."""
         self._database.close()
 
     def checkpoint(self) -> None:
-        """Upkeep that one process does for all."""
+        """Maintenance that one process does for all."""
         self._database.upkeep()
 
     # --- ownership --------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class SqlUpkeep:
             return _hub_row(session.one(HUB))
 
     def heartbeat(self, now: int) -> None:
-        """Say that the owner is alive. Raises Fenced if it is the owner no longer."""
+        """Record that the owner is alive. Raises Fenced if it is the owner no longer."""
         if self._owned is None:
             raise StoreError("only the owner of the hub has a heartbeat; call acquire_hub first")
         cluster, boot_epoch = self._owned
@@ -214,10 +214,10 @@ class SqlUpkeep:
         return self._database.write(body)
 
     def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
-        """Say why a live instance makes no progress although it could; a committed turn clears it."""
+        """Record why a live instance makes no progress although it could; a committed turn clears it."""
         self._database.write(lambda session: session.run(WHY, instance_id=instance_id, reason=reason))
 
-    # --- letting go -------------------------------------------------------------------------------
+    # --- retention --------------------------------------------------------------------------------
     def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
         """Delete finished instances that are as they were matched, with all they own; see the contract."""
         every = list(dict.fromkeys(matched))
@@ -226,12 +226,12 @@ class SqlUpkeep:
         return tuple(instance_id for batch in gone for instance_id in batch)
 
     def expired(self, now: int, limit: int) -> tuple[RowVersion, ...]:
-        """Finished instances whose time to be kept is over, longest over first."""
+        """Finished instances whose retention is over, oldest expiry first."""
         with self._database.read() as session:
             return tuple(RowVersion(*row) for row in session.all(EXPIRED, now=now, limit=limit))
 
     def forget_receipts(self, before: int, limit: int) -> int:
-        """Drop receipts that expired before `before`, at most `limit`; returns how many."""
+        """Delete receipts that expired before `before`, at most `limit`; returns how many."""
         return self._database.write(lambda session: session.run(FORGET, before=before, limit=limit))
 
 
@@ -275,9 +275,9 @@ EMPTY = (
     Statement("DELETE FROM permits"),
     Statement("DELETE FROM instances"),
 )
-#: Every lease but the one of whoever asks is somebody else's now.
+#: Fences every host but the caller.
 FENCE_OTHERS = Statement("UPDATE leases SET epoch = epoch + 1 WHERE host != :keep")
-#: Whoever commits holds its lease shared until it has: who has this one, too, is alone with the contents.
+#: A commit holds its host's lease shared until it ends: with this lock as well, no other transaction has the contents.
 KEPT = Statement("SELECT epoch FROM leases WHERE host = :keep FOR UPDATE")
 NEW_DEFINITIONS = Statement("UPDATE hub SET definitions_revision = definitions_revision + 1")
 

@@ -1,7 +1,7 @@
-"""Finding work: what a host must load, what comes due, who has mail, who waits for a process.
+"""Finding work: what a host must load, what comes due, which instances have inbox rows or need a process.
 
-Asked in every sweep and on many nudges, so each question is answered by an index that holds little but the answer. An
-instance before its first turn has its start time (or its creation) as `next_due`; see `statements.changes`.
+These run in every sweep and on many notifications, so each is answered by a small (partial) index. An instance before its
+first turn has its start time (or its creation) as `next_due`; see `changes`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ DUE = Statement("""
     ORDER BY next_due
     LIMIT :limit
     """)
-#: Outstanding activities have no index (every turn would pay for it): a fresh process reads through its live rows once.
+#: Outstanding activities have no index (every turn would pay for it): a new process reads through its live rows once.
 REVIVE = Statement("""
     SELECT instances.instance_id
     FROM instances
-    WHERE instances.host = :host AND instances.completed_at IS NULL AND (instances.outstanding > 0 OR
-        instances.next_due <= :until)
+    WHERE instances.host = :host
+        AND instances.completed_at IS NULL
+        AND (instances.outstanding > 0 OR instances.next_due <= :until)
     UNION
     SELECT inbox.instance_id
     FROM inbox
@@ -35,7 +36,7 @@ MAIL = Statement("""
     WHERE placement IN ('dedicated', 'shared') AND host = :host
     LIMIT :limit
     """)
-#: Hosts whose counters say that something runs; or with mail; or, of those with pending instances, those with one due.
+#: Hosts with running instances by the counters, or with inbox rows; of those with pending instances only if one is due.
 BUSY_HOSTS = Statement("""
     SELECT counters.host
     FROM counters
@@ -46,7 +47,7 @@ BUSY_HOSTS = Statement("""
     WHERE inbox.placement = 'shared'
     """)
 PENDING_HOSTS = Statement("SELECT DISTINCT host FROM counters WHERE n > 0 AND host != '' AND status = 'Pending'")
-#: In order of admission: of the unstarted an index gives the first ones; the others are few, for they are soon woken.
+#: In order of admission: of the unstarted an index gives the first ones; the others are few, for they are soon activated.
 UNSTARTED = Statement("""
     SELECT instance_id, priority, created_at
     FROM instances INDEXED BY ix_instances_admission
@@ -57,13 +58,16 @@ UNSTARTED = Statement("""
 WOKEN = Statement("""
     SELECT instances.instance_id, instances.priority, instances.created_at
     FROM instances
-    WHERE instances.placement = 'dedicated' AND instances.next_due <= :until AND instances.status != 'Pending'
+    WHERE instances.placement = 'dedicated'
+        AND instances.next_due <= :until
+        AND instances.status != 'Pending'
         AND instances.resident IS FALSE
     UNION
     SELECT instances.instance_id, instances.priority, instances.created_at
     FROM inbox JOIN instances ON instances.instance_id = inbox.instance_id
-    WHERE inbox.placement = 'dedicated' AND instances.resident IS FALSE AND (instances.turn > 0 OR
-        instances.next_due <= :until)
+    WHERE inbox.placement = 'dedicated'
+        AND instances.resident IS FALSE
+        AND (instances.turn > 0 OR instances.next_due <= :until)
     """)
 NEXT = Statement("""
     SELECT next_due
@@ -81,7 +85,7 @@ RESIDENTS = Statement("""
 
 
 class SqlWork:
-    """The questions that hosts and the registry ask about live instances."""
+    """Queries of hosts and the registry about live instances."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

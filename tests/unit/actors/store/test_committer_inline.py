@@ -89,7 +89,7 @@ async def test_closing_finishes_what_was_submitted_in_the_same_step() -> None:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traffic is traffic on a slow machine too."""
     monkeypatch.setattr(committer_file, "_WITHIN", 60.0)
-    monkeypatch.setattr(committer_file, "_COMPANY", 0.2)
+    monkeypatch.setattr(committer_file, "_LEAST_DELAY", 0.2)
 
 
 async def several_in_turns(committer: Any, heard: list[str]) -> None:
@@ -215,22 +215,22 @@ def starts(traffic: Any, clock: Clock, gap: float, times: int = 60) -> None:
     """One start after another, each of another instance."""
     for number in range(times):
         clock.now += gap
-        traffic.patience(f"start-{number}", True)
+        traffic.delay(f"start-{number}", True)
 
 
 def test_a_turn_among_frequent_starts_waits_for_the_next_one(clock: Clock) -> None:
     traffic = committer_file._Traffic()
     starts(traffic, clock, 0.0015)
     clock.now += 0.0005
-    assert traffic.patience("turn", False) == pytest.approx(0.0025, abs=1e-4)
+    assert traffic.delay("turn", False) == pytest.approx(0.0025, abs=1e-4)
     clock.now += 0.0025
-    assert traffic.patience("other", False) == committer_file._COMPANY  # the next start is late: it may not come
+    assert traffic.delay("other", False) == committer_file._LEAST_DELAY  # the next start is late: it may not come
 
 
 def test_a_turn_among_rare_starts_waits_no_longer_than_for_other_turns(clock: Clock) -> None:
     traffic = committer_file._Traffic()
     starts(traffic, clock, 0.005)
-    assert traffic.patience("turn", False) == committer_file._COMPANY
+    assert traffic.delay("turn", False) == committer_file._LEAST_DELAY
 
 
 def test_no_turn_waits_where_one_instance_commits_by_itself(clock: Clock) -> None:
@@ -238,5 +238,5 @@ def test_no_turn_waits_where_one_instance_commits_by_itself(clock: Clock) -> Non
     starts(traffic, clock, 0.001)
     for _ in range(3):
         clock.now += 0.0005
-        waits = traffic.patience("alone", False)
+        waits = traffic.delay("alone", False)
     assert waits == 0.0
