@@ -115,7 +115,7 @@ def _finish_here(awaitable: Awaitable[Any]) -> Any:
     try:
         return _runner.run(run(), context=contextvars.copy_context())
     except BaseException:
-        if not done or sigterm.told():
+        if not done or sigterm.terminating():
             # What stands where it was when the loop was left has to leave, with its `finally` blocks.
             runner, _runner = _runner, None
             runner.close()

@@ -1,7 +1,7 @@
-"""Activities that run for hours, each in an actor of its own that outlives its host.
+"""The detached executor: each attempt in an actor of its own that outlives its host, for activities that run for hours.
 
 The actor is named by the activity's address and keeps its result until it is acknowledged: a host that comes back finds it
-by asking for the same thing again. It ends when its result is durable, or when nobody wants it any more.
+by asking for the same thing again. It ends when its result is durable, or unwanted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DetachedActorLink(Protocol):
         """End the process. One-way."""
 
 
-#: Seconds before an attempt whose process was told to end is tried again: until then its name may be taken.
+#: Seconds before an attempt whose process was terminating is tried again: until then its name may be taken.
 _PAUSE = 0.5
 #: Finds the actor of that name, or makes it with these Ray options.
 FindDetachedActor = Callable[[str, dict[str, Any]], DetachedActorLink]
@@ -58,12 +58,12 @@ class DetachedExecutor:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""
         for job in jobs:
-            task = self._loop.create_task(self._hear(job))
+            task = self._loop.create_task(self._run(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def cancel(self, address: Address) -> None:
-        """Raise the activity's flag; its actor ends when its result has come and is nobody's."""
+        """Raise the activity's flag; its actor ends when its result has come and was dropped."""
         detached_actor = self._detached_actors.get(address)
         if detached_actor is not None:
             detached_actor.cancel(self._host, address)
@@ -79,11 +79,11 @@ class DetachedExecutor:
         """Nothing to find out: the same address leads to the same actor."""
 
     async def close(self) -> None:
-        """Hear no more; the actors go on."""
+        """Stop waiting; the actors go on."""
         for task in tuple(self._tasks):
             task.cancel()
 
-    async def _hear(self, job: Job) -> None:
+    async def _run(self, job: Job) -> None:
         address = job.invocation.address
         try:
             detached_actor = self._detached_actors[address] = self._find(detached_actor_name(address), _options(job))

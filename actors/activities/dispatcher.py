@@ -1,4 +1,4 @@
-"""Where an activity runs: one port in front of the ways to run one, chosen by what its definition declares."""
+"""The activity dispatcher: gives each attempt to the executor that its definition declares, with timeouts and crash limits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from durable_ray.actors.code.described import KnownActivity
 from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.activities")
+#: Traces the steps of instances; see `instances.instance_log`.
+trace_log = logging.getLogger("durable_ray.instances")
 
 #: How often the process of one attempt may die before the attempt counts as failed: an activity that kills its worker
 #: every time would otherwise run for ever.
 MAX_CRASHES = 4
-#: How often it may be gone for another reason (its process was told to end, it went with its node) before that counts, too:
-#: an activity may be what makes its process go.
+#: How often it may end for another reason (SIGTERM, a lost node) before that counts, too: an activity may be what makes its
+#: process end.
 MAX_MOVES = 16
 
 
@@ -36,7 +38,7 @@ class Job(Struct, frozen=True):
 
 
 class ActivityExecutor(Protocol):
-    """One way to run activities. Answers each job once, by the callbacks it was given when made."""
+    """Runs activities. Reports each job once, by the callbacks it was made with."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""
@@ -45,24 +47,22 @@ class ActivityExecutor(Protocol):
         """Stop it if it runs here."""
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Their results are durable (or nobody's): they need not be kept."""
+        """Their results are durable (or unwanted): they need not be kept."""
 
     async def adopt(self) -> None:
-        """Find out what survived the host's predecessor, so that submitting it again does not run it again."""
+        """Find attempts that survived the host's previous process, so that submitting them again does not run them twice."""
 
     async def close(self) -> None:
         """Stop what runs in this process."""
 
 
-#: Makes a way, given how to report a result and how to report that an attempt's process died.
-
-
 class Crashed(Protocol):
-    """Told that the process of an attempt is gone. `counted`: whether it may have died of it."""
+    """Called when the process of an attempt ended. `counted`: whether the attempt may be the cause."""
 
     def __call__(self, job: Job, why: str, counted: bool = True) -> None: ...
 
 
+#: Makes an executor, given how to report a result and how to report that an attempt's process ended.
 MakeExecutor = Callable[[OnResult, Crashed], ActivityExecutor]
 
 
@@ -84,10 +84,10 @@ class Dispatcher:
         self._crashes: dict[Address, int] = {}
         self._moves: dict[Address, int] = {}
         self._alarms: dict[Address, Alarm] = {}
-        #: Handed over and not acknowledged: on their way into history, so not to be run again.
-        self._told: set[Address] = set()
+        #: Reported and not acknowledged: on their way into history, so not to be run again.
+        self._reported: set[Address] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._made = {name: make(self._answered, self._crashed) for name, make in executors.items()}
+        self._executors = {name: make(self._answered, self._crashed) for name, make in executors.items()}
 
     @property
     def idle(self) -> bool:
@@ -99,11 +99,11 @@ class Dispatcher:
         ready: dict[str, list[Job]] = {}
         unknown: list[Invocation] = []
         for invocation in invocations:
-            if self._jobs.get(invocation.address) is not None or invocation.address in self._told:
+            if self._jobs.get(invocation.address) is not None or invocation.address in self._reported:
                 continue  # under way here already: an instance that was loaded anew or rewound asks for it again
             known = self._definition_cache.known_activity(invocation.name)
             if known is not None and not invocation.code_id:
-                # Scheduled before this host had heard of it: the newest, as a retry would take.
+                # Scheduled before this host knew the definition: the newest, as a retry would take.
                 invocation = replace(invocation, code_id=known.row.code_id)
             packed = self._definition_cache.peek("activity", invocation.name, invocation.code_id)
             if known is None or packed is None:
@@ -112,31 +112,38 @@ class Dispatcher:
             else:
                 job = Job(invocation, packed, known)
                 self._note(job)
+                if trace_log.isEnabledFor(logging.DEBUG):
+                    at = invocation.address
+                    trace_log.debug(
+                        "dispatched: instance=%s execution=%s task=%d attempt=%d activity=%s executor=%s",
+                        *(at.instance_id, at.execution_id, at.task_id, at.attempt),
+                        *(invocation.name, self._executor_of(job)),
+                    )
                 ready.setdefault(self._executor_of(job), []).append(job)
-        for way, jobs in ready.items():
-            self._made[way].submit(jobs)
+        for name, jobs in ready.items():
+            self._executors[name].submit(jobs)
         if unknown:
             task = self._loop.create_task(self._look_up(unknown))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def cancel(self, addresses: Collection[Address]) -> None:
-        """Nobody waits for these any more: stop them if that is possible."""
+        """Their results are unwanted: stop them if that is possible."""
         for address in addresses:
             self._forget(address)
-            for way in self._made.values():
-                way.cancel(address)
+            for executor in self._executors.values():
+                executor.cancel(address)
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Their results are durable (or nobody's)."""
-        self._told.difference_update(addresses)
-        for way in self._made.values():
-            way.acknowledge(addresses)
+        """Their results are durable (or unwanted)."""
+        self._reported.difference_update(addresses)
+        for executor in self._executors.values():
+            executor.acknowledge(addresses)
 
     async def adopt(self) -> None:
         """Find out what survived this host's predecessor: submitting that again does not run it again."""
-        for way in self._made.values():
-            await way.adopt()
+        for executor in self._executors.values():
+            await executor.adopt()
 
     async def close(self) -> None:
         """Stop what runs in this process."""
@@ -144,14 +151,14 @@ class Dispatcher:
             alarm.cancel()
         for task in tuple(self._tasks):
             task.cancel()
-        for way in self._made.values():
-            await way.close()
+        for executor in self._executors.values():
+            await executor.close()
 
     # --- inside -----------------------------------------------------------------------------------
 
     def _executor_of(self, job: Job) -> str:
-        way = job.known.way
-        return way if way in self._made else "local"
+        name = job.known.executor
+        return name if name in self._executors else "local"
 
     def _note(self, job: Job) -> None:
         address = job.invocation.address
@@ -159,23 +166,23 @@ class Dispatcher:
         timeout = job.known.options.timeout
         if timeout is not None:
             at = self._clock.now() + timeout
-            self._alarms[address] = self._clock.wake(at, lambda: self._look_at_clock(job, at))
+            self._alarms[address] = self._clock.wake(at, lambda: self._check_timeout(job, at))
 
-    def _look_at_clock(self, job: Job, at: int) -> None:
+    def _check_timeout(self, job: Job, at: int) -> None:
         address = job.invocation.address
         if address not in self._jobs:
             return
         if self._clock.now() < at:
-            self._alarms[address] = self._clock.wake(at, lambda: self._look_at_clock(job, at))
+            self._alarms[address] = self._clock.wake(at, lambda: self._check_timeout(job, at))
             return
         seconds = (job.known.options.timeout or 0) / SECOND
-        for way in self._made.values():
-            way.cancel(address)
+        for executor in self._executors.values():
+            executor.cancel(address)
         late = failed(job.invocation, "builtins.TimeoutError", f"the activity did not return within {seconds:g} s")
         self._answered(address, late)
 
     async def _look_up(self, invocations: list[Invocation]) -> None:
-        """Find code that is not in memory; what nobody deployed fails, with a sentence that says so."""
+        """Load code that is not in memory; an activity that is not deployed fails with UnknownDefinition."""
         found: list[Invocation] = []
         for invocation in invocations:
             try:
@@ -191,7 +198,7 @@ class Dispatcher:
                     failed(invocation, "durable_ray.UnknownDefinition", message, non_retryable=True),
                 )
             except Exception as error:
-                log.warning("looking up activity %r failed, trying again: %s", invocation.name, error)
+                log.warning("looking up activity %r failed, retrying: %s", invocation.name, error)
                 self._loop.call_later(1.0, self.submit, [invocation])
         if found:
             self.submit(found)
@@ -206,11 +213,11 @@ class Dispatcher:
 
     def _answered(self, address: Address, result: ActivityResult) -> None:
         self._forget(address)
-        self._told.add(address)
+        self._reported.add(address)
         self._on_result(address, result)
 
     def _crashed(self, job: Job, why: str, counted: bool = True) -> None:
-        """The process of an attempt died. Its attempt is not charged, unless it happens again and again."""
+        """The process of an attempt ended: run it again, until `MAX_CRASHES`."""
         address = job.invocation.address
         if address not in self._jobs:
             return
@@ -224,8 +231,13 @@ class Dispatcher:
             message = f"the process running it died {crashes} times ({why})"
             self._answered(address, failed(job.invocation, "durable_ray.WorkerCrashed", message))
             return
-        log.info("activity %r of %r runs again: %s", job.invocation.name, address.instance_id, why)
-        self._made[self._executor_of(job)].submit([job])
+        log.info(
+            "activity %r of instance %r is retried on another process: %s",
+            job.invocation.name,
+            address.instance_id,
+            why,
+        )
+        self._executors[self._executor_of(job)].submit([job])
 
     def _forget(self, address: Address) -> None:
         self._jobs.pop(address, None)

@@ -1,12 +1,12 @@
-"""At most so many attempts of an activity run at a time in the hub: the host's end, in front of its dispatcher.
+"""The limit of concurrent attempts of an activity (`max_running`): the host's part, in front of its dispatcher.
 
-Which activities have a limit is looked up when definitions change; whatever has none goes straight through. An attempt of
-one that has waits here until the store has granted its permit (`store/permitting`), by this host's asking or because
-another gave one back; it gives its own back when its result is known, or when nobody wants it any more. An attempt that
-waits for its next try is not here: it asks when its time has come.
+Which activities have a limit is looked up when definitions change; those without pass through. An attempt of
+an activity with a limit is queued here until the store has granted its permit (`store/sql/limits`), by a request of this host
+or because another host returned one; it returns its own when its result is known, or unwanted. An attempt in a retry delay
+holds none: it asks after the delay.
 
-Nothing here has to survive. A permit is a row; a host that comes back finds those it had with its own questions, and
-gives back what nobody asks for again. One exchange with the store is under way at a time, for all that has gathered.
+Nothing here has to survive. A permit is a row; a restarted host finds its permits in the store, and returns those whose
+attempts are not submitted again. One exchange with the store is under way at a time, for all that has gathered.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ActivityLimiter:
         definition_cache: DefinitionCache,
         settings: HubConfig,
         peers: Peers,
-        tell: OnResult,
+        on_result: OnResult,
         priority_of: Callable[[str], int],
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         fenced: Callable[[], None],
@@ -52,7 +52,7 @@ class ActivityLimiter:
         self._definition_cache = definition_cache
         self._settings = settings
         self._peers = peers
-        self._tell = tell
+        self._on_result = on_result
         self._priority_of = priority_of
         self._blocking = blocking
         self._fenced = fenced
@@ -64,11 +64,11 @@ class ActivityLimiter:
         #: Granted and under way.
         self._running: dict[Address, Permit] = {}
         #: Their results are on the way into history, so they will not run again.
-        self._told: set[Address] = set()
+        self._reported: set[Address] = set()
         #: What the next exchange with the store brings.
         self._asked: dict[Address, Permit] = {}
         self._returned: dict[Address, Permit] = {}
-        self._look = False
+        self._refresh = False
         self._exchanging: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = self._closed = False
@@ -76,14 +76,16 @@ class ActivityLimiter:
     # --- the port ---------------------------------------------------------------------------------
 
     def submit(self, invocations: Sequence[Invocation]) -> None:
-        """Run these, those of limited activities when it is their turn. Returns at once."""
+        """Run these, those of limited activities when their permits are granted. Returns at once."""
         if self._revision != self._definition_cache.revision:
             self._learn()
         free = self._free
         if all(invocation.name in free for invocation in invocations):
             self.inner.submit(invocations)
             return
-        through = [i for i in invocations if i.name in free or i.address in self._running or i.address in self._told]
+        through = [
+            i for i in invocations if i.name in free or i.address in self._running or i.address in self._reported
+        ]
         if through:
             self.inner.submit(through)
         passed = {invocation.address for invocation in through}
@@ -100,41 +102,41 @@ class ActivityLimiter:
             self._keep(self._look_up(unknown))
 
     def cancel(self, addresses: Collection[Address]) -> None:
-        """Nobody waits for these any more: stop them if that is possible."""
+        """Their results are unwanted: stop them if that is possible."""
         self.inner.cancel(addresses)
         for address in addresses:
-            self._let_go(address)
+            self._release(address)
 
     def withdraw(self, instance_id: str) -> None:
-        """The instance has ended: what it asked for and has not begun never begins. What runs, runs to its end."""
+        """The instance has ended: its queued attempts are dropped. Running ones run to their end."""
         for address in [address for address in self._waiting if address.instance_id == instance_id]:
-            self._let_go(address)
+            self._release(address)
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Their results are durable (or nobody's)."""
-        if self._told:
-            self._told.difference_update(addresses)
+        """Their results are durable (or unwanted)."""
+        if self._reported:
+            self._reported.difference_update(addresses)
         self.inner.acknowledge(addresses)
 
     def result(self, address: Address, event: ActivityResult) -> None:
         """What `inner` reports to: an attempt has ended, and its permit is free."""
         if self._running and address in self._running:
-            self._told.add(address)
-            self._let_go(address)
-        self._tell(address, event)
+            self._reported.add(address)
+            self._release(address)
+        self._on_result(address, event)
 
     async def adopt(self) -> None:
-        """Find out what survived this host's predecessor."""
+        """Find attempts that survived this host's previous process."""
         await self.inner.adopt()
 
     @property
     def busy(self) -> bool:
-        """Whether anything waits or runs here under a limit, or has to be given back."""
+        """Whether anything waits or runs here under a limit, or has to be returned."""
         return bool(self._running or self._waiting or self._tasks) or self._exchanging is not None
 
     @property
     def idle(self) -> bool:
-        """Whether nothing submitted is without an answer, and nothing has to be given back."""
+        """Whether nothing submitted is without an answer, and nothing has to be returned."""
         return self.inner.idle and not self.busy
 
     async def close(self) -> None:
@@ -145,11 +147,11 @@ class ActivityLimiter:
                 task.cancel()
         await self.inner.close()
 
-    # --- words from others ------------------------------------------------------------------------
+    # --- notifications ----------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """The store may have granted something to this host, or keep permits that nobody here wants."""
-        self._open = self._look = True
+    def refresh(self) -> None:
+        """Read this host's permits: some may have been granted meanwhile, others may belong to no attempt."""
+        self._open = self._refresh = True
         self._exchange_soon()
 
     # --- inside -----------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class ActivityLimiter:
         )
 
     async def _look_up(self, invocations: list[Invocation]) -> None:
-        """This host has not heard of them: it may have to hear of their limits first."""
+        """This host does not know these activities yet: learn their limits first."""
         await until_answered(self._blocking, self._definition_cache.refresh, "learning what is deployed")
         wanted = [i for i in invocations if self._waiting.get(i.address) is i]
         for invocation in wanted:
@@ -169,7 +171,7 @@ class ActivityLimiter:
                 self._ask(invocation)
             else:
                 del self._waiting[invocation.address]
-                self.inner.submit([invocation])  # which says so, if there is none of that name
+                self.inner.submit([invocation])  # which reports an unknown name
 
     def _ask(self, invocation: Invocation) -> None:
         address = invocation.address
@@ -184,7 +186,7 @@ class ActivityLimiter:
         )
         self._exchange_soon()
 
-    def _let_go(self, address: Address) -> None:
+    def _release(self, address: Address) -> None:
         invocation = self._waiting.pop(address, None)
         permit = self._running.pop(address, None) or self._asked.pop(address, None)
         if permit is None and invocation is not None:
@@ -201,33 +203,33 @@ class ActivityLimiter:
     def _exchanged(self, task: asyncio.Task[None]) -> None:
         self._exchanging = None
         if not task.cancelled() and task.exception() is not None:
-            log.error("host %s: permits were not exchanged", self._fence.host, exc_info=task.exception())
-        elif self._asked or self._returned or self._look:
-            self._exchange_soon()  # it came after the task's last look and before this was called
+            log.error("host %s: exchanging permits failed", self._fence.host, exc_info=task.exception())
+        elif self._asked or self._returned or self._refresh:
+            self._exchange_soon()  # it came after the task's last check and before this was called
 
     async def _exchange(self) -> None:
-        while self._asked or self._returned or self._look:
+        while self._asked or self._returned or self._refresh:
             asked, self._asked = self._asked, {}
             returned, self._returned = self._returned, {}
-            look, self._look = self._look, False
+            refresh, self._refresh = self._refresh, False
             names = {permit.name for permit in (*asked.values(), *returned.values())}
             limits = activity_limits(self._definition_cache, self._settings, names)
             try:
                 if names:
                     call = partial(self._store.permit, self._fence, [*asked.values()], [*returned.values()], limits)
-                    self._enter(await self._until_answered(call))
-                if look:
-                    self._find(await self._until_answered(partial(self._store.permits, self._fence.host)))
+                    self._begin_granted(await self._until_answered(call))
+                if refresh:
+                    self._reconcile(await self._until_answered(partial(self._store.permits, self._fence.host)))
             except Fenced:
-                self._closed = True  # whoever waits here is its successor's
+                self._closed = True  # its attempts are its successor's
                 self._fenced()
                 return
 
     async def _until_answered(self, call: Callable[[], T]) -> T:
         return await until_answered(self._blocking, call, "exchanging permits")
 
-    def _enter(self, granted: Iterable[Permit]) -> None:
-        """These may run: here, or where somebody has to hear of it."""
+    def _begin_granted(self, granted: Iterable[Permit]) -> None:
+        """Submit granted attempts of this host, and notify the hosts of the others."""
         ready: list[Invocation] = []
         others: set[str] = set()
         for permit in granted:
@@ -241,21 +243,21 @@ class ActivityLimiter:
                 self._running[address] = permit
                 ready.append(invocation)
             elif self._open and address not in self._running:
-                self._returned[address] = permit  # it was given up meanwhile
+                self._returned[address] = permit  # it was cancelled meanwhile
         if ready:
             self.inner.submit(ready)
         for host in sorted(others):
             self._peers.notify(host, [PERMITS], True)
 
-    def _find(self, rows: Iterable[tuple[Permit, bool]]) -> None:
-        """Begin what was granted, give back what an earlier life of this host, or of an instance, left behind, and ask anew
-        for what is not there: the registry forgets a host that it believes to be gone for good, and may be late with it."""
+    def _reconcile(self, rows: Iterable[tuple[Permit, bool]]) -> None:
+        """Begin what was granted, return what an earlier process of this host, or execution of an instance, left behind, and
+        ask again for what is missing: the registry deletes permits of a host that it believes to be gone, and may be late."""
         found: set[Address] = set()
         for permit, granted in rows:
             address = address_of(permit)
             found.add(address)
             if granted:
-                self._enter([permit])
+                self._begin_granted([permit])
             elif address not in self._waiting:
                 self._returned[address] = permit
         for address, invocation in self._waiting.items():

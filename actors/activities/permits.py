@@ -1,7 +1,7 @@
-"""At most so many attempts of an activity run at a time in the hub: what the limits are, and that nobody is left waiting.
+"""The limit of concurrent attempts of an activity: which limits hold, and the registry's sweep over permits.
 
-Hosts grant each other permits through the store (`limiter`). What is left for the registry is what a lost word leaves
-behind, and a limit that was raised: both are found in the sweep. A hub in which nothing is limited has an empty table.
+Hosts grant each other permits through the store (`limiter`). The registry's sweep finds the rest: lost notifications, and
+limits that were raised. A hub in which nothing is limited has an empty table.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from durable_ray.actors.instances.placement import instance_of, is_dedicated
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
 
-#: In a nudge, where an instance would be named: there is something for the host's turnstile. No instance has an empty ID.
+#: In a notification, instead of an instance ID: the host's limiter has to read its permits. No instance has an empty ID.
 PERMITS = ""
 
-#: More than a hub can run: what was limited when it asked, and is no longer, goes.
+#: More than a hub can run: the limit of an activity that had one when its attempt asked, and has none now.
 _NO_LIMIT = 2**31 - 1
 
 
 def activity_limit(name: str, definition_cache: DefinitionCache, settings: HubConfig) -> int | None:
-    """Most attempts of this activity that may run: what the hub says, else what the newest activity declares.
+    """Most attempts of this activity that may run: the hub's setting, else what the newest definition declares.
 
     None if there is no limit, or no such activity is known.
     """
@@ -45,7 +45,7 @@ def activity_limits(
 
 
 class ActivityPermits:
-    """The registry's eye on permits."""
+    """The registry's sweep over permits."""
 
     def __init__(
         self,
@@ -53,27 +53,27 @@ class ActivityPermits:
         definition_cache: DefinitionCache,
         settings: HubConfig,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        wake: Callable[[Iterable[tuple[str, str]]], None],
+        notify: Callable[[Iterable[tuple[str, str]]], None],
         has_process: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._definition_cache = definition_cache
         self._settings = settings
         self._blocking = blocking
-        self._wake = wake
+        self._notify = notify
         self._has_process = has_process
 
     async def sweep(self) -> None:
-        """Let in whom there is room for, and tell every host that is concerned to look for itself."""
+        """Grant what there is room for, and notify every host with permits; idempotent."""
         holders = await self._blocking(self._store.permit_holders)
         if not holders:
             return
         away = sorted({host for host, _ in holders if is_dedicated(host) and not self._has_process(instance_of(host))})
         if away:
-            # Nobody gives back what an instance held that has ended, or merely waits.
+            # A host without a process returns no permits of an instance that has ended, or only waits.
             await self._blocking(partial(self._store.forget_permits, away))
             holders = await self._blocking(self._store.permit_holders)
         await self._blocking(self._definition_cache.refresh)
         limits = activity_limits(self._definition_cache, self._settings, {name for _, name in holders})
         await self._blocking(partial(self._store.permit, None, [], [], limits))
-        self._wake([(host, PERMITS) for host in sorted({host for host, _ in holders})])
+        self._notify([(host, PERMITS) for host in sorted({host for host, _ in holders})])

@@ -1,4 +1,4 @@
-"""What a host needs from the world around it, as small promises. Ray keeps them in a cluster, one process in tests."""
+"""The ports of a host: activities, other actors, the crash marker. Implemented with Ray, and in one process for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from durable_ray.orchestrations.history.events import ActivityCompleted, Activit
 
 
 class Address(Struct, frozen=True):
-    """The full address of an activity's result. A result for another execution or attempt is nobody's."""
+    """The full address of an activity's result. A result for another execution or attempt is dropped."""
 
     instance_id: str
     execution_id: str
@@ -29,7 +29,7 @@ class Invocation(Struct, frozen=True):
 
 
 ActivityResult = ActivityCompleted | ActivityFailed
-#: Told on the host's event loop, once per invocation (a second time is harmless: the address check drops it).
+#: Called on the host's event loop, once per invocation (a second time is harmless: the address check drops it).
 OnResult = Callable[[Address, ActivityResult], None]
 
 
@@ -40,13 +40,13 @@ class Activities(Protocol):
         """Run these. Returns at once."""
 
     def cancel(self, addresses: Collection[Address]) -> None:
-        """Nobody waits for these any more: stop them if that is possible."""
+        """Their results are unwanted: stop them if that is possible."""
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Their results are durable (or nobody's): they need not be kept."""
+        """Their results are durable (or unwanted): they need not be kept."""
 
     async def adopt(self) -> None:
-        """Find out what survived this host's predecessor: submitting that again does not run it again."""
+        """Find attempts that survived this host's previous process: submitting them again does not run them twice."""
 
     @property
     def idle(self) -> bool:
@@ -57,21 +57,21 @@ class Activities(Protocol):
 
 
 class Peers(Protocol):
-    """The other actors of the hub. All one-way: a lost word is found again by a sweep of the store."""
+    """The other actors of the hub. All one-way: what a lost notification was about is found by a sweep of the store."""
 
     def notify(self, host: str, instance_ids: Iterable[str], resident: bool) -> None:
-        """There is something in the store for these instances of `host`; `resident` False: somebody must wake it."""
+        """The store has something for these instances of `host`; `resident` False: it has to be activated."""
 
     def finished(self, instance_ids: Iterable[str]) -> None:
         """These dedicated instances have ended (the registry may admit others)."""
 
     def fenced(self, host: str) -> None:
         """This process is not the owner of `host` any more and must end without being restarted.
-        The registry is told, and sees to it that the work of `host` is done."""
+        The registry is informed, and has the work of `host` done elsewhere."""
 
 
 class Marker(Protocol):
-    """A note that survives this process: whose turn is being run."""
+    """A crash marker that survives this process: which instance's turn is being run."""
 
     def set(self, instance_id: str) -> None:
         """This instance's code runs now."""
@@ -80,7 +80,7 @@ class Marker(Protocol):
         """No instance's code runs now."""
 
     def timed_out(self) -> bool:
-        """Whether the previous process was ended because the code that ran took too long; forgotten by being read."""
+        """Whether the previous process was ended because the code that ran took too long; cleared by being read."""
 
     def take(self) -> str | None:
-        """Whose code ran when the previous process died; forgotten by being read."""
+        """The instance whose code ran when the previous process died; cleared by being read."""

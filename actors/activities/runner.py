@@ -1,4 +1,4 @@
-"""Running one attempt of an activity, wherever that is: load, call, describe what came of it."""
+"""Running one attempt of an activity in this process: load, call, make the result event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAIN = frozenset((type(None), bool, int, float, str, bytes, dict, list, tuple)
 
 
 class Stop:
-    """The flag of one attempt: raised when nobody waits for its result any more. One looks at it; nobody waits for it."""
+    """The cancellation flag of one attempt: raised when its result is unwanted. It can be read, not awaited."""
 
     __slots__ = ("raised",)
 
@@ -86,9 +86,9 @@ def run_activity(
 ) -> ActivityResult:
     """Run one attempt here and now. Blocks. Whatever goes wrong is in the answer.
 
-    Raises ProcessEnds, and nothing else: this process was told to end, so that what user code raises says nothing about it.
+    Raises ProcessEnds, and nothing else: this process got SIGTERM, so that what user code raises does not count.
     """
-    if sigterm.told():
+    if sigterm.terminating():
         raise sigterm.ProcessEnds
     address = invocation.address
     began = (clock or SystemClock()).now()
@@ -103,7 +103,7 @@ def run_activity(
         payload = None if result is None else PYTHON_PAYLOADS.encode(result)
         return ActivityCompleted(address.task_id, payload, address.attempt, began)
     except BaseException as error:  # a SystemExit of user code is a failed attempt, not the end of the worker
-        if sigterm.told():
+        if sigterm.terminating():
             raise sigterm.ProcessEnds from error
         return ActivityFailed(address.task_id, FailureDetails.of(error), address.attempt, began)
 

@@ -1,4 +1,4 @@
-"""Activities as threads of the host: the cheapest way, for small I/O-bound work. They die with the host."""
+"""The thread executor: activities in threads of the host, for small I/O-bound work. They die with the host."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ThreadExecutor:
         #: None: one thread is to end.
         self._jobs: SimpleQueue[tuple[Job, Stop] | None] = SimpleQueue()
         self._started = 0
-        #: Handed to the threads, and not heard of yet. Counted on the loop.
+        #: Given to the threads and not reported yet. Counted on the loop.
         self._under_way = 0
         self._stops: dict[Address, Stop] = {}
         self._finished: list[tuple[Address, ActivityResult]] = []
@@ -70,7 +70,7 @@ class ThreadExecutor:
         """Threads do not survive their process."""
 
     async def close(self) -> None:
-        """Raise every flag and wait for nobody."""
+        """Raise every flag; wait for no thread."""
         for stop in self._stops.values():
             stop.raised = True
         self._closed = True
@@ -95,10 +95,10 @@ class ThreadExecutor:
             self._finished.append((job.invocation.address, result))
             first = len(self._finished) == 1
         if first:
-            with suppress(RuntimeError):  # the loop has closed, and nobody wants to know
-                self._loop.call_soon_threadsafe(self._tell)
+            with suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(self._report)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         with self._lock:
             finished, self._finished = self._finished, []
         self._under_way -= len(finished)

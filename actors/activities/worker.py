@@ -1,11 +1,11 @@
 """An activity worker: a process that runs activities for all hosts of the hub, many at a time, each in a thread.
 
-It keeps every result until the host says that it is durable, and knows what it is running: so a host that died and came
-back finds here what it had asked for, instead of asking for it again.
+It keeps every result until the host acknowledges it as durable, and knows what it is running: a restarted host finds its
+attempts here instead of running them again.
 
-A call runs what it brings in its own thread, one after the other, because a trivial activity costs less than handing it to
-another thread. What turns out not to be trivial is spread: a steward looks at each batch every few milliseconds and gives
-the rest of one that makes little progress to helper threads; their results are fetched by `collect`.
+A call runs its attempts in its own thread, one after the other, because a trivial activity costs less than handing it to
+another thread. Longer ones are spread: a monitor thread checks each batch every few milliseconds and gives the rest of one
+that makes little progress to helper threads; their results are fetched by `collect`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.clock import SystemClock, monotonic
 from durable_ray.actors.store.records import DefinitionRow
 
-#: Seconds between two looks at the batches, and how many activities of a batch must have run in between: threads gain
+#: Seconds between two checks of the batches, and how many activities of a batch must have run in between: threads gain
 #: nothing for shorter ones.
-_LOOK = 0.003
+_INTERVAL = 0.003
 _QUICK = 10
 #: Seconds for which `collect` gathers results after the first: one reply for many.
 _GRACE = 0.002
@@ -35,23 +35,23 @@ _GRACE = 0.002
 _SLICE, _SHORT_SLICE, _MANY = 10.0, 0.2, 32
 #: Seconds after which a result that no host asked for is dropped (its host is gone for good).
 _KEEP = 3600.0
-#: Seconds for which code is kept that nobody uses. Hosts send it anew before.
+#: Seconds for which unused code is kept. Hosts send it anew before.
 KEEP_CODE = 3600.0
 
 
 class CodeMissing(LookupError):
-    """Whoever asks knew this worker's process before it was replaced: it has to send the code again."""
+    """This worker's process was replaced and does not have the code: the host has to send it again."""
 
 
-class _Shelf(Struct):
+class _HostJobs(Struct):
     """What a worker holds for one host."""
 
     running: dict[Address, Stop] = field(default_factory=dict)
     done: dict[Address, ActivityResult] = field(default_factory=dict)
-    #: Results not yet handed over by any call.
+    #: Results not yet returned by any call.
     fresh: set[Address] = field(default_factory=set)
     touched: float = 0.0
-    #: Counts the lives of the host: calls of an earlier one have nobody to answer to, and take no results.
+    #: Counts the processes of the host: calls of an earlier one take no results.
     life: int = 0
 
 
@@ -60,7 +60,7 @@ _Job = tuple[Invocation, DefinitionRow, Stop]
 
 
 class _Batch(Struct, eq=False):
-    """What a call has still to run: taken from the left by its own thread, all at once by the steward."""
+    """What a call has still to run: taken from the left by its own thread, all at once by the monitor thread."""
 
     host: str
     life: int
@@ -69,26 +69,26 @@ class _Batch(Struct, eq=False):
 
 
 class ActivityWorker:
-    """Plain class; `worker_actor` makes it a Ray actor. `slots` activities run at once, the rest wait their turn."""
+    """Plain class; `worker_actor` makes it a Ray actor. `slots` activities run at once, the rest wait for a slot."""
 
     def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
         self._hub = hub
         self._slots = threading.Semaphore(slots)
         self._helpers = ThreadPoolExecutor(slots, thread_name_prefix="activity")
-        self._shelves: dict[str, _Shelf] = {}
+        self._by_host: dict[str, _HostJobs] = {}
         #: Code and when it was last used, the least recently used first.
         self._code: dict[tuple[str, str], tuple[DefinitionRow, float]] = {}
         self._idle_seconds = idle_seconds
         self._used = monotonic()
         self._clock = SystemClock()
-        #: Guards the shelves; told when a result that nobody is about to take has come.
-        self._news = threading.Condition()
+        #: Guards `_by_host`; notified when a result has come that no call is about to take.
+        self._changed = threading.Condition()
         self._collecting = 0
-        #: Told to end: nothing is begun any more, and whoever waits is sent elsewhere.
+        #: Terminating: nothing is begun any more, and waiting calls end with ProcessEnds.
         self._ending = False
         self._batches: set[_Batch] = set()
         self._batched = threading.Event()
-        threading.Thread(target=self._steward, name="steward", daemon=True).start()
+        threading.Thread(target=self._split_slow, name="split-slow", daemon=True).start()
 
     def run(
         self,
@@ -101,15 +101,15 @@ class ActivityWorker:
 
         An invocation that is already known is not run again. What is not in the answer comes with a later one, or by
         `collect`. Raises CodeMissing, and runs none, if the code of one was not sent to this process; ProcessEnds, if this
-        process was told to end.
+        process is terminating.
         """
-        shelf, life, jobs = self._accept(host, invocations, code, acknowledged)
+        of_host, life, jobs = self._accept(host, invocations, code, acknowledged)
         if len(jobs) == 1:
             self._work(host, life, *jobs[0])
         elif jobs:
             self._work_off(_Batch(host, life, jobs, len(jobs)))
-        with self._news:
-            return self._take(host, shelf, life)
+        with self._changed:
+            return self._take(host, of_host, life)
 
     def begin(
         self,
@@ -119,11 +119,11 @@ class ActivityWorker:
         acknowledged: Collection[Address] = (),
     ) -> list[tuple[Address, ActivityResult]]:
         """As `run`, for what takes long: answers at once, and `collect` brings the results."""
-        shelf, life, jobs = self._accept(host, invocations, code, acknowledged)
+        of_host, life, jobs = self._accept(host, invocations, code, acknowledged)
         for job in jobs:
             self._helpers.submit(self._work, host, life, *job, aside=True)
-        with self._news:
-            return self._take(host, shelf, life)
+        with self._changed:
+            return self._take(host, of_host, life)
 
     def _accept(
         self,
@@ -131,116 +131,120 @@ class ActivityWorker:
         invocations: Sequence[Invocation],
         code: Sequence[DefinitionRow],
         acknowledged: Collection[Address],
-    ) -> tuple[_Shelf, int, deque[_Job]]:
-        with self._news:
+    ) -> tuple[_HostJobs, int, deque[_Job]]:
+        with self._changed:
             if self._ending:
                 raise ProcessEnds
-            shelf = self._shelf(host, acknowledged)
-            life = shelf.life
-            # Before any is noted as running here: who asks again is told that it is.
+            of_host = self._jobs_of(host, acknowledged)
+            life = of_host.life
+            # Before any is recorded as running here, which a repeated call would take for true.
             rows = self._rows(code, invocations)
             jobs: deque[_Job] = deque()
             for invocation, row in zip(invocations, rows, strict=True):
                 address = invocation.address
-                if address in shelf.done:
-                    shelf.fresh.add(address)
-                elif address not in shelf.running:
-                    stop = shelf.running[address] = Stop()
+                if address in of_host.done:
+                    of_host.fresh.add(address)
+                elif address not in of_host.running:
+                    stop = of_host.running[address] = Stop()
                     jobs.append((invocation, row, stop))
-        return shelf, life, jobs
+        return of_host, life, jobs
 
     def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
         """Answer what has finished for `host` since; waits up to 10 s for something.
 
-        Raises ProcessEnds if that is nothing, and nothing will come: this process was told to end.
+        Raises ProcessEnds if there is nothing, and nothing will come: this process is terminating.
         """
-        with self._news:
-            shelf = self._shelf(host, acknowledged)
-            life = shelf.life
+        with self._changed:
+            of_host = self._jobs_of(host, acknowledged)
+            life = of_host.life
             self._collecting += 1
             try:
                 end = monotonic() + (_SLICE if self._collecting < _MANY else _SHORT_SLICE)
-                while not shelf.fresh and shelf.running and shelf.life == life and (left := end - monotonic()) > 0:
+                while (
+                    not of_host.fresh and of_host.running and of_host.life == life and (left := end - monotonic()) > 0
+                ):
                     if self._ending:
                         break
-                    self._news.wait(left)
+                    self._changed.wait(left)
                 end = monotonic() + _GRACE
-                while shelf.fresh and shelf.running and not self._ending and (left := end - monotonic()) > 0:
-                    self._news.wait(left)
+                while of_host.fresh and of_host.running and not self._ending and (left := end - monotonic()) > 0:
+                    self._changed.wait(left)
             finally:
                 self._collecting -= 1
-            return self._take(host, shelf, life)
+            return self._take(host, of_host, life)
 
     def forget(self, host: str, acknowledged: Collection[Address]) -> None:
         """These results are durable: they need not be kept."""
-        with self._news:
-            self._take_down(host, self._shelf(host, acknowledged))
+        with self._changed:
+            self._drop_if_empty(host, self._jobs_of(host, acknowledged))
 
     def held(self, host: str) -> list[Address]:
-        """What this worker runs, or has finished, for `host`, which asks when its process is new.
+        """Attempts that this worker runs, or has finished, for `host`, which calls this when its process is new.
 
-        To ask for one of these again does not run it again.
+        Submitting one of these again does not run it twice.
         """
-        with self._news:
-            shelf = self._shelf(host, ())
-            shelf.life += 1
-            self._news.notify_all()
-            held = [*shelf.running, *shelf.done]
-            self._take_down(host, shelf)
-            return held
+        with self._changed:
+            of_host = self._jobs_of(host, ())
+            of_host.life += 1
+            self._changed.notify_all()
+            known = [*of_host.running, *of_host.done]
+            self._drop_if_empty(host, of_host)
+            return known
 
     def cancel(self, host: str, address: Address) -> bool:
         """Raise the flag of a running activity; False if it does not run here."""
-        with self._news:
-            stop = self._shelf(host, ()).running.get(address)
+        with self._changed:
+            stop = self._jobs_of(host, ()).running.get(address)
         if stop is not None:
             stop.raised = True
         return stop is not None
 
     def busy(self) -> int:
         """How many activities run or wait here."""
-        with self._news:
-            return sum(len(shelf.running) for shelf in self._shelves.values())
+        with self._changed:
+            return sum(len(of_host.running) for of_host in self._by_host.values())
 
-    def told_to_end(self) -> None:
-        """This process was told to end: whoever waits here is sent elsewhere, and so is whoever comes."""
-        with self._news:
+    def shut_down(self) -> None:
+        """This process is terminating: waiting and new calls end with ProcessEnds."""
+        with self._changed:
             self._ending = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def pid(self) -> int:
         """The worker's process."""
         return os.getpid()
 
-    def leave(self) -> bool:
+    def may_exit(self) -> bool:
         """Whether this worker has been idle long enough to end."""
-        with self._news:
-            held = any(shelf.running or shelf.done for shelf in self._shelves.values())
-            return not held and monotonic() - self._used > self._idle_seconds
+        with self._changed:
+            busy = any(of_host.running or of_host.done for of_host in self._by_host.values())
+            return not busy and monotonic() - self._used > self._idle_seconds
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _shelf(self, host: str, acknowledged: Collection[Address]) -> _Shelf:
-        shelf = self._shelves.get(host)
-        if shelf is None:
-            shelf = self._shelves[host] = _Shelf()
+    def _jobs_of(self, host: str, acknowledged: Collection[Address]) -> _HostJobs:
+        of_host = self._by_host.get(host)
+        if of_host is None:
+            of_host = self._by_host[host] = _HostJobs()
         for address in acknowledged:
-            shelf.done.pop(address, None)
-        shelf.touched = self._used = monotonic()
-        self._forget_the_lost()
-        return shelf
+            of_host.done.pop(address, None)
+        of_host.touched = self._used = monotonic()
+        self._drop_lost_hosts()
+        return of_host
 
-    def _forget_the_lost(self) -> None:
+    def _drop_lost_hosts(self) -> None:
         lost = [
-            host for host, shelf in self._shelves.items() if not shelf.running and self._used - shelf.touched > _KEEP
+            host
+            for host, of_host in self._by_host.items()
+            if not of_host.running and self._used - of_host.touched > _KEEP
         ]
         for host in lost:
-            del self._shelves[host]
+            del self._by_host[host]
 
-    def _take_down(self, host: str, shelf: _Shelf) -> None:
-        """An empty shelf is nobody's: hosts come and go, most of them for good."""
-        if not (shelf.running or shelf.done) and self._shelves.get(host) is shelf:
-            del self._shelves[host]
+    def _drop_if_empty(self, host: str, of_host: _HostJobs) -> None:
+        """Keep no empty entry: hosts come and go, most of them for good."""
+        if not (of_host.running or of_host.done) and self._by_host.get(host) is of_host:
+            del self._by_host[host]
 
     def _rows(self, code: Sequence[DefinitionRow], invocations: Sequence[Invocation]) -> list[DefinitionRow]:
         """The code of each; what was not used for long is forgotten."""
@@ -259,14 +263,14 @@ class ActivityWorker:
             del self._code[oldest]
         return rows
 
-    def _take(self, host: str, shelf: _Shelf, life: int) -> list[tuple[Address, ActivityResult]]:
-        if shelf.life != life:
+    def _take(self, host: str, of_host: _HostJobs, life: int) -> list[tuple[Address, ActivityResult]]:
+        if of_host.life != life:
             return []
-        if self._ending and shelf.running and not shelf.fresh:
+        if self._ending and of_host.running and not of_host.fresh:
             raise ProcessEnds
-        self._take_down(host, shelf)
-        fresh, shelf.fresh = shelf.fresh, set()
-        return [(address, shelf.done[address]) for address in fresh if address in shelf.done]
+        self._drop_if_empty(host, of_host)
+        fresh, of_host.fresh = of_host.fresh, set()
+        return [(address, of_host.done[address]) for address in fresh if address in of_host.done]
 
     def _work(
         self, host: str, life: int, invocation: Invocation, row: DefinitionRow, stop: Stop, aside: bool = False
@@ -275,18 +279,18 @@ class ActivityWorker:
             try:
                 result = run_activity(row, invocation, self._hub, stop, self._clock)
             except ProcessEnds:
-                return  # it stays among those that run: whoever waits for it is sent elsewhere
-        with self._news:
-            shelf = self._shelves[host]
-            shelf.running.pop(invocation.address, None)
-            shelf.done[invocation.address] = result
-            shelf.fresh.add(invocation.address)
+                return  # it stays among the running ones, so that waiting calls end with ProcessEnds
+        with self._changed:
+            of_host = self._by_host[host]
+            of_host.running.pop(invocation.address, None)
+            of_host.done[invocation.address] = result
+            of_host.fresh.add(invocation.address)
             # Otherwise the call that brought it takes the result along.
-            if self._collecting and (aside or shelf.life != life or not shelf.running):
-                self._news.notify_all()
+            if self._collecting and (aside or of_host.life != life or not of_host.running):
+                self._changed.notify_all()
 
     def _work_off(self, batch: _Batch) -> None:
-        """Run a batch here, as far as the steward leaves it to this thread."""
+        """Run a batch here, as far as the monitor thread leaves it to this one."""
         self._batches.add(batch)
         self._batched.set()
         try:
@@ -299,13 +303,13 @@ class ActivityWorker:
         finally:
             self._batches.discard(batch)
 
-    def _steward(self) -> None:
+    def _split_slow(self) -> None:
         """Spread the rest of batches whose activities take their time."""
         while True:
             self._batched.wait()
             self._batched.clear()
             while self._batches:
-                time.sleep(_LOOK)
+                time.sleep(_INTERVAL)
                 for batch in tuple(self._batches):
                     left = len(batch.jobs)
                     if batch.left - left < _QUICK:
@@ -319,5 +323,5 @@ class ActivityWorker:
             except IndexError:
                 break
             self._helpers.submit(self._work, batch.host, batch.life, *job, aside=True)
-        with self._news:
-            self._news.notify_all()
+        with self._changed:
+            self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""One worker, seen from one host: what was sent there and is not answered, which code it has, what it may forget.
+"""A host's client of one worker: attempts sent and unanswered, code it has, acknowledgements to send.
 
 A call brings the results of what it carried, unless that takes its time: then a second one is under way that brings whatever
 comes.
@@ -46,7 +46,7 @@ class WorkerGone(Exception):
 
 
 class WorkerEnds(WorkerGone):
-    """The worker's process was told to end, and says so before it does: nothing that was sent to it died of itself."""
+    """The worker's process is terminating: no attempt that was sent to it is the cause."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why, ran=False)
@@ -79,12 +79,12 @@ class WorkerLink(Protocol):
 
 
 class WorkerPoolPort(Protocol):
-    """Who sends jobs to desks, and hears of their results."""
+    """What a client needs of its pool."""
 
     host: str
 
-    def heard(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
-        """A result has come, which the worker of `service` keeps until it is acknowledged."""
+    def received(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
+        """A result has come, which the worker of `client` keeps until it is acknowledged."""
 
     def lost(self, client: WorkerClient, why: str, ran: bool = True) -> None:
         """Its worker died."""
@@ -94,14 +94,14 @@ class WorkerPoolPort(Protocol):
 
 
 class WorkerClient:
-    """One worker, seen from one host."""
+    """A host's client of one worker."""
 
-    def __init__(self, way: WorkerPoolPort, link: WorkerLink) -> None:
+    def __init__(self, pool: WorkerPoolPort, link: WorkerLink) -> None:
         self.link = link
         #: Workers of one node are named alike.
         self.place = link.name.rpartition("-")[0]
         self.running: dict[Address, Job] = {}
-        self._pool = way
+        self._pool = pool
         self._outbox: list[Job] = []
         #: When code was last sent or used there; the least recently used first.
         self._known: dict[tuple[str, str], float] = {}
@@ -110,7 +110,7 @@ class WorkerClient:
         self._sent: dict[int, float] = {}
         self._number = 0
         self._collecting = False
-        self._look: asyncio.TimerHandle | None = None
+        self._poll_timer: asyncio.TimerHandle | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -165,36 +165,36 @@ class WorkerClient:
             del self._known[oldest]
         self._number += 1
         self._sent[self._number] = now
-        if self._look is None:
-            self._look = self._loop.call_later(_SLOW, self._look_again)
+        if self._poll_timer is None:
+            self._poll_timer = self._loop.call_later(_SLOW, self._poll)
         invocations = [job.invocation for job in jobs]
         call = self.link.run(self._pool.host, invocations, list(code.values()), self._take_acks())
-        self._pool.keep(self._loop.create_task(self._hear(call, self._number)))
+        self._pool.keep(self._loop.create_task(self._await_call(call, self._number)))
 
-    def _look_again(self) -> None:
-        """What runs for long is fetched by a call of its own; what was held back for it goes now."""
-        self._look = None
+    def _poll(self) -> None:
+        """Fetch results of long attempts by a call of their own; send what was queued behind them."""
+        self._poll_timer = None
         if not self.running:
             return
         if self._quick() < len(self._sent) or not self._sent:
             self._collect()
         if self._outbox:
             self._flush()
-        self._look = self._loop.call_later(_SLOW, self._look_again)
+        self._poll_timer = self._loop.call_later(_SLOW, self._poll)
 
     def _collect(self) -> None:
         if not self._collecting:
             self._collecting = True
             call = self.link.collect(self._pool.host, self._take_acks())
-            self._pool.keep(self._loop.create_task(self._hear(call)))
+            self._pool.keep(self._loop.create_task(self._await_call(call)))
 
-    async def _hear(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]], number: int = 0) -> None:
+    async def _await_call(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]], number: int = 0) -> None:
         try:
             results = await call
         except Exception as error:
             ran = error.ran if isinstance(error, WorkerGone) else not isinstance(error, _NOT_RUN)
             if not isinstance(error, (WorkerGone, *_NOT_RUN)):
-                # Whatever it is, the jobs sent with this call are not heard of again by waiting.
+                # Whatever it is, waiting brings no answer for the jobs of this call.
                 log.exception("a call of worker %s failed", self.link.name)
             self._answered(number)
             self._pool.lost(self, str(error), ran)
@@ -202,7 +202,7 @@ class WorkerClient:
         self._answered(number)
         for address, result in results:
             self.running.pop(address, None)
-            self._pool.heard(address, result, self)
+            self._pool.received(address, result, self)
         if not (results or number or self._sent):
             # Nothing for long: to ask again for what it runs does not run it again, unless it has forgotten.
             self._outbox.extend(self.running.values())

@@ -1,7 +1,7 @@
-"""Activities on the hub's workers: the least busy gets the next, a dead worker's jobs run elsewhere.
+"""The worker pool executor: the least busy of the hub's workers gets the next attempt; a dead worker's run elsewhere.
 
-Which workers there are changes: nodes join and are lost, processes are restarted, leave because nobody needs them, or say
-nothing for a while. A host looks for them when it has none, when one was lost, and when those it knows are busy.
+Which workers there are changes: nodes join and are lost, processes are restarted, exit when idle, or do not answer
+for a while. A host discovers them when it has none, when one was lost, and when those it knows are busy.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from durable_ray.actors.activities.worker_client import WorkerClient, WorkerGone
 
 log = logging.getLogger("durable_ray.activities")
 
-#: Seconds between two looks for workers that came since (a node joined, a process was restarted), and how much must wait for
-#: the least busy of those that are known.
-_LOOK_SECONDS, _BUSY = 5.0, 2
-#: Seconds after which one that was lost is looked for again, for the first time; for the last it is `_LOOK_SECONDS`.
+#: Seconds between two discoveries of further workers (a node joined, a process was restarted), and how many attempts must
+#: wait for the least busy of the known ones.
+_DISCOVERY_SECONDS, _BUSY = 5.0, 2
+#: Seconds after which a lost worker is discovered again, for the first time; for the last it is `_DISCOVERY_SECONDS`.
 _BACK = 1.0
-#: Seconds in which a worker says what it holds, unless it cannot; and for which known ones are waited for when one has.
+#: Seconds in which a worker must answer `held`; and for which known ones are waited for when one has answered.
 _HELD_SECONDS, _REST_SECONDS = 10.0, 0.2
 
 #: Finds (and, with True, makes) the hub's workers.
@@ -41,15 +41,15 @@ class WorkerPool:
         self._where: dict[Address, WorkerClient] = {}
         self._waiting: dict[Address, Job] = {}
         self._finding = False
-        #: When workers were last looked for beyond those that are known, and whose answer that look awaits.
-        self._looked = 0.0
+        #: When workers were last discovered beyond those that are known, and which have been asked and not answered.
+        self._discovered_at = 0.0
         self._asked: set[str] = set()
         self._came = asyncio.Event()
         #: Of jobs whose worker was lost: where that was.
         self._lost_at: dict[Address, str] = {}
         self._later: asyncio.TimerHandle | None = None
-        #: Workers whose results this host has had its part of: what they still hold runs, or ran, elsewhere.
-        self._acquainted: set[str] = set()
+        #: Workers that this host has worked with: what they still hold and it does not want runs, or ran, elsewhere.
+        self._registered: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -59,7 +59,7 @@ class WorkerPool:
             self._waiting.update((job.invocation.address, job) for job in jobs)
             if not self._finding:
                 self._finding = True
-                self.keep(self._loop.create_task(self._hire()))
+                self.keep(self._loop.create_task(self._find_first()))
             return
         busy = False
         for job in jobs:
@@ -68,13 +68,13 @@ class WorkerPool:
             self._where[job.invocation.address] = client
             client.send(job)
             busy = client.load > _BUSY
-        if busy and self._loop.time() > self._looked + _LOOK_SECONDS:
-            self._look_for_more(True)
+        if busy and self._loop.time() > self._discovered_at + _DISCOVERY_SECONDS:
+            self._discover(True)
 
     def _least_busy(self, job: Job) -> WorkerClient:
         clients: Iterable[WorkerClient] = self._clients.values()
         if self._lost_at and (place := self._lost_at.get(job.invocation.address)) is not None:
-            # Those beside a worker that was lost may be lost with it, and have not heard of it yet.
+            # Those beside a worker that was lost may be lost with it, which is not known yet.
             clients = [client for client in clients if client.place != place] or clients
         return min(clients, key=lambda client: client.load)
 
@@ -98,11 +98,11 @@ class WorkerPool:
             client.acknowledge(mine)
 
     async def adopt(self) -> None:
-        """Ask the living workers what they hold for this host."""
-        await self._take_on_all(await self._find(False), _HELD_SECONDS)
+        """Ask the running workers what they hold for this host."""
+        await self._add_all(await self._find(False), _HELD_SECONDS)
 
     async def close(self) -> None:
-        """Hear no more."""
+        """Stop waiting for results."""
         if self._later is not None:
             self._later.cancel()
         for task in tuple(self._tasks):
@@ -113,15 +113,15 @@ class WorkerPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def heard(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
-        """A result has come, from `service`, which keeps it until it is acknowledged: also one that came too late, or from a
+    def received(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
+        """A result has come, from `client`, which keeps it until it is acknowledged: also one that came too late, or from a
         worker that was given up."""
         self._where[address] = client
         self._waiting.pop(address, None)
         self.on_result(address, result)
 
     def lost(self, client: WorkerClient, why: str, ran: bool = True) -> None:
-        """A worker died: what it was running runs again, elsewhere. Unless it may have died of it, nobody counts that."""
+        """A worker died: what it was running runs again, elsewhere. That counts as a crash only if `ran`."""
         running, client.running = client.running, {}
         self._lost_at.update(dict.fromkeys(running, client.place))
         for address in running:
@@ -129,17 +129,17 @@ class WorkerPool:
         if self._clients.get(client.link.name) is client:
             del self._clients[client.link.name]
             client.link.close()
-            # Ray restarts it; or it left because it was not needed, and then no other has to be made.
-            self._look_later(_BACK)
+            # Ray restarts it; or it exited because it was idle, and then no other has to be made.
+            self._discover_later(_BACK)
         for address, job in running.items():
             if ran:
                 self._crashed(job, f"worker {client.link.name} died: {why}")
             else:
                 self._crashed(job, f"worker {client.link.name} was gone: {why}", False)
             if address not in self._where and address not in self._waiting:
-                self._lost_at.pop(address, None)  # nobody wants it any more
+                self._lost_at.pop(address, None)  # it is unwanted by now
 
-    async def _hire(self) -> None:
+    async def _find_first(self) -> None:
         pause = 0.1
         links: Sequence[WorkerLink] = ()
         while not self._clients:
@@ -148,8 +148,8 @@ class WorkerPool:
             except Exception as error:
                 log.warning("no activity workers yet: %s", error)
             # What one that this host does not know yet runs for its predecessor must not be given to another.
-            known = all(link.name in self._acquainted for link in links)
-            await self._take_on_all(links, _REST_SECONDS if known else _HELD_SECONDS)
+            known = all(link.name in self._registered for link in links)
+            await self._add_all(links, _REST_SECONDS if known else _HELD_SECONDS)
             if not self._clients:
                 self._came.clear()
                 with contextlib.suppress(TimeoutError):
@@ -159,41 +159,41 @@ class WorkerPool:
         waiting, self._waiting = self._waiting, {}
         self.submit(list(waiting.values()))
         if any(link.name not in self._clients for link in links):
-            self._look_later(_BACK)
+            self._discover_later(_BACK)
 
-    def _look_for_more(self, create: bool, pause: float = _BACK) -> None:
+    def _discover(self, create: bool, pause: float = _BACK) -> None:
         """Workers may have come that this host does not know: a node has joined, a process has been restarted."""
         if self._clients:
-            self._looked = self._loop.time()
+            self._discovered_at = self._loop.time()
             self.keep(self._loop.create_task(self._find_more(create, pause)))
 
-    def _look_later(self, pause: float) -> None:
+    def _discover_later(self, pause: float) -> None:
         if self._later is not None:
             if self._later.when() <= self._loop.time() + pause:
                 return
             self._later.cancel()
-        self._later = self._loop.call_later(pause, self._look_back, pause)
+        self._later = self._loop.call_later(pause, self._discover_again, pause)
 
-    def _look_back(self, pause: float) -> None:
+    def _discover_again(self, pause: float) -> None:
         self._later = None
-        self._look_for_more(False, pause)
+        self._discover(False, pause)
 
     async def _find_more(self, create: bool, pause: float) -> None:
         try:
             links = await self._find(create)
         except Exception as error:
-            log.warning("no word of further activity workers: %s", error)
+            log.warning("discovering activity workers failed: %s", error)
             return
-        await self._take_on_all(links, _HELD_SECONDS)
-        if any(link.name not in self._clients for link in links) and pause < _LOOK_SECONDS:
-            self._look_later(2 * pause)  # it is being restarted
+        await self._add_all(links, _HELD_SECONDS)
+        if any(link.name not in self._clients for link in links) and pause < _DISCOVERY_SECONDS:
+            self._discover_later(2 * pause)  # it is being restarted
 
-    async def _take_on_all(self, links: Sequence[WorkerLink], rest: float) -> None:
-        """Side by side, and not for ever: one that says nothing must not keep the others from being used.
+    async def _add_all(self, links: Sequence[WorkerLink], rest: float) -> None:
+        """Concurrently, in bounded time: one that does not answer must not keep the others from being used.
 
         `rest`: seconds for which the others are waited for when the first has answered.
         """
-        tasks = [self._loop.create_task(self._take_on(link)) for link in links]
+        tasks = [self._loop.create_task(self._add(link)) for link in links]
         for task in tasks:
             self.keep(task)
         if tasks:
@@ -201,9 +201,9 @@ class WorkerPool:
             if silent:
                 await asyncio.wait(silent, timeout=rest)
 
-    async def _take_on(self, link: WorkerLink) -> None:
-        """Send jobs to this worker from now on. What it holds for the host's predecessor is asked for there."""
-        # Only once: whoever asks what a worker holds is taken for a new process, and earlier calls for another's.
+    async def _add(self, link: WorkerLink) -> None:
+        """Send jobs to this worker from now on. What it holds for the host's previous process is fetched there."""
+        # Only once: a call of `held` marks a new process of the host, and makes earlier calls another's.
         if link.name in self._clients or link.name in self._asked:
             return
         self._asked.add(link.name)
@@ -219,9 +219,9 @@ class WorkerPool:
             self._asked.discard(link.name)
         client = self._clients[link.name] = WorkerClient(self, link)
         self._came.set()
-        # Of one that this host has worked with, what nobody waits for runs, or ran, elsewhere.
-        wanted = self._waiting if link.name in self._acquainted else held
-        self._acquainted.add(link.name)
+        # Of one that this host has worked with, what is not waited for runs, or ran, elsewhere.
+        wanted = self._waiting if link.name in self._registered else held
+        self._registered.add(link.name)
         self._where.update((address, client) for address in held if address in wanted and address not in self._where)
         if elsewhere := [address for address in held if self._runs_elsewhere(address, client)]:
             link.forget(self.host, elsewhere)

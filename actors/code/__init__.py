@@ -1,1 +1,1 @@
-"""Definitions on their way: packing, pickling, the identity of code, what a process knows of them."""
+"""Code of definitions: packing and pickling, content identity, the cache of definitions in each process."""

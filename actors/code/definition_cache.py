@@ -1,4 +1,4 @@
-"""What a host knows of the hub's definitions: metadata of all of them in memory, code loaded once when first needed.
+"""The definition cache of a process: metadata of all definitions in memory, code loaded when first needed.
 
 Names are resolved without waiting, because a turn cannot wait; `deployments` keeps the table as new as what is written
 by it has to be. Only hosts and workers open a definition's body; the registry and the gateway move it as bytes.
@@ -99,14 +99,14 @@ class DefinitionCache:
         return tuple(sorted({name for name, _ in self._orchestrators}))
 
     def forget(self) -> None:
-        """The hub was emptied: know nothing. Blocks."""
+        """Clear the cache, after the hub was erased. Blocks."""
         with self._refreshing:
             self.revision = 0
             for known in (self._activities, self._orchestrators, self._loaded, self._packed, self.unreadable):
                 known.clear()
 
     def refresh(self) -> None:
-        """Learn what was registered since the last time. Blocks."""
+        """Read what was registered since the last refresh. Blocks."""
         with self._refreshing:  # two at once could let an older row of a name come after its newer one
             # Not the newest row's: an erasure takes a revision, too, and leaves no row.
             revision = self._store.definitions_revision()

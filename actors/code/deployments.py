@@ -1,9 +1,8 @@
-"""Keeps one process's library as new as the definitions that are deployed, for whatever decides by it.
+"""Keeps the definition cache of a process up to date with what is deployed.
 
-That nothing is decided by old definitions is not left to whoever is told, or when: turns and starts say by which revision
-they were computed, and the store, which reads the hub's revision with the fence of each commit, answers `Outdated` for an
-older one. Then they are computed again by the newer. Being told early (by a commit, by the registry when something is
-deployed) only saves the first of the two tries.
+Correctness does not depend on notifications: turns and starts carry the revision by which they were computed, and the store,
+which reads the hub's revision with the fence of each commit, answers `Outdated` for an older one. Then they are computed again
+by the newer. Early notification (by a commit, by the registry on a deployment) only saves the first of the two tries.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from durable_ray.actors.store.retrying import until_answered
 
 
 class Deployments:
-    """What this process has heard of new definitions, and when it has learned them."""
+    """The newest definitions revision known here, and the refresh of the cache up to it."""
 
     def __init__(
         self,
@@ -25,7 +24,7 @@ class Deployments:
         spawn: Callable[[Any], None],
         learned: Callable[[], None] = lambda: None,
     ) -> None:
-        """`learned` is called when definitions that were heard of are in the library."""
+        """`learned` is called when the cache has been refreshed."""
         self._definition_cache = definition_cache
         self._blocking = blocking
         self._spawn = spawn
@@ -36,7 +35,7 @@ class Deployments:
 
     @property
     def behind(self) -> bool:
-        """Whether newer definitions than the library's are known to be deployed; they are being learned."""
+        """Whether newer definitions than the cache's are known to be deployed; they are being read."""
         return self._newest > self._definition_cache.revision
 
     def heard(self, revision: int) -> None:
@@ -47,23 +46,23 @@ class Deployments:
         self.look()
 
     def then(self, who: str, go_on: Callable[[], None]) -> None:
-        """Call `go_on`, the last of `who`, when the library is not `behind` any more."""
+        """Call `go_on`, the last of `who`, when the cache is not `behind` any more."""
         self._held[who] = go_on
 
     def look(self) -> None:
-        """Learn what is deployed, beside everything else."""
+        """Refresh the cache in the background."""
         self._again = True  # a read that is under way may be older than what was deployed
         if not self._learning:
             self._learning = True
             self._spawn(self._learn())
 
     async def current(self, at_least: int = 0) -> None:
-        """Return when the library knows what was heard of, and this revision. May raise a StoreError."""
+        """Return when the cache has the newest known revision, and this one. May raise a StoreError."""
         if self.behind or at_least > self._definition_cache.revision:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Learn what is deployed now. May raise a StoreError."""
+        """Read what is deployed now. May raise a StoreError."""
         await self._blocking(self._definition_cache.refresh)
 
     async def _learn(self) -> None:

@@ -1,7 +1,7 @@
-"""Definitions as starting and scheduling need to know them: their rows, read.
+"""Definitions' rows, decoded: options and executor, as starting and scheduling need them.
 
 Read before they are stored, so that nothing is deployed that no host understands; and when a process learns them, where one
-that cannot be read (a damaged row, a newer version's) is left out with its reason, for it is no matter of the others.
+that cannot be read (a damaged row, a newer version's) is left out with its reason, and does not affect the others.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class KnownActivity(Struct, frozen=True):
 
     row: DefinitionRow
     options: ActivityOptions
-    #: The way its attempts go.
-    way: ActivityPlacement
+    #: The executor that runs its attempts.
+    executor: ActivityPlacement
 
     @classmethod
     def of(cls, row: DefinitionRow, options: ActivityOptions) -> KnownActivity:
         """Read its options once, and not for every attempt."""
-        way = options.placement
+        placement = options.placement
         # Declared nothing, but its job brought a runtime environment of its own: the hub's workers do not have that.
-        return cls(row, options, "task" if way == "worker" and row.runtime_env is not None else way)
+        return cls(row, options, "task" if placement == "worker" and row.runtime_env is not None else placement)
 
 
 class KnownOrchestrator(Struct, frozen=True):

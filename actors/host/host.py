@@ -152,7 +152,7 @@ class InstanceHost:
         # All are asked for before the first is awaited: they share their reads.
         for load in [self.instance_cache.get(instance_id) for instance_id in (*self._quarantine, *waiting)]:
             await asyncio.wait([load])
-        self.activity_limiter.look()
+        self.activity_limiter.refresh()
         await self._fetch_due_times()
 
     async def close(self) -> None:
@@ -215,7 +215,7 @@ class InstanceHost:
         """There is something in the store for these: read it."""
         for instance_id in instance_ids:
             if instance_id == PERMITS:
-                self.activity_limiter.look()
+                self.activity_limiter.refresh()
                 continue
             active = self.instance_cache.peek(instance_id)
             if active is not None and active.unstarted and is_queued(active.row.start_at):

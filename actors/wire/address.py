@@ -1,4 +1,4 @@
-"""Where a process listens, and what caller and listener show each other before either believes a byte of the other.
+"""Addresses of Unix sockets, and the mutual authentication of caller and listener before any byte is trusted.
 
 The socket lives in Linux's abstract namespace: nothing on disk, nothing left behind by `kill -9`, no other machine can reach
 it. What comes over it is unpickled, so three things must fit: both ends run as the same user (the kernel says so), the
@@ -71,7 +71,7 @@ def dialled(address: WireAddress, seconds: float) -> socket.socket:
         while len(shown) < KEY:
             part = line.recv(KEY - len(shown))
             if not part:
-                raise WireBroken("the other end hung up")
+                raise WireBroken("the other end closed the connection")
             shown += part
         _believe(shown, address)
     except OSError as error:
@@ -98,7 +98,7 @@ async def dialled_in_time(address: WireAddress, seconds: float) -> socket.socket
             while len(shown) < KEY:
                 part = await loop.sock_recv(line, KEY - len(shown))
                 if not part:
-                    raise WireBroken("the other end hung up")
+                    raise WireBroken("the other end closed the connection")
                 shown += part
         _believe(shown, address)
     except OSError as error:

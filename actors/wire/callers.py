@@ -1,4 +1,4 @@
-"""The asking ends: one that blocks its thread, one line awaited on an event loop, and a handful of such lines."""
+"""Clients of a socket: a blocking one for threads, one connection for an event loop, and a pool of such connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = 8
 
 
 class BlockingWireClient:
-    """Calls from any number of threads; each has a line for itself while it waits."""
+    """Calls from any number of threads; each has a connection for itself while it waits."""
 
     def __init__(self, address: WireAddress) -> None:
         self._address = address
@@ -43,7 +43,7 @@ class BlockingWireClient:
         """The answer to `body`. Raises WireBroken, or what the other end raised."""
         until = time.monotonic() + seconds
         if self._process != os.getpid():
-            # A fork's lines are its parent's: each would hear what the other asked.
+            # A fork shares its parent's connections: each would read the other's answers.
             self._idle, self._process = deque(), os.getpid()
         try:
             line = self._idle.pop()
@@ -55,7 +55,7 @@ class BlockingWireClient:
             line.close()
             raise WireBroken(str(error) or type(error).__name__) from error
         except BaseException:
-            line.close()  # an answer may still come over it, and is nobody's
+            line.close()  # a late answer may still come over it
             raise
         if self._closed or len(self._idle) >= _KEPT:
             line.close()
@@ -74,20 +74,20 @@ class BlockingWireClient:
         while True:
             data = line.recv(_CHUNK)
             if not data:
-                raise WireBroken("the other end hung up")
+                raise WireBroken("the other end closed the connection")
             for answer in frames.feed(data):
                 return answer
             line.settimeout(max(until - time.monotonic(), 0.001))
 
     def close(self) -> None:
-        """Hang up what is idle; calls under way come to their end."""
+        """Close idle connections; calls under way finish."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
 
 
 class WireConnection:
-    """One line, awaited on one event loop: any number of calls under way, heard there in the order they were made."""
+    """One connection on one event loop: any number of calls under way, received in the order they were made."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, line: socket.socket) -> None:
         self._loop = loop
@@ -97,12 +97,12 @@ class WireConnection:
         self._unsent = bytearray()
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self.broken = False
-        self._leaving = False
+        self._closing = False
         loop.add_reader(line, self._read)
 
     @classmethod
     async def dial(cls, address: WireAddress) -> Self:
-        """A new line. Raises WireBroken."""
+        """A new connection. Raises WireBroken."""
         return cls(asyncio.get_running_loop(), await dialled_in_time(address, _DIAL))
 
     @property
@@ -113,24 +113,24 @@ class WireConnection:
     def call(self, body: bytes) -> asyncio.Future[bytes]:
         """The answer to `body`, in time. Raises (in the future) WireBroken, or what the other end raised."""
         answer: asyncio.Future[bytes] = self._loop.create_future()
-        if self.broken or self._leaving:
+        if self.broken or self._closing:
             answer.set_exception(WireBroken("hung up"))
             return answer
         number = next(self._numbers) & 0xFFFFFFFF
         self._waiting[number] = answer
-        answer.add_done_callback(lambda _: self._heard(number))
+        answer.add_done_callback(lambda _: self._done(number))
         self._send(frame(number, ASK, body))
         return answer
 
     def close(self) -> None:
-        """Hang up as soon as the calls under way have come to their end."""
-        self._leaving = True
+        """Close the connection when the calls under way have finished."""
+        self._closing = True
         if not self._waiting:
             self._break("hung up")
 
-    def _heard(self, number: int) -> None:
+    def _done(self, number: int) -> None:
         self._waiting.pop(number, None)
-        if self._leaving and not self._waiting:
+        if self._closing and not self._waiting:
             self._break("hung up")
 
     def _send(self, data: bytes) -> None:
@@ -166,12 +166,12 @@ class WireConnection:
             self._break(str(error))
             return
         if not data:
-            self._break("the other end hung up")
+            self._break("the other end closed the connection")
             return
         for number, kind, body in self._frames.feed(data):
             answer = self._waiting.pop(number, None)
             if answer is None or answer.done():
-                continue  # nobody waits for it any more
+                continue  # its caller has given up
             if kind == ERROR:
                 answer.set_exception(error_of(body))
             else:
@@ -190,12 +190,12 @@ class WireConnection:
                 answer.set_exception(WireBroken(why))
 
     def __del__(self) -> None:
-        # The loop may have ended without a word; the socket then ends with this object, not with a warning.
+        # The loop may have ended without closing this; the socket then ends with this object, not with a warning.
         self._line.close()
 
 
 class WireConnectionPool:
-    """As many lines to one listener as calls are under way: for a listener that answers one call of a line at a time."""
+    """As many connections to one listener as calls are under way: for a listener that answers one call of each at a time."""
 
     def __init__(self, address: WireAddress) -> None:
         self._address = address
@@ -207,20 +207,20 @@ class WireConnectionPool:
         return await (line or await self.add()).call(body)
 
     async def add(self) -> WireConnection:
-        """One more line. Raises WireBroken."""
+        """One more connection. Raises WireBroken."""
         line = await WireConnection.dial(self._address)
         self._lines = [*(line for line in self._lines if not line.broken), line]
         return line
 
     def close(self) -> None:
-        """Hang up what is idle; calls under way come to their end."""
+        """Close idle connections; calls under way finish."""
         lines, self._lines = self._lines, []
         for line in lines:
             line.close()
 
 
 async def reached(address: WireAddress | None) -> WireConnectionPool | None:
-    """Lines to `address`, if it is one and on this machine."""
+    """A connection pool for `address`, if it is one and on this machine."""
     if address is None:
         return None
     lines = WireConnectionPool(address)

@@ -1,4 +1,4 @@
-"""What goes over the wire: a header with length, number and kind, and a body that is somebody else's business."""
+"""Framing: a header with length, number and kind, and an opaque body."""
 
 from __future__ import annotations
 

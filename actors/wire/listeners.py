@@ -1,4 +1,4 @@
-"""The answering ends: one on an event loop, for actors that await; one with a thread per line, for those that block."""
+"""Servers of a socket: one on an event loop, for async actors; one with a thread per connection, for blocking ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from durable_ray.actors.wire.frames import ANSWER, Frames, error_frame, frame
 
 log = logging.getLogger("durable_ray.wire")
 
-#: Calls of one line under way at once; the next are read when some are done.
+#: Concurrent calls of one connection; the next are read when some are done.
 _MOST_CALLS = 1_000
-#: Lines to one threaded listener, each of which is a thread. Who is turned away calls through Ray.
+#: Connections of one threaded listener, each of which is a thread. A caller that is refused calls through Ray.
 _MOST_LINES = 256
 _CHUNK = 256 * 1024
 
@@ -92,7 +92,7 @@ class _Line(asyncio.Protocol):
             answer = frame(number, ANSWER, await self._answer(body))
         except Exception as error:
             answer = error_frame(number, error)
-        # A caller that has hung up is none to be told; what it asked for was done all the same.
+        # The caller may have closed the connection; its call was done all the same.
         if not self._transport.is_closing():
             self._transport.write(answer)
 
@@ -109,7 +109,7 @@ class _Line(asyncio.Protocol):
         self._regulate()
 
     def _regulate(self) -> None:
-        """A caller that asks faster than it is answered, or does not listen, is not heard for a while."""
+        """Backpressure: stop reading from a caller with too many calls under way, or one that does not read its answers."""
         if self._transport.is_closing():
             return
         if self._congested or len(self._calls) >= _MOST_CALLS:
@@ -147,7 +147,7 @@ class ThreadListener:
             with line:
                 self._talk(line, address)
         except OSError:
-            pass  # the caller has hung up; what it asked for is known by its address when it asks again
+            pass  # the caller closed the connection; a repeated call is recognized by its address
         finally:
             self._lines.release()
 

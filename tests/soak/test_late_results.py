@@ -98,12 +98,12 @@ def test_the_late_result_of_an_attempt_that_timed_out_is_let_go(worker: Activity
         eventually(lambda: worker.busy() == MANY, "all first attempts")
         host = hub.hub.hosts[HOST]
         dispatcher: Any = host.activities.inner
-        eventually(lambda: not dispatcher._jobs and not dispatcher._told, "all first attempts timed out, durably")
+        eventually(lambda: not dispatcher._jobs and not dispatcher._reported, "all first attempts timed out, durably")
         assert worker.busy() == MANY
         GATE.set()
         eventually(lambda: not worker.busy(), "the first attempts' ends")
-        eventually(lambda: not worker._shelves, f"nothing kept, but {len(worker.held(HOST))}", 20)
-        eventually(lambda: not dispatcher._told, "nothing on its way", 20)
+        eventually(lambda: not worker._by_host, f"nothing kept, but {len(worker.held(HOST))}", 20)
+        eventually(lambda: not dispatcher._reported, "nothing on its way", 20)
         for handle in handles:
             assert handle.get_status().runtime_status == "Running"
             handle.terminate()

@@ -114,11 +114,11 @@ def _run_packed(packed: bytes) -> bytes:
     try:
         answer = pickle.dumps(run_activity(*pickle.loads(packed)), protocol=5)
     except (SystemExit, sigterm.ProcessEnds):
-        if not sigterm.told():
+        if not sigterm.terminating():
             raise
-    if not sigterm.told():
+    if not sigterm.terminating():
         return answer
-    sigterm.left()
+    sigterm.unwound()
     return _ENDS
 
 

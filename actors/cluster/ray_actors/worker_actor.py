@@ -31,14 +31,14 @@ class WorkerActor(ActivityWorker):
 
     def __init__(self, hub: str, slots: int, idle_seconds: float) -> None:
         super().__init__(hub, slots, idle_seconds)
-        sigterm.end_after(self.told_to_end)
+        sigterm.end_after(self.shut_down)
         self._myself = ray.get_runtime_context().current_actor
         self._wire = ThreadListener(self.run_packed).open()
         threading.Thread(target=self._watch_for_idleness, name="idleness", daemon=True).start()
 
     def _watch_for_idleness(self) -> None:
         pause = threading.Event()
-        while not self.leave():
+        while not self.may_exit():
             pause.wait(min(5.0, self._idle_seconds / 2))
         self._myself.end.remote()
 

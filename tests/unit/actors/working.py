@@ -84,7 +84,7 @@ class ActivityExecutor:
         self.crashes: list[int] = []
         #: Tasks that are to run again when they crash.
         self.wanted: set[int] = set()
-        self.way = WorkerPool("host", self.find, self.told, self.crashed)
+        self.pool = WorkerPool("host", self.find, self.told, self.crashed)
 
     async def find(self, create: bool) -> list[Link]:
         self.looks.append(create)
@@ -97,7 +97,7 @@ class ActivityExecutor:
         if counted:
             self.crashes.append(job.invocation.address.task_id)
         if job.invocation.address.task_id in self.wanted or not counted:
-            self.way.submit([job])
+            self.pool.submit([job])
 
 
 LIBRARY = new_library(double)

@@ -175,7 +175,7 @@ async def test_an_activity_that_was_just_deployed_is_asked_for_its_limit_first()
 
 async def test_who_gives_up_while_the_store_is_asked_gives_back_what_it_is_granted(monkeypatch: Any) -> None:
     standing = Standing(new_store(), limited)
-    standing.activity_limiter.look()
+    standing.activity_limiter.refresh()
     await standing.rest()
     asked, go_on = threading.Event(), threading.Event()
     real = standing.store.permit
@@ -209,7 +209,7 @@ async def test_another_host_that_is_let_in_is_nudged_and_begins() -> None:
     here.answer(first.address)
     await here.rest()
     assert here.peers.nudged == [("there", [PERMITS])]
-    there.activity_limiter.look()
+    there.activity_limiter.refresh()
     await there.rest()
     assert there.inner.submitted == [second]
 
@@ -224,7 +224,7 @@ async def test_a_successor_keeps_what_is_asked_for_again_and_gives_back_the_rest
     after.activity_limiter.submit([wanted])
     await after.rest()
     assert (after.inner.submitted, held(store)) == ([wanted], [(0, True), (1, False), (2, False)])
-    after.activity_limiter.look()
+    after.activity_limiter.refresh()
     await after.rest()
     assert held(store) == [(0, True)]
 
@@ -240,11 +240,11 @@ async def test_who_waits_and_was_forgotten_asks_again() -> None:
     standing.activity_limiter.submit([waits])
     await standing.rest()
     store.forget_permits(["h"])
-    standing.activity_limiter.look()
+    standing.activity_limiter.refresh()
     await standing.rest()
     assert held(store) == [(1, False)]
     other.answer(runs.address)
     await other.rest()
-    standing.activity_limiter.look()
+    standing.activity_limiter.refresh()
     await standing.rest()
     assert standing.inner.submitted == [waits]

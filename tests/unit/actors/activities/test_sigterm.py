@@ -94,7 +94,7 @@ def blocks(value: int) -> int:
     return 1
 
 worker = ActivityWorker("hub", 1, 600)
-sigterm.end_after(worker.told_to_end)
+sigterm.end_after(worker.shut_down)
 
 def collect():
     worker.begin("host", [invocation(blocks)], [row_of(blocks)])
@@ -201,9 +201,9 @@ def test_an_exit_of_user_code_s_own_is_its_failure() -> None:
 def test_what_had_finished_is_still_handed_over() -> None:
     worker = ActivityWorker("hub", 1, 100)
     found = worker.begin("host", [invocation(double)], [row_of(double)])
-    while not worker._shelves["host"].done:
+    while not worker._by_host["host"].done:
         time.sleep(0.001)
-    worker.told_to_end()
+    worker.shut_down()
     ((_, result),) = [*found, *worker.collect("host")]
     assert isinstance(result, ActivityCompleted)
     assert worker.collect("host") == []
@@ -212,7 +212,7 @@ def test_what_had_finished_is_still_handed_over() -> None:
 async def test_a_worker_that_was_told_to_end_is_not_counted_against_what_it_ran() -> None:
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first, second)
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: first.runs)
     first.die(sigterm.ProcessEnds())
     await until(lambda: second.runs == [[1]])

@@ -101,9 +101,9 @@ def test_no_more_run_at_once_than_there_are_slots(acts: Acts, aside: Callable[..
 def test_it_leaves_only_when_it_holds_nothing(acts: Acts) -> None:
     worker = ActivityWorker("hub", 2, 0.0)
     found = worker.run("h", [invocation(1)], [ROW])
-    assert not worker.leave()
+    assert not worker.may_exit()
     worker.forget("h", [address for address, _ in found])
-    assert worker.leave()
+    assert worker.may_exit()
 
 
 def test_what_a_dead_host_asked_for_is_handed_to_its_successor(acts: Acts, aside: Callable[..., object]) -> None:
@@ -140,7 +140,7 @@ def test_a_host_that_holds_nothing_here_has_no_shelf(acts: Acts) -> None:
         found = worker.run(host, [invocation(n) for n in range(2)], [ROW])
         worker.cancel(host, invocation(0).address)
         (worker.forget if number % 2 else worker.collect)(host, [address for address, _ in found])
-    assert worker._shelves == {}
+    assert worker._by_host == {}
 
 
 def test_code_that_nobody_uses_is_forgotten_and_what_waits_to_run_has_its_own(

@@ -19,19 +19,19 @@ from tests.unit.actors.working import ActivityExecutor, Link, job
 async def test_under_load_workers_that_came_since_are_found_and_get_their_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_pool, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(worker_pool, "_DISCOVERY_SECONDS", 0.0)
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first)
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: first.runs)
     made.links.append(second)
-    made.way.submit([job(2)])
+    made.pool.submit([job(2)])
     await asyncio.sleep(0.01)
     assert made.looks == [True], "it is not busy"
-    made.way.submit([job(n) for n in range(3, 6)])
+    made.pool.submit([job(n) for n in range(3, 6)])
     await until(lambda: len(made.looks) == 2)
-    await until(lambda: len(made.way._clients) == 2)
-    made.way.submit([job(n) for n in range(6, 9)])
+    await until(lambda: len(made.pool._clients) == 2)
+    made.pool.submit([job(n) for n in range(6, 9)])
     await until(lambda: second.runs)
     assert second.runs == [[6, 7, 8]]
     assert made.looks[1], "what is missing is made: it is busy"
@@ -42,14 +42,14 @@ async def test_one_that_was_lost_is_taken_back_when_it_is_there_again(monkeypatc
     monkeypatch.setattr(worker_pool, "_BACK", 0.01)
     first, second = Link("a", held=[invocation(double, 0).address]), Link("b")
     made = ActivityExecutor(first, second)
-    made.way.submit([job(n) for n in range(2)])
+    made.pool.submit([job(n) for n in range(2)])
     await until(lambda: first.runs and second.runs)
     first.die(WorkerGone("killed"))
     await until(lambda: made.crashes == [0])
-    await until(lambda: "a" in made.way._clients)
+    await until(lambda: "a" in made.pool._clients)
     assert made.looks == [True, False], "nobody is made for it"
     assert first.acks == [invocation(double, 0).address], "what it held runs elsewhere"
-    made.way.submit([job(2)])
+    made.pool.submit([job(2)])
     await until(lambda: len(first.runs) == 2)
 
 
@@ -57,7 +57,7 @@ async def test_a_death_with_many_calls_under_way_is_one_look() -> None:
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first, second)
     for number in range(20):
-        made.way.submit([job(2 * number), job(2 * number + 1)])
+        made.pool.submit([job(2 * number), job(2 * number + 1)])
         await asyncio.sleep(0.011)
     assert sum(not call.done() for call in first.calls) > 5
     first.die(WorkerGone("killed"))
@@ -71,12 +71,12 @@ async def test_one_that_takes_long_to_restart_is_taken_back_in_the_end(monkeypat
     monkeypatch.setattr(worker_pool, "_BACK", 0.01)
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first, second)
-    made.way.submit([job(0), job(1)])
+    made.pool.submit([job(0), job(1)])
     await until(lambda: first.runs and second.runs)
     first.words = [WorkerGone("it is being restarted") for _ in range(3)]
     first.die(WorkerGone("killed"))
-    await until(lambda: "a" not in made.way._clients)
-    await until(lambda: "a" in made.way._clients)
+    await until(lambda: "a" not in made.pool._clients)
+    await until(lambda: "a" in made.pool._clients)
     assert first.asked == 5
 
 
@@ -86,24 +86,24 @@ async def test_one_that_says_nothing_keeps_the_others_from_nothing(order: int, m
     silent, other = Link("a"), Link("b")
     silent.words = [asyncio.Event()]
     made = ActivityExecutor(*((silent, other) if order else (other, silent)))
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: other.runs)
-    await made.way.close()
+    await made.pool.close()
 
 
 async def test_what_a_worker_finished_for_the_predecessor_is_asked_for_though_it_was_found_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_pool, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(worker_pool, "_DISCOVERY_SECONDS", 0.0)
     first, second = Link("a"), Link("b", held=[invocation(double, 7).address])
     second.words = [WorkerGone("unavailable for a moment")]
     made = ActivityExecutor(first, second)
-    await made.way.adopt()
-    assert list(made.way._clients) == ["a"]
-    made.way.submit([job(n) for n in range(3)])
-    await until(lambda: "b" in made.way._clients)
+    await made.pool.adopt()
+    assert list(made.pool._clients) == ["a"]
+    made.pool.submit([job(n) for n in range(3)])
+    await until(lambda: "b" in made.pool._clients)
     assert second.acks == []
-    made.way.submit([job(7)])
+    made.pool.submit([job(7)])
     await until(lambda: second.runs)
     assert second.runs[0] == [7]
 
@@ -115,22 +115,22 @@ async def test_results_that_nobody_waits_for_are_forgotten_where_they_come_from(
     monkeypatch.setattr(worker_client, "_ACK_DELAY", 0.01)
     link = Link("w")
     made = ActivityExecutor(link)
-    made.way.submit([job(1), job(2)])
+    made.pool.submit([job(1), job(2)])
     await until(lambda: link.calls)
     address = invocation(double, 1).address
-    made.way.acknowledge([address])
+    made.pool.acknowledge([address])
     await until(lambda: link.acks == [address])
     link.answer(1)
     await until(lambda: made.results == [1])
     assert link.acks == [address], "it is kept until its host says what becomes of it"
-    made.way.acknowledge([address])
+    made.pool.acknowledge([address])
     await until(lambda: link.acks == [address, address])
 
 
 async def test_what_waits_is_asked_for_where_it_ran_when_its_worker_can_be_reached_again() -> None:
     link = Link("w")
     made = ActivityExecutor(link)
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: link.runs)
     made.wanted = {1}
     link._held = [invocation(double, 1).address]
@@ -142,16 +142,16 @@ async def test_what_waits_is_asked_for_where_it_ran_when_its_worker_can_be_reach
 async def test_what_was_handed_over_is_kept_where_it_came_from_until_it_is_durable() -> None:
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first, second)
-    made.way.submit([job(n) for n in range(4)])
+    made.pool.submit([job(n) for n in range(4)])
     await until(lambda: first.runs and second.runs)
     first.answer(0)
     await until(lambda: made.results == [0] and any(not call.done() for call in first.calls))
     first._held = [invocation(double, 0).address]
     first.die(WorkerGone("unavailable for a moment"))
-    await until(lambda: "a" not in made.way._clients)
-    await until(lambda: "a" in made.way._clients)
+    await until(lambda: "a" not in made.pool._clients)
+    await until(lambda: "a" in made.pool._clients)
     assert first.acks == []
-    made.way.acknowledge(first._held)
+    made.pool.acknowledge(first._held)
     await until(lambda: first.acks == first._held)
 
 
@@ -159,8 +159,8 @@ async def test_nobody_runs_what_was_cancelled_or_answered_while_it_waited() -> N
     link = Link("w")
     link.words = [WorkerGone("not there yet")]
     made = ActivityExecutor(link)
-    made.way.submit([job(1), job(2)])
-    made.way.cancel(invocation(double, 1).address)
+    made.pool.submit([job(1), job(2)])
+    made.pool.cancel(invocation(double, 1).address)
     await until(lambda: link.runs)
     assert link.runs == [[2]]
 
@@ -178,9 +178,9 @@ async def test_to_meet_workers_that_have_left_is_no_crash() -> None:
     """All left because nobody needed them; a host finds out one by one, and then has others made."""
     links = [Left(f"w{n}") for n in range(6)]
     made = ActivityExecutor(*links)
-    await made.way.adopt()
+    await made.pool.adopt()
     made.links = [fresh := Link("new")]
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: fresh.runs)
     assert fresh.runs == [[1]]
     assert made.crashes == []
@@ -192,7 +192,7 @@ async def test_what_ran_on_a_lost_node_runs_on_another_next() -> None:
     lost = [Link(f"worker-lost-{n}") for n in range(5)]
     other = Link("worker-other-0")
     made = ActivityExecutor(*lost, other)
-    made.way.submit([job(n) for n in range(6)])
+    made.pool.submit([job(n) for n in range(6)])
     await until(lambda: all(link.runs for link in (*lost, other)))
     made.wanted = {0}
     lost[0].die(WorkerGone("its node was lost"))
@@ -205,8 +205,8 @@ async def test_what_makes_every_worker_leave_is_a_crash_in_the_end() -> None:
     made, results = ActivityExecutor(Left("w")), []
 
     def way(told: OnResult, crashed: Crashed) -> WorkerPool:
-        made.way = WorkerPool("host", made.find, told, crashed)
-        return made.way
+        made.pool = WorkerPool("host", made.find, told, crashed)
+        return made.pool
 
     def told(address: Address, result: ActivityResult) -> None:
         results.append(result)

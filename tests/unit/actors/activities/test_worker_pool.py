@@ -21,10 +21,10 @@ from tests.unit.actors.working import ActivityExecutor, Link, job
 async def test_jobs_of_one_step_go_in_one_call_and_the_code_goes_once() -> None:
     link = Link("w")
     made = ActivityExecutor(link)
-    made.way.submit([job(1), job(2)])
+    made.pool.submit([job(1), job(2)])
     await until(lambda: link.runs)
-    made.way.submit([job(3)])
-    made.way.submit([job(4)])
+    made.pool.submit([job(3)])
+    made.pool.submit([job(4)])
     await until(lambda: len(link.runs) == 2)
     assert (link.runs, link.code) == ([[1, 2], [3, 4]], [1, 0])
 
@@ -32,7 +32,7 @@ async def test_jobs_of_one_step_go_in_one_call_and_the_code_goes_once() -> None:
 async def test_results_come_as_they_are_ready_and_the_rest_is_collected() -> None:
     link = Link("w")
     made = ActivityExecutor(link)
-    made.way.submit([job(1), job(2)])
+    made.pool.submit([job(1), job(2)])
     await until(lambda: link.calls)
     link.answer(1)
     await until(lambda: len(link.calls) == 2)
@@ -44,7 +44,7 @@ async def test_results_come_as_they_are_ready_and_the_rest_is_collected() -> Non
 async def test_the_least_busy_worker_is_chosen() -> None:
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first, second)
-    made.way.submit([job(n) for n in range(4)])
+    made.pool.submit([job(n) for n in range(4)])
     await until(lambda: first.runs and second.runs)
     assert (first.runs, second.runs) == ([[0, 2]], [[1, 3]])
 
@@ -52,14 +52,14 @@ async def test_the_least_busy_worker_is_chosen() -> None:
 async def test_a_dead_worker_s_jobs_are_reported_and_only_those() -> None:
     first, second = Link("a"), Link("b")
     made = ActivityExecutor(first, second)
-    made.way.submit([job(n) for n in range(4)])
+    made.pool.submit([job(n) for n in range(4)])
     await until(lambda: first.runs and second.runs)
     first.answer(0)
     await until(lambda: made.results and any(not call.done() for call in first.calls))
     first.die(WorkerGone("killed"))
     await until(lambda: made.crashes)
     assert made.crashes == [2]
-    made.way.submit([job(2)])
+    made.pool.submit([job(2)])
     await until(lambda: len(second.runs) == 2)
     assert second.runs[1] == [2]
 
@@ -67,7 +67,7 @@ async def test_a_dead_worker_s_jobs_are_reported_and_only_those() -> None:
 async def test_a_call_that_fails_for_any_other_reason_leaves_nothing_waiting() -> None:
     link = Link("w")
     made = ActivityExecutor(link)
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: link.calls)
     link.die(ValueError("cannot be unpickled"))
     await until(lambda: made.crashes == [1])
@@ -76,11 +76,11 @@ async def test_a_call_that_fails_for_any_other_reason_leaves_nothing_waiting() -
 async def test_what_was_queued_for_a_worker_that_died_is_not_sent_to_it() -> None:
     link = Link("w")
     made = ActivityExecutor(link)
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: link.runs)
-    client = made.way._clients["w"]
-    made.way.submit([job(2)])
-    made.way.lost(client, "gone")
+    client = made.pool._clients["w"]
+    made.pool.submit([job(2)])
+    made.pool.lost(client, "gone")
     await asyncio.sleep(0)
     assert link.runs == [[1]]
     assert made.crashes == [1, 2]
@@ -89,8 +89,8 @@ async def test_what_was_queued_for_a_worker_that_died_is_not_sent_to_it() -> Non
 async def test_what_survived_the_predecessor_is_asked_for_where_it_is() -> None:
     busy, other = Link("a", held=[invocation(double, 7).address]), Link("b")
     made = ActivityExecutor(busy, other)
-    await made.way.adopt()
-    made.way.submit([job(1), job(2), job(7)])
+    await made.pool.adopt()
+    made.pool.submit([job(1), job(2), job(7)])
     await until(lambda: busy.runs and other.runs)
     assert 7 in busy.runs[0]
     assert 7 not in other.runs[0]
@@ -99,15 +99,15 @@ async def test_what_survived_the_predecessor_is_asked_for_where_it_is() -> None:
 async def test_a_cancellation_and_an_acknowledgement_find_their_worker() -> None:
     link = Link("w")
     made = ActivityExecutor(link)
-    made.way.submit([job(1)])
+    made.pool.submit([job(1)])
     await until(lambda: link.calls)
     address = invocation(double, 1).address
-    made.way.cancel(address)
+    made.pool.cancel(address)
     assert link.cancelled == [address]
     link.answer(1)
     await until(lambda: made.results)
-    made.way.acknowledge([address])
-    made.way.submit([job(2)])
+    made.pool.acknowledge([address])
+    made.pool.submit([job(2)])
     await until(lambda: link.acks == [address])
 
 
@@ -167,10 +167,10 @@ async def test_code_is_sent_again_before_its_worker_may_have_forgotten_it(monkey
     made = ActivityExecutor(link)
     for number in range(3):
         monkeypatch.setattr(worker_client, "_KNOWN", 1e-9 if number == 2 else 1800.0)
-        made.way.submit([job(number)])
+        made.pool.submit([job(number)])
         await until(lambda count=number: len(link.runs) > count)
         while any(not call.done() for call in link.calls):  # and the one that fetches what is slow
             link.answer(number)
         await until(lambda count=number: count in made.results)
     assert link.code == [1, 0, 1]
-    assert len(made.way._clients["w"]._known) <= 1
+    assert len(made.pool._clients["w"]._known) <= 1
