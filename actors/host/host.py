@@ -91,7 +91,7 @@ class InstanceHost:
         self._isolating = Isolating(self.name, store, self._quarantine, self.waiters, peers, self.blocking)
         self.instance_factory = InstanceFactory(definition_cache, settings)
         self.deployments = Deployments(definition_cache, self.blocking, self.spawn, lambda: self._replaying.learned())
-        self.committer = Committer(bare, fence, self._loop, self.deployments.heard)
+        self.committer = Committer(bare, fence, self._loop, self.deployments.advanced)
         self.instance_cache = InstanceCache(
             self.name, store, self.blocking, self._admitted, self._arrived, self._stopped, settings.max_in_memory
         )

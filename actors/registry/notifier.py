@@ -178,7 +178,7 @@ class Notifier:
         """Whoever has mail or is overdue was not told, or has not come to it yet; to be told twice does no harm."""
         now = self._clock.now()
         for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
-            mail = await self._blocking(partial(self._store.mail, host, _MANY))
+            mail = await self._blocking(partial(self._store.with_messages, host, _MANY))
             due = await self._blocking(partial(self._store.due, host, now, _MANY))
             if forgotten := {*mail, *(instance_id for instance_id, _ in due)}:
                 self._remind(host, sorted(forgotten))
