@@ -180,7 +180,7 @@ class _Digest:
             self.value(value)
 
     def _unordered(self, label: str, values: Any) -> None:
-        # The order of a set is the hash seed's; that of its members' own identities is nobody's.
+        # The order of a set is the hash seed's; that of its members' own identities is arbitrary.
         def alone(value: object) -> str:
             digest = _Digest(whole=self._whole)
             digest.value(value)
@@ -353,7 +353,7 @@ _GLOBAL_OPS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLO
 
 
 def instructions(code: CodeType) -> Iterator[object]:
-    """Bytecode and constants, less what a class body inside a function says of its place in the file.
+    """Bytecode and constants, without the position in the file that a class body inside a function contains.
 
     From Python 3.13 on, such a body assigns its line number and the attributes its methods set; neither is
     behaviour.

@@ -113,7 +113,7 @@ class DefinitionCache:
             for row in self._store.definitions(self.revision):
                 self._learn(row)
                 revision = max(revision, row.revision)
-            # Last: whoever decides meanwhile knows some of the new ones, but is only as good as the old revision.
+            # Last: a decision made meanwhile may use some of the new ones, but counts as one of the old revision.
             self.revision = revision
 
     def _learn(self, row: DefinitionRow) -> None:

@@ -38,8 +38,8 @@ class Deployments:
         """Whether newer definitions than the cache's are known to be deployed; they are being read."""
         return self._newest > self._definition_cache.revision
 
-    def heard(self, revision: int) -> None:
-        """The store has definitions of this revision."""
+    def advanced(self, revision: int) -> None:
+        """The store has definitions of this revision: refresh if it is newer."""
         if revision <= self._definition_cache.revision:
             return
         self._newest = max(self._newest, revision)

@@ -16,7 +16,7 @@ from durable_ray.orchestrations.values.ids import validate_definition_name
 
 
 class DefinitionUnreadable(ValueError):
-    """A definition's description says nothing that can be understood; the message says which part."""
+    """The row of a definition cannot be decoded; the message names the part."""
 
 
 class KnownActivity(Struct, frozen=True):

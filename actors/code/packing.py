@@ -51,7 +51,7 @@ class DefinitionCannotLoad(Exception):
 
 
 class PackedDefinition(Struct, frozen=True):
-    """A definition as bytes and text; whoever holds it need not be able to load it.
+    """A definition as bytes and text; a process may pass it on without being able to load it.
 
     `body` is `module:qualname` if `how` is "reference"; else the Python version it needs, a line feed and a
     pickle. `options_json` is what `ActivityOptions.from_json_dict` or `OrchestratorOptions.from_json_dict`

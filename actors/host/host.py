@@ -85,7 +85,7 @@ class InstanceHost:
         self._isolating = Isolating(self.name, store, self._quarantine, self.waiters, peers, self.blocking)
         self.instance_factory = InstanceFactory(definition_cache, settings)
         self.deployments = Deployments(definition_cache, self.blocking, self.spawn, lambda: self._replaying.changed())
-        self.committer = Committer(bare, fence, self._loop, self.deployments.heard)
+        self.committer = Committer(bare, fence, self._loop, self.deployments.advanced)
         events = (self._loaded, self._enqueue_when_due, self._record_damage)
         self.instance_cache = InstanceCache(self.name, store, self.blocking, *events, settings.max_in_memory)
         new_child, receipts = self.instance_factory.new_child, settings.receipt_seconds

@@ -49,7 +49,7 @@ class RegistryCore:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
         self.deployments = Deployments(self.definition_cache, self.blocking, self.spawn)
-        self._committer = Committer(bare, fence, self._loop, self.deployments.heard, self.lose)
+        self._committer = Committer(bare, fence, self._loop, self.deployments.advanced, self.lose)
         self._instance_factory = InstanceFactory(self.definition_cache, settings)
         self.admission = Admission(
             store, clock, self.definition_cache, settings, hosts, self.waiters, self.blocking, self.spawn

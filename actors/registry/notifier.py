@@ -178,7 +178,7 @@ class Notifier:
         """Re-notify hosts that have undelivered inbox rows or overdue timers; idempotent."""
         now = self._clock.now()
         for host in await self._blocking(lambda: self._store.hosts_with_work(now)):
-            undelivered = await self._blocking(partial(self._store.mail, host, _MANY))
+            undelivered = await self._blocking(partial(self._store.with_messages, host, _MANY))
             due = await self._blocking(partial(self._store.due, host, now, _MANY))
             if overdue := {*undelivered, *(instance_id for instance_id, _ in due)}:
                 self._notify_again(host, sorted(overdue))

@@ -172,7 +172,7 @@ class Store(Protocol):
         """Live instances of a host that a new process must load at once: never had a turn (and start_at reached),
         have activities outstanding, have inbox rows, or are due."""
 
-    def mail(self, host: str, limit: int) -> tuple[str, ...]:
+    def with_messages(self, host: str, limit: int) -> tuple[str, ...]:
         """IDs of a host's instances that have inbox rows (also those of which no notification arrived)."""
 
     def hosts_with_work(self, now: int) -> tuple[str, ...]:

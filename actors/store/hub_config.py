@@ -15,11 +15,11 @@ from durable_ray.orchestrations.authoring.options import OrchestratorOptions, Un
 
 
 class HubConfig(NamedTuple):
-    """What `HubSettings` said; see there what each means.
+    """The checked values of `HubSettings`; see there what each means.
 
     Example:
         >>> from durable_ray.actors.settings import HubSettings
-        >>> Settled.from_json(HubSettings(max_dedicated=4).settled().to_json()).max_dedicated
+        >>> HubConfig.from_json(HubSettings(max_dedicated=4).settled().to_json()).max_dedicated
         4
     """
 

@@ -182,7 +182,7 @@ Payloads = Literal["all", "output", "none"]
 
 
 class Standing(Struct, frozen=True):
-    """How an instance stands: what differs as soon as anything about it has changed, whatever any clock says."""
+    """What differs as soon as anything about an instance has changed, independent of clocks: for change detection."""
 
     instance_id: str
     execution_id: str

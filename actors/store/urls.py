@@ -15,7 +15,7 @@ from durable_ray.actors.store.contract import StoreUnusable
 
 #: After `scheme://user:` everything up to the last "@": a password may hold any character, written as it should be or not.
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:\s]*):.*@", re.DOTALL)
-#: What only resembles a URL says nothing about where its password begins.
+#: In a text that only resembles a URL nothing shows where the password begins.
 _NO_URL = re.compile(r"^(?!.*://).*@", re.DOTALL)
 #: Parameters of libpq, of our gateway and of what else may stand behind a question mark, and all that follows: an unescaped
 #: "&" may be the secret's own. To hide too much does no harm.

@@ -34,7 +34,7 @@ class StartInstance(Struct, frozen=True):
 
     A finished instance of the same ID is replaced (its history, inbox and tags go) unless `if_exists` is
     "reject_finished". "terminate_existing" replaces a live one too: its old execution ends as terminated and
-    whoever holds it in memory finds its next commit stale. If that one has a parent, the parent is told by
+    the host that has it in memory finds its next commit stale. If that one has a parent, the parent is notified by
     `on_replaced`, which the caller encoded from the row it read; if that row was of another execution than
     `replaces` the answer is `Stale`: read again.
     """
@@ -166,7 +166,7 @@ class Stale(Struct, frozen=True):
 class Outdated(Struct, frozen=True):
     """The write was decided by definitions of its `revision`, and newer ones are deployed; nothing was written.
 
-    Learn them and decide again. None: what the write says does not depend on what is deployed.
+    Learn them and decide again. None: the write does not depend on what is deployed.
     """
 
 

@@ -27,7 +27,7 @@ class WireBroken(Exception):
 
 
 class WireAddress(Struct, frozen=True):
-    """A socket and the keys of both ends. Secret: whoever has it may call."""
+    """A socket and the keys of both ends. Secret: it is the permission to call."""
 
     name: str
     #: What a caller shows.

@@ -27,7 +27,7 @@ def error_frame(number: int, error: BaseException) -> bytes:
 
 
 def error_of(body: bytes) -> Exception:
-    """The error that `error_frame` packed; one whose class is not to be had here as a sentence that says so."""
+    """The error that `error_frame` packed; a RuntimeError if its class cannot be imported here."""
     try:
         error: Exception = pickle.loads(body)
     except Exception as unknown:

@@ -38,7 +38,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "inbox": lambda s: s.inbox(["live"]),
     "receipts": lambda s: s.receipts(["r"]),
     "to_revive": lambda s: s.to_revive(HOST, 1),
-    "mail": lambda s: s.mail(HOST, 1),
+    "with_messages": lambda s: s.with_messages(HOST, 1),
     "hosts_with_work": lambda s: s.hosts_with_work(1),
     "due": lambda s: s.due(HOST, 1, 1),
     "dedicated_waiting": lambda s: s.dedicated_waiting(1, 1),

@@ -22,7 +22,7 @@ def test_it_goes_with_its_messages_counters_and_permits(store: Any) -> None:
     assert store.isolate("a", HOST, OWN)
     after = row(store, "a")
     assert (after.host, after.placement, after.resident) == (OWN, "dedicated", False)
-    assert store.mail(HOST, 10) == ("b",)
+    assert store.with_messages(HOST, 10) == ("b",)
     assert [waiting.instance_id for waiting in store.dedicated_waiting(10_000, 10)] == ["a"]
     assert [permit.instance_id for permit, _ in store.permits(OWN)] == ["a"]
     assert store.permits(HOST) == ()

@@ -1,4 +1,4 @@
-"""Finding work: whatever a crash or a lost nudge leaves behind is found by the sweep."""
+"""Finding work: whatever a crash or a lost notification leaves behind is found by the sweep."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_comes_due_comes_soonest_first(store: Store) -> None:
     assert store.due(HOST, 4999, 10) == ()
 
 
-def test_a_start_whose_nudge_was_lost_is_due(store: Store) -> None:
+def test_a_start_whose_notification_was_lost_is_due(store: Store) -> None:
     made(store, start("a", created_at=1000))
     assert store.due(HOST, 1000, 10) == (("a", 1000),)
 
@@ -56,10 +56,10 @@ def test_a_fresh_process_loads_what_has_something_to_do(store: Store) -> None:
 def test_mail_is_found_by_host(store: Store) -> None:
     made(store, start("a"), start("b"), StartInstance(dedicated("d")))
     made(store, put("a", "m1"), put("a", "m2"), put("d"))
-    assert store.mail(HOST, 10) == ("a",)
-    assert store.mail("d", 10) == ("d",)
+    assert store.with_messages(HOST, 10) == ("a",)
+    assert store.with_messages("d", 10) == ("d",)
     made(store, put("b"))
-    assert len(store.mail(HOST, 1)) == 1
+    assert len(store.with_messages(HOST, 1)) == 1
 
 
 def test_shared_hosts_with_something_to_do(store: Store) -> None:

@@ -4,7 +4,7 @@ connections break.
 - A transaction that lost a race (deadlock, serialization, lock timeout) or its connection before COMMIT is run
   again: it wrote nothing. One whose connection broke *during* COMMIT may have happened, and only the caller can
   find out.
-- A restart of the server is waited for, for a while; so is a server that says nothing (`postgres_connection`).
+- A restart of the server is waited for, for a while; so is a server that does not answer (`postgres_connection`).
 - The hub's lock is a session's advisory lock (`postgres_lock`).
 - A process that hangs inside a transaction (a frozen machine) must not lock its successor out: its session is ended.
 
@@ -233,16 +233,16 @@ def _asserted(url: str) -> str:
     _, slashes, rest = url.partition("://")
     known = f"postgresql://{rest}"
     try:
-        said = psycopg.conninfo.conninfo_to_dict(known) if slashes else None
+        parsed = psycopg.conninfo.conninfo_to_dict(known) if slashes else None
     except (psycopg.ProgrammingError, ValueError) as error:
         setting = str(error).strip() if str(error).startswith("invalid URI query parameter") else "it cannot be read"
         raise StoreUnusable(f"cannot use this PostgreSQL store ({setting}): {_HOW.format(shown_url(url))}") from None
     # What was written behind an unescaped "@" or "/" of a password is a host, a port or a database for libpq.
-    ports = str(said.get("port") or "0").split(",") if said is not None else []
+    ports = str(parsed.get("port") or "0").split(",") if parsed is not None else []
     if (
-        said is None
+        parsed is None
         or not all(port.strip().isdecimal() for port in ports)
-        or "@" in f"{said.get('host')}{said.get('dbname')}"
+        or "@" in f"{parsed.get('host')}{parsed.get('dbname')}"
     ):
         raise StoreUnusable(f"cannot use this PostgreSQL store: {_HOW.format(shown_url(url))}")
     return known

@@ -6,7 +6,7 @@ A server or a network that vanished answers nothing and refuses nothing. Four th
   balancer) goes on acknowledging what is sent;
 - TCP gives up what is not acknowledged, before that deadline, so that there is time for another connection;
 - the server gives up a statement, a lock or an idle transaction by its own timeouts, and this client by TCP's;
-- a session that is kept for a lock ends if it is not heard of (`keep_alive`).
+- a session that is kept for a lock ends without heartbeats (`keep_alive`).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def connect(url: str, *, autocommit: bool = True, until: float | None = None) ->
 
 
 def keep_alive(connection: Connection, seconds: float) -> None:
-    """Let the server end this session, and what it holds, if nothing is heard of it for so long."""
+    """Let the server end this session, and release its locks, after so many seconds without a statement."""
     if connection.info.server_version >= _ENDS_IDLE:
         connection.execute(f"SET idle_session_timeout = '{round(seconds * 1000)}ms'")
 

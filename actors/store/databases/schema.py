@@ -242,7 +242,7 @@ counters = Table(
 )
 
 #: Attempts of limited activities, in the order in which they asked: a row from being asked for until it is given back.
-#: Whoever is granted runs; of a name there are never more than its limit.
+#: Granted attempts run; of a name there are never more than its limit.
 permits = Table(
     "permits",
     metadata,

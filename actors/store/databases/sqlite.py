@@ -204,7 +204,7 @@ class SqliteDatabase:
 
     # --- the hub's lock, upkeep -------------------------------------------------------------------
     def own(self, describe: str) -> bool:
-        """Take `<file>.hub`; a database in memory belongs to whoever opened it."""
+        """Take `<file>.hub`; a database in memory belongs to the process that opened it."""
         if self._path is None or self._hub_lock is not None:
             return True
         lock = FileLock(self._path.with_name(self._path.name + ".hub"))
@@ -216,7 +216,7 @@ class SqliteDatabase:
         return True
 
     def owns(self) -> bool:
-        """A lock of the kernel is held until it is let go."""
+        """The kernel keeps a file lock until it is released."""
         return self._path is None or self._hub_lock is not None
 
     def upkeep(self) -> None:

@@ -118,7 +118,7 @@ def prepare(path: Path, create: bool) -> None:
 
 
 def _only_its_owner_writes(path: Path, mode: int) -> None:
-    """Code is kept in the store, so that to write it is to run code as whoever opens it."""
+    """The store holds code, so write access to it is code execution as the user who opens it."""
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreUnusable(
             f"others may write to the store {path} (its mode is {stat.S_IMODE(mode):04o}), and whoever writes it runs code in "

@@ -95,7 +95,7 @@ class SqlWork:
         with self._database.read() as session:
             return tuple(sorted(row[0] for row in session.all(REVIVE, host=host, until=now)))
 
-    def mail(self, host: str, limit: int) -> tuple[str, ...]:
+    def with_messages(self, host: str, limit: int) -> tuple[str, ...]:
         """Instances of a host with messages waiting."""
         with self._database.read() as session:
             return tuple(row[0] for row in session.all(MAIL, host=host, limit=limit))

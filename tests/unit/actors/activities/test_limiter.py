@@ -48,13 +48,13 @@ class Inner:
 
 
 class Peers:
-    """Notes who was nudged."""
+    """Notes who was notified."""
 
     def __init__(self) -> None:
-        self.nudged: list[tuple[str, list[str]]] = []
+        self.notified: list[tuple[str, list[str]]] = []
 
     def notify(self, host: str, instance_ids: Any, resident: bool) -> None:
-        self.nudged.append((host, list(instance_ids)))
+        self.notified.append((host, list(instance_ids)))
 
     def finished(self, instance_ids: Any) -> None: ...
 
@@ -197,7 +197,7 @@ async def test_who_gives_up_while_the_store_is_asked_gives_back_what_it_is_grant
     assert (standing.inner.submitted, held(standing.store)) == ([], [])
 
 
-async def test_another_host_that_is_let_in_is_nudged_and_begins() -> None:
+async def test_another_host_that_is_granted_is_notified_and_begins() -> None:
     store = new_store()
     here, there = Standing(store, limited), Standing(store, limited, host="there")
     first, second = invocation(limited, 1), invocation(limited, 2)

@@ -48,7 +48,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "load": (lambda s: s.load(["a"]), "sqlite_autoindex_instances_1"),
     "to_revive": (lambda s: s.to_revive("h", 1), "ix_instances_live"),
     "due": (lambda s: s.due("h", 1, 1), "ix_instances_due"),
-    "mail": (lambda s: s.mail("h", 1), "ix_inbox_host"),
+    "with_messages": (lambda s: s.with_messages("h", 1), "ix_inbox_host"),
     "hosts_with_work": (lambda s: s.hosts_with_work(1), "ix_inbox_host"),
     "dedicated_waiting": (lambda s: s.dedicated_waiting(1, 1), "ix_instances_admission"),
     "dedicated_waiting for time": (lambda s: s.dedicated_waiting(1, 1), "ix_instances_dedicated_due"),

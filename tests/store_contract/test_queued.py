@@ -1,4 +1,4 @@
-"""Held instances are let in by priority and age, up to the limit; an emptied hub is empty and its hosts fenced."""
+"""Queued instances are dequeued by priority and age, up to the limit; an emptied hub is empty and its hosts fenced."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_first_are_let_in_until_the_limit_is_reached(store: Store) -> None:
     assert store.release("another", 2, NOW) == ()
 
 
-def test_who_is_let_in_is_due_at_once(store: Store) -> None:
+def test_a_dequeued_instance_is_due_at_once(store: Store) -> None:
     made(store, held("now"), held("was_delayed", start_at=4_000), held("later", start_at=9_000))
     assert store.due(HOST, NOW, 10) == ()
     assert {name for _, name in store.release("hello", 5, NOW)} == {"now", "was_delayed"}
