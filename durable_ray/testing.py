@@ -22,7 +22,7 @@ import heapq
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -83,6 +83,10 @@ class VirtualClock:
         heapq.heappush(self._alarms, (at, next(self._numbers), alarm))
         return alarm
 
+    def set(self, to: int) -> None:
+        """Set the time without ringing anything, also backwards: as somebody who mends a wrong clock."""
+        self._now = to
+
     def next(self) -> int | None:
         """When the next alarm rings, if there is one."""
         while self._alarms and self._alarms[0][2].ring is None:
@@ -121,19 +125,21 @@ class TestHub:
         settings: HubSettings | None = None,
         definitions: DefinitionCatalog = catalog,
     ) -> None:
-        self._store: Store = open_store(store)
-        self._virtual = None if start is None else VirtualClock(start)
-        clock: Clock = self._virtual or SystemClock()
+        #: The hub's store. Whatever is written past the hub needs a fence of its own, as everywhere.
+        self.store: Store = open_store(store)
+        #: The virtual clock, which belongs to the hub's event loop; None: real time.
+        self.virtual_clock = None if start is None else VirtualClock(start)
+        clock: Clock = self.virtual_clock or SystemClock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="test-hub", daemon=True)
         self._thread.start()
         self._auto = auto_advance
-        settled = (settings or HubSettings(partitions=1, sweep_interval=0.5)).settled()
-        self.hub = InProcessHub(self._store, clock, settled)
-        self._on_loop(self.hub.open()).result(30)
+        config = (settings or HubSettings(partitions=1, sweep_interval=0.5)).settled()
+        self.hub = InProcessHub(self.store, clock, config)
+        self.on_loop(self.hub.open()).result(30)
         self._pump: Future[None] | None = None
-        if self._virtual is not None and auto_advance:
-            self._pump = self._on_loop(self._keep_time_moving(self._virtual))
+        if self.virtual_clock is not None and auto_advance:
+            self._pump = self.on_loop(self._keep_time_moving(self.virtual_clock))
         hello = Hello("registry", self.hub.name, PROTOCOL, 1, os.getpid(), store, "")
         partitions = self.hub.settings.partitions
         self.client = Client._of(hello, Deployer(definitions, None), partitions, _Driver(self))
@@ -153,29 +159,51 @@ class TestHub:
 
     def advance(self, by: timedelta | float) -> None:
         """Let virtual time pass, timer by timer, until `by` (timedelta, or seconds) has passed and all is idle."""
-        virtual = self._virtual
+        virtual = self.virtual_clock
         if virtual is None:
             raise RuntimeError("this hub runs on real time")
-        self._on_loop(self._advance(virtual, after(virtual.now(), duration(by, "by", least=0)))).result(60)
+        self.on_loop(self._advance(virtual, after(virtual.now(), duration(by, "by", least=0)))).result(60)
 
     def settle(self) -> None:
         """Wait until nothing is under way. Time does not advance."""
-        self._on_loop(self._settle()).result(60)
+        self.on_loop(self.settled()).result(60)
+
+    async def settled(self) -> None:
+        """As `settle`, on the hub's event loop. Checked twice: a callback may be on its way between two threads."""
+        calm = 0
+        while calm < 2:
+            await asyncio.sleep(0)
+            calm = calm + 1 if self.hub.idle else 0
+            if not calm:
+                await asyncio.sleep(0.0005)
+
+    def on_loop(self, work: Coroutine[Any, Any, R]) -> Future[R]:
+        """Run a coroutine on the hub's event loop, where its registry and its hosts live."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Call `callback` on the hub's event loop, after what is under way there."""
+        self._loop.call_soon_threadsafe(callback, *args)
+
+    def forget_location(self, instance_id: str) -> None:
+        """Let both clients forget where they saw this instance last, as a new client would not know it."""
+        for client in (self.client, self.async_client):
+            client._router.forget(instance_id)
 
     def crash(self) -> None:
         """End all hosts as a power cut would, and start them again as Ray does: what was not committed is gone."""
-        self._on_loop(self._crash()).result(60)
+        self.on_loop(self._crash()).result(60)
 
     def close(self) -> None:
         """Stop the hub."""
         inside.leave(self.hub.name, self.client)
         if self._pump is not None:
             self._pump.cancel()
-        self._on_loop(self.hub.close()).result(30)
+        self.on_loop(self.hub.close()).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
-        self._store.close()
+        self.store.close()
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -192,26 +220,17 @@ class TestHub:
         await self.hub.registry.admission.sweep()
         await self.hub.registry.notifier.sweep()
 
-    async def _settle(self) -> None:
-        """Wait until nothing is under way, checked twice: a callback may be on its way between two threads."""
-        calm = 0
-        while calm < 2:
-            await asyncio.sleep(0)
-            calm = calm + 1 if self.hub.idle else 0
-            if not calm:
-                await asyncio.sleep(0.0005)
-
     async def _advance(self, clock: VirtualClock, to: int) -> None:
-        await self._settle()
+        await self.settled()
         while (due := clock.next()) is not None and due <= to:
             clock.advance(due)
-            await self._settle()
+            await self.settled()
         clock.advance(to)
-        await self._settle()
+        await self.settled()
 
     async def _keep_time_moving(self, clock: VirtualClock) -> None:
         while True:
-            await self._settle()
+            await self.settled()
             due = clock.next()
             if due is not None:
                 clock.advance(due)
@@ -232,7 +251,7 @@ class _Driver:
     def _call(self, wanted: Call) -> Any:
         work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)
         try:
-            return self._hub._on_loop(work).result(wanted.seconds)
+            return self._hub.on_loop(work).result(wanted.seconds)
         except KeyError as error:
             raise TargetGone(wanted.target) from error
         except Unreachable as error:
@@ -259,7 +278,7 @@ class _AsyncDriver:
     async def _call(self, wanted: Call) -> Any:
         work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)
         try:
-            return await asyncio.wrap_future(self._hub._on_loop(work))
+            return await asyncio.wrap_future(self._hub.on_loop(work))
         except KeyError as error:
             raise TargetGone(wanted.target) from error
         except Unreachable as error:

@@ -79,7 +79,7 @@ def hub() -> Iterator[TestHub]:
 
 def ask(hub: TestHub, method: str, *args: Any) -> Any:
     """As a client would that knows the protocol but sends its own requests."""
-    return hub._on_loop(call(hub.hub, "registry", method, args, {})).result(30)
+    return hub.on_loop(call(hub.hub, "registry", method, args, {})).result(30)
 
 
 def test_a_start_that_is_sent_again_is_the_same_start(hub: TestHub) -> None:
@@ -100,7 +100,7 @@ def test_an_event_that_is_sent_again_comes_once(hub: TestHub) -> None:
     for retry in (False, True, True):
         delivery = Delivery("request-1", "waits", event, retry)
         host = ask(hub, "resolve", ["waits"])["waits"][0]
-        (reply,) = hub._on_loop(call(hub.hub, host, "deliver_many", ([delivery],), {})).result(30)
+        (reply,) = hub.on_loop(call(hub.hub, host, "deliver_many", ([delivery],), {})).result(30)
         assert reply.code == "ok"
     history = handle.get_status(show_history=True).history
     assert [e.name for e in history if isinstance(e, ev.EventRaised)] == ["Other"]
@@ -228,7 +228,7 @@ def test_long_polls_come_in_slices_that_the_client_renews(monkeypatch: pytest.Mo
         handle = hub.client.start_new(protocol_wait, instance_id="slow", placement="shared")
         handle.wait_for_start(10)
         host = ask(hub, "resolve", ["slow"])["slow"][0]
-        assert hub._on_loop(call(hub.hub, host, "wait", (["slow"], 3600.0), {})).result(10) == []
+        assert hub.on_loop(call(hub.hub, host, "wait", (["slow"], 3600.0), {})).result(10) == []
         with pytest.raises(TimeoutError):
             handle.wait_for_completion(0.2)
         handle.raise_event("Go", "at last")

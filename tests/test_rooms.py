@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,6 +17,8 @@ MOST_FILES = 14
 MOST_LOOSE = 5
 #: An event of histories and the exception that user code catches: the one name is stored, the other public.
 TWICE = frozenset({"ActivityFailed"})
+#: Their `hub` is the command line's view of one; and this file says what is looked for.
+ELSEWHERE = {("cli", "test_doctor.py"), ("tests", "test_rooms.py")}
 ROOMS = ("host", "instances", "registry", "activities", "code", "store", "cluster", "wire")
 
 
@@ -57,5 +60,18 @@ def test_every_room_says_what_it_is_for() -> None:
             f"{short(file)} has no docstring that says what its folder is for."
             for file in files(*PACKAGE)
             if file.name == "__init__.py" and not ast.get_docstring(parse(file))
+        ]
+    )
+
+
+def test_tests_use_the_doors_of_a_test_hub() -> None:
+    """What tests need of the inside of a hub is public on `TestHub`, so that the runtime behind can change."""
+    private = re.compile(r"\bhub\._[a-z]")
+    assert_none(
+        [
+            f"{short(file)}:{number}: `{line.strip()}` reaches into a hub: give TestHub (or the class) a public method."
+            for file in files("tests")
+            for number, line in enumerate(file.read_text().splitlines(), 1)
+            if private.search(line) and file.parts[-2:] not in ELSEWHERE
         ]
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from durable_ray.actors.activities.dispatcher import Crashed, Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, OnResult
@@ -52,6 +52,11 @@ class WorkerPool:
         self._registered: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def clients(self) -> Mapping[str, WorkerClient]:
+        """The workers that get jobs now, by name."""
+        return self._clients
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""

@@ -86,11 +86,12 @@ class InProcessHub:
             return
         opening = self._opening.get(host)
         if opening is None:
-            opening = self._opening[host] = asyncio.ensure_future(self._open_host(host))
+            opening = self._opening[host] = asyncio.ensure_future(self.open_host(host))
             opening.add_done_callback(lambda _: self._opening.pop(host, None))
         await asyncio.shield(opening)
 
-    async def _open_host(self, name: str) -> None:
+    async def open_host(self, name: str) -> None:
+        """Make the host of this name, as its Ray actor does."""
         loop = asyncio.get_running_loop()
         fence = await loop.run_in_executor(None, self.store.acquire_lease, name)
         definition_cache = DefinitionCache(self.store)

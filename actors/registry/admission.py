@@ -65,11 +65,11 @@ class Admission:
         self._store = store
         self._clock = clock
         self._definition_cache = definition_cache
-        self._hosts = hosts
+        self.hosts = hosts
         self._blocking = blocking
         self._spawn = spawn
         self._limit = settings.dedicated_limit()
-        self._actors = ActorLifecycle(hosts, self._vacate, self.admit, waiters.moved, spawn)
+        self.actors = ActorLifecycle(hosts, self._vacate, self.admit, waiters.moved, spawn)
         self._admitting = False
         self._admit_again = False
         self._alarm: Alarm | None = None
@@ -81,33 +81,33 @@ class Admission:
     @property
     def idle(self) -> bool:
         """Whether no admission is under way."""
-        return not self._admitting and self._actors.all_running
+        return not self._admitting and self.actors.all_running
 
     def is_running(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor that answers."""
-        return self._actors.is_running(instance_id)
+        return self.actors.is_running(instance_id)
 
     def has(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor, in whatever state."""
-        return instance_id in self._actors
+        return instance_id in self.actors
 
     async def open(self) -> None:
         """List the actors that exist."""
-        await self._discover(await self._hosts.alive())
-        lost = [i for i in await self._blocking(self._store.residents) if i not in self._actors]
+        await self._discover(await self.hosts.alive())
+        lost = [i for i in await self._blocking(self._store.residents) if i not in self.actors]
         if lost:
             await self._blocking(lambda: self._store.mark_resident(lost, False))
 
     def running(self) -> list[str]:
         """Those whose actor answers, the oldest first."""
-        return self._actors.running()
+        return self.actors.running()
 
     async def notify(self, instance_id: str, what: Sequence[str]) -> bool:
         """Notify this instance's actor of messages for these; returns when it knows. False if it has no actor yet."""
-        process = self._actors.get(instance_id)
+        process = self.actors.get(instance_id)
         if process is None or not process.created:
             return False
-        await self._actors.notify(instance_id, process, what)
+        await self.actors.notify(instance_id, process, what)
         return True
 
     # --- admission --------------------------------------------------------------------------------
@@ -115,9 +115,9 @@ class Admission:
     async def ensure(self, instance_id: str) -> bool:
         """Get or create the actor of this instance, whatever the limit: a caller asks for it by name. False if there is no
         such instance, or its actor cannot be created."""
-        process = self._actors.get(instance_id)
+        process = self.actors.get(instance_id)
         if process is not None and process.state is ActorState.RUNNING:
-            await self._actors.notify(instance_id, process, [instance_id])
+            await self.actors.notify(instance_id, process, [instance_id])
         return await self._get_or_create(instance_id)
 
     async def admit(self) -> None:
@@ -140,10 +140,10 @@ class Admission:
     async def _admit(self) -> None:
         now = self._clock.now()
         # Beyond the limit, as many as may be skipped below.
-        most = 2 * self._limit + len(self._actors) + len(self._create_backoff)
+        most = 2 * self._limit + len(self.actors) + len(self._create_backoff)
         waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, most))
-        waiting = [row for row in waiting if row.instance_id not in self._actors and row not in self._create_backoff]
-        admitted = waiting[: max(self._limit - len(self._actors), 0)]
+        waiting = [row for row in waiting if row.instance_id not in self.actors and row not in self._create_backoff]
+        admitted = waiting[: max(self._limit - len(self.actors), 0)]
         if admitted:
             await self._mark([row.instance_id for row in admitted])
             for row in admitted:
@@ -152,7 +152,7 @@ class Admission:
         if short > 0:
             if not self._making_room:
                 self._making_room = True
-                self._spawn(self._make_room(short - self._actors.stopping))
+                self._spawn(self._make_room(short - self.actors.stopping))
             self._admit_soon()
 
     def _admit_soon(self) -> None:
@@ -167,7 +167,7 @@ class Admission:
     async def _make_room(self, short: int) -> None:
         """Ask those that merely wait to passivate, oldest first; each that does reports it, and the next is admitted."""
         try:
-            for instance_id in self._actors.running():
+            for instance_id in self.actors.running():
                 if short <= 0:
                     return
                 short -= await self.passivate(instance_id)
@@ -177,7 +177,7 @@ class Admission:
     async def passivate(self, instance_id: str) -> bool:
         """Ask an actor to passivate, if its instance merely waits or has finished; whether it will. Bounded in time."""
         try:
-            return await asyncio.wait_for(self._hosts.passivate(instance_id), _ANSWER_SECONDS)
+            return await asyncio.wait_for(self.hosts.passivate(instance_id), _ANSWER_SECONDS)
         except Exception as error:
             log.info("the actor of %r does not answer whether it passivates: %r", instance_id, error)
             return False
@@ -200,30 +200,30 @@ class Admission:
 
     async def _mark(self, instance_ids: list[str]) -> None:
         """Take places for these and record it. Counted before it is written: a sweep clears a mark without an actor."""
-        self._actors.reserve(instance_ids)
+        self.actors.reserve(instance_ids)
         try:
             await self._blocking(lambda: self._store.mark_resident(instance_ids))
         except BaseException:
-            self._actors.release(instance_ids)
+            self.actors.release(instance_ids)
             self._admit_soon()  # those who saw meanwhile that they are being created rely on it
             raise
 
     async def _create(self, row: InstanceRow) -> bool:
-        process = self._actors.get(row.instance_id)
+        process = self.actors.get(row.instance_id)
         assert process is not None, "its place is reserved first"
         known = self._definition_cache.known_orchestrator(row.name, row.version)
         environment = self._definition_cache.runtime_env(row.environment)
         try:
-            await self._hosts.create(row, known.options if known else None, environment)
+            await self.hosts.create(row, known.options if known else None, environment)
         except Exception as error:
             log.warning("the actor of %r could not be created, trying again later: %s", row.instance_id, error)
             self._create_backoff.failed(row)
-            self._actors.suspect(row.instance_id, process)
+            self.actors.suspect(row.instance_id, process)
             await self._unopened.failed(row.host, [row.instance_id], error)
             return False
         self._create_backoff.succeeded(row.instance_id)
         await self._unopened.opened(row.host)
-        await self._actors.created(row.instance_id, process)
+        await self.actors.created(row.instance_id, process)
         return True
 
     async def _vacate(self, instance_id: str) -> None:
@@ -239,42 +239,42 @@ class Admission:
         """These instances have finished: if others wait for a place, their actors need not linger."""
         now = self._clock.now()
         waiting = await self._blocking(lambda: self._store.dedicated_waiting(now, 1))
-        if waiting and len(self._actors) >= self._limit:
+        if waiting and len(self.actors) >= self._limit:
             for instance_id in instance_ids:
-                if instance_id in self._actors:
+                if instance_id in self.actors:
                     await self.passivate(instance_id)
 
     async def passivating(self, instance_id: str) -> None:
         """The dedicated host of this instance passivates; its place is free when its actor is really gone."""
-        process = self._actors.get(instance_id)
+        process = self.actors.get(instance_id)
         if process is None:
             await self._vacate(instance_id)
             await self.admit()
         elif process.created:
-            await self._actors.refused(instance_id, process)
+            await self.actors.refused(instance_id, process)
         # Else it is about a predecessor, or what creates this one will find out.
 
     # --- upkeep -----------------------------------------------------------------------------------
 
     async def sweep(self) -> None:
         """Repair what a lost report left behind."""
-        running = self._actors.running()
-        alive = await self._hosts.alive()
+        running = self.actors.running()
+        alive = await self.hosts.alive()
         for instance_id in set(running) - set(alive):
-            self._actors.missing(instance_id)
+            self.actors.missing(instance_id)
         await self._discover(alive)
         for instance_id in await self._blocking(self._store.residents):
-            if instance_id not in self._actors:
+            if instance_id not in self.actors:
                 await self._vacate(instance_id)
         await self.admit()
 
     async def _discover(self, alive: Collection[str]) -> None:
         """These actors exist; unknown ones are counted and asked, if they are an instance's: others may use the namespace."""
-        unknown = [instance_id for instance_id in alive if instance_id not in self._actors]
+        unknown = [instance_id for instance_id in alive if instance_id not in self.actors]
         if unknown:
             for row in (await self._blocking(lambda: self._store.rows(unknown))).values():
                 if row.placement == "dedicated":
-                    self._actors.discovered(row.instance_id)
+                    self.actors.discovered(row.instance_id)
 
     async def _set_alarm(self) -> None:
         now = self._clock.now()

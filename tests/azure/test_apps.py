@@ -189,7 +189,7 @@ def test_what_cannot_be_had_is_said_when_it_is_called() -> None:
 def hub() -> Iterator[TestHub]:
     with TestHub(definitions=app_of("greetings").definitions) as hub:
         address = GatewayAddress("http://127.0.0.1:7071", "key", hub.client.hub)
-        hub._on_loop(hub.hub.registry.set_gateway(address)).result(10)
+        hub.on_loop(hub.hub.registry.set_gateway(address)).result(10)
         yield hub
 
 
@@ -220,7 +220,7 @@ def test_check_status_is_not_awaited_and_says_without_a_gateway_what_is_missing(
         return client.create_check_status_response(None, "x")
 
     assert asyncio.run(inside_a_loop()).headers["Retry-After"] == "10"
-    hub._on_loop(hub.hub.registry.set_gateway(None)).result(10)
+    hub.on_loop(hub.hub.registry.set_gateway(None)).result(10)
     with pytest.raises(dr.InvalidState, match="no HTTP gateway"):
         client.create_check_status_response(None, "x")
 

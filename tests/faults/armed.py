@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -128,13 +127,13 @@ def armed_hub(
 
         def crash(host: str) -> None:
             if host != "registry":
-                asyncio.run_coroutine_threadsafe(_crash(hub, host), hub._loop)
+                hub.on_loop(_crash(hub, host))
 
         store.crash = crash
         yield hub, store
         store.broken.clear()
         if sound:
-            hub._on_loop(hub._settle()).result(10)
+            hub.on_loop(hub.settled()).result(10)
             assert check(store.real) == []  # type: ignore[arg-type]
 
 

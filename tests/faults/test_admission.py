@@ -38,7 +38,7 @@ def hub() -> Iterator[TestHub]:
 
 
 def on(hub: TestHub, work: Any) -> Any:
-    return hub._on_loop(work).result(10)
+    return hub.on_loop(work).result(10)
 
 
 def begun(hub: TestHub, name: str, count: int = 1) -> Any:
@@ -50,7 +50,7 @@ def begun(hub: TestHub, name: str, count: int = 1) -> Any:
 
 def asleep(hub: TestHub, name: str) -> Any:
     handle = begun(hub, name)
-    assert on(hub, hub.hub.registry.admission._hosts.passivate(name))
+    assert on(hub, hub.hub.registry.admission.hosts.passivate(name))
     hub.settle()
     return handle
 
@@ -61,7 +61,7 @@ def actors(hub: TestHub) -> set[str]:
 
 def put(hub: TestHub, name: str) -> None:
     body = encode_event(ev.EventRaised("e", "1"))
-    hub._store.commit(None, [PutMessage(OutMessage(name, f"mail for {name}", body))])
+    hub.store.commit(None, [PutMessage(OutMessage(name, f"mail for {name}", body))])
 
 
 def fails_once(call: Callable[..., Any], when: Callable[..., bool], error: Exception) -> Callable[..., Any]:
@@ -101,10 +101,10 @@ def test_what_a_registry_s_successor_finds_is_told_before_anybody_is_sent_to_it(
 
         async def restart() -> None:
             old = hub.hub.registry
-            fence = await asyncio.get_running_loop().run_in_executor(None, hub._store.acquire_lease, "registry")
+            fence = await asyncio.get_running_loop().run_in_executor(None, hub.store.acquire_lease, "registry")
             for task in tuple(old._tasks):
                 task.cancel()
-            hub.hub.registry = Registry(hub._store, fence, hub.hub.clock, hub.hub.settings, _Hosts(hub.hub))
+            hub.hub.registry = Registry(hub.store, fence, hub.hub.clock, hub.hub.settings, _Hosts(hub.hub))
             await hub.hub.registry.open()
 
         on(hub, restart())
@@ -191,7 +191,7 @@ def test_one_that_leaves_while_it_is_first_told_of_mail_comes_back_for_it(
     process = hub.hub.hosts[dedicated_host("i")]
     on(hub, quiet(process))
     process.moved = True
-    hub._store.mark_resident(["i"], False)
+    hub.store.mark_resident(["i"], False)
     put(hub, "i")
     go.set()
     on(hub, hub.hub.registry.notifier.notify([(dedicated_host("i"), "i")]))
@@ -208,7 +208,7 @@ def test_room_is_counted_when_it_is_given_away(hub: TestHub, monkeypatch: pytest
     """One that is asked for by name comes in while the store says who waits."""
     begun(hub, "a")
     asleep(hub, "b")
-    ask, at, go = hub._store.dedicated_waiting, threading.Event(), threading.Event()
+    ask, at, go = hub.store.dedicated_waiting, threading.Event(), threading.Event()
 
     def slowly(*args: Any) -> Any:
         found = ask(*args)
@@ -243,9 +243,9 @@ def test_nobody_s_actor_is_made_for_one_that_was_purged_while_it_left(
     hub.client.start_new(collect, 0, instance_id="i").wait_for_completion(timeout=10)
     hub.settle()
     hub.hub.hosts[dedicated_host("i")].moved = True
-    asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
+    asked = hub.on_loop(hub.hub.registry.ensure(dedicated_host("i")))
     on(hub, asyncio.sleep(0.1))
-    hub._store.purge([hub._store.rows(["i"])["i"].row_version])
+    hub.store.purge([hub.store.rows(["i"])["i"].row_version])
     on(hub, hub.hub.drop(dedicated_host("i")))
     assert not asked.result(10)
     assert actors(hub) == set()
@@ -302,7 +302,7 @@ def test_one_that_cannot_be_reached_does_not_count_as_making_way(hub: TestHub, m
     monkeypatch.setattr(_Hosts, "notify", breaks)
 
     async def doubted() -> None:
-        present = hub.hub.registry.admission._actors
+        present = hub.hub.registry.admission.actors
         process = present.get("x")
         assert process is not None
         present.suspect("x", process)
@@ -316,7 +316,7 @@ def test_mail_for_one_that_is_asked_for_by_name_is_not_lost_when_that_fails(
 ) -> None:
     handle = asleep(hub, "i")
     at, go = first_mark_fails(hub, monkeypatch)
-    asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
+    asked = hub.on_loop(hub.hub.registry.ensure(dedicated_host("i")))
     assert at.wait(10)
     handle.raise_event("e", 1)
     go.set()
@@ -353,7 +353,7 @@ def test_an_actor_of_somebody_else_s_in_the_namespace_takes_no_place(
     monkeypatch.setattr(_Hosts, "alive", and_others)
     on(hub, hub.hub.registry.admission.sweep())
     handles = [begun(hub, "a"), begun(hub, "b")]
-    assert len(hub.hub.registry.admission._actors) == 2
+    assert len(hub.hub.registry.admission.actors) == 2
     for handle in handles:
         handle.raise_event("e", 1)
         assert handle.wait_for_completion(timeout=10) == [1]

@@ -73,8 +73,8 @@ def hub() -> Iterator[TestHub]:
 
 def damage(hub: TestHub, statement: str) -> None:
     """Change what is stored, while no process has it in memory."""
-    assert isinstance(hub._store, SqlStore)
-    hub._store.database.write(lambda session: session.plain(statement))
+    assert isinstance(hub.store, SqlStore)
+    hub.store.database.write(lambda session: session.plain(statement))
     hub.crash()
     hub.settle()
 
@@ -111,15 +111,15 @@ def test_a_damaged_history_stops_its_instance_with_a_reason(hub: TestHub, what: 
     assert reason.startswith("history: the history of 'bad' is damaged")
     assert told in reason
     assert "restore the store from a backup" in reason
-    assert any(told in sentence for sentence in stranded(hub._store, 0))
-    (found,), token = hub._on_loop(hub.hub.registry.damaged(100)).result(20)
+    assert any(told in sentence for sentence in stranded(hub.store, 0))
+    (found,), token = hub.on_loop(hub.hub.registry.damaged(100)).result(20)
     assert (found[0], token) == ("bad", None)
     assert told in found[1]
 
 
 def test_a_message_that_cannot_be_read_stops_its_receiver(hub: TestHub) -> None:
     client = grown(hub)
-    hub._store.commit(None, [PutMessage(OutMessage("bad", "m", "no event"))])
+    hub.store.commit(None, [PutMessage(OutMessage("bad", "m", "no event"))])
     damage(hub, "UPDATE instances SET recoveries = 0 WHERE instance_id = 'bad'")
     client.raise_event("good", "more", False)
     assert client.wait_for_completion("good", 20) == 2
@@ -162,7 +162,7 @@ def test_the_parent_of_a_damaged_child_hears_of_its_end(hub: TestHub) -> None:
 
 def test_a_mended_history_goes_on_with_its_next_process(hub: TestHub) -> None:
     client = grown(hub)
-    assert isinstance(hub._store, SqlStore)
+    assert isinstance(hub.store, SqlStore)
     damage(hub, "UPDATE history SET body = 'x' || body WHERE instance_id = 'bad' AND first_event > 0")
     client.raise_event("bad", "more", True)
     hub.settle()

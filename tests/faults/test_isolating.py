@@ -32,7 +32,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestHub]:
     monkeypatch.setattr(in_process, "NoMarker", TimedOut)
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=0.05)) as hub:
         yield hub
-        hub._on_loop(hub._settle()).result(10)
+        hub.on_loop(hub.settled()).result(10)
         assert check(hub.hub.store) == []
     TimedOut.whose.clear()
 
@@ -83,7 +83,7 @@ def test_one_that_died_in_the_transaction_of_its_start_begins_in_a_host_of_its_o
 def test_a_child_still_answers_its_parent(hub: TestHub) -> None:
     parent = hub.client.start_new(isolating_parent)
     parent.wait_for_start(10)
-    hub._on_loop(hub._settle()).result(10)
+    hub.on_loop(hub.settled()).result(10)
     (child,) = [
         status.instance_id for status in hub.client.list_instances() if status.instance_id != parent.instance_id
     ]

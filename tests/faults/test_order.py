@@ -53,8 +53,8 @@ class SlowArrival:
         """An instance whose process has come and read, and which the registry has not heard of."""
         handle = hub.client.start_new(collector, count, instance_id="i")
         assert self.read.wait(10)
-        hub._on_loop(_until(hub.hub.hosts["instance:i"])).result(10)
-        hub.client._router.forget("i")  # as one that has asked too early, and found nobody
+        hub.on_loop(_until(hub.hub.hosts["instance:i"])).result(10)
+        hub.forget_location("i")  # as one that has asked too early, and found nobody
         return handle
 
 
@@ -126,7 +126,7 @@ def test_a_process_that_could_not_be_told_is_not_taken_for_one_that_was(
         handle = arrival.begin(hub, 2)
         handle.raise_event("e", 1)
         arrival.go.set()
-        hub._on_loop(_until(hub.hub.registry)).result(10)
+        hub.on_loop(_until(hub.hub.registry)).result(10)
         ask(hub, "registry", "ensure", "instance:i")
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
@@ -155,12 +155,12 @@ def test_one_that_leaves_while_it_is_told_takes_nothing_from_its_successor(monke
         handle.raise_event("e", 1)
         arrival.go.set()
         assert asked.wait(10)
-        hub._on_loop(leaves()).result(10)
-        hub._on_loop(_until(admission)).result(10)
+        hub.on_loop(leaves()).result(10)
+        hub.on_loop(_until(admission)).result(10)
         answer.set()
-        hub._on_loop(_until(hub.hub.registry)).result(10)
+        hub.on_loop(_until(hub.hub.registry)).result(10)
         assert admission.is_running("i")
-        hub.client._router.forget("i")
+        hub.forget_location("i")
         handle.raise_event("e", 2)
         straight(hub, 3)
         assert handle.wait_for_completion(timeout=10) == [1, 2, 3]
@@ -257,7 +257,7 @@ def test_a_plain_start_that_is_asked_for_again_does_not_wait_for_its_host(monkey
             away.setattr(_Hosts, "notify", absent)
             away.setattr(_Hosts, "ensure_partition", hanging)
             for each in (request, replace(request, retry=True)):
-                asked = hub._on_loop(call(hub.hub, "registry", "start_many", ([each],), {}))
+                asked = hub.on_loop(call(hub.hub, "registry", "start_many", ([each],), {}))
                 assert [reply.code for reply in asked.result(5)] == ["ok"]
         never.set()
         hub.client.wait_for_completion("i", timeout=10)

@@ -175,13 +175,13 @@ def test_the_registry_dies_and_the_places_are_what_they_were() -> None:
     with armed_hub(settings=HubSettings(partitions=3, sweep_interval=0.05)) as (hub, store):
         handles = begin(hub, 7)
         GAUGE.inside(LIMIT)
-        hub._on_loop(hub.hub.registry.close()).result(20)
+        hub.on_loop(hub.hub.registry.close()).result(20)
         # Who gives back finds nobody to tell other hosts: what they are granted waits in the store.
         first = GAUGE.inside(LIMIT)
         GAUGE.let_out(*first)
         eventually(lambda: not asked(store) & set(first), "the first have given back")
         assert granted(store) == LIMIT
-        hub._on_loop(hub.hub.open()).result(20)
+        hub.on_loop(hub.hub.open()).result(20)
         GAUGE.let_out()
         assert hub.client.wait_many(handles, 30) == [f"h{n}" for n in range(7)]
         assert GAUGE.most == LIMIT

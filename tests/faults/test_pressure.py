@@ -26,14 +26,14 @@ def test_three_hundred_share_eight_processes() -> None:
     most = 0
     settings = HubSettings(partitions=1, sweep_interval=0.05, max_dedicated=8)
     with TestHub(settings=settings) as hub:
-        create = hub.hub._open_host
+        create = hub.hub.open_host
 
         async def counted(name: str) -> None:
             nonlocal most
             await create(name)
             most = max(most, sum(is_dedicated(host) for host in hub.hub.hosts))
 
-        hub.hub._open_host = counted  # type: ignore[method-assign]
+        hub.hub.open_host = counted  # type: ignore[method-assign]
         parents = [hub.client.start_new(parent, n, instance_id=f"p{n}") for n in range(75)]
         leaves = [hub.client.start_new(leaf, n, instance_id=f"l{n}") for n in range(150)]
         assert [handle.wait_for_completion(timeout=60) for handle in leaves] == list(range(150))

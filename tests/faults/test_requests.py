@@ -30,7 +30,7 @@ def event(instance_id: str, number: int) -> Delivery:
 
 
 def ask(hub: TestHub, target: str, method: str, *args: Any) -> Any:
-    return hub._on_loop(call(hub.hub, target, method, args, {})).result(10)
+    return hub.on_loop(call(hub.hub, target, method, args, {})).result(10)
 
 
 def begun(hub: TestHub, count: int, instance_id: str | None = None) -> tuple[Any, str]:
@@ -69,7 +69,7 @@ def test_a_retry_joins_the_try_that_is_under_way_and_may_overtake_it() -> None:
                 host_service.deliver_many([two]),
             )
 
-        assert hub._on_loop(both()).result(10) == [[Reply("ok")]] * 4
+        assert hub.on_loop(both()).result(10) == [[Reply("ok")]] * 4
         handle.raise_event("e", 3)
         assert handle.wait_for_completion(timeout=10) == [1, 2, 3]
 
@@ -102,7 +102,7 @@ def test_a_retry_joins_its_slow_first_try_however_many_were_answered_since(monke
             found.set()
             return await asyncio.gather(*tries)
 
-        assert hub._on_loop(in_between()).result(10) == [[Reply("ok")]] * 2
+        assert hub.on_loop(in_between()).result(10) == [[Reply("ok")]] * 2
         slow.raise_event("e", 2)
         assert slow.wait_for_completion(timeout=10) == [1, 2]
 
@@ -115,7 +115,7 @@ def test_an_event_that_goes_two_ways_at_once_arrives_once() -> None:
         mail = out_message(handle.instance_id, sent.message)
         store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
         assert ask(hub, host, "deliver_many", [sent, other]) == [Reply("ok")] * 2
-        hub._loop.call_soon_threadsafe(hub.hub.hosts[host].notify, [handle.instance_id])
+        hub.call_soon(hub.hub.hosts[host].notify, [handle.instance_id])
         hub.settle()
         handle.raise_event("e", 3)
         assert sorted(handle.wait_for_completion(timeout=10)) == [1, 2, 3]
@@ -124,8 +124,8 @@ def test_an_event_that_goes_two_ways_at_once_arrives_once() -> None:
 def test_an_event_for_one_that_sleeps_is_put_into_its_inbox_once() -> None:
     with armed_hub() as (hub, _):
         handle, host = begun(hub, 2, "sleeper")
-        hub._on_loop(hub.hub.drop(host)).result(10)
-        hub._on_loop(hub.hub.registry.admission.passivating("sleeper")).result(10)
+        hub.on_loop(hub.hub.drop(host)).result(10)
+        hub.on_loop(hub.hub.registry.admission.passivating("sleeper")).result(10)
         first = event("sleeper", 1)
         codes = [ask(hub, "registry", "deliver_many", [d])[0].code for d in (first, replace(first, retry=True))]
         assert codes[0] == "ok"

@@ -50,10 +50,9 @@ def asleep(hub: TestHub, instance_id: str) -> None:
         await hub.hub.registry.admission.passivating(instance_id)
 
     hub.settle()
-    hub._on_loop(leave()).result(10)
+    hub.on_loop(leave()).result(10)
     hub.settle()
-    for client in (hub.client, hub.async_client):
-        client._router.forget(instance_id)
+    hub.forget_location(instance_id)
 
 
 @pytest.mark.parametrize("placement", ["dedicated", "shared"])
@@ -98,7 +97,7 @@ def test_an_event_that_is_held_up_at_the_registry_is_not_overtaken(monkeypatch: 
     with armed_hub(settings=NO_SWEEP) as (hub, _):
         handle = hub.client.start_new(collector, 3, instance_id="i", placement="shared")
         handle.wait_for_start(timeout=10)
-        hub.async_client._router.forget("i")
+        hub.forget_location("i")
         monkeypatch.setattr(_Hosts, "notify", slowly)
 
         async def send() -> None:

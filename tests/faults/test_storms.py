@@ -70,7 +70,7 @@ def test_events_over_continue_as_new_are_fifo_none_lost_none_twice(seed: int, pl
                 if trouble == "crashes":
                     hub.crash()
                 elif trouble == "sleep" and placement == "dedicated":
-                    hub._on_loop(hub.hub.registry.admission._hosts.passivate("storm")).result(10)
+                    hub.on_loop(hub.hub.registry.admission.hosts.passivate("storm")).result(10)
 
         troubles = threading.Thread(target=disturb)
         troubles.start()
@@ -176,7 +176,7 @@ def test_falling_asleep_while_events_come_loses_none(seed: int) -> None:
         def napping() -> None:
             while not done.is_set():
                 time.sleep(chance.uniform(0, 0.004))
-                hub._on_loop(nap(chance.choice(names))).result(10)
+                hub.on_loop(nap(chance.choice(names))).result(10)
 
         naps = threading.Thread(target=napping)
         naps.start()

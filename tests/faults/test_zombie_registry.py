@@ -62,7 +62,7 @@ def taken_over(url: str) -> Iterator[tuple[TestHub, Store]]:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(f"SELECT pg_terminate_backend(pid, 30000) FROM pg_locks WHERE {OURS}".encode())
         else:
-            hub._store.database._hub_lock.release()  # type: ignore[attr-defined]
+            hub.store.database._hub_lock.release()  # type: ignore[attr-defined]
         other = open_store(url)
         try:
             other.acquire_hub("testing", "another cluster", "10.0.0.9:6379", 1, 4, "{}")
@@ -83,7 +83,7 @@ def test_nothing_that_a_replaced_registry_does_reaches_the_store(url: str) -> No
         registry, before = hub.hub.registry, contents(other)
         for name, raw_hub in DOORS.items():
             with pytest.raises(Fenced):
-                hub._on_loop(raw_hub(registry)).result(60)
+                hub.on_loop(raw_hub(registry)).result(60)
             assert contents(other) == before, f"{name} wrote"
 
 
@@ -107,7 +107,7 @@ def test_a_registry_that_nobody_asks_finds_by_its_heartbeat_that_it_is_done(tmp_
     with taken_over(url) as (hub, _):
         registry = hub.hub.registry
         with pytest.raises(Fenced):
-            hub._on_loop(registry._upkeep()[0]()).result(10)
+            hub.on_loop(registry._upkeep()[0]()).result(10)
         assert registry.fenced_by is not None
 
 
@@ -116,6 +116,6 @@ def test_what_a_replaced_host_notes_beside_its_turns_is_refused_too(url: str) ->
         host, before = hub.hub.hosts[dedicated_host("own")], contents(other)
         for write in (lambda: host.store.note_recovery("own"), lambda: host.store.set_waiting_reason("own", "x")):
             with pytest.raises(Fenced):
-                hub._on_loop(host.blocking(write)).result(60)
+                hub.on_loop(host.blocking(write)).result(60)
         assert contents(other) == before
         assert host.moved, "it does not know that it is done"

@@ -64,7 +64,7 @@ def deaf(kind: str, data: Any) -> bool:
 
 def redate(hub: TestHub, instance_id: str, at: int) -> None:
     """Let a row say another time, as a host whose clock is wrong writes it."""
-    database = hub._store.database  # type: ignore[attr-defined]
+    database = hub.store.database  # type: ignore[attr-defined]
     ended = "completed_at IS NOT NULL"
     database.write(
         lambda session: session.plain(
@@ -141,7 +141,7 @@ async def test_a_stream_of_one_that_is_purged_ends() -> None:
             await start(http, "approval", "x")
             stream = told(http, f"{API}/instances/x/stream")
             await until(stream, alive)
-            database = hub._store.database  # type: ignore[attr-defined]
+            database = hub.store.database  # type: ignore[attr-defined]
             # As a registry does it of which this gateway hears nothing.
             database.write(lambda session: session.plain("DELETE FROM instances WHERE instance_id = 'x'"))
             said = await until(stream, lambda kind, _: kind == "end")

@@ -95,7 +95,7 @@ def hub() -> Iterator[TestHub]:
 
 
 def sweep(hub: TestHub) -> None:
-    hub._on_loop(hub.hub.registry.permits.sweep()).result(20)
+    hub.on_loop(hub.hub.registry.permits.sweep()).result(20)
 
 
 def spread(hub: TestHub, client: dr.Client, count: int, prefix: str = "i", **more: Any) -> list[dr.OrchestrationHandle]:
@@ -115,15 +115,15 @@ def asked(hub: TestHub, instance_id: str) -> None:
     for _ in range(2000):
         if any(permit.instance_id == instance_id for permit, _ in hub.hub.store.permits(row.host)):
             return
-        hub._on_loop(asyncio.sleep(0.002)).result(5)
+        hub.on_loop(asyncio.sleep(0.002)).result(5)
     raise AssertionError(f"{instance_id} has not asked")
 
 
 def pass_time(hub: TestHub, seconds: int) -> None:
     """Let time pass although activities run."""
-    clock = hub._virtual
+    clock = hub.virtual_clock
     assert clock is not None
-    hub._loop.call_soon_threadsafe(clock.advance, clock.now() + seconds * 1_000_000)
+    hub.call_soon(clock.advance, clock.now() + seconds * 1_000_000)
 
 
 def test_a_limit_holds_over_all_hosts_and_the_oldest_is_next(hub: TestHub, client: dr.Client) -> None:

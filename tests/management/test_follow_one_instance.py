@@ -76,9 +76,9 @@ def test_so_is_one_that_is_passivated_and_loaded_again(
     handle = client.start_new(order, 21, instance_id="followed")
     hub.settle()
     host = hub.hub.hosts[dedicated_host("followed")]
-    assert hub._on_loop(passivate(host, "followed")).result(10)
-    hub._on_loop(hub.hub.drop(host.name)).result(10)
-    hub._on_loop(hub.hub.registry.admission.passivating("followed")).result(10)
+    assert hub.on_loop(passivate(host, "followed")).result(10)
+    hub.on_loop(hub.hub.drop(host.name)).result(10)
+    hub.on_loop(hub.hub.registry.admission.passivating("followed")).result(10)
     handle.raise_event("paid")
     assert handle.wait_for_completion(20) == 42
     in_order(steps_of(lines, "followed"), "passivated: ", "loaded: ", "turn taken: ", "committed: ")

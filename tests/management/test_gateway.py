@@ -21,7 +21,7 @@ COMMON = "taskHub=testing&connection=Storage&code=k%26y"
 def gateway(hub: TestHub) -> None:
     """The hub's gateway has said where it listens."""
     address = GatewayAddress("http://127.0.0.1:7071", "k&y", hub.client.hub)
-    hub._on_loop(hub.hub.registry.set_gateway(address)).result(10)
+    hub.on_loop(hub.hub.registry.set_gateway(address)).result(10)
 
 
 def test_s31_s32_the_management_payload(client: dr.Client, gateway: None) -> None:

@@ -155,7 +155,7 @@ def test_the_sweep_finds_room_that_nobody_told_of(hub: TestHub, client: dr.Clien
     (held,) = by_status(client)["Pending"]
     for name in by_status(client)["Running"]:
         client.raise_event(name, "go")
-    hub._on_loop(hub.hub.registry.instance_limiter.dequeue(hub.hub.registry.instance_limiter.limited())).result(20)
+    hub.on_loop(hub.hub.registry.instance_limiter.dequeue(hub.hub.registry.instance_limiter.limited())).result(20)
     hub.settle()
     client.raise_event(held, "go", 1)
     assert client.wait_for_completion(held, 20) == 1

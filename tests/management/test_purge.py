@@ -95,11 +95,11 @@ def test_a_purged_id_begins_again_at_once_though_its_process_lingered(
         case "purge_by":
             assert client.purge_by().deleted == 1
         case "expired":
-            rows = hub._store.rows
+            rows = hub.store.rows
             hub.hub.registry.store.expired = lambda *args: tuple(row.row_version for row in rows(["w"]).values())  # type: ignore[method-assign]
-            assert hub._on_loop(hub.hub.registry.purge_expired()).result(20) == 1
+            assert hub.on_loop(hub.hub.registry.purge_expired()).result(20) == 1
         case _:
-            assert hub._store.purge([hub._store.rows(["w"])["w"].row_version]) == ("w",)
+            assert hub.store.purge([hub.store.rows(["w"])["w"].row_version]) == ("w",)
     assert (dedicated_host("w") in hub.hub.hosts) == (how == "behind the registry")
     client.signal_with_start(collector, "item", 2, instance_id="w", input=1, placement="dedicated")
     hub.settle()
@@ -206,14 +206,14 @@ def test_retention_leaves_what_came_after_the_match(
     hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.start_new(echo, "first", instance_id="e").wait_for_completion(20)
-    found = [row.row_version for row in hub._store.rows(["e"]).values()]
+    found = [row.row_version for row in hub.store.rows(["e"]).values()]
 
     def expired(now: int, limit: int) -> list[Any]:
         client.start_new(echo, "second", instance_id="e").wait_for_completion(20)
         return found
 
     monkeypatch.setattr(hub.hub.registry.store, "expired", expired)
-    assert hub._on_loop(hub.hub.registry.purge_expired()).result(20) == 0
+    assert hub.on_loop(hub.hub.registry.purge_expired()).result(20) == 0
     assert client.wait_for_completion("e", 20) == "second"
 
 
@@ -240,7 +240,7 @@ def test_retention_of_the_hub_and_of_an_orchestrator() -> None:
         kept = ["ever", "hour", "minute", "pending", "running"]
         for after, gone in ((59, []), (2, ["minute"]), (3600, ["hour", "pending"]), (10**6, [])):
             hub.advance(timedelta(seconds=after))
-            hub._on_loop(hub.hub.registry.purge_expired()).result(20)
+            hub.on_loop(hub.hub.registry.purge_expired()).result(20)
             kept = [name for name in kept if name not in gone]
             assert sorted(left(client)) == kept
         assert_nobody_is_forgotten(hub)
@@ -256,7 +256,7 @@ def test_a_rewound_instance_does_not_expire_while_it_runs(hub: TestHub, client: 
     handle.terminate()
     handle.rewind()
     hub.advance(timedelta(hours=1))
-    hub._on_loop(hub.hub.registry.purge_expired()).result(20)
+    hub.on_loop(hub.hub.registry.purge_expired()).result(20)
     handle.raise_event("go", 1)
     assert handle.wait_for_completion(20) == 1
 
@@ -377,7 +377,7 @@ def test_a_bulk_action_leaves_what_came_after_the_match(
     status = client.get_status("again")
     assert status is not None
     assert status.runtime_status == ("Pending" if placement == "pending" else "Running")
-    assert hub._store.inbox(["again"]) == ()
+    assert hub.store.inbox(["again"]) == ()
 
 
 def test_a_bulk_action_reaches_the_next_execution_of_what_was_matched(
@@ -385,7 +385,7 @@ def test_a_bulk_action_reaches_the_next_execution_of_what_was_matched(
 ) -> None:
     client.start_new(eternal, instance_id="e")
     hub.settle()
-    before = hub._store.rows(["e"])["e"].execution_id
+    before = hub.store.rows(["e"])["e"].execution_id
 
     def go_on() -> None:
         client.raise_event("e", "item", 1)
@@ -393,7 +393,7 @@ def test_a_bulk_action_reaches_the_next_execution_of_what_was_matched(
     meanwhile(go_on)
     assert client.bulk("terminate").done == ("e",)
     hub.settle()
-    assert hub._store.rows(["e"])["e"].execution_id != before
+    assert hub.store.rows(["e"])["e"].execution_id != before
     assert client.counts() == {("eternal", "Terminated"): 1}
 
 

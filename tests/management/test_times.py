@@ -80,12 +80,13 @@ def test_a_timer_that_is_made_after_the_clock_was_mended_fires_on_time(hub: Test
 
     handle = client.start_new(ticks)
     hub.settle()
-    clock: Any = hub.hub.clock
+    clock = hub.virtual_clock
+    assert clock is not None
     mended = clock.now()
-    clock._now = mended + 30 * 86_400 * 1_000_000
+    clock.set(mended + 30 * 86_400 * 1_000_000)
     handle.raise_event("go", "in the jump")
     hub.settle()
-    clock._now = mended
+    clock.set(mended)
     handle.raise_event("go", "timers")
     for _ in range(4):
         hub.settle()

@@ -53,7 +53,7 @@ def test_it_is_refused_with_all_that_came_with_it(damage: Callable[[DefinitionRo
     with opened("sqlite://") as hub:
         rows = [row_of(FINE), damage(row_of(CALLS))]
         with pytest.raises(DefinitionUnreadable, match="orchestrator 'calls' cannot be read"):
-            hub._on_loop(hub.hub.registry.register(rows)).result(10)
+            hub.on_loop(hub.hub.registry.register(rows)).result(10)
         assert hub.hub.store.definitions() == ()
 
 

@@ -56,7 +56,7 @@ def measured(hub: TestHub) -> dict[str, int]:
             await hub.hub.registry.admission.passivate(instance_id)
 
     hub.settle()
-    hub._on_loop(make_way()).result(60)
+    hub.on_loop(make_way()).result(60)
     return sizes_of(hub)
 
 

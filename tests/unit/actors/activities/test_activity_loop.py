@@ -68,7 +68,8 @@ def port() -> Iterator[int]:
         thread.start()
         yield server.getsockname()[1]
     if Connection.streams is not None:
-        Connection.streams[1].transport.abort()
+        # The transport belongs to another thread's loop, which would not notice an `abort` from here.
+        Connection.streams[1].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         Connection.streams = None
     thread.join(10)
 

@@ -30,7 +30,7 @@ async def test_under_load_workers_that_came_since_are_found_and_get_their_share(
     assert made.looks == [True], "it is not busy"
     made.pool.submit([job(n) for n in range(3, 6)])
     await until(lambda: len(made.looks) == 2)
-    await until(lambda: len(made.pool._clients) == 2)
+    await until(lambda: len(made.pool.clients) == 2)
     made.pool.submit([job(n) for n in range(6, 9)])
     await until(lambda: second.runs)
     assert second.runs == [[6, 7, 8]]
@@ -46,7 +46,7 @@ async def test_one_that_was_lost_is_taken_back_when_it_is_there_again(monkeypatc
     await until(lambda: first.runs and second.runs)
     first.die(WorkerGone("killed"))
     await until(lambda: made.crashes == [0])
-    await until(lambda: "a" in made.pool._clients)
+    await until(lambda: "a" in made.pool.clients)
     assert made.looks == [True, False], "nobody is made for it"
     assert first.acks == [invocation(double, 0).address], "what it held runs elsewhere"
     made.pool.submit([job(2)])
@@ -75,8 +75,8 @@ async def test_one_that_takes_long_to_restart_is_taken_back_in_the_end(monkeypat
     await until(lambda: first.runs and second.runs)
     first.words = [WorkerGone("it is being restarted") for _ in range(3)]
     first.die(WorkerGone("killed"))
-    await until(lambda: "a" not in made.pool._clients)
-    await until(lambda: "a" in made.pool._clients)
+    await until(lambda: "a" not in made.pool.clients)
+    await until(lambda: "a" in made.pool.clients)
     assert first.asked == 5
 
 
@@ -99,9 +99,9 @@ async def test_what_a_worker_finished_for_the_predecessor_is_asked_for_though_it
     second.words = [WorkerGone("unavailable for a moment")]
     made = ActivityExecutor(first, second)
     await made.pool.adopt()
-    assert list(made.pool._clients) == ["a"]
+    assert list(made.pool.clients) == ["a"]
     made.pool.submit([job(n) for n in range(3)])
-    await until(lambda: "b" in made.pool._clients)
+    await until(lambda: "b" in made.pool.clients)
     assert second.acks == []
     made.pool.submit([job(7)])
     await until(lambda: second.runs)
@@ -148,8 +148,8 @@ async def test_what_was_handed_over_is_kept_where_it_came_from_until_it_is_durab
     await until(lambda: made.results == [0] and any(not call.done() for call in first.calls))
     first._held = [invocation(double, 0).address]
     first.die(WorkerGone("unavailable for a moment"))
-    await until(lambda: "a" not in made.pool._clients)
-    await until(lambda: "a" in made.pool._clients)
+    await until(lambda: "a" not in made.pool.clients)
+    await until(lambda: "a" in made.pool.clients)
     assert first.acks == []
     made.pool.acknowledge(first._held)
     await until(lambda: first.acks == first._held)

@@ -78,7 +78,7 @@ async def test_what_was_queued_for_a_worker_that_died_is_not_sent_to_it() -> Non
     made = ActivityExecutor(link)
     made.pool.submit([job(1)])
     await until(lambda: link.runs)
-    client = made.pool._clients["w"]
+    client = made.pool.clients["w"]
     made.pool.submit([job(2)])
     made.pool.lost(client, "gone")
     await asyncio.sleep(0)
@@ -173,4 +173,4 @@ async def test_code_is_sent_again_before_its_worker_may_have_forgotten_it(monkey
             link.answer(number)
         await until(lambda count=number: count in made.results)
     assert link.code == [1, 0, 1]
-    assert len(made.pool._clients["w"]._known) <= 1
+    assert len(made.pool.clients["w"]._known) <= 1

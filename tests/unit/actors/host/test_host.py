@@ -71,11 +71,11 @@ def the_host(hub: TestHub) -> InstanceHost:
 
 
 def store(hub: TestHub) -> Store:
-    return hub._store
+    return hub.store
 
 
 def on(hub: TestHub, work: Any) -> Any:
-    return hub._on_loop(work).result(10)
+    return hub.on_loop(work).result(10)
 
 
 async def _now(call: Any) -> Any:

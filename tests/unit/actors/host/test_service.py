@@ -50,7 +50,7 @@ def host_service(hub: TestHub) -> HostService:
 
 
 def deliver(hub: TestHub, *deliveries: Delivery) -> Any:
-    return hub._on_loop(host_service(hub).deliver_many(deliveries))
+    return hub.on_loop(host_service(hub).deliver_many(deliveries))
 
 
 def test_one_whose_code_takes_long_to_load_keeps_nobody_waiting(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:

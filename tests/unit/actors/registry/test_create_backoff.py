@@ -18,7 +18,7 @@ from tests.ray.orchestrators import wait_for_go
 def row() -> InstanceRow:
     with TestHub() as hub:
         hub.client.start_new(wait_for_go, instance_id="i")
-        return hub._store.rows(["i"])["i"]
+        return hub.store.rows(["i"])["i"]
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,7 @@ def hub() -> Iterator[TestHub]:
 
 
 def on(hub: TestHub, work: Any) -> Any:
-    return hub._on_loop(work).result(10)
+    return hub.on_loop(work).result(10)
 
 
 def sweep(hub: TestHub) -> None:
@@ -60,14 +60,14 @@ def hosts(hub: TestHub) -> set[str]:
 
 def fall_asleep(hub: TestHub, name: str) -> None:
     hub.settle()
-    assert on(hub, hub.hub.registry.admission._hosts.passivate(name))
+    assert on(hub, hub.hub.registry.admission.hosts.passivate(name))
     assert dedicated_host(name) not in hosts(hub)
 
 
 def put(hub: TestHub, name: str, number: int) -> None:
     """A message whose nudge got lost."""
     body = encode_event(ev.EventRaised("e", str(number)))
-    hub._store.commit(None, [PutMessage(OutMessage(name, f"m{number}", body))])
+    hub.store.commit(None, [PutMessage(OutMessage(name, f"m{number}", body))])
 
 
 def test_never_more_processes_than_allowed_and_the_rest_come_in_order(hub: TestHub) -> None:
@@ -115,7 +115,7 @@ def test_a_lost_start_is_found_by_the_sweep(hub: TestHub) -> None:
 
 def test_a_nudge_while_an_actor_is_being_made_reaches_it(hub: TestHub) -> None:
     admission = hub.hub.registry.admission
-    create = admission._hosts.create
+    create = admission.hosts.create
     begun, go = asyncio.Event(), asyncio.Event()
 
     async def slow(*args: Any) -> None:
@@ -123,7 +123,7 @@ def test_a_nudge_while_an_actor_is_being_made_reaches_it(hub: TestHub) -> None:
         begun.set()
         await go.wait()
 
-    admission._hosts.create = slow  # type: ignore[method-assign]
+    admission.hosts.create = slow  # type: ignore[method-assign]
     handle = hub.client.start_new(collect, 1, instance_id="i")
     on(hub, begun.wait())
     put(hub, "i", 1)
@@ -143,8 +143,8 @@ def test_one_that_is_asked_for_while_it_leaves_comes_back(hub: TestHub) -> None:
     on(hub, hub.hub.registry.ensure(dedicated_host("i")))
     process = hub.hub.hosts[dedicated_host("i")]
     process.moved = True
-    leaving = hub._on_loop(admission.passivating("i"))
-    asked = hub._on_loop(hub.hub.registry.ensure(dedicated_host("i")))
+    leaving = hub.on_loop(admission.passivating("i"))
+    asked = hub.on_loop(hub.hub.registry.ensure(dedicated_host("i")))
     on(hub, asyncio.sleep(0.1))
     assert hub.hub.hosts[dedicated_host("i")] is process
     on(hub, hub.hub.drop(dedicated_host("i")))
@@ -159,13 +159,13 @@ def test_the_place_of_one_that_leaves_is_taken_until_it_is_away(hub: TestHub, en
     handles = [hub.client.start_new(collect, 1, instance_id=name) for name in ("i", "j")]
     hub.settle()
     admission = hub.hub.registry.admission
-    create, alive = admission._hosts.create, []
+    create, alive = admission.hosts.create, []
 
     async def counts(row: Any, *args: Any) -> None:
         alive.append((row.instance_id, len(hosts(hub) - {row.host}) + 1))
         await create(row, *args)
 
-    admission._hosts.create = counts  # type: ignore[method-assign]
+    admission.hosts.create = counts  # type: ignore[method-assign]
     for name in ("i", "j"):
         hub.hub.hosts[dedicated_host(name)].moved = True
     handles.append(hub.client.start_new(collect, 1, instance_id="k"))
@@ -209,7 +209,7 @@ def test_one_whose_process_vanished_is_brought_back(hub: TestHub) -> None:
 def test_one_that_is_marked_resident_without_a_process_is_found(hub: TestHub) -> None:
     handle = hub.client.start_new(collect, 1, instance_id="i")
     fall_asleep(hub, "i")
-    hub._store.mark_resident(["i"])
+    hub.store.mark_resident(["i"])
     put(hub, "i", 1)
     sweep(hub)
     assert handle.wait_for_completion(timeout=10) == [1]
@@ -223,7 +223,7 @@ def test_waiting_at_the_registry(hub: TestHub) -> None:
     assert on(hub, registry.wait(["nobody"], 5)) == [Ending("nobody", "absent")]
     assert on(hub, registry.wait(["awake"], 5)) == [Ending("awake", "moved")]
     assert on(hub, registry.wait(["asleep"], 0.01)) == []
-    waits = hub._on_loop(registry.wait(["asleep"], 10))
+    waits = hub.on_loop(registry.wait(["asleep"], 10))
     hub.client.raise_event("asleep", "e", 1)
     assert waits.result(10)[0].status in ("moved", "Completed")
     hub.client.wait_for_completion("asleep", 10)
@@ -312,15 +312,15 @@ def test_a_host_that_cannot_be_had_keeps_no_other_from_being_told(
     handles = [hub.client.start_new(collect, 1, instance_id=f"s{n}", placement="shared") for n in range(20)]
     hub.settle()
     admission = hub.hub.registry.admission
-    make = admission._hosts.ensure_partition
+    make = admission.hosts.ensure_partition
 
     async def fails(host: str, runtime_env: str | None) -> None:
         if host == "partition-0":
             raise RuntimeError("its environment cannot be made")
         await make(host, runtime_env)
 
-    admission._hosts.ensure_partition = fails  # type: ignore[method-assign]
-    homes = {row.instance_id: row.host for row in hub._store.rows([f"s{n}" for n in range(20)]).values()}
+    admission.hosts.ensure_partition = fails  # type: ignore[method-assign]
+    homes = {row.instance_id: row.host for row in hub.store.rows([f"s{n}" for n in range(20)]).values()}
     assert set(homes.values()) == {"partition-0", "partition-1"}
     for host in ("partition-0", "partition-1"):
         on(hub, hub.hub.drop(host))
@@ -329,11 +329,11 @@ def test_a_host_that_cannot_be_had_keeps_no_other_from_being_told(
     on(hub, hub.hub.registry.notifier.notify([(host, name) for name, host in homes.items()]))
     hub.settle()
     finished = {
-        handle.instance_id for handle in handles if hub._store.rows([handle.instance_id])[handle.instance_id].finished
+        handle.instance_id for handle in handles if hub.store.rows([handle.instance_id])[handle.instance_id].finished
     }
     assert finished == {name for name, host in homes.items() if host == "partition-1"}
     assert "its environment cannot be made" in caplog.text
-    del admission._hosts.ensure_partition
+    del admission.hosts.ensure_partition
     sweep(hub)
     assert [handle.wait_for_completion(timeout=10) for handle in handles] == [[1]] * 20
 
@@ -364,10 +364,10 @@ def test_a_chore_that_hangs_or_fails_keeps_no_other_undone(monkeypatch: pytest.M
 def test_receipts_are_forgotten_as_fast_as_they_come() -> None:
     """However many are over at a sweep: none is left for the next."""
     with TestHub(settings=HubSettings(partitions=1, sweep_interval=600)) as hub:
-        store: Any = hub._store
+        store: Any = hub.store
         rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)"
         insert = f"INSERT INTO receipts (request_id, outcome, expires) {rows} SELECT 'r' || i, 'ok', i FROM n"
         store.database.write(lambda session: session.plain(insert))
-        hub._on_loop(hub.hub.registry.forget_receipts()).result(60)
+        hub.on_loop(hub.hub.registry.forget_receipts()).result(60)
         with store.database.read() as session:
             assert session.one(Statement(sqlite="SELECT count(*) FROM receipts")) == (0,)

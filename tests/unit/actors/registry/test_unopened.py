@@ -99,7 +99,7 @@ def eventually(hub: TestHub, condition: Callable[[], Any]) -> None:
 
 
 def reason(hub: TestHub, name: str) -> str:
-    return hub._store.rows([name])[name].waiting_reason or ""
+    return hub.store.rows([name])[name].waiting_reason or ""
 
 
 REASON = "{0} cannot be opened: OSError: no space left"
@@ -125,7 +125,7 @@ def test_a_partition_says_why_and_comes_back_by_itself(broken: set[str]) -> None
         handle = hub.client.start_new(echo, 1, instance_id="s", placement="shared")
         handle.wait_for_start(10)
         broken.add("partition-0")
-        hub._on_loop(hub.hub.drop("partition-0")).result(10)
+        hub.on_loop(hub.hub.drop("partition-0")).result(10)
         other = hub.client.start_new(echo, 2, instance_id="other")
         other.raise_event("Go", 2)
         assert other.wait_for_completion(20) == 4
