@@ -208,7 +208,7 @@ async def test_another_host_that_is_granted_is_notified_and_begins() -> None:
     assert there.inner.submitted == []
     here.answer(first.address)
     await here.rest()
-    assert here.peers.nudged == [("there", [PERMITS])]
+    assert here.peers.notified == [("there", [PERMITS])]
     there.activity_limiter.refresh()
     await there.rest()
     assert there.inner.submitted == [second]
