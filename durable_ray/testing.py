@@ -249,7 +249,7 @@ class _Driver:
         return drive(steps, self._call)
 
     def _call(self, wanted: Call) -> Any:
-        work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)
+        work = call(self._hub.hub, wanted.target, wanted.method, *wanted.args, **wanted.kwargs)
         try:
             return self._hub.on_loop(work).result(wanted.seconds)
         except KeyError as error:
@@ -276,7 +276,7 @@ class _AsyncDriver:
         return _Driver(self._hub)
 
     async def _call(self, wanted: Call) -> Any:
-        work = call(self._hub.hub, wanted.target, wanted.method, wanted.args, wanted.kwargs)
+        work = call(self._hub.hub, wanted.target, wanted.method, *wanted.args, **wanted.kwargs)
         try:
             return await asyncio.wrap_future(self._hub.on_loop(work))
         except KeyError as error:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import durable_ray as dr
+from durable_ray.actors.api import HostApi
 from durable_ray.actors.cluster import connecting, in_process
 from durable_ray.actors.cluster.in_process import call
 from durable_ray.actors.host import service, turn_scheduler
 from durable_ray.actors.host.crash_marker import NoMarker
 from durable_ray.actors.messages import PROTOCOL, Delivery, Hello, StartOptions, StartRequest
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
 from durable_ray.testing import TestHub
@@ -77,18 +79,20 @@ def hub() -> Iterator[TestHub]:
         yield hub
 
 
-def ask(hub: TestHub, method: str, *args: Any) -> Any:
+def ask(hub: TestHub, method: Callable[..., Any], *args: Any) -> Any:
     """As a client would that knows the protocol but sends its own requests."""
-    return hub.on_loop(call(hub.hub, "registry", method, args, {})).result(30)
+    return hub.on_loop(call(hub.hub, "registry", method, *args)).result(30)
 
 
 def test_a_start_that_is_sent_again_is_the_same_start(hub: TestHub) -> None:
     hub.client.register(protocol_wait)
     request = StartRequest("request-1", StartOptions("protocol_wait", "again", "e1", True))
-    (first,) = ask(hub, "start_many", [request])
+    (first,) = ask(hub, HostApi.start_many, [request])
     second_try = StartRequest("request-1", StartOptions("protocol_wait", "again", "e1", True), retry=True)
-    (second,) = ask(hub, "start_many", [second_try])
-    (rival,) = ask(hub, "start_many", [StartRequest("request-2", StartOptions("protocol_wait", "again", "e2", True))])
+    (second,) = ask(hub, HostApi.start_many, [second_try])
+    (rival,) = ask(
+        hub, HostApi.start_many, [StartRequest("request-2", StartOptions("protocol_wait", "again", "e2", True))]
+    )
     assert (first.code, second.code, rival.code) == ("ok", "ok", "exists")
 
 
@@ -99,8 +103,8 @@ def test_an_event_that_is_sent_again_comes_once(hub: TestHub) -> None:
     event = Message("message-1", ev.EventRaised("Other", "1", "message-1"))
     for retry in (False, True, True):
         delivery = Delivery("request-1", "waits", event, retry)
-        host = ask(hub, "resolve", ["waits"])["waits"][0]
-        (reply,) = hub.on_loop(call(hub.hub, host, "deliver_many", ([delivery],), {})).result(30)
+        host = ask(hub, Registry.resolve, ["waits"])["waits"][0]
+        (reply,) = hub.on_loop(call(hub.hub, host, HostApi.deliver_many, [delivery])).result(30)
         assert reply.code == "ok"
     history = handle.get_status(show_history=True).history
     assert [e.name for e in history if isinstance(e, ev.EventRaised)] == ["Other"]
@@ -227,8 +231,8 @@ def test_long_polls_come_in_slices_that_the_client_renews(monkeypatch: pytest.Mo
     with TestHub(start=None) as hub:
         handle = hub.client.start_new(protocol_wait, instance_id="slow", placement="shared")
         handle.wait_for_start(10)
-        host = ask(hub, "resolve", ["slow"])["slow"][0]
-        assert hub.on_loop(call(hub.hub, host, "wait", (["slow"], 3600.0), {})).result(10) == []
+        host = ask(hub, Registry.resolve, ["slow"])["slow"][0]
+        assert hub.on_loop(call(hub.hub, host, HostApi.wait, ["slow"], 3600.0)).result(10) == []
         with pytest.raises(TimeoutError):
             handle.wait_for_completion(0.2)
         handle.raise_event("Go", "at last")

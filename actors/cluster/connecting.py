@@ -16,8 +16,9 @@ from ray.exceptions import GetTimeoutError
 from ray.util import get_node_ip_address
 
 from durable_ray.actors import errors
+from durable_ray.actors.api import ActorApi
 from durable_ray.actors.cluster.addresses import is_same_cluster
-from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, find, system_namespace, translated
+from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, find, remote, system_namespace, translated
 from durable_ray.actors.cluster.ray_actors.actor_classes import classes, registry_class
 from durable_ray.actors.cluster.ray_hub import HubInfo
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
@@ -193,12 +194,12 @@ def make_registry(info: HubInfo, known: bool = False) -> None:
 def make_known_registry(info: HubInfo) -> None:
     """Create the registry of a hub that was open before; returns once it has a process, which may still be opening."""
     make_registry(info, known=True)
-    ray.get(find(info.hub, REGISTRY).pid.remote(), timeout=_HELLO_SECONDS)
+    ray.get(remote(find(info.hub, REGISTRY), ActorApi.pid), timeout=_HELLO_SECONDS)
 
 
 def _hello(handle: Any) -> Hello:
     try:
-        hello: Hello = ray.get(handle.hello.remote(), timeout=_HELLO_SECONDS)
+        hello: Hello = ray.get(remote(handle, ActorApi.hello), timeout=_HELLO_SECONDS)
         return hello
     except GetTimeoutError as error:
         raise errors.HubUnavailable(

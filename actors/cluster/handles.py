@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
@@ -11,10 +12,11 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 REGISTRY = "registry"
 WORKER_PREFIX = "worker-"
-#: Methods of a host that clients call, with packed arguments (`HostActor.packed`).
-PACKED = frozenset({"start_many", "deliver_many", "wait"})
 
 
 class Gone(Exception):
@@ -44,6 +46,17 @@ def find(hub: str, target: str) -> Any:
         return ray.get_actor(name, namespace=namespace)
     except ValueError as error:
         raise Gone(target) from error
+
+
+@overload
+def remote(
+    actor: Any, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+) -> Awaitable[R]: ...
+@overload
+def remote(actor: Any, method: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]: ...
+def remote(actor: Any, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a method of an actor, named as its API declares it (`HostActorApi.notify`)."""
+    return getattr(actor, method.__name__).remote(*args, **kwargs)
 
 
 def named_in(namespace: str) -> list[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from durable_ray.actors.activities.dispatcher import Dispatcher
 from durable_ray.actors.activities.ports import OnResult
 from durable_ray.actors.activities.thread_executor import ThreadExecutor
+from durable_ray.actors.api import HostApi
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.host.crash_marker import NoMarker
@@ -27,6 +28,9 @@ from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 log = logging.getLogger("durable_ray.in_process")
 
@@ -184,8 +188,17 @@ class _Peers:
         await self._hub.registry.fenced(host)
 
 
-async def call(hub: InProcessHub, target: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def call(
+    hub: InProcessHub,
+    target: str,
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> R:
     """Call a method of the registry or of a host, as a client in a cluster would. Raises KeyError for no such host."""
     if target == "registry":
-        return await hub.registry.asked(method, args, kwargs)
-    return await getattr(hub.services[target], method)(*args, **kwargs)
+        answer: R = await hub.registry.asked(method.__name__, args, kwargs)
+        return answer
+    service: HostApi = hub.services[target]
+    answer = await getattr(service, method.__name__)(*args, **kwargs)
+    return answer

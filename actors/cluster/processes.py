@@ -14,12 +14,14 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from durable_ray.actors.api import ActorApi, HostActorApi
 from durable_ray.actors.cluster.handles import (
     REGISTRY,
     WORKER_PREFIX,
     Gone,
     find,
     named_in,
+    remote,
     system_namespace,
     translated,
 )
@@ -54,9 +56,9 @@ class RayProcesses:
         try:
             handle = self._handle(name)
             if hasattr(handle, "heartbeat"):
-                await handle.heartbeat.remote(within)
+                await remote(handle, HostActorApi.heartbeat, within)
             elif name == REGISTRY or name.startswith(WORKER_PREFIX):
-                await handle.pid.remote()
+                await remote(handle, ActorApi.pid)
             else:
                 return False  # not ours, in the same namespace
             return True

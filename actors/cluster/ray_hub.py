@@ -8,9 +8,9 @@ import json
 import logging
 import os
 import pickle
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from msgspec import Struct
@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
+from durable_ray.actors.api import ActorApi, DedicatedActorApi, HostActorApi, RegistryActorApi, WorkerApi
 from durable_ray.actors.cluster.handles import (
     REGISTRY,
     WORKER_PREFIX,
@@ -27,6 +28,7 @@ from durable_ray.actors.cluster.handles import (
     Unavailable,
     find,
     named_in,
+    remote,
     system_namespace,
     translated,
     workers_of,
@@ -36,6 +38,7 @@ from durable_ray.actors.cluster.processes import end_this_process
 from durable_ray.actors.host.crash_marker import marker_name
 from durable_ray.actors.instances.placement import dedicated_host, environment_of
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.registry.unopened import CannotOpen
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
@@ -43,6 +46,9 @@ from durable_ray.actors.store.urls import shown_url
 from durable_ray.actors.wire.address import WireBroken
 from durable_ray.actors.wire.callers import WireConnectionPool, reached
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = logging.getLogger("durable_ray.cluster")
 
@@ -97,26 +103,38 @@ class RayPeers:
 
     def _flush(self) -> None:
         targets, self._targets = self._targets, []
-        self._report("notify_many", targets)
+        self._report(RegistryActorApi.notify_many, targets)
 
     def finished(self, instance_ids: Iterable[str]) -> None:
         """These dedicated instances have ended."""
-        self._report("finished", list(instance_ids))
+        self._report(RegistryActorApi.finished, list(instance_ids))
 
     def passivating(self, instance_id: str) -> None:
         """This dedicated host passivates."""
-        self._report("passivating", instance_id)
+        self._report(RegistryActorApi.passivating, instance_id)
 
     def fenced(self, host: str) -> None:
         """This host was fenced: report it, and end without being restarted."""
-        self._report("ask", "fenced", (host,), {})
+        self._report(RegistryActorApi.fenced, host)
         end_this_process(self._identity)
 
-    def _report(self, method: str, *args: Any) -> None:
+    def _report(
+        self,
+        method: Callable[Concatenate[RegistryActorApi, P], Coroutine[Any, Any, Any]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
         try:
-            getattr(find(self._info.hub, REGISTRY), method).remote(*args)
+            remote(find(self._info.hub, REGISTRY), method, *args, **kwargs)
         except Gone:
             log.info("there is no registry now; its sweep will find what was not reported")
+
+
+def ask_registry(
+    hub: str, method: Callable[Concatenate[Registry, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+) -> Awaitable[T]:
+    """Call a method of the registry (`Registry.deliver_once`) from another actor. Raises Gone."""
+    return remote(find(hub, REGISTRY), RegistryActorApi.ask, method.__name__, args, kwargs)
 
 
 class RayWorkerLink:
@@ -145,30 +163,28 @@ class RayWorkerLink:
                 raise WorkerEnds(str(ends)) from ends
             except WireBroken:
                 pass  # a running worker remembers its jobs: asking again does not run one again
-        answer: bytes = await self._ask(self._handle.run_packed.remote(packed))
-        return answer
+        return await self._ask(remote(self._handle, WorkerApi.run_packed, packed))
 
     async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.collect`."""
-        results: Sequence[tuple[Address, ActivityResult]]
-        results = await self._ask(self._handle.collect.remote(host, acks))
-        return results
+        return await self._ask(remote(self._handle, WorkerApi.collect, host, acks))
 
     async def held(self, host: str) -> Sequence[Address]:
         """See `ActivityWorker.held`."""
-        addresses: Sequence[Address] = await self._ask(self._handle.held.remote(host))
-        self._lines = await reached(await self._ask(self._handle.wire.remote())) if self._wired else None
+        addresses = await self._ask(remote(self._handle, WorkerApi.held, host))
+        if self._wired:
+            self._lines = await reached(await self._ask(remote(self._handle, WorkerApi.wire)))
         return addresses
 
     def forget(self, host: str, acks: Collection[Address]) -> None:
         """See `ActivityWorker.forget`."""
-        self._handle.forget.remote(host, acks)
+        remote(self._handle, WorkerApi.forget, host, acks)
 
     def cancel(self, host: str, address: Address) -> None:
         """See `ActivityWorker.cancel`."""
-        self._handle.cancel.remote(host, address)
+        remote(self._handle, WorkerApi.cancel, host, address)
 
-    async def _ask(self, ref: Awaitable[Any]) -> Any:
+    async def _ask(self, ref: Awaitable[T]) -> T:
         try:
             return await ref
         except Exception as error:
@@ -193,15 +209,14 @@ class RayDetachedActorLink(RayWorkerLink):
         self, host: str, jobs: Sequence[Invocation], code: Sequence[DefinitionRow]
     ) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.begin`."""
+        packed = pickle.dumps((host, jobs, code), protocol=5)
         results: Sequence[tuple[Address, ActivityResult]]
-        results = pickle.loads(
-            await self._ask(self._handle.begin_packed.remote(pickle.dumps((host, jobs, code), protocol=5)))
-        )
+        results = pickle.loads(await self._ask(remote(self._handle, WorkerApi.begin_packed, packed)))
         return results
 
     def dismiss(self) -> None:
         """End the process."""
-        self._handle.end.remote()
+        remote(self._handle, WorkerApi.end)
 
 
 def find_detached_actor(
@@ -271,7 +286,7 @@ class RayHosts:
     async def notify(self, host: str, instance_ids: Sequence[str]) -> bool:
         """Notify a host that the store has something for these; False if it is absent or stopping. Raises Unreachable."""
         try:
-            return bool(await find(self._info.hub, host).notify.remote(instance_ids))
+            return await remote(find(self._info.hub, host), HostActorApi.notify, instance_ids)
         except Exception as error:
             meaning = translated(error)
             if isinstance(meaning, Gone):
@@ -281,7 +296,7 @@ class RayHosts:
     async def deployed(self, host: str) -> None:
         """Notify a host, if it has an actor, that something was deployed."""
         with contextlib.suppress(Gone):
-            await find(self._info.hub, host).deployed.remote()
+            await remote(find(self._info.hub, host), HostActorApi.deployed)
 
     async def end(self, instance_id: str) -> None:
         """Kill the actor of a dedicated instance."""
@@ -291,7 +306,7 @@ class RayHosts:
     async def passivate(self, instance_id: str) -> bool:
         """Ask a dedicated host to passivate, if its instance merely waits or has finished."""
         try:
-            return bool(await find(self._info.hub, dedicated_host(instance_id)).passivate.remote())
+            return await remote(find(self._info.hub, dedicated_host(instance_id)), DedicatedActorApi.passivate)
         except Exception as error:
             if isinstance(translated(error), (Gone, Unavailable)):
                 return False
@@ -324,7 +339,7 @@ class RayHosts:
             worker = self._classes.worker.options(**options)
             made[name] = worker.remote(self._info.hub, settings.worker_slots, settings.worker_idle)
         # One that does not start in time is found by its name later.
-        answers = (asyncio.wait_for(handle.pid.remote(), _WORKER_SECONDS) for handle in made.values())
+        answers = (asyncio.wait_for(remote(handle, WorkerApi.pid), _WORKER_SECONDS) for handle in made.values())
         pids = await asyncio.gather(*answers, return_exceptions=True)
         failed = [pid for pid in pids if isinstance(pid, BaseException)]
         if failed and len(failed) == len(made) and not there:
@@ -349,7 +364,7 @@ class RayHosts:
         pause = 0.02
         while True:
             try:
-                hello = await asyncio.wait_for(make().hello.remote(), max(end - loop.time(), 1.0))
+                hello = await asyncio.wait_for(remote(make(), ActorApi.hello), max(end - loop.time(), 1.0))
                 if not hello.leaving:
                     return
             except Exception as error:

@@ -10,6 +10,7 @@ from durable_ray.actors.cluster.handles import Gone
 from durable_ray.actors.errors import InstanceNotFound, InvalidState
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.messages import Hello
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
 from durable_ray.client.deploying import Deployer
 from durable_ray.client.handle import AsyncOrchestrationHandle, OrchestrationHandle
@@ -77,8 +78,8 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
                 "this hub runs in one process, without Ray: its instances have no actors; use the client"
             )
         while True:
-            if not (yield from self._router.registry("ensure", host)):
-                if not (yield from self._router.registry("resolve", [instance_id])):
+            if not (yield from self._router.registry(Registry.ensure, host)):
+                if not (yield from self._router.registry(Registry.resolve, [instance_id])):
                     raise InstanceNotFound(instance_id)
                 raise InvalidState(f"instance {instance_id!r} is shared: it has no actor of its own; use the client")
             try:

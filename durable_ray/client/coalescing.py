@@ -14,15 +14,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from durable_ray.actors.api import HostApi
 from durable_ray.actors.messages import Ending
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.steps import Call
 
 Send = Callable[[Call], Awaitable[Any]]
 #: What is joined: target, method, and whether it is asked again.
-_List = tuple[str, str, bool]
+_List = tuple[str, Callable[..., Any], bool]
 
 #: Methods whose only argument is a list of requests, answered one for one.
-_LISTS = frozenset({"start_many", "deliver_many"})
+_LISTS = frozenset({HostApi.start_many, HostApi.deliver_many})
 #: Requests in one call at most.
 _MOST = 500
 #: Seconds of a shared wait, and how much longer its answer may take.
@@ -51,9 +53,9 @@ class Coalescer:
             board = self._boards[loop] = _Board(loop, self._send, self._in_turn)
         if call.method in _LISTS:
             return await board.add(call)
-        if call.method == "wait" and len(call.args[0]) == 1 and not call.kwargs.get("all_of_them"):
+        if call.method is HostApi.wait and len(call.args[0]) == 1 and not call.kwargs.get("all_of_them"):
             return await board.wait(call)
-        if call.method == "register":
+        if call.method is Registry.register:
             return await board.share(call)
         return await self._send(call)
 
@@ -218,7 +220,7 @@ class _Watch:
 
     async def _poll_once(self, wanted: list[str]) -> None:
         kwargs = {"start": True} if self._start else {}
-        call = Call(self._target, "wait", (wanted, _SLICE), kwargs, _SLICE + _SLACK)
+        call = Call(self._target, HostApi.wait, (wanted, _SLICE), kwargs, _SLICE + _SLACK)
         try:
             endings = await self._send(call)
         except Exception as error:

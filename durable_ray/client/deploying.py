@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from durable_ray.actors.code.code_identity import referred_to
 from durable_ray.actors.code.packing import pack
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.client.router import Router
 from durable_ray.client.steps import Steps
@@ -109,7 +110,7 @@ class Deployer:
             self._stuck = {**kept, **packed.stuck}
 
     def _send(self, reach: Router, rows: Sequence[DefinitionRow]) -> Steps[None]:
-        self.revision = yield from reach.registry("register", rows)
+        self.revision = yield from reach.registry(Registry.register, rows)
 
     def _pack(self, definitions: Sequence[AnyDefinition]) -> _Packed:
         packed = _Packed([], {}, frozenset(map(_key, definitions)))

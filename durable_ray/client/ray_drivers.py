@@ -13,8 +13,9 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
+from durable_ray.actors.api import ActorApi, HostApi
 from durable_ray.actors.cluster.connecting import HubLink
-from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, translated
+from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, remote, translated
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.wire.address import WireAddress, WireBroken
 from durable_ray.actors.wire.callers import BlockingWireClient, WireConnection
@@ -98,7 +99,7 @@ def _hang_up(wire: _Wire | None) -> None:
 
 
 def _packed(call: Call) -> bytes:
-    return pickle.dumps((call.method, call.args, call.kwargs), protocol=5)
+    return pickle.dumps((call.method.__name__, call.args, call.kwargs), protocol=5)
 
 
 class RayDriver:
@@ -125,7 +126,7 @@ class RayDriver:
                 raise TargetUnavailable(str(broken)) from broken
         try:
             handle = self._targets.handle(call.target)
-            answer = pickle.loads(self._link.get(handle.packed.remote(_packed(call)), call.seconds))
+            answer = pickle.loads(self._link.get(remote(handle, ActorApi.packed, _packed(call)), call.seconds))
             if call.target not in self._asked and self._targets.unknown(call.target):
                 self._ask_for_wire(call.target, handle)
             return answer
@@ -134,7 +135,7 @@ class RayDriver:
             raise meaning from (None if meaning is error else error)
 
     def _ask_for_wire(self, target: str, handle: Any) -> None:
-        self._asked[target] = handle.wire.remote()
+        self._asked[target] = remote(handle, ActorApi.wire)
         if len(self._asked) > _MOST_ASKED:
             # Most targets of a client that starts many dedicated instances are called once.
             self._asked.popitem(last=False)
@@ -218,9 +219,9 @@ class _Lines:
         target = call.target
         wire = self._targets.wire(target)
         try:
-            if wire is not None and (call.method == "wait" or target not in self._queues):
+            if wire is not None and (call.method is HostApi.wait or target not in self._queues):
                 return pickle.loads(await asyncio.wait_for(wire.call(_packed(call)), call.seconds))
-            if call.method == "wait":
+            if call.method is HostApi.wait:
                 return await self._through_ray(call)
             return await self._in_turn(call)
         except (WireBroken, Unreachable) as broken:
@@ -230,7 +231,7 @@ class _Lines:
             # Busy, or gone though a child it forked keeps its end of the line open: Ray knows.
             if wire is not None:
                 self._targets.broken(target, wire)
-            raise TargetUnavailable(f"{target} did not answer {call.method}") from late
+            raise TargetUnavailable(f"{target} did not answer {call.method.__name__}") from late
 
     async def _in_turn(self, call: Call) -> Any:
         queue = self._queues.setdefault(call.target, _Queue())
@@ -251,7 +252,7 @@ class _Lines:
         target = call.target
         try:
             handle = self._targets.handle(target)
-            answer = pickle.loads(await asyncio.wait_for(handle.packed.remote(_packed(call)), call.seconds))
+            answer = pickle.loads(await asyncio.wait_for(remote(handle, ActorApi.packed, _packed(call)), call.seconds))
         except TimeoutError:
             raise
         except Exception as error:
@@ -263,7 +264,7 @@ class _Lines:
 
     async def _dial(self, target: str, handle: Any) -> None:
         try:
-            address: WireAddress | None = await handle.wire.remote()
+            address = await remote(handle, ActorApi.wire)
             self._targets.note(target, None if address is None else await WireConnection.dial(address))
         except WireBroken:
             self._targets.note(target, None)

@@ -9,17 +9,22 @@ from __future__ import annotations
 import numbers
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
+from durable_ray.actors.api import HostApi
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.instances.placement import is_dedicated
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.steps import Call, InOrder, Pause, Steps, TargetGone, TargetUnavailable
 from durable_ray.orchestrations.history.events import EventRaised
 from durable_ray.orchestrations.values.times import seconds as limit_in_seconds
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 REGISTRY = "registry"
 
@@ -52,12 +57,26 @@ class Router:
         """It is not there any more."""
         self._hosts.pop(instance_id, None)
 
-    def registry(self, method: str, *args: Any, seconds: float = PATIENCE, **kwargs: Any) -> Steps[Any]:
-        """Ask the registry; it is asked again while it is being restarted. Only for what may be asked twice."""
+    def registry(
+        self, method: Callable[Concatenate[Registry, P], Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Steps[R]:
+        """Call a method of the registry (`Registry.query`); it is called again while it is being restarted. Only for what may
+        be called twice."""
+        return self.registry_within(PATIENCE, method, *args, **kwargs)
+
+    def registry_within(
+        self,
+        seconds: float,
+        method: Callable[Concatenate[Registry, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Steps[R]:
+        """As `registry`, for so many seconds."""
         patience = _Patience(seconds)
         while True:
             try:
-                return (yield Call(REGISTRY, method, args, kwargs, patience.left))
+                answer: R = yield Call(REGISTRY, method, args, kwargs, patience.left)
+                return answer
             except (TargetGone, TargetUnavailable) as error:
                 yield patience.pause(error)
 
@@ -67,10 +86,10 @@ class Router:
         target = host or REGISTRY
         while True:
             try:
-                replies: list[Reply] = yield Call(target, "start_many", (requests,), seconds=patience.left)
+                replies = yield from _call(target, patience.left, HostApi.start_many, requests)
             except TargetGone as error:
                 if target != REGISTRY:
-                    yield from self.registry("ensure", target)
+                    yield from self.registry(Registry.ensure, target)
                 yield patience.pause(error)
             except TargetUnavailable as error:
                 requests = [replace(request, retry=True) for request in requests]
@@ -103,7 +122,7 @@ class Router:
             host = self._hosts.get(instance_id)
             seconds = min(patience.left, worth) if host is not None and is_dedicated(host) else patience.left
             try:
-                answers: list[Reply] = yield Call(host or REGISTRY, "deliver_many", (left,), seconds=seconds)
+                answers = yield from _call(host or REGISTRY, seconds, HostApi.deliver_many, left)
             except TargetGone as error:
                 yield from self._gone(instance_id, host)
                 yield patience.pause(error)
@@ -131,18 +150,18 @@ class Router:
         while True:
             error: Exception | None = None
             try:
-                (reply,) = yield Call(host, "deliver_many", ([delivery],), seconds=patience.left)
+                (reply,) = yield from _call(host, patience.left, HostApi.deliver_many, [delivery])
                 if reply.code != "moved":
-                    return reply  # type: ignore[no-any-return]
+                    return reply
             except (TargetGone, TargetUnavailable) as raised:
                 error = raised
-            yield from self.registry("ensure", host)
+            yield from self.registry(Registry.ensure, host)
             yield patience.pause(error)
 
     def deliver_each(self, deliveries: Sequence[Delivery]) -> Steps[list[Reply]]:
         """Bring many messages to many instances: the registry sorts them, each shared host gets its own in one call."""
         deliveries = [replace(delivery, retry=True) for delivery in deliveries]  # the registry may be asked twice
-        replies: list[Reply] = yield from self.registry("deliver_many", deliveries)
+        replies = yield from self.registry(HostApi.deliver_many, deliveries)
         by_host: dict[str, list[int]] = {}
         for position, reply in enumerate(replies):
             if reply.code == "moved":
@@ -152,7 +171,7 @@ class Router:
             answers: list[Reply] = []
             if len(group) > 1:
                 try:
-                    answers = yield Call(host, "deliver_many", (group,), seconds=PATIENCE)
+                    answers = yield from _call(host, PATIENCE, HostApi.deliver_many, group)
                 except (TargetGone, TargetUnavailable):
                     answers = []
             for number, position in enumerate(positions):
@@ -173,9 +192,9 @@ class Router:
             host = self._hosts.get(instance_id)
             slice_ = min(left, _SLICE)
             grace = _HINT_SECONDS if host is not None and is_dedicated(host) else 20.0
-            call = Call(host or REGISTRY, "wait", ([instance_id], slice_), {"start": start}, slice_ + grace)
+            call = _call(host or REGISTRY, slice_ + grace, HostApi.wait, [instance_id], slice_, start=start)
             try:
-                endings: list[Ending] = yield call
+                endings = yield from call
             except (TargetGone, TargetUnavailable) as error:
                 if isinstance(error, TargetGone):
                     yield from self._gone(instance_id, host)
@@ -215,11 +234,10 @@ class Router:
                     found[ending.instance_id] = ending
             else:
                 slice_ = min(left, _SLICE)
-                call = Call(host, "wait", (group, slice_), {"all_of_them": True}, slice_ + 20)
                 try:
-                    endings: list[Ending] = yield call
+                    endings = yield from _call(host, slice_ + 20, HostApi.wait, group, slice_, all_of_them=True)
                 except (TargetGone, TargetUnavailable):
-                    yield from self.registry("ensure", host)
+                    yield from self.registry(Registry.ensure, host)
                     continue
                 for ending in endings:
                     if ending.status == "moved":
@@ -232,7 +250,7 @@ class Router:
     def _gone(self, instance_id: str, host: str | None) -> Steps[None]:
         """No actor: a partition is made again, a dedicated instance is passivated or elsewhere."""
         if host is not None and not is_dedicated(host):
-            yield from self.registry("ensure", host)
+            yield from self.registry(Registry.ensure, host)
         else:
             self.forget(instance_id)
 
@@ -249,10 +267,22 @@ class Router:
             return
         where = hint
         if not where:
-            found = yield from self.registry("resolve", [instance_id])
+            found = yield from self.registry(Registry.resolve, [instance_id])
             where = found[instance_id][0] if instance_id in found else ""
         if where:
             self.remember(instance_id, where)
+
+
+def _call(
+    target: str,
+    seconds: float,
+    method: Callable[Concatenate[HostApi, P], Coroutine[Any, Any, R]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Steps[R]:
+    """Call a host, or the registry in the same terms, once."""
+    answer: R = yield Call(target, method, args, kwargs, seconds)
+    return answer
 
 
 def _limit(given: object) -> float | None:

@@ -21,7 +21,8 @@ class Call(Struct, frozen=True):
     """Call a method of the registry or of a host. `seconds`: how long an answer is worth waiting for."""
 
     target: str
-    method: str
+    #: As its API declares it (`HostApi.wait`, `Registry.query`); what is called is the target's method of that name.
+    method: Callable[..., Any]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     seconds: float = 30.0

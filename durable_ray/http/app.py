@@ -6,11 +6,11 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp
 
 from durable_ray.client.client import AsyncClient
+from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.api.app import api_app
 from durable_ray.http.api.services import Services
 from durable_ray.http.azure.routes import ManagementApi
 from durable_ray.http.keys import Keyring, kept_keyring, keys_path, new_keyring, ray_key
-from durable_ray.http.raw_hub import RawHub
 from durable_ray.http.security import guarded
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch

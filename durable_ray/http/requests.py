@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
 from durable_ray.actors.instances.status import RuntimeStatus
 from durable_ray.client.operations.bounds import read_moment, read_status, shown
-from durable_ray.orchestrations.values.payloads import PayloadTooLarge
+from durable_ray.orchestrations.values.payloads import PayloadTooLarge, from_json_text
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -167,6 +168,26 @@ async def body_of(request: Request, limit: int) -> bytes:
             raise too_large(limit)
         parts.append(part)
     return b"".join(parts)
+
+
+def value_from_outside(body: bytes, *, twice: bool = False) -> Any:
+    """The JSON value of a request body; None for an empty one.
+
+    Args:
+        twice: the sender (Azure's Python client) writes JSON, and then that text as JSON once more.
+
+    Raises:
+        PayloadNotJson, PayloadTooLarge.
+    """
+    if not body.strip():
+        return None
+    value = from_json(from_json_text(body))
+    if twice and isinstance(value, str):
+        try:
+            return from_json(from_json_text(value))
+        except ValueError:
+            return value
+    return value
 
 
 def is_json(request: Request) -> bool:

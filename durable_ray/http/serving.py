@@ -18,6 +18,7 @@ import uvicorn
 
 from durable_ray.actors.errors import DurableRayError
 from durable_ray.actors.instances import instance_log
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.wire.management_urls import GatewayAddress
 from durable_ray.client.client import AsyncClient
 from durable_ray.http.app import create_app, keyring_of
@@ -120,7 +121,7 @@ class Gateway:
                 await asyncio.wait_for(self._set_address(None), 2)
 
     async def _set_address(self, address: GatewayAddress | None) -> None:
-        await self._client._driver.run(self._client._router.registry("set_gateway", address, seconds=_ANNOUNCE))
+        await self._client._driver.run(self._client._router.registry_within(_ANNOUNCE, Registry.set_gateway, address))
 
     def _address(self) -> GatewayAddress:
         key = self.keyring.first(Access.FULL)

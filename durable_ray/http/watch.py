@@ -19,8 +19,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from durable_ray.actors.clock import SECOND, SystemClock, monotonic
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceRow, Standing
-from durable_ray.http.raw_hub import RawHub
+from durable_ray.client.raw_hub import RawHub
 
 log = logging.getLogger("durable_ray.http")
 
@@ -174,7 +175,7 @@ class Watch:
         followers = list(self._followers)
         rows: dict[str, InstanceRow] = {}
         for some in _parts({follower.instance_id for follower in followers}):
-            rows |= await self._raw_hub.rows(some)
+            rows |= await self._raw_hub.ask(Registry.rows, some, "none")
         for follower in followers:
             row = rows.get(follower.instance_id)
             follower.see(None if row is None else row.standing)
@@ -193,7 +194,7 @@ class Watch:
             gone = [i for i, standing in known.items() if i not in found and not standing.finished]
             changed = [i for i, standing in found.items() if known.get(i) != standing]
             for some in _parts([*changed, *gone]):
-                for row in (await self._raw_hub.rows(some)).values():
+                for row in (await self._raw_hub.ask(Registry.rows, some, "none")).values():
                     if row.instance_id in found:
                         found[row.instance_id] = row.standing
                     self._publish(row)
@@ -210,7 +211,7 @@ class Watch:
         """The standings of all live instances, then of those that ended since."""
         host = ("", "")
         while True:
-            active = await self._raw_hub.live_standings(host, _PAGE)
+            active = await self._raw_hub.ask(Registry.live_standings, host, _PAGE)
             for _, standing in active:
                 yield standing
             if len(active) < _PAGE:
@@ -218,7 +219,7 @@ class Watch:
             host = (active[-1][0], active[-1][1].instance_id)
         end = (since, "")
         while True:
-            ended = await self._raw_hub.ended_standings(end, _PAGE)
+            ended = await self._raw_hub.ask(Registry.ended_standings, end, _PAGE)
             for _, standing in ended:
                 yield standing
             if len(ended) < _PAGE:

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from durable_ray.actors.api import HostApi
 from durable_ray.actors.cluster.in_process import _Hosts, call
 from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import StartOptions, StartRequest
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import PutMessage, Receipt
@@ -65,7 +67,7 @@ def waiting(event: threading.Event) -> Any:
 
 def straight(hub: TestHub, number: int) -> None:
     """Send an event straight to the process."""
-    assert ask(hub, "instance:i", "deliver_many", [event("i", number)])[0].code == "ok"
+    assert ask(hub, "instance:i", HostApi.deliver_many, [event("i", number)])[0].code == "ok"
 
 
 @pytest.mark.parametrize("mode", ["", "unknown, made", "unknown, not made"])
@@ -79,7 +81,7 @@ def test_an_event_stored_while_its_process_arrives_comes_before_one_sent_to_it(
         assert store.seen >= 1, "it did not go through the store"
         arrival.go.set()
         handle.wait_for_start(timeout=10)
-        ask(hub, "registry", "ensure", "instance:i")
+        ask(hub, "registry", Registry.ensure, "instance:i")
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
 
@@ -127,7 +129,7 @@ def test_a_process_that_could_not_be_told_is_not_taken_for_one_that_was(
         handle.raise_event("e", 1)
         arrival.go.set()
         hub.on_loop(_until(hub.hub.registry)).result(10)
-        ask(hub, "registry", "ensure", "instance:i")
+        ask(hub, "registry", Registry.ensure, "instance:i")
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
 
@@ -198,7 +200,7 @@ def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(thro
         store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
         again = replace(sent, retry=True)
         target = "registry" if through == "registry" else host
-        assert [reply.code for reply in ask(hub, target, "deliver_many", [again])] == ["ok"]
+        assert [reply.code for reply in ask(hub, target, HostApi.deliver_many, [again])] == ["ok"]
         straight(hub, 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
 
@@ -234,8 +236,8 @@ def test_a_start_that_a_dead_registry_had_made_begins_when_it_is_asked_for_again
                 """The registry ends here, and its successor knows nothing of it."""
 
             dying.setattr(registry, "_started", dies)
-            assert ask(hub, "registry", "start_many", [request])[0].code == "ok"
-        assert ask(hub, "registry", "start_many", [replace(request, retry=True)])[0].code == "ok"
+            assert ask(hub, "registry", HostApi.start_many, [request])[0].code == "ok"
+        assert ask(hub, "registry", HostApi.start_many, [replace(request, retry=True)])[0].code == "ok"
         assert hub.client.wait_for_completion("i", timeout=10) == [0]
 
 
@@ -257,7 +259,7 @@ def test_a_plain_start_that_is_asked_for_again_does_not_wait_for_its_host(monkey
             away.setattr(_Hosts, "notify", absent)
             away.setattr(_Hosts, "ensure_partition", hanging)
             for each in (request, replace(request, retry=True)):
-                asked = hub.on_loop(call(hub.hub, "registry", "start_many", ([each],), {}))
+                asked = hub.on_loop(call(hub.hub, "registry", HostApi.start_many, [each]))
                 assert [reply.code for reply in asked.result(5)] == ["ok"]
         never.set()
         hub.client.wait_for_completion("i", timeout=10)

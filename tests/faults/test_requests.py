@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from durable_ray.actors.api import HostApi
 from durable_ray.actors.cluster.in_process import call
 from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import Delivery, Reply, StartOptions, StartRequest
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.writes import PutMessage, Receipt
@@ -29,14 +32,14 @@ def event(instance_id: str, number: int) -> Delivery:
     return Delivery(name, instance_id, Message(name, ev.EventRaised("e", str(number), name)))
 
 
-def ask(hub: TestHub, target: str, method: str, *args: Any) -> Any:
-    return hub.on_loop(call(hub.hub, target, method, args, {})).result(10)
+def ask(hub: TestHub, target: str, method: Callable[..., Any], *args: Any) -> Any:
+    return hub.on_loop(call(hub.hub, target, method, *args)).result(10)
 
 
 def begun(hub: TestHub, count: int, instance_id: str | None = None) -> tuple[Any, str]:
     handle = hub.client.start_new(collector, count, instance_id=instance_id)
     handle.wait_for_start(timeout=10)
-    host = ask(hub, "registry", "resolve", [handle.instance_id])[handle.instance_id][0]
+    host = ask(hub, "registry", Registry.resolve, [handle.instance_id])[handle.instance_id][0]
     return handle, host
 
 
@@ -45,12 +48,12 @@ def test_an_event_sent_again_arrives_once() -> None:
         handle, host = begun(hub, 2)
         first = event(handle.instance_id, 1)
         again = replace(first, retry=True)
-        assert ask(hub, host, "deliver_many", [first]) == [Reply("ok")]
-        assert [reply.code for reply in ask(hub, host, "deliver_many", [again])] == ["ok"]
-        assert [reply.code for reply in ask(hub, "registry", "deliver_many", [again])] == ["ok"]
+        assert ask(hub, host, HostApi.deliver_many, [first]) == [Reply("ok")]
+        assert [reply.code for reply in ask(hub, host, HostApi.deliver_many, [again])] == ["ok"]
+        assert [reply.code for reply in ask(hub, "registry", HostApi.deliver_many, [again])] == ["ok"]
         hub.crash()
-        ask(hub, "registry", "ensure", host)
-        assert [reply.code for reply in ask(hub, host, "deliver_many", [again])] == ["ok"]
+        ask(hub, "registry", Registry.ensure, host)
+        assert [reply.code for reply in ask(hub, host, HostApi.deliver_many, [again])] == ["ok"]
         handle.raise_event("e", 2)
         assert handle.wait_for_completion(timeout=10) == [1, 2]
 
@@ -114,7 +117,7 @@ def test_an_event_that_goes_two_ways_at_once_arrives_once() -> None:
         sent, other = event(handle.instance_id, 1), event(handle.instance_id, 2)
         mail = out_message(handle.instance_id, sent.message)
         store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
-        assert ask(hub, host, "deliver_many", [sent, other]) == [Reply("ok")] * 2
+        assert ask(hub, host, HostApi.deliver_many, [sent, other]) == [Reply("ok")] * 2
         hub.call_soon(hub.hub.hosts[host].notify, [handle.instance_id])
         hub.settle()
         handle.raise_event("e", 3)
@@ -127,7 +130,7 @@ def test_an_event_for_one_that_sleeps_is_put_into_its_inbox_once() -> None:
         hub.on_loop(hub.hub.drop(host)).result(10)
         hub.on_loop(hub.hub.registry.admission.passivating("sleeper")).result(10)
         first = event("sleeper", 1)
-        codes = [ask(hub, "registry", "deliver_many", [d])[0].code for d in (first, replace(first, retry=True))]
+        codes = [ask(hub, "registry", HostApi.deliver_many, [d])[0].code for d in (first, replace(first, retry=True))]
         assert codes[0] == "ok"
         assert codes[1] == "ok"
         handle.raise_event("e", 2)
@@ -141,15 +144,15 @@ def test_a_start_sent_again_is_the_same_start(target: str) -> None:
         start_options = StartOptions("faults.collector", "once", "e1", named=True, input="1", placement="shared")
         request = StartRequest("start-1", start_options)
         rival = StartRequest("start-2", replace(start_options, execution_id="e2"))
-        assert [r.code for r in ask(hub, target, "start_many", [request])] == ["ok"]
-        assert [r.code for r in ask(hub, target, "start_many", [request])] == ["ok"]
-        assert [r.code for r in ask(hub, target, "start_many", [replace(request, retry=True), rival])] == [
+        assert [r.code for r in ask(hub, target, HostApi.start_many, [request])] == ["ok"]
+        assert [r.code for r in ask(hub, target, HostApi.start_many, [request])] == ["ok"]
+        assert [r.code for r in ask(hub, target, HostApi.start_many, [replace(request, retry=True), rival])] == [
             "ok",
             "exists",
         ]
         hub.client.raise_event("once", "e", 7)
         assert hub.client.wait_for_completion("once", 10) == [7]
-        assert [r.code for r in ask(hub, target, "start_many", [replace(request, retry=True)])] == ["ok"]
+        assert [r.code for r in ask(hub, target, HostApi.start_many, [replace(request, retry=True)])] == ["ok"]
         assert hub.client.get_status("once").execution_id == "e1"
 
 

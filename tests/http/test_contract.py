@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceQuery, Page
+from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.app import create_app
-from durable_ray.http.raw_hub import RawHub
 from durable_ray.testing import TestHub
 from tests.http import world
 from tests.http.world import HOOKS
@@ -218,14 +219,17 @@ async def test_pages(http: httpx.AsyncClient) -> None:
 async def test_without_top_the_list_is_whole_streamed_and_read_page_by_page(hub: TestHub) -> None:
     await asyncio.to_thread(lambda: [hub.client.start_new("http.echo", n) for n in range(23)])
     asked: list[tuple[int, str | None]] = []
-    query = RawHub.query
+    ask = RawHub.ask
 
-    async def counted(raw_hub: RawHub, wanted: InstanceQuery, limit: int, token: str | None = None) -> Page:
+    async def counted(
+        raw_hub: RawHub, method: Any, wanted: InstanceQuery, limit: int, token: str | None = None
+    ) -> Page:
+        assert method is Registry.query
         asked.append((limit, token))
-        return await query(raw_hub, wanted, limit, token)
+        return await ask(raw_hub, method, wanted, limit, token)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RawHub, "query", counted)
+        patch.setattr(RawHub, "ask", counted)
         app = create_app(hub.async_client, world.SETTINGS.model_copy(update={"page_size": 5}), world.RING)
         sent: list[dict[str, Any]] = []
         read_before_sent: list[int] = []

@@ -119,8 +119,8 @@ async def test_a_stream_recovers_and_does_not_say_alive_while_it_is_deaf(path: s
             reach = hub.async_client._router
             ask, failing = reach.registry, True
 
-            def registry(method: str, *args: Any, **kwargs: Any) -> Any:
-                if failing and method in ("query", "rows", "row", "live_standings", "ended_standings"):
+            def registry(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+                if failing and method.__name__ in ("query", "rows", "row", "live_standings", "ended_standings"):
                     raise HubUnavailable("nobody answers")
                 return ask(method, *args, **kwargs)
 

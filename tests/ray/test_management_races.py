@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.sql.checks import check
@@ -185,6 +186,6 @@ def test_s34_rewind_against_rewind(ray_client: dr.Client, tmp_path: Path, placem
 
 def test_s33_an_activity_on_a_worker_has_the_urls(ray_client: dr.Client) -> None:
     address = GatewayAddress("http://127.0.0.1:7071", "key", ray_client.hub)
-    ray_client._driver.run(ray_client._router.registry("set_gateway", address))
+    ray_client._driver.run(ray_client._router.registry(Registry.set_gateway, address))
     handle = ray_client.start_new(hand_over)
     assert handle.wait_for_completion(60) == ray_client.create_http_management_payload(handle.instance_id)

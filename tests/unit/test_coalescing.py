@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from durable_ray.actors.api import HostApi
 from durable_ray.actors.messages import Ending
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.coalescing import Coalescer
 from durable_ray.client.steps import Call, TargetGone
 
@@ -25,7 +27,7 @@ class Target:
         self.calls.append(call)
         if call.target == "gone":
             raise TargetGone("gone")
-        if call.method != "wait":
+        if call.method is not HostApi.wait:
             return [item * 2 for item in call.args[0]]
         while not self.ended.intersection(call.args[0]):
             self.changed.clear()
@@ -49,13 +51,13 @@ class Retryable:
 
 
 def waiting(instance_id: str, seconds: float = 5.0) -> Call:
-    return Call("host", "wait", ([instance_id], seconds), {"start": False})
+    return Call("host", HostApi.wait, ([instance_id], seconds), {"start": False})
 
 
 async def test_requests_of_one_step_go_in_one_call_in_their_order() -> None:
     target = Target()
     coalescer = Coalescer(target.send)
-    calls = [Call("host", "deliver_many", ([n, n + 100],)) for n in range(5)]
+    calls = [Call("host", HostApi.deliver_many, ([n, n + 100],)) for n in range(5)]
     answers = await asyncio.gather(*map(coalescer.make, calls))
     assert answers == [[2 * n, 2 * (n + 100)] for n in range(5)]
     assert [call.args[0] for call in target.calls] == [[0, 100, 1, 101, 2, 102, 3, 103, 4, 104]]
@@ -64,7 +66,7 @@ async def test_requests_of_one_step_go_in_one_call_in_their_order() -> None:
 async def test_hosts_and_methods_are_kept_apart() -> None:
     target = Target()
     coalescer = Coalescer(target.send)
-    kinds = [("a", "start_many"), ("b", "start_many"), ("a", "deliver_many")]
+    kinds = [("a", HostApi.start_many), ("b", HostApi.start_many), ("a", HostApi.deliver_many)]
     await asyncio.gather(*[coalescer.make(Call(host, method, ([1],))) for host, method in kinds])
     assert [(call.target, call.method) for call in target.calls] == kinds
 
@@ -74,7 +76,7 @@ async def test_what_is_asked_again_holds_up_nobody_who_asks_for_the_first_time()
     coalescer = Coalescer(target.send)
     first, again = Retryable(1, False), Retryable(2, True)
     answers = await asyncio.gather(
-        *[coalescer.make(Call("host", "deliver_many", ([r],))) for r in (first, again, first)]
+        *[coalescer.make(Call("host", HostApi.deliver_many, ([r],))) for r in (first, again, first)]
     )
     assert answers == [["1"], ["2"], ["1"]]
     assert [call.args[0] for call in target.calls] == [[first, first], [again]]
@@ -83,7 +85,7 @@ async def test_what_is_asked_again_holds_up_nobody_who_asks_for_the_first_time()
 async def test_very_many_go_in_several_calls() -> None:
     target = Target()
     coalescer = Coalescer(target.send)
-    answers = await asyncio.gather(*[coalescer.make(Call("host", "start_many", ([n],))) for n in range(1200)])
+    answers = await asyncio.gather(*[coalescer.make(Call("host", HostApi.start_many, ([n],))) for n in range(1200)])
     assert answers == [[2 * n] for n in range(1200)]
     assert [len(call.args[0]) for call in target.calls] == [500, 500, 200]
 
@@ -102,7 +104,7 @@ async def test_where_calls_go_one_after_the_other_those_that_come_meanwhile_shar
         target.calls.clear()
         made = []
         for number in range(4):
-            made.append(asyncio.create_task(coalescer.make(Call(host, "deliver_many", ([number],)))))
+            made.append(asyncio.create_task(coalescer.make(Call(host, HostApi.deliver_many, ([number],)))))
             for _ in range(5):
                 await asyncio.sleep(0)
         gate.set()
@@ -122,10 +124,10 @@ async def test_a_call_made_while_another_is_answered_goes_once_and_quietly(in_tu
         return await answers[-1]
 
     coalescer = Coalescer(send, lambda target: in_turn)
-    first = asyncio.create_task(coalescer.make(Call("host", "deliver_many", (["a"],))))
+    first = asyncio.create_task(coalescer.make(Call("host", HostApi.deliver_many, (["a"],))))
     while not answers:
         await asyncio.sleep(0)
-    second = asyncio.create_task(coalescer.make(Call("host", "deliver_many", (["b"],))))
+    second = asyncio.create_task(coalescer.make(Call("host", HostApi.deliver_many, (["b"],))))
     answers[0].set_result(["A"])
     while len(answers) < 2:
         await asyncio.sleep(0)
@@ -145,10 +147,10 @@ async def test_after_an_error_those_that_waited_for_their_turn_are_asked() -> No
         return call.args[0]
 
     coalescer = Coalescer(send, lambda target: True)
-    first = asyncio.create_task(coalescer.make(Call("far", "deliver_many", (["a"],))))
+    first = asyncio.create_task(coalescer.make(Call("far", HostApi.deliver_many, (["a"],))))
     while not calls:
         await asyncio.sleep(0)
-    second = asyncio.create_task(coalescer.make(Call("far", "deliver_many", (["b"],))))
+    second = asyncio.create_task(coalescer.make(Call("far", HostApi.deliver_many, (["b"],))))
     with pytest.raises(TargetGone):
         await first
     assert await second == ["b"]
@@ -156,10 +158,10 @@ async def test_after_an_error_those_that_waited_for_their_turn_are_asked() -> No
 
 async def test_an_error_reaches_everybody_who_was_in_the_call() -> None:
     coalescer = Coalescer(Target().send)
-    calls = [coalescer.make(Call("gone", "start_many", ([n],))) for n in range(3)]
+    calls = [coalescer.make(Call("gone", HostApi.start_many, ([n],))) for n in range(3)]
     assert [type(e) for e in await asyncio.gather(*calls, return_exceptions=True)] == [TargetGone] * 3
     with pytest.raises(TargetGone):
-        await coalescer.make(Call("gone", "wait", (["x"], 5.0)))
+        await coalescer.make(Call("gone", HostApi.wait, (["x"], 5.0)))
 
 
 async def test_each_wait_is_answered_when_its_own_instance_ends() -> None:
@@ -200,10 +202,10 @@ async def test_many_who_deploy_the_same_make_one_call() -> None:
     target = Target()
     coalescer = Coalescer(target.send)
     rows = [1, 2]
-    answers = await asyncio.gather(*[coalescer.make(Call("registry", "register", (rows,))) for _ in range(5)])
+    answers = await asyncio.gather(*[coalescer.make(Call("registry", Registry.register, (rows,))) for _ in range(5)])
     assert answers == [[2, 4]] * 5
     assert len(target.calls) == 1
-    await coalescer.make(Call("registry", "register", (rows,)))
+    await coalescer.make(Call("registry", Registry.register, (rows,)))
     assert len(target.calls) == 2
 
 
@@ -212,8 +214,10 @@ async def test_of_targets_that_were_waited_for_nothing_is_kept() -> None:
     coalescer = Coalescer(target.send)
     for number in range(50):
         name = f"instance:{number}"
-        answers = [asyncio.create_task(coalescer.make(Call(name, "wait", ([name], 5.0), {"start": s}))) for s in (0, 1)]
-        given_up = asyncio.create_task(coalescer.make(Call(name, "wait", ([name], 5.0))))
+        answers = [
+            asyncio.create_task(coalescer.make(Call(name, HostApi.wait, ([name], 5.0), {"start": s}))) for s in (0, 1)
+        ]
+        given_up = asyncio.create_task(coalescer.make(Call(name, HostApi.wait, ([name], 5.0))))
         await asyncio.sleep(0)
         given_up.cancel()
         target.end(name)
@@ -225,5 +229,5 @@ async def test_of_targets_that_were_waited_for_nothing_is_kept() -> None:
 def test_a_loop_that_has_ended_is_forgotten() -> None:
     coalescer = Coalescer(Target().send)
     for _ in range(5):
-        assert asyncio.run(coalescer.make(Call("host", "deliver_many", ([1],)))) == [2]
+        assert asyncio.run(coalescer.make(Call("host", HostApi.deliver_many, ([1],)))) == [2]
     assert len(coalescer._boards) == 1

@@ -64,7 +64,15 @@ class Link:
         return True
 
 
-def one(target: str, method: str = "do", seconds: float = 10.0) -> Steps[Any]:
+class Target:
+    """What the test calls."""
+
+    async def do(self) -> None: ...
+    async def slow(self) -> None: ...
+    async def lost(self) -> None: ...
+
+
+def one(target: str, method: Callable[..., Any] = Target.do, seconds: float = 10.0) -> Steps[Any]:
     return (yield Call(target, method, (), {}, seconds))
 
 
@@ -95,7 +103,7 @@ async def test_a_wire_that_makes_room_for_another_is_not_closed_under_a_call(mon
     address = await listener(answer)
     driver = AsyncRayDriver(Link(lambda target: Actor(address)))  # type: ignore[arg-type]
     await until_wired(driver, "a")
-    slow = asyncio.ensure_future(driver.run(one("a", "slow")))
+    slow = asyncio.ensure_future(driver.run(one("a", Target.slow)))
     await asyncio.sleep(0)
     await until_wired(driver, "b")
     assert not slow.done()
@@ -115,7 +123,7 @@ async def test_a_wire_over_which_no_answer_came_is_given_up_for_the_actor_call()
     driver = AsyncRayDriver(Link(lambda target: Actor(address)))  # type: ignore[arg-type]
     await until_wired(driver, "a")
     with pytest.raises(TargetUnavailable):
-        await driver.run(one("a", "lost", 0.05))
+        await driver.run(one("a", Target.lost, 0.05))
     assert await driver.run(one("a")) == "ray"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from durable_ray.actors.api import DedicatedActorApi, HostActorApi, RegistryActorApi
 from durable_ray.actors.cluster.ray_actors.host_actor import HostActor
 from durable_ray.actors.cluster.ray_actors.instance_actor import DedicatedActor
 from durable_ray.actors.cluster.ray_actors.registry_actor import RegistryActor
@@ -33,18 +34,17 @@ class _Classes(ActorClasses, frozen=True):
 @functools.cache
 def classes() -> ActorClasses:
     """The Ray actor classes. Bound late, so that importing this package does not start anything."""
-    host_options: dict[str, Any] = {
-        "concurrency_groups": _GROUPS,
-        "max_concurrency": _MANY,
-        "enable_task_events": False,
-    }
-    return _Classes(
-        partition=ray.remote(**host_options)(HostActor),
-        dedicated=ray.remote(**host_options)(DedicatedActor),
-        worker=worker_class(),
-    )
+    # What is called of each is what it has: the Protocols are checked here, for callers see nothing but a handle.
+    partition: type[HostActorApi] = HostActor
+    dedicated: type[DedicatedActorApi] = DedicatedActor
+    return _Classes(partition=_actor(partition), dedicated=_actor(dedicated), worker=worker_class())
 
 
 def registry_class() -> Any:
     """The registry's Ray actor class."""
-    return ray.remote(concurrency_groups=_GROUPS, max_concurrency=_MANY, enable_task_events=False)(RegistryActor)
+    registry: type[RegistryActorApi] = RegistryActor
+    return _actor(registry)
+
+
+def _actor(plain: Any) -> Any:
+    return ray.remote(concurrency_groups=_GROUPS, max_concurrency=_MANY, enable_task_events=False)(plain)

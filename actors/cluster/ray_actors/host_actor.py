@@ -24,8 +24,9 @@ from durable_ray.actors.activities.ports import OnResult
 from durable_ray.actors.activities.thread_executor import ThreadExecutor
 from durable_ray.actors.activities.worker_client import WorkerLink
 from durable_ray.actors.activities.worker_pool import WorkerPool
+from durable_ray.actors.api import HostApi, RegistryActorApi
 from durable_ray.actors.clock import SystemClock
-from durable_ray.actors.cluster.handles import PACKED, REGISTRY, Gone, find, workers_of
+from durable_ray.actors.cluster.handles import REGISTRY, Gone, find, remote, workers_of
 from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
 from durable_ray.actors.cluster.ray_actors.ray_task_executor import RayTaskExecutor
 from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
@@ -49,6 +50,8 @@ log = logging.getLogger("durable_ray.actor")
 
 #: Seconds for which calls of a host that cannot be opened are answered with the reason, before its process ends.
 _LAST_ANSWERS_SECONDS = 1.0
+#: What clients call, with packed arguments.
+_PACKED = frozenset(method for method in vars(HostApi) if not method.startswith("_"))
 #: Seconds in which the registry creates workers, where there are some already.
 _WORKER_SECONDS = 10.0
 
@@ -138,9 +141,9 @@ class HostActor:
         return await (await self._opening).wait(instance_ids, seconds, start=start, all_of_them=all_of_them)
 
     async def packed(self, call: bytes) -> bytes:
-        """One of `PACKED`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
+        """A method of `HostApi`, packed: what the wire carries, and Ray passes on as it is."""
         method, args, kwargs = pickle.loads(call)
-        if method not in PACKED:
+        if method not in _PACKED:
             raise ValueError(f"{method!r} is not called this way")
         return pickle.dumps(await getattr(self, method)(*args, **kwargs), protocol=5)
 
@@ -220,7 +223,7 @@ async def find_workers(info: HubInfo, create: bool) -> list[WorkerLink]:
     if create:
         try:
             names = await asyncio.wait_for(
-                find(info.hub, REGISTRY).workers.remote(True), _WORKER_SECONDS if there else None
+                remote(find(info.hub, REGISTRY), RegistryActorApi.workers, True), _WORKER_SECONDS if there else None
             )
         except Exception as error:
             if not there:

@@ -15,14 +15,14 @@ import ray
 
 from durable_ray.actors import errors
 from durable_ray.actors.clock import SECOND, monotonic
-from durable_ray.actors.cluster.handles import REGISTRY, find
 from durable_ray.actors.cluster.ray_actors.host_actor import HostActor
-from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers
+from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, ask_registry
 from durable_ray.actors.host.passivation import passivate
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.instances.requests import once_key, raised, termination, why
 from durable_ray.actors.instances.status import OrchestrationStatus, result_of, status_of
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.orchestrations.authoring.options import UNSET
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
@@ -79,8 +79,8 @@ class DedicatedActor(HostActor):
         # one must not passivate meanwhile.
         self._asking += 1
         try:
-            call = find(self._info.hub, REGISTRY).ask.remote
-            reply: Reply = await call("deliver_once", (delivery, once_key(event_name, idempotency_key)), {})
+            key = once_key(event_name, idempotency_key)
+            reply = await ask_registry(self._info.hub, Registry.deliver_once, delivery, key)
         finally:
             self._asking -= 1
         errors.raise_for(self._instance_id, reply.code, reply.detail)

@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -136,7 +136,7 @@ class RegistryActor:
         info = self._info
         return Hello(REGISTRY, info.hub, PROTOCOL, 0, os.getpid(), info.store, partitions=registry.settings.partitions)
 
-    async def ask(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def ask(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call a method of the `Registry`."""
         return await (await self._registry()).asked(method, args, kwargs)
 
@@ -164,6 +164,10 @@ class RegistryActor:
     async def passivating(self, instance_id: str) -> None:
         """The dedicated host of this instance passivates."""
         await (await self._registry()).passivating(instance_id)
+
+    async def fenced(self, host: str) -> None:
+        """This host was fenced and ends."""
+        await (await self._registry()).fenced(host)
 
     async def workers(self, create: bool) -> list[str]:
         """Names of the hub's activity workers."""

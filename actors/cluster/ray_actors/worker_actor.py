@@ -16,6 +16,7 @@ import ray
 from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.ports import ActivityResult, Address
 from durable_ray.actors.activities.worker import ActivityWorker
+from durable_ray.actors.api import WorkerApi
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import ThreadListener
 
@@ -89,4 +90,6 @@ class WorkerActor(ActivityWorker):
 @functools.cache
 def worker_class() -> Any:
     """The Ray actor class of workers, also used for detached activities."""
-    return ray.remote(concurrency_groups=_GROUPS, max_concurrency=THREADS, enable_task_events=False)(WorkerActor)
+    worker: type[WorkerApi] = WorkerActor
+    options: dict[str, Any] = {"concurrency_groups": _GROUPS, "max_concurrency": THREADS, "enable_task_events": False}
+    return ray.remote(**options)(worker)

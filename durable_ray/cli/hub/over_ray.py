@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from durable_ray.actors.errors import HubUnavailable, InstanceNotFound
 from durable_ray.actors.instances.status import moment
-from durable_ray.actors.store.records import InstanceQuery, InstanceRow, Page
+from durable_ray.actors.registry.registry import Registry
+from durable_ray.actors.store.records import InstanceQuery, InstanceRow
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.local_ray import noted
@@ -19,31 +20,11 @@ from durable_ray.cli.hub.port import Deployed, HubPort, InstanceView, StartComma
 from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.client.client import Client
 from durable_ray.client.json_views import history_json, instance_json
-from durable_ray.client.steps import Blocking, Steps, operation
+from durable_ray.client.raw_hub import BlockingRawHub
 from durable_ray.config import ClientSettings
-from durable_ray.orchestrations.history.codec import decode_events
 
 #: Instances whose histories are read by one question.
 _SCAN_PAGE = 100
-
-
-class _Rows(Blocking):
-    """Calls to the registry whose answers (rows, encoded payloads) are not decoded."""
-
-    def __init__(self, client: Client) -> None:
-        self._driver = client._driver
-        self._router = client._router
-
-    @operation
-    def ask(self, method: str, *args: Any) -> Steps[Any]:
-        """Call a method of the registry."""
-        return (yield from self._router.registry(method, *args))
-
-    @operation
-    def ended(self, instance_id: str, seconds: float) -> Steps[str]:
-        """Its final status, "absent", or "" if it has not ended."""
-        ending = yield from self._router.wait(instance_id, seconds)
-        return ending.status if ending else ""
 
 
 class RayHub:
@@ -52,7 +33,7 @@ class RayHub:
     def __init__(self, client: Client, where: Mapping[str, str]) -> None:
         self.where = where
         self.client = client
-        self._rows = _Rows(client)
+        self._raw = BlockingRawHub(client)
 
     def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
         """See `HubPort.start`."""
@@ -76,32 +57,33 @@ class RayHub:
 
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """See `HubPort.get`."""
-        found = self._rows.ask("row", instance_id, history)
-        if found is None:
+        try:
+            if not history:
+                return _view(self._raw.row(instance_id, "all"))
+            row, events = self._raw.with_history(instance_id)
+        except InstanceNotFound:
             return None
-        row, chunks = found
-        return _view(row, history_json(e for chunk in chunks for e in decode_events(chunk)) if history else None)
+        return _view(row, history_json(events))
 
     def page(self, wanted: InstanceQuery, size: int, token: str | None = None) -> tuple[list[InstanceView], str | None]:
         """See `HubPort.page`."""
-        page: Page = self._rows.ask("query", wanted, size, token)
+        page = self._raw.ask(Registry.query, wanted, size, token)
         return [_view(row) for row in page.rows], page.token
 
     def count(self, wanted: InstanceQuery) -> int:
         """See `HubPort.count`."""
-        return int(self._rows.ask("count", wanted))
+        return self._raw.ask(Registry.count, wanted)
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """See `HubPort.counts`."""
-        found: Mapping[tuple[str, str], int] = self._rows.ask("counts")
-        return found
+        return self._raw.ask(Registry.counts)
 
     def wait(self, instance_id: str, seconds: float) -> bool:
         """See `HubPort.wait`."""
-        status = self._rows.ended(instance_id, seconds)
-        if status == "absent":
+        ending = self._raw.wait(instance_id, seconds)
+        if ending is not None and ending.status == "absent":
             raise InstanceNotFound(instance_id)
-        return bool(status)
+        return ending is not None
 
     def raise_event(self, instance_id: str, name: str, data: Any) -> None:
         """See `HubPort.raise_event`."""
@@ -140,19 +122,19 @@ class RayHub:
         """Of so many unfinished instances those whose stored history cannot be trusted, with what is wrong."""
         token: str | None = None
         for _ in range(0, most, _SCAN_PAGE):
-            found, token = self._rows.ask("damaged", _SCAN_PAGE, token)
+            found, token = self._raw.ask(Registry.damaged, _SCAN_PAGE, token)
             yield from found
             if token is None:
                 return
 
     def gateway(self) -> str | None:
         """Where the hub's HTTP gateway listens, if one runs."""
-        found = self._rows.ask("gateway")
-        return None if found is None else str(found.base_url)
+        found = self._raw.ask(Registry.gateway)
+        return None if found is None else found.base_url
 
     def definitions(self) -> list[Deployed]:
         """See `HubPort.definitions`."""
-        newest = {(row.kind, row.name, row.version): row for row in self._rows.ask("definitions")}
+        newest = {(row.kind, row.name, row.version): row for row in self._raw.ask(Registry.definitions)}
         return [Deployed(row.kind, row.name, row.version, row.code_id, row.how) for row in newest.values()]
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.instances.history_view import merged_history
 from durable_ray.actors.instances.status import OrchestrationStatus, status_of
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.operations.filters import Filters, query_of
@@ -68,7 +69,7 @@ class QueryOperations(ClientCore[H]):
         show_history_output: bool = False,
         show_input: bool = True,
     ) -> Steps[OrchestrationStatus | None]:
-        found = yield from self._router.registry("row", instance_id, show_history, _payloads(show_input))
+        found = yield from self._router.registry(Registry.row, instance_id, show_history, _payloads(show_input))
         if found is None:
             return None
         row, history = found
@@ -94,7 +95,7 @@ class QueryOperations(ClientCore[H]):
     def _get_history(
         self, instance_id: str, *, show_output: bool = False, show_input: bool = True
     ) -> Steps[list[dict[str, Any]] | None]:
-        found = yield from self._router.registry("row", instance_id, True)
+        found = yield from self._router.registry(Registry.row, instance_id, True)
         if found is None:
             return None
         events = [event for chunk in found[1] for event in decode_events(chunk)]
@@ -126,7 +127,7 @@ class QueryOperations(ClientCore[H]):
         if continuation_token is not None and not isinstance(continuation_token, str):
             raise TypeError(f"continuation_token is the text that a page gave, not {continuation_token!r}")
         query, size = _query(filters, show_input), _at_least(1, "page_size", page_size)
-        page: Page = yield from self._router.registry("query", query, size, continuation_token)
+        page = yield from self._router.registry(Registry.query, query, size, continuation_token)
         return InstancePage(tuple(status_of(row, show_input=show_input) for row in page.rows), page.token)
 
     @operation
@@ -156,7 +157,7 @@ class QueryOperations(ClientCore[H]):
             if cancel is not None and cancel.is_set():
                 raise CancelledError(f"the query was cancelled after {len(found)} instances")
             size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page: Page = yield from self._router.registry("query", query, size, token)
+            page = yield from self._router.registry(Registry.query, query, size, token)
             found += [status_of(row, show_input=show_input) for row in page.rows]
             token = page.token
             if token is None:
@@ -178,18 +179,12 @@ class QueryOperations(ClientCore[H]):
     @operation
     def count(self, **filters: Unpack[Filters]) -> Steps[int]:
         """How many instances match; at once, however many there are, if only statuses and names are asked for."""
-        counted: int = yield from self._router.registry("count", query_of(filters))
-        return counted
+        return (yield from self._router.registry(Registry.count, query_of(filters)))
 
     @operation
     def counts(self) -> Steps[Mapping[tuple[str, str], int]]:
         """(orchestrator's name, runtime status) -> how many instances. From counters: costs nothing at any size."""
-        counted: Mapping[tuple[str, str], int] = yield from self._router.registry("counts")
-        return counted
-
-    def _page(self, query: InstanceQuery, size: int, token: str | None) -> Steps[Page]:
-        page: Page = yield from self._router.registry("query", query, size, token)
-        return page
+        return (yield from self._router.registry(Registry.counts))
 
 
 def _payloads(show_input: bool) -> Payloads:
@@ -218,6 +213,10 @@ class Instances:
         self._page_size = page_size
         self._show_input = show_input
 
+    def _page(self, token: str | None) -> Steps[Page]:
+        page: Page = yield from self._client._router.registry(Registry.query, self._query, self._page_size, token)
+        return page
+
     def __iter__(self) -> Iterator[OrchestrationStatus]:
         if isinstance(self._client, Awaiting):
             raise TypeError("an AsyncClient's instances are iterated with `async for`")
@@ -226,7 +225,7 @@ class Instances:
     def _fetched(self) -> Iterator[OrchestrationStatus]:
         token: str | None = None
         while True:
-            page: Page = self._client._driver.run(self._client._page(self._query, self._page_size, token))
+            page = self._client._driver.run(self._page(token))
             for row in page.rows:
                 yield status_of(row, show_input=self._show_input)
             token = page.token
@@ -241,7 +240,7 @@ class Instances:
     async def _awaited(self) -> AsyncIterator[OrchestrationStatus]:
         token: str | None = None
         while True:
-            page: Page = await self._client._driver.run(self._client._page(self._query, self._page_size, token))
+            page = await self._client._driver.run(self._page(token))
             for row in page.rows:
                 yield status_of(row, show_input=self._show_input)
             token = page.token

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from durable_ray.actors.instances.requests import raised, termination, why
 from durable_ray.actors.messages import Delivery, Reply
-from durable_ray.actors.store.records import LIVE, Page
+from durable_ray.actors.registry.registry import Registry
+from durable_ray.actors.store.records import LIVE
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.operations.filters import Filters, query_of
 from durable_ray.client.operations.rewinding import check_version, rewinding
@@ -76,7 +77,7 @@ class BulkOperations(ClientCore[H]):
         refused: dict[str, str] = {}
         token: str | None = None
         while True:
-            page: Page = yield from self._router.registry("query", query, batch_size, token)
+            page = yield from self._router.registry(Registry.query, query, batch_size, token)
             matched = [(row.instance_id, row.created_at) for row in page.rows]
             replies = yield from self._to_each(matched, make, reason, version)
             for (instance_id, _), reply in zip(matched, replies, strict=True):

@@ -12,6 +12,7 @@ from typing import Any
 
 from durable_ray.actors import errors
 from durable_ray.actors.instances.status import OrchestrationStatus, RuntimeStatus
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.wire.management_urls import GatewayAddress, management_payload
 from durable_ray.client.operations.asking import QueryOperations
 from durable_ray.client.operations.base import H
@@ -100,7 +101,7 @@ class GatewayOperations(QueryOperations[H], WaitOperations[H]):
         return HttpAnswer(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
 
     def _gateway(self) -> Steps[GatewayAddress]:
-        address: GatewayAddress | None = yield from self._router.registry("gateway")
+        address = yield from self._router.registry(Registry.gateway)
         if address is None:
             raise errors.InvalidState(
                 f"the hub {self.hub!r} has no HTTP gateway running, so there are no URLs; "

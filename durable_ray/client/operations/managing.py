@@ -9,7 +9,7 @@ from typing import Literal, Unpack
 
 from durable_ray.actors import errors
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.messages import PurgedPage, Reply
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.operations.filters import Filters, query_of
@@ -87,7 +87,7 @@ class LifecycleOperations(ClientCore[H]):
         yield from self._deployer.deploy(self._router)
         new_id = uuid.uuid4().hex if restart_with_new_instance_id else instance_id
         revision = self._deployer.revision
-        reply: Reply = yield from self._router.registry("restart", uuid.uuid4().hex, instance_id, new_id, revision)
+        reply = yield from self._router.registry(Registry.restart, uuid.uuid4().hex, instance_id, new_id, revision)
         if reply.code == "unknown":
             raise errors.UnknownDefinition(f"no orchestrator {reply.detail} is deployed to the hub {self.hub!r}")
         if reply.code == "exists":
@@ -116,7 +116,7 @@ class LifecycleOperations(ClientCore[H]):
 
     def _purge(self, instance_id: str, *, recursive: bool = False) -> Steps[int]:
         validate_instance_id(instance_id)
-        deleted: int = yield from self._router.registry("purge", instance_id, recursive)
+        deleted = yield from self._router.registry(Registry.purge, instance_id, recursive)
         self._router.forget(instance_id)
         return deleted
 
@@ -163,7 +163,7 @@ class LifecycleOperations(ClientCore[H]):
         deleted, token = 0, None
         while True:
             size = batch_size if limit is None else min(batch_size, limit - deleted)
-            page: PurgedPage = yield from self._router.registry("purge_page", query, size, token, recursive)
+            page = yield from self._router.registry(Registry.purge_page, query, size, token, recursive)
             deleted, token = deleted + page.deleted, page.token
             if progress is not None:
                 progress(deleted)
@@ -188,7 +188,7 @@ class LifecycleOperations(ClientCore[H]):
         """
         if confirm != self.hub:
             raise ValueError(f"this client's hub is {self.hub!r}, not {confirm!r}; nothing was deleted")
-        reply: Reply = yield from self._router.registry("erase", force, seconds=600.0)
+        reply = yield from self._router.registry_within(600.0, Registry.erase, force)
         if reply.code != "ok":
             raise errors.InvalidState(f"hub {self.hub!r}: {reply.detail}")
         self._deployer.forget()

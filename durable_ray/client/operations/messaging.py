@@ -6,7 +6,8 @@ import uuid
 
 from durable_ray.actors import errors
 from durable_ray.actors.instances.requests import once_key, raised, termination, why
-from durable_ray.actors.messages import Delivery, Reply
+from durable_ray.actors.messages import Delivery
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.steps import Steps, in_order, operation
 from durable_ray.orchestrations.history import events as ev
@@ -61,7 +62,7 @@ class MessageOperations(ClientCore[H]):
         validate_instance_id(instance_id)
         delivery = Delivery(message_id, instance_id, Message(message_id, event))
         key = once_key(event_name, idempotency_key)
-        reply: Reply = yield from in_order(instance_id, self._router.registry("deliver_once", delivery, key))
+        reply = yield from in_order(instance_id, self._router.registry(Registry.deliver_once, delivery, key))
         errors.raise_for(instance_id, reply.code, reply.detail)
 
     @operation

@@ -11,6 +11,7 @@ import uuid
 from durable_ray.actors.instances.requests import why
 from durable_ray.actors.instances.rewind_plan import Move
 from durable_ray.actors.messages import Delivery, Reply
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.router import Router
 from durable_ray.client.steps import Steps
 from durable_ray.orchestrations.history import events as ev
@@ -35,10 +36,9 @@ def rewinding(
     """Rewind an instance (with `created_at` only the one that was created then); what became of it."""
     reason, request_id = why(reason), uuid.uuid4().hex
     if version is None:
-        plain: Reply = yield from reach.registry("rewind", request_id, instance_id, reason, None, created_at)
-        return plain
+        return (yield from reach.registry(Registry.rewind, request_id, instance_id, reason, None, created_at))
     for _ in range(_ROUNDS):
-        moves: list[Move] | Reply = yield from reach.registry("moves", instance_id)
+        moves = yield from reach.registry(Registry.moves, instance_id)
         if isinstance(moves, Reply):
             return moves
         for move in moves:
@@ -49,7 +49,7 @@ def rewinding(
                 break  # it has changed: read it again
         else:
             wanted = {move.instance_id: move for move in moves}
-            done: Reply = yield from reach.registry("rewind", request_id, instance_id, reason, wanted, created_at)
+            done = yield from reach.registry(Registry.rewind, request_id, instance_id, reason, wanted, created_at)
             if done.code != "moved":
                 return done
     return Reply("refused", "it changes while it is being rewound; try again")

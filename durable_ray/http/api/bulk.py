@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from pydantic import Field, StrictBool
 
 from durable_ray.actors.errors import DurableRayError, raise_for
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.operations.bulk import BulkAction, maker
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import Filter
@@ -164,7 +165,7 @@ async def _purge_matching(given: Given, select: Matching, recursive: bool, limit
     query, done, examined, token = select.filter.query(), 0, 0, None
     while True:
         size = min(_BATCH, limit - examined)
-        page = await given.raw_hub.purge_page(query, size, token, recursive)
+        page = await given.raw_hub.ask(Registry.purge_page, query, size, token, recursive)
         done, examined, token = done + page.deleted, examined + size, page.token
         if token is None or examined >= limit:
             return answer(BulkResult(done=done, refused=[], more=token is not None))
@@ -201,7 +202,7 @@ async def _chosen(given: Given, select: Selection) -> tuple[list[tuple[str, int 
     query, token = replace(select.filter.query(), payloads="none"), None
     matched: list[tuple[str, int | None]] = []
     while True:
-        page = await given.raw_hub.query(query, min(1000, _MOST - len(matched)), token)
+        page = await given.raw_hub.ask(Registry.query, query, min(1000, _MOST - len(matched)), token)
         matched += [(row.instance_id, row.created_at) for row in page.rows]
         token = page.token
         if token is None or len(matched) >= _MOST:

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Body, Path, Query, Response
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from durable_ray.actors.errors import InstanceNotFound, InvalidState
+from durable_ray.actors.errors import InvalidState
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.json_views import history_json, instance_json
+from durable_ray.client.raw_hub import existing
 from durable_ray.http.answers import answer, empty
 from durable_ray.http.api.filters import FilterParams
 from durable_ray.http.api.models import (
@@ -28,7 +30,6 @@ from durable_ray.http.api.models import (
     TerminateBody,
 )
 from durable_ray.http.api.services import Given, problems
-from durable_ray.http.raw_hub import can_exist
 
 router = APIRouter(prefix="/instances", tags=["instances"])
 
@@ -65,7 +66,9 @@ async def list_instances(
     show_payloads: Annotated[bool, Query(description="With input and output.")] = True,
 ) -> Response:
     """Instances in the order in which they were created; fewer than `limit` where their payloads are large."""
-    page = await given.raw_hub.query(replace(filters, payloads="all" if show_payloads else "none"), limit, token)
+    page = await given.raw_hub.ask(
+        Registry.query, replace(filters, payloads="all" if show_payloads else "none"), limit, token
+    )
     shown = [instance_json(row, payloads=show_payloads) for row in page.rows]
     return answer({"instances": shown, "continuation_token": page.token})
 
@@ -78,10 +81,10 @@ async def get_instance(
     show_payloads: bool = True,
 ) -> Response:
     """One instance; with `wait` as soon as it has ended, or as it stands when the time is over."""
-    _existing(instance_id)
+    existing(instance_id)
     if wait:
         await given.raw_hub.wait(instance_id, min(wait, given.settings.max_wait))
-    row = await given.row(instance_id, "all" if show_payloads else "none")
+    row = await given.raw_hub.row(instance_id, "all" if show_payloads else "none")
     return answer(instance_json(row, payloads=show_payloads))
 
 
@@ -90,7 +93,7 @@ async def purge(
     instance_id: Id, given: Given, recursive: Annotated[bool, Query(description="Its sub-orchestrations too.")] = False
 ) -> Response:
     """Delete a finished instance and its history. 409 for one that runs: terminate it first."""
-    row = await given.row(instance_id)
+    row = await given.raw_hub.row(instance_id)
     if not row.finished:
         raise InvalidState(f"instance {instance_id!r} has not finished ({row.status}): terminate it first")
     return answer(Deleted(deleted=await given.raw_hub.client.purge(instance_id, recursive=recursive)))
@@ -99,10 +102,7 @@ async def purge(
 @router.get("/{instance_id}/history", response_model=History, responses=problems(400, 404))
 async def get_history(instance_id: Id, given: Given) -> Response:
     """Every event of its current execution."""
-    found = await given.raw_hub.with_history(instance_id)
-    if found is None:
-        raise InstanceNotFound(instance_id)
-    row, events = found
+    row, events = await given.raw_hub.with_history(instance_id)
     shown = {"instance_id": row.instance_id, "execution_id": row.execution_id, "events": history_json(events)}
     return answer(shown)
 
@@ -114,7 +114,7 @@ async def raise_event(
     instance_id: Id, event_name: EventNameInPath, given: Given, data: Annotated[Any, Body()] = None
 ) -> Response:
     """Send it an event, with the body as its data; durable when this answers."""
-    _existing(instance_id)
+    existing(instance_id)
     await given.raw_hub.client.raise_event(instance_id, event_name, data)
     return empty(202)
 
@@ -122,7 +122,7 @@ async def raise_event(
 @router.post("/{instance_id}/terminate", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def terminate(instance_id: Id, given: Given, body: TerminateBody | None = None) -> Response:
     """End it; `reason` becomes its output."""
-    _existing(instance_id)
+    existing(instance_id)
     how = body or TerminateBody()
     await given.raw_hub.client.terminate(
         instance_id, how.reason, recursive=how.recursive, cancel_activities=how.cancel_activities
@@ -133,7 +133,7 @@ async def terminate(instance_id: Id, given: Given, body: TerminateBody | None = 
 async def _with_reason(
     verb: Literal["suspend", "resume"], instance_id: str, given: Given, body: ReasonBody | None
 ) -> Response:
-    _existing(instance_id)
+    existing(instance_id)
     await getattr(given.raw_hub.client, verb)(instance_id, body.reason if body else None)
     return empty(202)
 
@@ -153,7 +153,7 @@ async def resume(instance_id: Id, given: Given, body: ReasonBody | None = None) 
 @router.post("/{instance_id}/rewind", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def rewind(instance_id: Id, given: Given, body: RewindBody | None = None) -> Response:
     """Let a failed one run what failed again; with `version: latest` on its newest code, or not at all (409)."""
-    _existing(instance_id)
+    existing(instance_id)
     how = body or RewindBody()
     await given.raw_hub.client.rewind(instance_id, how.reason, version=how.version)
     return empty(202)
@@ -164,12 +164,7 @@ async def rewind(instance_id: Id, given: Given, body: RewindBody | None = None) 
 )
 async def restart(instance_id: Id, given: Given, body: RestartBody | None = None) -> Response:
     """Start its orchestrator with its input once more."""
-    _existing(instance_id)
+    existing(instance_id)
     fresh = (body or RestartBody()).new_instance_id
     handle = await given.raw_hub.client.restart(instance_id, restart_with_new_instance_id=fresh)
     return answer(StartedInstance(instance_ids=[handle.instance_id]), 201)
-
-
-def _existing(instance_id: str) -> None:
-    if not can_exist(instance_id):
-        raise InstanceNotFound(instance_id)

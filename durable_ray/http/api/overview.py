@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from durable_ray.actors.messages import PROTOCOL
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.json_views import counts_json
 from durable_ray.http.answers import answer
 from durable_ray.http.api.filters import FilterParams
@@ -23,19 +24,19 @@ async def get_hub(given: Given) -> Response:
 @router.get("/counts", response_model=Counts)
 async def get_counts(given: Given) -> Response:
     """How many instances there are of each orchestrator and status; kept by the store, not counted."""
-    return answer(counts_json(await given.raw_hub.counts()))
+    return answer(counts_json(await given.raw_hub.ask(Registry.counts)))
 
 
 @router.get("/count", response_model=Count, responses=problems(400))
 async def count(given: Given, filters: FilterParams) -> Response:
     """How many instances match."""
-    return answer(Count(count=await given.raw_hub.count(filters)))
+    return answer(Count(count=await given.raw_hub.ask(Registry.count, filters)))
 
 
 @router.get("/definitions", response_model=Definitions)
 async def get_definitions(given: Given) -> Response:
     """Everything that is deployed; never its code."""
-    rows = await given.raw_hub.definitions()
+    rows = await given.raw_hub.ask(Registry.definitions)
     newest = {(row.kind, row.name): row.revision for row in sorted(rows, key=lambda row: row.revision)}
     shown = [
         DefinitionShown(

@@ -8,10 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from durable_ray.actors.errors import InstanceNotFound
-from durable_ray.actors.store.records import InstanceRow, Payloads
+from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.keys import Key
-from durable_ray.http.raw_hub import RawHub
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
 
@@ -25,13 +23,6 @@ class Services:
     watch: Watch
     #: Streams under way, by the key of who follows them.
     open_streams: Counter[Key | None] = field(default_factory=Counter)
-
-    async def row(self, instance_id: str, payloads: Payloads = "none") -> InstanceRow:
-        """The instance, with those payloads. Raises InstanceNotFound."""
-        row = await self.raw_hub.row(instance_id, payloads)
-        if row is None:
-            raise InstanceNotFound(instance_id)
-        return row
 
 
 async def _services(request: Request) -> Services:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.client.json_views import history_json, instance_json
@@ -65,7 +66,7 @@ async def follow(
     instance_id: Id, given: Given, last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:
     """`status` (the instance without its payloads), `history` (one event each), and at last `end`."""
-    row = await given.row(instance_id)
+    row = await given.raw_hub.row(instance_id)
     return Stream(given, _instance(given, row, last_event_id or ""))
 
 
@@ -100,16 +101,15 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
             follower.shown = row.standing
             while True:
                 try:
-                    found = await given.raw_hub.with_history(instance_id)
+                    fresh, events = await given.raw_hub.with_history(instance_id)
+                except InstanceNotFound:
+                    yield _event("end", {"instance_id": instance_id, "status": "purged"})
+                    return
                 except Exception:
                     log.warning("a stream cannot read its instance; it tries again", exc_info=True)
                     yield _STALE
                     await asyncio.sleep(_AGAIN)
                     continue
-                if found is None:
-                    yield _event("end", {"instance_id": instance_id, "status": "purged"})
-                    return
-                fresh, events = found
                 follower.shown = fresh.standing
                 if fresh.execution_id != row.execution_id:
                     sent = 0

@@ -8,14 +8,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from durable_ray.actors.errors import InstanceNotFound
-from durable_ray.actors.store.records import InstanceRow, Payloads
+from durable_ray.actors.store.records import InstanceRow
 from durable_ray.client.operations.bounds import shown
+from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.answers import answer, empty
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.shapes import check_status, output_of, status_object
-from durable_ray.http.raw_hub import RawHub, can_exist, value_from_outside
-from durable_ray.http.requests import Params, body_of, is_json, url_of
+from durable_ray.http.requests import Params, body_of, is_json, url_of, value_from_outside
 from durable_ray.http.settings import GatewaySettings
 
 #: Longest reason or event name in characters.
@@ -39,19 +38,6 @@ class ManagementCall:
             raise BadRequest("Only application/json request content is supported")
         return value_from_outside(body, twice=self.rpc)
 
-    async def row(self, instance_id: str, payloads: Payloads = "none") -> InstanceRow:
-        """The instance, with those payloads. Raises InstanceNotFound."""
-        row = await self.raw_hub.row(instance_id, payloads)
-        if row is None:
-            raise InstanceNotFound(instance_id)
-        return row
-
-    @staticmethod
-    def existing(instance_id: str) -> None:
-        """Raises InstanceNotFound for an ID that no instance can have: nothing of the kind reaches the hub."""
-        if not can_exist(instance_id):
-            raise InstanceNotFound(instance_id)
-
     def same_hub(self) -> None:
         """Refuse to choose among this hub's instances for somebody who names another hub. Raises BadRequest."""
         given = self.params.text("taskHub")
@@ -74,7 +60,7 @@ class ManagementCall:
         ending = await self.raw_hub.wait(instance_id, min(seconds, self.settings.max_wait))
         if ending is None:
             return self.started(instance_id)
-        row = await self.row(instance_id, "all")
+        row = await self.raw_hub.row(instance_id, "all")
         if row.status == "Completed":
             return answer(output_of(row))
         return self.standing(row, failure_is_500=failure_is_500)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from durable_ray.actors.errors import InstanceFinished, InvalidState
+from durable_ray.actors.errors import InstanceFinished, InstanceNotFound, InvalidState
+from durable_ray.client.raw_hub import existing
 from durable_ray.http.answers import answer, azure_error, empty
 from durable_ray.http.azure.call import ManagementCall
 from durable_ray.http.azure.errors import BadRequest
@@ -21,11 +22,11 @@ async def raise_event(call: ManagementCall, instance_id: str, event_name: str) -
         validate_event_name(event_name)
     except (BadRequest, InvalidEventName, PayloadNotJson):
         # A missing or finished instance is reported before errors of the content.
-        row = await call.row(instance_id)
+        row = await call.raw_hub.row(instance_id)
         if row.finished:
             raise InstanceFinished(instance_id, row.status) from None
         raise
-    call.existing(instance_id)
+    existing(instance_id)
     await call.raw_hub.client.raise_event(instance_id, event_name, value)
     return call.accepted()
 
@@ -33,7 +34,7 @@ async def raise_event(call: ManagementCall, instance_id: str, event_name: str) -
 @takes(reason=Params.text)
 async def terminate(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/terminate?reason=`."""
-    call.existing(instance_id)
+    existing(instance_id)
     await call.raw_hub.client.terminate(instance_id, call.reason())
     return call.accepted()
 
@@ -41,7 +42,7 @@ async def terminate(call: ManagementCall, instance_id: str) -> Response:
 @takes(reason=Params.text)
 async def suspend(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/suspend?reason=`; 500 if it is suspended already."""
-    call.existing(instance_id)
+    existing(instance_id)
     await call.raw_hub.client.suspend(instance_id, call.reason())
     return call.accepted()
 
@@ -49,7 +50,7 @@ async def suspend(call: ManagementCall, instance_id: str) -> Response:
 @takes(reason=Params.text)
 async def resume(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/resume?reason=`; 500 if it is not suspended."""
-    call.existing(instance_id)
+    existing(instance_id)
     await call.raw_hub.client.resume(instance_id, call.reason())
     return call.accepted()
 
@@ -57,7 +58,7 @@ async def resume(call: ManagementCall, instance_id: str) -> Response:
 @takes(reason=Params.text)
 async def rewind(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/rewind?reason=`: what failed or was terminated goes on; 410 for what completed."""
-    row = await call.row(instance_id)
+    row = await call.raw_hub.row(instance_id)
     if row.status == "Completed":
         return empty(410)
     if not row.finished:
@@ -77,7 +78,9 @@ async def rewind(call: ManagementCall, instance_id: str) -> Response:
 )
 async def restart(call: ManagementCall, instance_id: str) -> Response:
     """`POST instances/{id}/restart?restartWithNewInstanceId=`: its name and input once more."""
-    if await call.raw_hub.row(instance_id, "none") is None:
+    try:
+        await call.raw_hub.row(instance_id)
+    except InstanceNotFound:
         text = "InstanceId does not match a valid orchestration instance."
         return azure_error(400, text, text, "System.ArgumentException")
     fresh = call.params.flag("restartWithNewInstanceId", True)
@@ -93,6 +96,6 @@ async def restart(call: ManagementCall, instance_id: str) -> Response:
 
 async def purge(call: ManagementCall, instance_id: str) -> Response:
     """`DELETE instances/{id}`: 0 for one that runs."""
-    row = await call.row(instance_id)
+    row = await call.raw_hub.row(instance_id)
     deleted = await call.raw_hub.client.purge(instance_id) if row.finished else 0
     return answer({"instancesDeleted": deleted})

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
-from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.instances.history_view import merged_history
 from durable_ray.actors.instances.status import RuntimeStatus, micros
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.client.json_views import opened
 from durable_ray.client.operations.bounds import through
@@ -34,12 +34,9 @@ async def get_instance(call: ManagementCall, instance_id: str) -> Response:
     show_input = params.flag("showInput", True)
     flag = params.flag("returnInternalServerErrorOnFailure", False)
     if not params.flag("showHistory", False):
-        row = await call.row(instance_id, payloads_of(show_input))
+        row = await call.raw_hub.row(instance_id, payloads_of(show_input))
         return call.standing(row, failure_is_500=flag, show_input=show_input)
-    found = await call.raw_hub.with_history(instance_id)
-    if found is None:
-        raise InstanceNotFound(instance_id)
-    row, events = found
+    row, events = await call.raw_hub.with_history(instance_id)
     show_output = params.flag("showHistoryOutput", False)
     history = merged_history(events, opened, show_input=show_input, show_output=show_output)
     return call.standing(row, failure_is_500=flag, show_input=show_input, history=history)
@@ -60,7 +57,7 @@ async def list_instances(call: ManagementCall) -> Response:
     token = call.request.headers.get(TOKEN) or None
     top = call.params.count("top")
     size = call.settings.page_size if top is None else min(top, _LARGEST_PAGE)
-    page = await call.raw_hub.query(query, size, token)
+    page = await call.raw_hub.ask(Registry.query, query, size, token)
     if top is None and page.token is not None:
         return StreamingResponse(_all(call, query, page, show_input), 200, {TOKEN: ""}, JSON)
     rows = [status_object(row, show_input=show_input) for row in page.rows]
@@ -80,7 +77,7 @@ async def _all(call: ManagementCall, query: InstanceQuery, page: Page, show_inpu
         if page.token is None:
             yield b"]"
             return
-        page = await call.raw_hub.query(query, call.settings.page_size, page.token)
+        page = await call.raw_hub.ask(Registry.query, query, call.settings.page_size, page.token)
 
 
 def payloads_of(show_input: bool) -> Payloads:

@@ -13,12 +13,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.answers import empty
 from durable_ray.http.azure import managing, querying, starting
 from durable_ray.http.azure.call import ManagementCall
 from durable_ray.http.azure.errors import response_to
 from durable_ray.http.azure.parameters import declared
-from durable_ray.http.raw_hub import RawHub
 from durable_ray.http.requests import Params, segments
 from durable_ray.http.settings import GatewaySettings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import PlainTextResponse, Response
 
 from durable_ray.actors.errors import InstanceAlreadyExists, UnknownDefinition
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.http.azure.call import ManagementCall, clean_text
 from durable_ray.http.azure.errors import BAD_ARGUMENT, BadRequest
 from durable_ray.http.azure.parameters import takes
@@ -66,7 +67,8 @@ async def begin(call: ManagementCall, name: str, instance_id: str | None, value:
     try:
         handle = await call.raw_hub.client.start_new(name, value, instance_id=instance_id, version=version)
     except UnknownDefinition as error:
-        known = sorted({d.name for d in await call.raw_hub.definitions() if d.kind == "orchestrator"})
+        deployed = await call.raw_hub.ask(Registry.definitions)
+        known = sorted({row.name for row in deployed if row.kind == "orchestrator"})
         raise BadRequest(BAD_ARGUMENT, _unknown(name, known)) from error
     return handle.instance_id
 
