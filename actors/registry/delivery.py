@@ -13,7 +13,7 @@ from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.pending import finish_pending, pause_refused, status_by
 from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
-from durable_ray.actors.registry.core import RegistryCore
+from durable_ray.actors.registry.queries import RegistryQueries
 from durable_ray.actors.store.records import InboxRow, InstanceRow, is_queued
 from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
 from durable_ray.orchestrations.history import events as ev
@@ -24,7 +24,7 @@ _KEYS_KEPT = 24 * 3600 * SECOND
 _READ_INBOX_FIRST = (ev.TerminateRequested, ev.ExecutionSuspended, ev.ExecutionResumed)
 
 
-class RegistryDelivery(RegistryCore):
+class RegistryDelivery(RegistryQueries):
     """Starts and messages for instances that the caller cannot reach itself."""
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Reply]:
@@ -38,9 +38,7 @@ class RegistryDelivery(RegistryCore):
             await self.deployments.refresh()
             make_rows(outdated, self._instance_factory, now)
 
-        notified = await begin(
-            starts, now, self.settings.receipt_seconds, self._committer.write_once, self._rows, again
-        )
+        notified = await begin(starts, now, self.settings.receipt_seconds, self._committer.write_once, self.rows, again)
         self.notify(notified)
         await self._started(starts)
         await self._started_before([r for r in requests if r.request_id in known])
@@ -64,7 +62,7 @@ class RegistryDelivery(RegistryCore):
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
         """Deliver messages to instances that have no process; "moved" (with the host) for those that have."""
         known = await self._recorded([d.request_id for d in deliveries if d.retry])
-        rows = await self.blocking(lambda: self.store.rows([d.instance_id for d in deliveries]))
+        rows = await self.rows([d.instance_id for d in deliveries])
         until = self.clock.now() + int(self.settings.receipt_seconds * SECOND)
         replies: list[Reply | None] = [
             known.get(delivery.request_id) or self._refusal(delivery, rows.get(delivery.instance_id))
@@ -104,7 +102,7 @@ class RegistryDelivery(RegistryCore):
         Through the store even if the instance is in memory: only a transaction decides which of two is the first.
         """
         while True:
-            row = (await self._rows([delivery.instance_id])).get(delivery.instance_id)
+            row = (await self.rows([delivery.instance_id])).get(delivery.instance_id)
             if row is None:
                 return Reply("absent")
             # With the time of its creation: keys do not count for a later instance of the same ID.
@@ -122,14 +120,11 @@ class RegistryDelivery(RegistryCore):
         """An earlier attempt started these; it may have died before it notified their hosts."""
         if not requests:
             return
-        rows = await self._rows([request.start_options.instance_id for request in requests])
+        rows = await self.rows([request.start_options.instance_id for request in requests])
         active = [(row.host, row.instance_id) for row in rows.values() if not row.finished]
         signalled = {request.start_options.instance_id for request in requests if request.signal is not None}
         self.notify([(host, instance_id) for host, instance_id in active if instance_id not in signalled])
         await self.notifier.notify([(host, instance_id) for host, instance_id in active if instance_id in signalled])
-
-    async def _rows(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceRow]:
-        return await self.blocking(lambda: self.store.rows(instance_ids))
 
     def _refusal(self, delivery: Delivery, row: InstanceRow | None) -> Reply | None:
         if row is None:
@@ -182,14 +177,14 @@ class RegistryDelivery(RegistryCore):
         """These have ended without a host: notify their waiters, the instance limiter, and their parents' hosts."""
         if not ended:
             return
-        for row in (await self._rows([row.instance_id for row in ended])).values():
+        for row in (await self.rows([row.instance_id for row in ended])).values():
             if row.status == "Terminated":
                 instance_log.terminated(row.instance_id, row.output)
             self.waiters.ended(ending_of(row))
         self.spawn(self.instance_limiter.dequeue({row.name for row in ended}))
         parents = [row.parent.instance_id for row in ended if row.parent is not None]
         if parents:
-            found = (await self._rows(parents)).values()
+            found = (await self.rows(parents)).values()
             await self.notifier.notify([(row.host, row.instance_id) for row in found if not row.finished])
 
 

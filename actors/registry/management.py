@@ -72,7 +72,7 @@ class RegistryManagement(RegistryDelivery):
         known = await self.blocking(lambda: self.store.receipts([request_id]))
         if request_id in known:
             return receipt_reply(known[request_id])
-        row = (await self.blocking(lambda: self.store.rows([instance_id]))).get(instance_id)
+        row = (await self.rows([instance_id])).get(instance_id)
         if row is None:
             return Reply("absent")
         start_options = StartOptions(
@@ -92,7 +92,7 @@ class RegistryManagement(RegistryDelivery):
 
     async def purge(self, instance_id: str, recursive: bool = False) -> int:
         """Delete a finished instance (and its finished children); answers how many."""
-        rows = await self._rows([instance_id])
+        rows = await self.rows([instance_id])
         return await self._purge([row.row_version for row in rows.values() if row.finished], recursive)
 
     async def purge_page(
@@ -140,7 +140,7 @@ class RegistryManagement(RegistryDelivery):
             version.instance_id: version for version in matched if self.admission.is_running(version.instance_id)
         }
         if lingering:
-            rows = await self._rows(list(lingering))
+            rows = await self.rows(list(lingering))
             over = [row for row in rows.values() if row.finished and row.row_version == lingering[row.instance_id]]
             await asyncio.gather(*(self.admission.passivate(row.instance_id) for row in over))
 

@@ -29,7 +29,7 @@ class RegistryQueries(RegistryCore):
 
     async def resolve(self, instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """instance_id -> (host, status) of those that exist."""
-        rows = await self.blocking(lambda: self.store.rows(instance_ids, "none"))
+        rows = await self.rows(instance_ids, "none")
         return {instance_id: (row.host, row.status) for instance_id, row in rows.items()}
 
     async def row(
@@ -40,7 +40,7 @@ class RegistryQueries(RegistryCore):
             found = await self.blocking(lambda: self.store.load([instance_id]))
             loaded = found.get(instance_id)
             return (loaded.row, loaded.history) if loaded else None
-        row = (await self.blocking(lambda: self.store.rows([instance_id], payloads))).get(instance_id)
+        row = (await self.rows([instance_id], payloads)).get(instance_id)
         return (row, ()) if row else None
 
     async def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> dict[str, InstanceRow]:
@@ -84,7 +84,7 @@ class RegistryQueries(RegistryCore):
         """How these ended; "moved" for those that are in memory somewhere: ask there."""
         futures = {i: (self.waiters.start(i) if start else self.waiters.end(i)) for i in instance_ids}
         try:
-            rows = await self.blocking(lambda: self.store.rows(instance_ids, "output"))
+            rows = await self.rows(instance_ids, "output")
             done = [self._standing(i, rows.get(i), start) for i in instance_ids]
             found = [ending for ending in done if ending is not None]
             if not found and futures:

@@ -3,7 +3,8 @@
 It owns the hub (lease, heartbeat, background sweeps), and is called only where no host is known: an event for a running
 instance does not pass through it. It moves payloads and code as text and bytes and opens neither.
 
-Its methods are in `queries`, `delivery` and `management`; here are its life, the reports of hosts, and the sweeps.
+Its methods are in `queries`, `delivery` and `management`, each on top of the one before; here are its life, the reports of
+hosts, and the sweeps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from durable_ray.actors.code.described import described
 from durable_ray.actors.host.service import ending_of
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
 from durable_ray.actors.registry.management import RegistryManagement
-from durable_ray.actors.registry.queries import RegistryQueries
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.records import DefinitionRow
 
@@ -30,7 +30,7 @@ _EXPIRED_BATCH, _EXPIRED_BATCHES = 500, 20
 _RECEIPTS = 5_000
 
 
-class Registry(RegistryQueries, RegistryManagement):
+class Registry(RegistryManagement):
     """A plain class: `RegistryActor` runs it as a Ray actor, `InProcessHub` as it is."""
 
     _sweeps: tuple[asyncio.Task[None], ...] = ()
@@ -88,7 +88,7 @@ class Registry(RegistryQueries, RegistryManagement):
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
         """These instances have ended (dedicated ones, and those of a name with a limit), or wait for one that ends."""
-        rows = await self.blocking(lambda: self.store.rows(instance_ids))
+        rows = await self.rows(instance_ids)
         for row in rows.values():
             if row.finished:
                 self.waiters.ended(ending_of(row))
