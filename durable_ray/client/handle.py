@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from durable_ray.actors.instances.status import OrchestrationStatus
+from durable_ray.client.operations import Operations
 from durable_ray.client.steps import Awaiting, Blocking, Steps, operation
 
 
-class _Held:
-    """What a handle holds."""
+class HandleOperations:
+    """What can be asked of an instance by its handle, alive or not."""
 
     def __init__(self, client: Any, instance_id: str, output_hint: Any = None) -> None:
         self._client = client
@@ -23,75 +24,64 @@ class _Held:
     def __reduce__(self) -> Any:
         return str, (self.instance_id,)
 
-
-class _Living(_Held):
-    """Operations on one instance: queries, events, control."""
-
     @operation
     def get_status(self, /, **options: Any) -> Steps[OrchestrationStatus | None]:
         """The instance's status; see `Client.get_status`."""
-        status: OrchestrationStatus | None = yield from self._client._get_status(self.instance_id, **options)
-        return status
+        return (yield from Operations.get_status.steps(self._client, self.instance_id, **options))
 
     @operation
     def get_history(self, /, **options: Any) -> Steps[list[dict[str, Any]] | None]:
         """What happened in it; see `Client.get_history`."""
-        history: list[dict[str, Any]] | None = yield from self._client._get_history(self.instance_id, **options)
-        return history
+        return (yield from Operations.get_history.steps(self._client, self.instance_id, **options))
 
     @operation
     def wait_for_start(self, timeout: float | None = 30.0) -> Steps[None]:
         """Wait until its first turn was taken; see `Client.wait_for_start`."""
-        yield from self._client._wait_for_start(self.instance_id, timeout)
+        yield from Operations.wait_for_start.steps(self._client, self.instance_id, timeout)
 
     @operation
     def wait_for_completion(self, timeout: float | None = None) -> Steps[Any]:
         """Wait for its output; see `Client.wait_for_completion`."""
-        return (yield from self._client._wait_for_completion(self.instance_id, timeout, self._output_hint))
+        hint = self._output_hint
+        return (
+            yield from Operations.wait_for_completion.steps(self._client, self.instance_id, timeout, output_type=hint)
+        )
 
     @operation
     def raise_event(self, /, event_name: str, data: object = None, **options: Any) -> Steps[None]:
         """Send it an event; see `Client.raise_event`."""
-        yield from self._client._raise_event(self.instance_id, event_name, data, **options)
+        yield from Operations.raise_event.steps(self._client, self.instance_id, event_name, data, **options)
 
     @operation
     def terminate(self, /, reason: object = None, **options: Any) -> Steps[None]:
         """End it; see `Client.terminate`."""
-        yield from self._client._terminate(self.instance_id, reason, **options)
+        yield from Operations.terminate.steps(self._client, self.instance_id, reason, **options)
 
     @operation
     def suspend(self, reason: str | None = None) -> Steps[None]:
         """Pause it; see `Client.suspend`."""
-        yield from self._client._suspend(self.instance_id, reason)
+        yield from Operations.suspend.steps(self._client, self.instance_id, reason)
 
     @operation
     def resume(self, reason: str | None = None) -> Steps[None]:
         """Let it go on; see `Client.resume`."""
-        yield from self._client._resume(self.instance_id, reason)
-
-
-class HandleOperations(_Living):
-    """What can be asked of an instance by its handle, alive or not."""
+        yield from Operations.resume.steps(self._client, self.instance_id, reason)
 
     @operation
     def rewind(self, reason: str | None = None, *, version: Literal["latest"] | None = None) -> Steps[None]:
         """Run again what failed; see `Client.rewind`."""
-        yield from self._client._rewind(self.instance_id, reason, version=version)
+        yield from Operations.rewind.steps(self._client, self.instance_id, reason, version=version)
 
     @operation
     def restart(self, *, restart_with_new_instance_id: bool = True) -> Steps[Any]:
         """Start it anew; a handle on the new instance. See `Client.restart`."""
-        return (
-            yield from self._client._restart(
-                self.instance_id, restart_with_new_instance_id=restart_with_new_instance_id
-            )
-        )
+        new = restart_with_new_instance_id
+        return (yield from Operations.restart.steps(self._client, self.instance_id, restart_with_new_instance_id=new))
 
     @operation
     def purge(self, *, recursive: bool = False) -> Steps[int]:
         """Delete it; see `Client.purge`."""
-        deleted: int = yield from self._client._purge(self.instance_id, recursive=recursive)
-        return deleted
+        return (yield from Operations.purge.steps(self._client, self.instance_id, recursive=recursive))
 
 
 class OrchestrationHandle(HandleOperations, Blocking):

@@ -8,11 +8,17 @@ from durable_ray.client.operations.gateway import GatewayOperations
 from durable_ray.client.operations.managing import LifecycleOperations
 from durable_ray.client.operations.messaging import MessageOperations
 from durable_ray.client.operations.starting import StartOperations
+from durable_ray.client.operations.waiting import WaitOperations
 
 __all__ = ["H", "Operations"]
 
 
 class Operations(
-    StartOperations[H], MessageOperations[H], LifecycleOperations[H], BulkOperations[H], GatewayOperations[H]
+    StartOperations[H],
+    MessageOperations[H],
+    LifecycleOperations[H],
+    BulkOperations[H],
+    GatewayOperations[H],
+    WaitOperations[H],
 ):
     """Everything a client can do."""

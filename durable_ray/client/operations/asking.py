@@ -52,23 +52,6 @@ class QueryOperations(ClientCore[H]):
             show_history_output: with the results in those events.
             show_input: with its input.
         """
-        return (
-            yield from self._get_status(
-                instance_id,
-                show_history=show_history,
-                show_history_output=show_history_output,
-                show_input=show_input,
-            )
-        )
-
-    def _get_status(
-        self,
-        instance_id: str,
-        *,
-        show_history: bool = False,
-        show_history_output: bool = False,
-        show_input: bool = True,
-    ) -> Steps[OrchestrationStatus | None]:
         found = yield from self._router.registry(Registry.row, instance_id, show_history, _payloads(show_input))
         if found is None:
             return None
@@ -90,11 +73,6 @@ class QueryOperations(ClientCore[H]):
             show_output: with the results of activities, sub-orchestrations and of the orchestration itself.
             show_input: with inputs.
         """
-        return (yield from self._get_history(instance_id, show_output=show_output, show_input=show_input))
-
-    def _get_history(
-        self, instance_id: str, *, show_output: bool = False, show_input: bool = True
-    ) -> Steps[list[dict[str, Any]] | None]:
         found = yield from self._router.registry(Registry.row, instance_id, True)
         if found is None:
             return None

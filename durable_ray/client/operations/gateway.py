@@ -16,7 +16,6 @@ from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.wire.management_urls import GatewayAddress, management_payload
 from durable_ray.client.operations.asking import QueryOperations
 from durable_ray.client.operations.base import H
-from durable_ray.client.operations.waiting import WaitOperations
 from durable_ray.client.steps import Steps, operation
 from durable_ray.orchestrations.values.azure_texts import orchestrator_text
 from durable_ray.orchestrations.values.ids import validate_instance_id
@@ -31,7 +30,7 @@ class HttpAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class GatewayOperations(QueryOperations[H], WaitOperations[H]):
+class GatewayOperations(QueryOperations[H]):
     """Everything that has to do with the HTTP management API."""
 
     @operation
@@ -55,7 +54,8 @@ class GatewayOperations(QueryOperations[H], WaitOperations[H]):
         Raises:
             InvalidState: the hub has no gateway running.
         """
-        return (yield from self._check_status(validate_instance_id(instance_id)))
+        payload = management_payload((yield from self._gateway()), validate_instance_id(instance_id))
+        return HttpAnswer(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
 
     @operation
     def wait_for_completion_or_create_check_status(
@@ -88,17 +88,13 @@ class GatewayOperations(QueryOperations[H], WaitOperations[H]):
         ending = yield from self._router.wait(validate_instance_id(instance_id), timeout)
         if ending is not None and ending.status == "absent":
             raise errors.InstanceNotFound(instance_id)
-        status = None if ending is None else (yield from self._get_status(instance_id))
+        status = None if ending is None else (yield from GatewayOperations.get_status.steps(self, instance_id))
         if status is None or not status.runtime_status.finished:
-            return (yield from self._check_status(instance_id))
+            return (yield from GatewayOperations.create_check_status_response.steps(self, instance_id))
         if status.runtime_status is RuntimeStatus.COMPLETED:
             return HttpAnswer(200, status.output)
         failed = status.runtime_status is RuntimeStatus.FAILED and return_internal_server_error_on_failure
         return HttpAnswer(500 if failed else 200, status_object(status))
-
-    def _check_status(self, instance_id: str) -> Steps[HttpAnswer]:
-        payload = management_payload((yield from self._gateway()), instance_id)
-        return HttpAnswer(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
 
     def _gateway(self) -> Steps[GatewayAddress]:
         address = yield from self._router.registry(Registry.gateway)

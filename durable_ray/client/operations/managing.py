@@ -54,11 +54,6 @@ class LifecycleOperations(ClientCore[H]):
 
         Durable Functions' `rewind`, without its limits.
         """
-        yield from self._rewind(instance_id, reason, version=version)
-
-    def _rewind(
-        self, instance_id: str, reason: str | None = None, *, version: Literal["latest"] | None = None
-    ) -> Steps[None]:
         validate_instance_id(instance_id)
         check_version(version)
         yield from self._deployer.deploy(self._router)
@@ -80,9 +75,6 @@ class LifecycleOperations(ClientCore[H]):
             InvalidState: it has not ended and was to be restarted under its own ID.
             UnknownDefinition: its orchestrator is no longer deployed.
         """
-        return (yield from self._restart(instance_id, restart_with_new_instance_id=restart_with_new_instance_id))
-
-    def _restart(self, instance_id: str, *, restart_with_new_instance_id: bool = True) -> Steps[H]:
         validate_instance_id(instance_id)
         yield from self._deployer.deploy(self._router)
         new_id = uuid.uuid4().hex if restart_with_new_instance_id else instance_id
@@ -112,9 +104,6 @@ class LifecycleOperations(ClientCore[H]):
         Returns:
             0 if there is no such instance or it has not ended (terminate it first).
         """
-        return (yield from self._purge(instance_id, recursive=recursive))
-
-    def _purge(self, instance_id: str, *, recursive: bool = False) -> Steps[int]:
         validate_instance_id(instance_id)
         deleted = yield from self._router.registry(Registry.purge, instance_id, recursive)
         self._router.forget(instance_id)

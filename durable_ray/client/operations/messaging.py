@@ -41,19 +41,6 @@ class MessageOperations(ClientCore[H]):
         Raises:
             InstanceNotFound, InstanceFinished: there is none that could receive it.
         """
-        yield from self._raise_event(
-            instance_id, event_name, data, when_not_awaited=when_not_awaited, idempotency_key=idempotency_key
-        )
-
-    def _raise_event(
-        self,
-        instance_id: str,
-        event_name: str,
-        data: object = None,
-        *,
-        when_not_awaited: str = "buffer",
-        idempotency_key: str | None = None,
-    ) -> Steps[None]:
         message_id = uuid.uuid4().hex
         event = raised(event_name, data, message_id, when_not_awaited)
         if idempotency_key is None:
@@ -78,11 +65,6 @@ class MessageOperations(ClientCore[H]):
         Raises:
             InstanceNotFound, InstanceFinished.
         """
-        yield from self._terminate(instance_id, reason, recursive=recursive, cancel_activities=cancel_activities)
-
-    def _terminate(
-        self, instance_id: str, reason: object = None, *, recursive: bool = False, cancel_activities: bool = False
-    ) -> Steps[None]:
         yield from self._send(instance_id, uuid.uuid4().hex, termination(reason, recursive, cancel_activities))
 
     @operation
@@ -93,9 +75,6 @@ class MessageOperations(ClientCore[H]):
             InstanceNotFound, InstanceFinished.
             InvalidState: it is suspended already.
         """
-        yield from self._suspend(instance_id, reason)
-
-    def _suspend(self, instance_id: str, reason: str | None = None) -> Steps[None]:
         yield from self._send(instance_id, uuid.uuid4().hex, ev.ExecutionSuspended(why(reason)))
 
     @operation
@@ -106,7 +85,4 @@ class MessageOperations(ClientCore[H]):
             InstanceNotFound, InstanceFinished.
             InvalidState: it is not suspended.
         """
-        yield from self._resume(instance_id, reason)
-
-    def _resume(self, instance_id: str, reason: str | None = None) -> Steps[None]:
         yield from self._send(instance_id, uuid.uuid4().hex, ev.ExecutionResumed(why(reason)))

@@ -22,9 +22,6 @@ class WaitOperations(ClientCore[H]):
             TimeoutError: it has not begun after `timeout` seconds (it may wait for admission or for `start_at`).
             InstanceNotFound: there is none.
         """
-        yield from self._wait_for_start(instance_id, timeout)
-
-    def _wait_for_start(self, instance_id: str, timeout: float | None) -> Steps[None]:
         ending = yield from self._router.wait(instance_id, timeout, start=True)
         if ending is None:
             raise TimeoutError(f"instance {instance_id!r} has not started after {timeout:g} s")
@@ -47,13 +44,10 @@ class WaitOperations(ClientCore[H]):
             TimeoutError: it has not ended in time (it goes on).
             InstanceNotFound: there is none.
         """
-        return (yield from self._wait_for_completion(instance_id, timeout, output_type))
-
-    def _wait_for_completion(self, instance_id: str, timeout: float | None, hint: Any) -> Steps[Any]:
         ending = yield from self._router.wait(instance_id, timeout)
         if ending is None:
             raise TimeoutError(f"instance {instance_id!r} has not finished after {timeout:g} s")
-        return result_of(ending, hint)
+        return result_of(ending, output_type)
 
     @operation
     def wait_many(self, handles: Iterable[Any], timeout: float | None = None) -> Steps[list[Any]]:
