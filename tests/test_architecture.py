@@ -29,13 +29,14 @@ CORE_DOORS = (
 )
 
 #: All that orchestrations/ may import: nothing that reads the world, so that replay answers alike everywhere.
+#: `cronsim` reads cron expressions. `zoneinfo` reads files, but no replay asks for a time zone; the registry alone does.
 PURE = frozenset(
     """
     __future__ abc asyncio base64 binascii bisect builtins collections contextlib contextvars copy
     dataclasses datetime decimal difflib dis enum fractions functools graphlib hashlib heapq hmac inspect
     itertools json keyword logging marshal math numbers operator pickle random re reprlib string struct
-    sys textwrap traceback types typing unicodedata uuid warnings weakref zlib
-    msgspec pydantic pydantic_core typing_extensions durable_ray
+    sys textwrap traceback types typing unicodedata uuid warnings weakref zlib zoneinfo
+    cronsim msgspec pydantic pydantic_core typing_extensions durable_ray
     """.split()
 )
 
