@@ -24,6 +24,7 @@ from durable_ray.actors.store.records import (
     Payloads,
     Permit,
     RowVersion,
+    ScheduleRow,
     Standing,
 )
 from durable_ray.actors.store.writes import Answer, Write
@@ -258,6 +259,26 @@ class Store(Protocol):
 
         Decided in the transaction: a host that was given a process meanwhile keeps the permits of its activities.
         """
+
+    # --- schedules: written by `commit`, with the starts that they decide
+
+    def schedules(self, schedule_ids: Sequence[str]) -> Mapping[str, ScheduleRow]:
+        """The schedules of these IDs. Absent ones are absent."""
+
+    def schedules_due(self, until: int, limit: int) -> tuple[ScheduleRow, ...]:
+        """The schedules due up to `until` (µs), soonest first."""
+
+    def schedule_next(self) -> int | None:
+        """When the first schedule is due (µs), past or future."""
+
+    def schedules_running(self, after: str, limit: int) -> tuple[ScheduleRow, ...]:
+        """The schedules with runs under way, by ID, after this ID."""
+
+    def schedules_page(self, first: str, after: str, limit: int) -> tuple[ScheduleRow, ...]:
+        """The schedules by ID, from `first` (included) and after `after`."""
+
+    def delete_schedule(self, schedule_id: str) -> bool:
+        """Delete a schedule, if there is one. Its runs are instances like others: they stay."""
 
     # --- erasing a hub
 

@@ -14,13 +14,16 @@ from durable_ray.actors.store.sql.definitions import SqlDefinitions
 from durable_ray.actors.store.sql.limits import SqlInstanceLimits, SqlPermits
 from durable_ray.actors.store.sql.queries import SqlQueries
 from durable_ray.actors.store.sql.rows import SqlReads
+from durable_ray.actors.store.sql.schedules import SqlSchedules
 from durable_ray.actors.store.sql.upkeep import SqlErasure, SqlUpkeep
 from durable_ray.actors.store.sql.work import SqlWork
 from durable_ray.actors.store.urls import is_sqlite, sqlite_path
 from durable_ray.actors.store.writes import Write
 
 
-class SqlStore(SqlReads, SqlWork, SqlQueries, SqlDefinitions, SqlInstanceLimits, SqlPermits, SqlErasure, SqlUpkeep):
+class SqlStore(
+    SqlReads, SqlWork, SqlQueries, SqlDefinitions, SqlInstanceLimits, SqlPermits, SqlSchedules, SqlErasure, SqlUpkeep
+):
     """A `contract.Store` on any `Database`. Belongs to the process that opened it."""
 
     def __init__(self, database: Database) -> None:

@@ -144,6 +144,19 @@ class DefinitionRow(Struct, frozen=True):
     revision: int = 0
 
 
+class ScheduleRow(Struct, frozen=True):
+    """A schedule as stored: its state as text, and what of it is looked for by."""
+
+    schedule_id: str
+    status: Literal["active", "paused", "ended"]
+    created_at: int
+    #: When something has to be decided (µs); None: paused, or ended.
+    due: int | None
+    #: How many of its runs have not ended.
+    under_way: int
+    state: str
+
+
 class HubRow(Struct, frozen=True):
     """What a store knows of the hub that owns it."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement, Status
+from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement, ScheduleRow, Status
 from durable_ray.orchestrations.history.events import Payload
 
 
@@ -197,6 +197,23 @@ class Hibernate(Struct, frozen=True):
     next_due: int | None
 
 
+class StoreSchedule(Struct, frozen=True):
+    """Write a schedule together with the starts that its new state decides: a time due is passed and its run begun, or neither.
+
+    A start whose ID is taken does not undo that; its answer says so. One decided by older definitions does: `Outdated`.
+    """
+
+    row: ScheduleRow
+    starts: tuple[StartInstance, ...] = ()
+    receipt: Receipt | None = None
+
+
+class ScheduleStored(Struct, frozen=True):
+    """The schedule was written; the answers to its starts."""
+
+    starts: tuple[Started | Exists, ...] = ()
+
+
 class Done(Struct, frozen=True):
     """The write was made."""
 
@@ -215,5 +232,18 @@ class Refused(Struct, frozen=True):
     reason: str
 
 
-Write = StartInstance | CommitTurn | PutMessage | FinishUnstarted | Hibernate
-Answer = Started | Exists | TurnCommitted | Delivered | Absent | Finished | Stale | Outdated | Done | Repeated | Refused
+Write = StartInstance | CommitTurn | PutMessage | FinishUnstarted | Hibernate | StoreSchedule
+Answer = (
+    Started
+    | Exists
+    | TurnCommitted
+    | Delivered
+    | Absent
+    | Finished
+    | Stale
+    | Outdated
+    | ScheduleStored
+    | Done
+    | Repeated
+    | Refused
+)

@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 
 from durable_ray.actors.store.contract import Fenced, Store
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, Permit, RowVersion
-from durable_ray.actors.store.writes import Receipt, StartInstance
+from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, Permit, RowVersion, ScheduleRow
+from durable_ray.actors.store.writes import Receipt, StartInstance, StoreSchedule
 from tests.store_contract.building import HOST, advance, dedicated, made, start
 
 PERMIT = Permit("crawl", "d", "d", "d-x1", 1, 1)
@@ -54,6 +54,12 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "definitions_revision": lambda s: s.definitions_revision(),
     "permits": lambda s: s.permits("d"),
     "permit_holders": lambda s: s.permit_holders(),
+    "schedules": lambda s: s.schedules(["nightly"]),
+    "schedules_due": lambda s: s.schedules_due(1, 1),
+    "schedule_next": lambda s: s.schedule_next(),
+    "schedules_running": lambda s: s.schedules_running("", 1),
+    "schedules_page": lambda s: s.schedules_page("", "", 1),
+    "delete_schedule": lambda s: s.delete_schedule("nightly"),
 }
 #: What changes no row (locks, files), and what makes fences: it asserts the lock, or the boot, and is not called by a holder.
 NO_WRITES = {"close", "checkpoint", "fenced"}
@@ -71,6 +77,7 @@ def filled(store: Any) -> Any:
     store.acquire_hub("hub", "c1", "one", 1, 4, "{}")
     made(store, start("done", receipt=Receipt("r", "ok", 5)), start("live"), start("held", start_at=2**61))
     made(store, StartInstance(dedicated("d")))
+    made(store, StoreSchedule(ScheduleRow("nightly", "active", 1, 2, 0, "{}")))
     advance(store, "done", "Completed")
     store.permit(None, [Permit("crawl", "gone", "gone", "x", 1, 1)], [], {"crawl": 0})
     return store

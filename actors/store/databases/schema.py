@@ -262,6 +262,23 @@ Index("ix_permits_address", _p.instance_id, _p.execution_id, _p.task_id, _p.atte
 Index("ix_permits_host", _p.host, _p.name)
 Index("ix_permits_name", _p.name, _p.granted, _p.priority.desc(), _p.row)
 
+#: Schedules. `state` is all of one (`orchestrations/schedules/`); the columns beside it are what is looked for: `due` is when
+#: the registry has to decide something (null: paused or ended), `under_way` how many runs have not ended.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("schedule_id", _text, primary_key=True),
+    Column("status", _text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due", BigInteger),
+    Column("under_way", BigInteger, nullable=False),
+    Column("state", _text, nullable=False),
+    postgresql_with={"fillfactor": 80},
+)
+_s = schedules.c
+_partial("ix_schedules_due", _s.due.is_not(None), _s.due)
+_partial("ix_schedules_under_way", _s.under_way > literal_column("0"), _s.schedule_id)
+
 #: The hub's row as a new schema begins with it.
 FIRST_HUB_ROW = {
     "id": 1,

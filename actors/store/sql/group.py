@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 from msgspec.structs import asdict
 
 from durable_ray.actors.store.contract import StoreError
-from durable_ray.actors.store.records import NewInstance, Status
+from durable_ray.actors.store.records import NewInstance, ScheduleRow, Status
 from durable_ray.actors.store.sql.changes import CHANGES, Op
 from durable_ray.actors.store.sql.known import ENDED, Known, concerned, consistent
 from durable_ray.actors.store.sql.rows import RECEIPTS, read_rows
+from durable_ray.actors.store.sql.schedules import UPSERT
 from durable_ray.actors.store.sql.statement import Session, Statement
 from durable_ray.actors.store.writes import (
     Absent,
@@ -39,9 +40,11 @@ from durable_ray.actors.store.writes import (
     PutMessage,
     Receipt,
     Repeated,
+    ScheduleStored,
     Stale,
     Started,
     StartInstance,
+    StoreSchedule,
     TurnCommitted,
     Write,
 )
@@ -115,6 +118,7 @@ class Group:
         self._at: dict[str, int] = {}
         self._counts: dict[tuple[str, str, str], int] = {}
         self._records: dict[str, Receipt] = {}
+        self._schedules: dict[str, ScheduleRow] = {}
 
     def decide(self, write: Write) -> Answer:
         """Judge one write and collect its changes."""
@@ -125,19 +129,24 @@ class Group:
         receipt = write.receipt
         if receipt is not None and (outcome := self._receipts.get(receipt.request_id)) is not None:
             return Repeated(outcome)
+        answer: Answer
         if isinstance(write, StartInstance):
             answer = self._start(write)
+        elif isinstance(write, StoreSchedule):
+            answer = self._schedule(write)
         elif isinstance(write, PutMessage):
             answer = self._put(write.message, write.unstarted, write.created_at)
         else:
             answer = self._finish_unstarted(write)
-        if receipt is not None and isinstance(answer, Started | Delivered | Done):
+        if receipt is not None and isinstance(answer, Started | Delivered | Done | ScheduleStored):
             self._record(receipt)
         return answer
 
     def finish(self) -> None:
         """Write what is collected. Receipts and counters come last, sorted: all take their locks in one order."""
         self._write_changes()
+        if self._schedules:
+            self._session.each(UPSERT, [self._schedules[key] for key in sorted(self._schedules)])
         if self._records:
             recorded = self._session.each(RECORD, [self._records[key] for key in sorted(self._records)])
             if recorded != len(self._records):
@@ -205,6 +214,13 @@ class Group:
         if orphan and write.on_replaced is not None:
             self._put(write.on_replaced)
         return Started(replaced)
+
+    def _schedule(self, write: StoreSchedule) -> Answer:
+        if any(self._outdated(start) for start in write.starts):
+            return Outdated()
+        answers = [self._start(start) for start in write.starts]
+        self._schedules[write.row.schedule_id] = write.row
+        return ScheduleStored(tuple([answer for answer in answers if isinstance(answer, Started | Exists)]))
 
     def _outdated(self, write: StartInstance | CommitTurn) -> bool:
         return write.revision is not None and write.revision < self._revision

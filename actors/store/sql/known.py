@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from durable_ray.actors.store.records import FINISHED
-from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, PutMessage, StartInstance, Write
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, PutMessage, StartInstance, StoreSchedule, Write
 
 ENDED = frozenset(FINISHED)
 
@@ -91,4 +91,6 @@ def concerned(write: Write) -> Iterable[str]:
         return (write.message.instance_id,)
     if isinstance(write, FinishUnstarted):
         return (write.instance_id, *((write.message.instance_id,) if write.message else ()))
+    if isinstance(write, StoreSchedule):
+        return [instance_id for start in write.starts for instance_id in concerned(start)]
     return (write.instance_id,)

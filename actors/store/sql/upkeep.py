@@ -273,6 +273,7 @@ EMPTY = (
     Statement("DELETE FROM counters"),
     Statement("DELETE FROM definitions"),
     Statement("DELETE FROM permits"),
+    Statement("DELETE FROM schedules"),
     Statement("DELETE FROM instances"),
 )
 #: Fences every host but the caller.

@@ -218,6 +218,22 @@ def _permits() -> None:
     op.create_index("ix_permits_name", "permits", ["name", "granted", sa.literal_column("priority DESC"), "row"])
 
 
+def _schedules() -> None:
+    op.create_table(
+        "schedules",
+        sa.Column("schedule_id", _text(), nullable=False),
+        sa.Column("status", _text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due", sa.BigInteger()),
+        sa.Column("under_way", sa.BigInteger(), nullable=False),
+        sa.Column("state", _text(), nullable=False),
+        sa.PrimaryKeyConstraint("schedule_id"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index("ix_schedules_due", "schedules", ["due"], **_where("due IS NOT NULL"))
+    op.create_index("ix_schedules_under_way", "schedules", ["schedule_id"], **_where("under_way > 0"))
+
+
 def upgrade() -> None:
     _owners()
     _instances()
@@ -225,6 +241,7 @@ def upgrade() -> None:
     _what_instances_own()
     _the_rest()
     _permits()
+    _schedules()
     op.execute(
         "INSERT INTO hub (id, name, boot_epoch, cluster, address, heartbeat, protocol, partitions, settings,"
         " definitions_revision, lease_floor) VALUES (1, '', 0, '', '', 0, 0, 0, '{}', 0, 0)"
