@@ -27,6 +27,9 @@ MAX_CRASHES = 4
 #: How often it may end for another reason (SIGTERM, a lost node) before that counts, too: an activity may be what makes its
 #: process end.
 MAX_MOVES = 16
+#: After as many of those, further ones are spaced by pauses (µs) that double up to the longest: a process that refuses at once
+#: must not use them all up within milliseconds, while another is being started. 16 take four minutes.
+_UNSPACED_MOVES, _FIRST_PAUSE, _LONGEST_PAUSE = 3, SECOND // 2, 30 * SECOND
 
 
 class Job(Struct, frozen=True):
@@ -84,6 +87,8 @@ class Dispatcher:
         self._crashes: dict[Address, int] = {}
         self._moves: dict[Address, int] = {}
         self._alarms: dict[Address, Alarm] = {}
+        #: Attempts that pause before they are submitted again.
+        self._pausing: dict[Address, Alarm] = {}
         #: Reported and not acknowledged: on their way into history, so not to be run again.
         self._reported: set[Address] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,7 +152,7 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Stop what runs in this process."""
-        for alarm in self._alarms.values():
+        for alarm in (*self._alarms.values(), *self._pausing.values()):
             alarm.cancel()
         for task in tuple(self._tasks):
             task.cancel()
@@ -221,8 +226,10 @@ class Dispatcher:
         address = job.invocation.address
         if address not in self._jobs:
             return
+        pause = 0
         if not counted:
             moves = self._moves[address] = self._moves.get(address, 0) + 1
+            pause = _pause_after(moves)
             counted = moves > MAX_MOVES
         crashes = self._crashes.get(address, 0) + counted
         if counted:
@@ -237,13 +244,29 @@ class Dispatcher:
             address.instance_id,
             why,
         )
+        if pause:
+            at = self._clock.now() + pause
+            self._pausing[address] = self._clock.wake(at, lambda: self._resubmit(job))
+        else:
+            self._executors[self._executor_of(job)].submit([job])
+
+    def _resubmit(self, job: Job) -> None:
+        self._pausing.pop(job.invocation.address, None)
         self._executors[self._executor_of(job)].submit([job])
 
     def _forget(self, address: Address) -> None:
         self._jobs.pop(address, None)
+        if self._pausing and (pausing := self._pausing.pop(address, None)) is not None:
+            pausing.cancel()
         if self._crashes:
             self._crashes.pop(address, None)
         if self._moves:
             self._moves.pop(address, None)
         if self._alarms and (alarm := self._alarms.pop(address, None)) is not None:
             alarm.cancel()
+
+
+def _pause_after(moves: int) -> int:
+    """How long (µs) an attempt waits after its process ended for the `moves`-th time for no fault of its own."""
+    spaced = moves - _UNSPACED_MOVES
+    return 0 if spaced <= 0 else min(_FIRST_PAUSE << (min(spaced, 32) - 1), _LONGEST_PAUSE)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import durable_ray as dr
-from durable_ray.actors.activities.dispatcher import Dispatcher, Job
+from durable_ray.actors.activities.dispatcher import Crashed, Dispatcher, Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.packing import pack
@@ -86,9 +86,9 @@ class Slate:
         self.cancelled: list[Address] = []
         self.acknowledged: list[Address] = []
         self.told: OnResult
-        self.crashed: Callable[[Job, str], None]
+        self.crashed: Crashed
 
-    def made(self, told: OnResult, crashed: Callable[[Job, str], None]) -> Slate:
+    def made(self, told: OnResult, crashed: Crashed) -> Slate:
         self.told, self.crashed = told, crashed
         return self
 

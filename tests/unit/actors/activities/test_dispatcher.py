@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from durable_ray.actors.activities.dispatcher import MAX_CRASHES
+from durable_ray.actors.activities.dispatcher import MAX_CRASHES, MAX_MOVES
 from durable_ray.actors.clock import SECOND
 from durable_ray.orchestrations.history.events import ActivityCompleted, ActivityFailed
 from tests.unit.actors.hosting import START, ToldClock, dispatching, double, hasty, invocation, row_of, until
@@ -56,6 +56,42 @@ async def test_crashes_are_counted_for_each_attempt_alone() -> None:
     for job in slate.jobs[:2] * (MAX_CRASHES - 1):
         slate.crashed(job, "killed")
     assert results == []
+
+
+async def test_ends_that_are_no_fault_of_its_own_are_spaced_after_the_first_few() -> None:
+    clock = ToldClock()
+    dispatcher, slate, results, _ = dispatching(double, clock=clock)
+    dispatcher.submit([invocation(double)])
+    waited = []
+    for number in range(MAX_MOVES):
+        before = len(slate.jobs)
+        slate.crashed(slate.jobs[-1], "terminated", False)
+        if len(slate.jobs) == before:
+            ((at, _),) = clock.alarms
+            waited.append((number, at - clock.at))
+            clock.pass_to(at - 1)
+            assert len(slate.jobs) == before
+            clock.pass_to(at)
+        assert len(slate.jobs) == before + 1
+    assert results == []
+    assert [number for number, _ in waited] == list(range(3, MAX_MOVES))
+    assert sorted(pause for _, pause in waited) == [pause for _, pause in waited]
+    assert clock.at - START > 120 * SECOND
+
+
+async def test_one_that_pauses_before_it_is_tried_again_can_be_cancelled() -> None:
+    clock = ToldClock()
+    dispatcher, slate, _, _ = dispatching(double, clock=clock)
+    asked = invocation(double)
+    dispatcher.submit([asked])
+    for _ in range(4):
+        slate.crashed(slate.jobs[-1], "terminated", False)
+    assert len(slate.jobs) == 4
+    dispatcher.submit([asked])
+    assert len(slate.jobs) == 4
+    dispatcher.cancel([asked.address])
+    assert clock.alarms == []
+    assert dispatcher.idle
 
 
 async def test_a_timeout_answers_and_the_late_result_is_handed_on_to_be_dropped() -> None:

@@ -18,10 +18,11 @@ from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.dispatcher import MAX_CRASHES
 from durable_ray.actors.activities.runner import run_activity
 from durable_ray.actors.activities.worker import ActivityWorker
+from durable_ray.actors.clock import SECOND
 from durable_ray.actors.cluster.ray_actors.ray_task_executor import _ENDS, _run_packed
 from durable_ray.orchestrations.history.events import ActivityCompleted, ActivityFailed
 from tests.sources import ROOT
-from tests.unit.actors.hosting import dispatching, double, invocation, row_of, until
+from tests.unit.actors.hosting import ToldClock, dispatching, double, invocation, row_of, until
 from tests.unit.actors.working import ActivityExecutor, Link, job
 
 #: Each says that it is ready and then waits for ever, unless it is told to end.
@@ -228,11 +229,14 @@ async def test_a_worker_that_was_told_to_end_is_not_counted_against_what_it_ran(
 
 
 async def test_an_attempt_may_be_sent_elsewhere_more_often_than_its_process_may_die_but_not_for_ever() -> None:
-    dispatcher, slate, results, _ = dispatching(double)
+    clock = ToldClock()
+    dispatcher, slate, results, _ = dispatching(double, clock=clock)
     dispatcher.submit([invocation(double)])
     for _ in range(2 * MAX_CRASHES):
-        slate.crashed(slate.jobs[-1], "its process was told to end", False)  # type: ignore[call-arg]
+        slate.crashed(slate.jobs[-1], "its process was told to end", False)
+        clock.pass_to(clock.at + 60 * SECOND)
     assert (len(slate.jobs), results) == (1 + 2 * MAX_CRASHES, [])
     while not results and len(slate.jobs) < 100:
-        slate.crashed(slate.jobs[-1], "its process was told to end", False)  # type: ignore[call-arg]
+        slate.crashed(slate.jobs[-1], "its process was told to end", False)
+        clock.pass_to(clock.at + 60 * SECOND)
     assert isinstance(results[0], ActivityFailed)

@@ -12,6 +12,7 @@ from durable_ray.actors.activities.dispatcher import Crashed, Dispatcher
 from durable_ray.actors.activities.ports import ActivityResult, Address, OnResult
 from durable_ray.actors.activities.worker_client import WorkerGone
 from durable_ray.actors.activities.worker_pool import WorkerPool
+from durable_ray.actors.clock import SECOND
 from tests.unit.actors.hosting import ToldClock, double, invocation, new_library, until
 from tests.unit.actors.working import ActivityExecutor, Link, job
 
@@ -211,8 +212,10 @@ async def test_what_makes_every_worker_leave_is_a_crash_in_the_end() -> None:
     def told(address: Address, result: ActivityResult) -> None:
         results.append(result)
 
-    dispatcher = Dispatcher(told, new_library(double), ToldClock(), {"worker": way})
+    clock = ToldClock()
+    dispatcher = Dispatcher(told, new_library(double), clock, {"worker": way})
     dispatcher.submit([invocation(double)])
-    await until(lambda: results)
+    # It is spaced by pauses, which pass at once here.
+    await until(lambda: results or clock.pass_to(clock.at + 60 * SECOND))
     assert results[0].failure.error_type == "durable_ray.WorkerCrashed"
     await dispatcher.close()
