@@ -2,6 +2,7 @@
 
 The doors: client, HTTP on both bases, by start object, and on a real socket; the command line, typed, piped and over HTTP; a
 sub-orchestration; an event from another instance; a file. A raw actor handle is in `tests/ray/test_singleton.py`.
+Tags and versions, which are labels, likewise.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 from durable_ray.orchestrations.values.ids import (
     InvalidEventName,
     InvalidInstanceId,
+    InvalidLabel,
     child_instance_id,
     quoted,
     validate_definition_name,
     validate_event_name,
     validate_instance_id,
+    validate_tags,
 )
 from durable_ray.testing import TestHub
 from tests.cli.conftest import KEY, RING, Cli
@@ -98,6 +101,10 @@ async def calls(ctx: dr.OrchestrationContext, child: Any) -> Any:
     return await ctx.call_sub_orchestrator("echo", "from a child", instance_id=child)
 
 
+async def calls_version(ctx: dr.OrchestrationContext, version: str) -> Any:
+    return await ctx.call_sub_orchestrator("echo", version=version)
+
+
 async def sends(ctx: dr.OrchestrationContext, to: list[Any]) -> None:
     ctx.send_event(*to, "from a sibling")
 
@@ -110,7 +117,7 @@ async def descends(ctx: dr.OrchestrationContext, levels: int) -> list[str]:
 @pytest.fixture(scope="module")
 def hub() -> Iterator[TestHub]:
     found = DefinitionCatalog()
-    for fn in (echo, waits_for, calls, sends, descends):
+    for fn in (echo, waits_for, calls, calls_version, sends, descends):
         found.register(Orchestrator(fn, OrchestratorOptions(name=fn.__name__)))
     with TestHub(definitions=found, settings=dr.HubSettings(partitions=1, max_dedicated=200)) as hub:
         hub.client.register()
@@ -342,3 +349,75 @@ def test_an_id_stays_readable_as_long_as_it_can() -> None:
     assert child_instance_id("p" * 242, "e" * 32, 1) == "p" * 242 + ":eeeeeeee:0001"
     assert len(child_instance_id("p" * 243, "e" * 32, 1)) == 32 + 14
     assert len({child_instance_id("p" * 255 + last, "e" * 32, 1) for last in "ab"}) == 2
+
+
+# --- tags and versions ----------------------------------------------------------------------------
+
+
+HARD_TAGS = {"🦜" * 128: "日" * 256, " a b ": "x=y&z", "'; --%_": "line\nbreak"}
+REFUSED_TAGS = {
+    "key of 129": {"k" * 129: "v"},
+    "value of 257": {"k": "v" * 257},
+    "blank key": {" ": "v"},
+    "empty key": {"": "v"},
+    "key with =": {"a=b": "v"},
+    "key with newline": {"a\nb": "v"},
+    "NUL": {"k": "a\0b"},
+    "surrogate": {"k": "\ud800"},
+    "51 of them": {str(n): "v" for n in range(51)},
+}
+refused_tags = pytest.mark.parametrize("tags", REFUSED_TAGS.values(), ids=REFUSED_TAGS)
+
+
+def test_tags_go_through_every_door(hub: TestHub, http: httpx.Client, cli: Cli) -> None:
+    hub.client.start_new("echo", instance_id="a", tags=HARD_TAGS)
+    body = {"orchestrator": "echo", "instance_id": "b", "tags": HARD_TAGS}
+    assert http.post("/api/v1/instances", json=body).status_code == 201
+    pairs = [f"--tag={key}={value}" for key, value in HARD_TAGS.items()]
+    cli.ok("start", "echo", "--id=c", *pairs)
+    hub.settle()
+    assert {one.instance_id for one in hub.client.list_instances(tags=HARD_TAGS)} == {"a", "b", "c"}
+    query = [("tag", f"{key}={value}") for key, value in HARD_TAGS.items()]
+    assert http.get("/api/v1/count", params=query).json() == {"count": 3}
+    assert cli.ok("count", *pairs).strip() == "3"
+
+
+@refused_tags
+def test_no_instance_can_have_these_tags(hub: TestHub, http: httpx.Client, cli: Cli, tags: dict[str, str]) -> None:
+    client = hub.client
+    with pytest.raises(InvalidLabel):
+        validate_tags(tags)
+    with pytest.raises(InvalidLabel):
+        client.start_new("echo", tags=tags)
+    with pytest.raises(InvalidLabel):
+        client.start_many("echo", [1], tags=tags)
+    with pytest.raises(InvalidLabel):
+        client.signal_with_start("echo", "Go", instance_id="w", tags=tags)
+    with pytest.raises(InvalidLabel):
+        client.count(tags=tags)
+    for path, more in (("/api/v1/instances", {"input": 1}), ("/api/v1/bulk/start", {"inputs": [1]})):
+        body = json.dumps({"orchestrator": "echo", "tags": tags, **more})
+        answer = http.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (400, 422), answer.text
+    if all("\0" not in value and "\ud800" not in value for value in tags.values()) and "a=b" not in tags:
+        cli.fails(2, "start", "echo", *(f"--tag={key}={value}" for key, value in tags.items()))
+    assert client.count() == 0
+
+
+def test_a_version_is_bounded_at_every_door(hub: TestHub, http: httpx.Client, cli: Cli) -> None:
+    long = "1" * 201
+    with pytest.raises(InvalidLabel, match="200 characters"):
+        OrchestratorOptions(name="v", version=long)
+    assert OrchestratorOptions(name="v", version=long[1:]).version == "1" * 200
+    with pytest.raises(InvalidLabel):
+        hub.client.start_new("echo", version=long)
+    body = {"orchestrator": "echo", "version": long}
+    assert http.post("/api/v1/instances", json=body).status_code == 422
+    for base in (HOOKS, RPC, ""):
+        answer = http.post(f"{base}/orchestrators/echo", params={"version": long}, json=1)
+        assert answer.status_code == 400, answer.text
+        assert "200 characters" in answer.json()["ExceptionMessage"]
+    assert "200 characters" in cli.fails(2, "start", "echo", f"--version={long}")
+    with pytest.raises(dr.OrchestrationFailed, match="InvalidLabel"):
+        hub.client.start_new("calls_version", long).wait_for_completion(10)
+    assert hub.client.count() == 1, "only the parent"

@@ -11,7 +11,7 @@ from pydantic_settings import SettingsError
 
 from durable_ray.actors import errors
 from durable_ray.actors.store.contract import HubInUse, InvalidToken, StoreError
-from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId
+from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
 from durable_ray.orchestrations.values.payloads import PayloadError
 
 
@@ -76,7 +76,7 @@ _RULES = (
     _Rule((errors.ProtocolMismatch,), Exit.UNAVAILABLE),
     _Rule((errors.HubUnavailable, ConnectionError), Exit.UNAVAILABLE, "durable-ray doctor tells what is missing"),
     _Rule((TimeoutError,), Exit.TIMEOUT, "it goes on; wait longer with --timeout, or look: durable-ray watch ID"),
-    _Rule((InvalidInstanceId, InvalidEventName, PayloadError, SettingsError, InvalidToken), Exit.USAGE),
+    _Rule((InvalidInstanceId, InvalidEventName, InvalidLabel, PayloadError, SettingsError, InvalidToken), Exit.USAGE),
     _Rule((StoreError,), Exit.UNAVAILABLE, "durable-ray doctor looks at the store"),
 )
 

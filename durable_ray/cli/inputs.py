@@ -16,6 +16,7 @@ from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.instances.status import moment
 from durable_ray.cli.exits import CommandError, usage
 from durable_ray.client.operations.bounds import read_moment
+from durable_ray.orchestrations.values.ids import validate_tags
 from durable_ray.orchestrations.values.payloads import PayloadError, from_json_text
 from durable_ray.orchestrations.values.times import duration as micros_of
 
@@ -120,7 +121,7 @@ def tags(pairs: Sequence[str]) -> dict[str, str]:
         if not equals or not key:
             raise usage(f"{pair!r} is no tag", "write --tag key=value")
         found[key] = value
-    return found
+    return validate_tags(found)
 
 
 def ids(given: Sequence[str]) -> Iterator[str]:

@@ -18,7 +18,12 @@ from durable_ray.orchestrations.authoring.retries import RetryPolicy
 from durable_ray.orchestrations.authoring.surroundings import ReplaySafeContext
 from durable_ray.orchestrations.engine.tasks import AllTask, AnyTask, InertTask
 from durable_ray.orchestrations.engine.work import UNSET
-from durable_ray.orchestrations.values.ids import child_instance_id, validate_event_name, validate_instance_id
+from durable_ray.orchestrations.values.ids import (
+    child_instance_id,
+    validate_event_name,
+    validate_instance_id,
+    validate_version,
+)
 from durable_ray.orchestrations.values.times import after, duration, to_micros
 from durable_ray.orchestrations.values.unawaited import unawaited
 
@@ -95,9 +100,12 @@ class OrchestrationContext(ReplaySafeContext):
 
         Raises:
             InvalidInstanceId: no instance can have this ID.
+            InvalidLabel: no orchestrator can have this version.
         """
         if instance_id is not None:
             validate_instance_id(instance_id)
+        if version is not None:
+            validate_version(version)
         name, policy, hint = _called(orchestrator, "orchestrator", retry_policy, result_type)
         return self._given(self._work.call_child(name, input_, instance_id, version, policy, hint))
 
@@ -125,9 +133,12 @@ class OrchestrationContext(ReplaySafeContext):
 
         Raises:
             InvalidInstanceId: no instance can have this ID.
+            InvalidLabel: no orchestrator can have this version.
         """
         if instance_id is not None:
             validate_instance_id(instance_id)
+        if version is not None:
+            validate_version(version)
         name, _, _ = _called(orchestrator, "orchestrator", None, None)
         number = self._work.start_detached(name, input_, instance_id, version)
         return instance_id or child_instance_id(self.instance_id, self.execution_id, number)

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
-from durable_ray.orchestrations.values.ids import validate_definition_name
+from durable_ray.orchestrations.values.ids import validate_definition_name, validate_version
 from durable_ray.orchestrations.values.times import duration
 
 ActivityPlacement = Literal["worker", "task", "local", "detached"]
@@ -179,8 +179,7 @@ class OrchestratorOptions:
     def __post_init__(self) -> None:
         validate_definition_name(self.name)
         _check_amounts(self)
-        if not isinstance(self.version, str):
-            raise ValueError(f"version is a text, not {self.version!r}")
+        validate_version(self.version)
         if self.placement not in (None, "dedicated", "shared"):
             raise ValueError(f"placement is 'dedicated', 'shared' or None, not {self.placement!r}")
         asked = [n for n in ("num_cpus", "memory", "resources", "runtime_env") if getattr(self, n) is not None]

@@ -23,7 +23,7 @@ from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Event, Message, ParentAddress, Payload
 from durable_ray.orchestrations.history.snapshot import Outstanding, Snapshot
 from durable_ray.orchestrations.values.failures import FailureDetails
-from durable_ray.orchestrations.values.ids import child_instance_id, next_execution_id
+from durable_ray.orchestrations.values.ids import child_instance_id, next_execution_id, onward_message_id
 from durable_ray.orchestrations.values.times import turn_time
 
 
@@ -206,7 +206,7 @@ def _terminate(snapshot: Snapshot, request: ev.TerminateRequested, message_id: s
     if request.recursive:
         for task_id, child in snapshot.children.items():
             assert isinstance(child.scheduled, ev.ChildScheduled)
-            onward = Message(f"{message_id}/{task_id}", request)
+            onward = Message(onward_message_id(message_id, task_id), request)
             turn.messages.append((child.scheduled.instance_id, onward))
     if not turn.events:
         _append(snapshot, turn, ev.TurnStarted(turn.at))

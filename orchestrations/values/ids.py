@@ -1,19 +1,27 @@
-"""Names of things: which instance IDs, event names and names of definitions are allowed, and how IDs that must be the same on
-every replay are derived.
+"""Names of things: which instance IDs, event names, names of definitions, versions and tags are allowed, and how IDs that
+must be the same on every replay are derived.
 
-All three are parts of URLs, so one rule is behind them: what is allowed here passes every API, and every API refuses
-what is not.
+IDs and names are parts of URLs, so one rule is behind them: what is allowed here passes every API, and every API refuses
+what is not. All of these are in indexes, and an entry of PostgreSQL's B-tree has at most 2704 bytes; so each is bounded such
+that what an index has together fits, at four bytes a character.
 """
 
 from __future__ import annotations
 
 import unicodedata
 import uuid
+from collections.abc import Mapping
 
 #: Durable Functions' own limit, in characters; an ID has to fit into a URL.
 MAX_INSTANCE_ID_LENGTH = 256
 MAX_EVENT_NAME_LENGTH = 256
 MAX_NAME_LENGTH = 200
+MAX_VERSION_LENGTH = 200
+#: A tag is indexed with the ID of its instance.
+MAX_TAG_KEY_LENGTH, MAX_TAG_VALUE_LENGTH = 128, 256
+MAX_TAGS = 50
+#: Longer message IDs, which grow with each generation of a tree of sub-orchestrations, are replaced by a hash.
+_MAX_MESSAGE_ID_LENGTH = 128
 
 #: Characters that would break a URL path or a template of the management API.
 _FORBIDDEN = frozenset("/\\#?")
@@ -32,6 +40,10 @@ class InvalidInstanceId(ValueError):
 
 class InvalidEventName(ValueError):
     """No event can have this name; the message says which rule it breaks."""
+
+
+class InvalidLabel(ValueError):
+    """No instance can have this tag, or no orchestrator this version; the message says which rule it breaks."""
 
 
 def validate_instance_id(instance_id: object) -> str:
@@ -88,6 +100,68 @@ def validate_definition_name(name: object) -> str:
     return name
 
 
+def validate_version(version: object) -> str:
+    """Return `version` unchanged if an orchestrator may have it: a text of at most 200 characters, empty for none.
+
+    Raises:
+        InvalidLabel: the version breaks a rule.
+
+    Example:
+        >>> validate_version("2.1")
+        '2.1'
+    """
+    if not isinstance(version, str):
+        raise InvalidLabel(f"version is a text, not {version!r}")
+    if wrong := _unstorable(version, MAX_VERSION_LENGTH, {"Cc", "Cs"}):
+        raise InvalidLabel(f"a version {wrong}")
+    return version
+
+
+def validate_tags(tags: object) -> dict[str, str]:
+    """Return a copy of `tags` if an instance may have them: at most 50; None are none.
+
+    A key is a non-empty text of at most 128 characters without ``=`` and control characters, for ``key=value`` is how it is
+    written in URLs and on the command line. A value has at most 256 characters and no U+0000.
+
+    Raises:
+        TypeError: not a mapping of texts to texts.
+        InvalidLabel: a key or a value breaks a rule.
+
+    Example:
+        >>> validate_tags({"team": "blue"})
+        {'team': 'blue'}
+    """
+    if tags is None:
+        return {}
+    if not isinstance(tags, Mapping):
+        raise TypeError(f"tags are a mapping of texts to texts, not {tags!r}")
+    found = dict(tags)
+    if len(found) > MAX_TAGS:
+        raise InvalidLabel(f"an instance has at most {MAX_TAGS} tags, not {len(found)}")
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"tags are texts: {key!r} -> {value!r} is not; write str({value!r})")
+        if not key.strip() or "=" in key:
+            raise InvalidLabel(
+                f"a tag's key is not blank and has no '=' in it, as key=value is written; {key!r} is none"
+            )
+        if wrong := _unstorable(key, MAX_TAG_KEY_LENGTH, {"Cc", "Cs"}):
+            raise InvalidLabel(f"a tag's key {wrong}")
+        if wrong := _unstorable(value, MAX_TAG_VALUE_LENGTH, {"Cs"}):
+            raise InvalidLabel(f"the value of the tag {key!r} {wrong}; what is longer belongs into the input")
+    return found
+
+
+def _unstorable(text: str, longest: int, categories: set[str]) -> str:
+    """Why no index of every database takes this, as the end of a sentence; "" if each does."""
+    if len(text) > longest:
+        return f"has at most {longest} characters, this one has {len(text)}"
+    for char in text:
+        if char == "\0" or unicodedata.category(char) in categories:
+            return f"must not contain the character U+{ord(char):04X}"
+    return ""
+
+
 def _wrong(text: str, longest: int) -> str:
     """Why this cannot be a part of a URL, as the end of a sentence; "" if it can."""
     if len(text) > longest:
@@ -123,6 +197,13 @@ def child_instance_id(parent_id: str, execution_id: str, task_id: int) -> str:
     if len(parent_id) + len(suffix) > MAX_INSTANCE_ID_LENGTH:
         parent_id = uuid.uuid5(_NAMESPACE, f"parent/{parent_id}").hex
     return parent_id + suffix
+
+
+def onward_message_id(message_id: str, task_id: int) -> str:
+    """The ID of a message that a sub-orchestration gets because its parent got `message_id`."""
+    if len(message_id) > _MAX_MESSAGE_ID_LENGTH:
+        message_id = uuid.uuid5(_NAMESPACE, f"message/{message_id}").hex
+    return f"{message_id}/{task_id}"
 
 
 def next_execution_id(execution_id: str) -> str:

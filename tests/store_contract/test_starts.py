@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from msgspec.structs import replace
 
+from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import FINISHED, IfExists
+from durable_ray.actors.store.records import FINISHED, DefinitionRow, IfExists
 from durable_ray.actors.store.sql.group import LONG_INPUT
 from durable_ray.actors.store.writes import (
     Absent,
@@ -24,6 +27,16 @@ from durable_ray.actors.store.writes import (
     StartInstance,
 )
 from durable_ray.orchestrations.history.events import ParentAddress
+from durable_ray.orchestrations.values.ids import (
+    MAX_TAG_KEY_LENGTH,
+    MAX_TAG_VALUE_LENGTH,
+    MAX_VERSION_LENGTH,
+    onward_message_id,
+    validate_definition_name,
+    validate_instance_id,
+    validate_tags,
+    validate_version,
+)
 from tests.store_contract.building import advance, dedicated, made, message, new, put, row, start, turn
 
 POLICIES: tuple[IfExists, ...] = ("reject", "use_existing", "terminate_existing", "reject_finished")
@@ -52,6 +65,32 @@ def test_all_that_is_said_of_an_instance_is_kept(store: Store) -> None:
     assert (kept.created_at, kept.updated_at, kept.next_due) == (1000, 1000, 5000)
     assert not kept.resident
     assert store.load(["a/ü"])["a/ü"].history == ()
+
+
+def longest(characters: int) -> str:
+    """A text of four bytes a character in which nothing repeats, so that no index entry can be compressed."""
+    return "".join(chr(0x10000 + n) for n in random.Random(characters).sample(range(0x20000), characters))
+
+
+def test_the_longest_strings_of_all_fit_together_into_every_index(store: Store) -> None:
+    instance_id = validate_instance_id(longest(256))
+    tags = validate_tags({longest(MAX_TAG_KEY_LENGTH): longest(MAX_TAG_VALUE_LENGTH)})
+    name, version = validate_definition_name(name_of(200)), validate_version(longest(MAX_VERSION_LENGTH))
+    message_id = "m"
+    for _ in range(400):
+        message_id = onward_message_id(message_id, 9999)
+    parent = ParentAddress(longest(255), "x" * 32, 7)
+    of = {"name": name, "version": version, "tags": tags, "parent": parent, "host": dedicated_host(instance_id)}
+    store.put_definitions([DefinitionRow("orchestrator", name, version, "c" * 64, "value", b"", "{}", None)])
+    made(store, start(instance_id, placement="dedicated", execution_id="x" * 32, **of))
+    made(store, put(instance_id, message_id))
+    assert row(store, instance_id).tags == tags
+    assert [found.message_id for found in store.load([instance_id])[instance_id].inbox] == [message_id]
+
+
+def name_of(characters: int) -> str:
+    """As long a name as there can be: what cannot be printed is no part of it."""
+    return "".join(chr(0x20000 + n) for n in random.Random(characters).sample(range(0x9000), characters))
 
 
 def test_a_shared_instance_lives_where_its_host_is(store: Store) -> None:

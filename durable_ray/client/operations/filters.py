@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from durable_ray.actors.instances.status import RuntimeStatus, micros
 from durable_ray.actors.store.records import InstanceQuery
+from durable_ray.orchestrations.values.ids import validate_tags
 
 
 class Filters(TypedDict, total=False):
@@ -60,22 +61,10 @@ def query_of(filters: Filters) -> InstanceQuery:
         statuses=tuple(statuses),
         names=tuple(_several("name", filters.get("name"))),
         id_prefix=_text("instance_id_prefix", filters.get("instance_id_prefix")) or "",
-        tags=tags_of(filters.get("tags")),
+        tags=validate_tags(filters.get("tags")),
         parent_id=_text("parent_instance_id", filters.get("parent_instance_id")),
         descending=_flag("descending", filters.get("descending")),
     )
-
-
-def tags_of(tags: Mapping[str, str] | None) -> dict[str, str]:
-    """Labels as they are kept. Raises TypeError for what is not a mapping of texts to texts."""
-    given: object = tags
-    if given is not None and not isinstance(given, Mapping):
-        raise TypeError(f"tags are a mapping of texts to texts, not {tags!r}")
-    found: dict[Any, Any] = dict(given or {})
-    for key, value in found.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"tags are texts: {key!r} -> {value!r} is not; write str({value!r})")
-    return found
 
 
 def _several(part: str, value: object) -> list[str]:

@@ -18,12 +18,11 @@ from durable_ray.actors.instances.status import micros
 from durable_ray.actors.messages import Reply, StartOptions, StartRequest
 from durable_ray.actors.store.records import IfExists, Placement
 from durable_ray.client.operations.base import ClientCore, H
-from durable_ray.client.operations.filters import tags_of
 from durable_ray.client.operations.start_objects import StartObject, read_start_objects
 from durable_ray.client.steps import Steps, in_order, operation
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.history.events import Message
-from durable_ray.orchestrations.values.ids import validate_instance_id
+from durable_ray.orchestrations.values.ids import validate_instance_id, validate_tags, validate_version
 
 AnyOrchestrator = Orchestrator[..., Any] | str
 
@@ -48,8 +47,11 @@ class _StartArguments(Struct, frozen=True):
             raise ValueError(f"placement is one of {', '.join(_PLACEMENTS)}, not {self.placement!r}")
         if self.start_at is not None and not isinstance(self.start_at, (datetime, timedelta)):
             raise TypeError(f"start_at is a datetime or a timedelta, not {self.start_at!r}")
-        if self.version is not None and not isinstance(self.version, str):
-            raise TypeError(f"version is a text, not {self.version!r}")
+        validate_tags(self.tags)
+        if self.version is not None:
+            if not isinstance(self.version, str):
+                raise TypeError(f"version is a text, not {self.version!r}")
+            validate_version(self.version)
         if self.priority is not None:
             if not isinstance(self.priority, int):
                 raise TypeError(f"priority is a whole number, not {self.priority!r}")
@@ -106,7 +108,7 @@ class StartOperations(ClientCore[H]):
                 "use_existing" returns a handle on it, "terminate_existing" ends it and starts anew, "reject_finished"
                 raises even if it has finished. Atomic: of N racing starters one wins.
             start_at: not before this time (naive: UTC), or not before this much time has passed.
-            tags: text labels that lists can filter by.
+            tags: text labels that lists can filter by; at most 50, keys of 128 and values of 256 characters.
             placement: "dedicated" (an actor of its own, named as the instance) or "shared".
             version: the orchestrator's version; the newest if left out.
             priority: of those waiting for a place, the higher goes first.
@@ -114,6 +116,7 @@ class StartOperations(ClientCore[H]):
         Raises:
             InstanceAlreadyExists: the ID is taken.
             InvalidInstanceId: the ID cannot be used.
+            InvalidLabel: a tag or the version cannot be used.
             UnknownDefinition: nobody deployed an orchestrator of that name (and version).
             DefinitionCannotTravel: it, or something that its code calls, cannot be stored.
             PayloadNotSerializable: the input can be neither JSON nor pickled.
@@ -238,7 +241,7 @@ class StartOperations(ClientCore[H]):
                 arguments.version or own_version,
                 at,
                 delay,
-                tags_of(arguments.tags),
+                dict(arguments.tags or {}),
                 arguments.placement,
                 arguments.priority,
             )

@@ -30,7 +30,7 @@ from durable_ray.http.api.models import Problem
 from durable_ray.http.api.parameters import only_known_parameters
 from durable_ray.http.api.services import Services
 from durable_ray.http.requests import body_of, is_json, replayed
-from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId
+from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
 from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooLarge, from_json_text
 
 log = logging.getLogger("durable_ray.http")
@@ -48,6 +48,7 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     InvalidToken: (409, "The token does not continue this query"),
     InvalidInstanceId: (422, "No instance can have this ID"),
     InvalidEventName: (422, "No event can have this name"),
+    InvalidLabel: (422, "No instance can have this tag or version"),
     PayloadTooLarge: (413, "Too large"),
     PayloadError: (400, "Not JSON"),
     HubUnavailable: (503, "The hub does not answer"),

@@ -9,17 +9,19 @@ from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 
 from durable_ray.actors.instances.status import micros
 from durable_ray.actors.store.records import InstanceQuery
-from durable_ray.http.api.models import Moment, Name, RequestModel, StatusAsked, Text
+from durable_ray.http.api.models import TAG_PATTERN, Moment, Name, RequestModel, StatusAsked, Text
+from durable_ray.orchestrations.values.ids import validate_tags
 
 
 def _tag(text: str) -> str:
-    key, equals, _ = text.partition("=")
-    if not key or not equals or "\0" in text:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
         raise ValueError("a tag is written key=value")
+    validate_tags({key: value})
     return text
 
 
-Tag = Annotated[str, AfterValidator(_tag), WithJsonSchema({"type": "string", "pattern": r"^[^\u0000=]+=[^\u0000]*$"})]
+Tag = Annotated[str, AfterValidator(_tag), WithJsonSchema({"type": "string", "pattern": TAG_PATTERN})]
 
 
 class Filter(RequestModel):

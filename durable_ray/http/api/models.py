@@ -25,10 +25,15 @@ from durable_ray.client.operations.bounds import plus_restored, read_status
 from durable_ray.orchestrations.values.ids import (
     MAX_EVENT_NAME_LENGTH,
     MAX_INSTANCE_ID_LENGTH,
+    MAX_NAME_LENGTH,
+    MAX_TAG_KEY_LENGTH,
+    MAX_TAG_VALUE_LENGTH,
+    MAX_TAGS,
     InvalidEventName,
     InvalidInstanceId,
     validate_event_name,
     validate_instance_id,
+    validate_tags,
 )
 
 #: For the patterns of JSON schemas: control characters; blanks that are no control characters.
@@ -43,6 +48,13 @@ ID_PATTERN = rf"^([^@.{_ID_BAD}{_BLANK}]|{_DOTS}|[{_BLANK}]+[^{_ID_BAD}{_BLANK}]
 EVENT_PATTERN = rf"^([^.{_ID_BAD}{_BLANK}]|{_DOTS}|[{_BLANK}]+[^{_ID_BAD}{_BLANK}])[^{_ID_BAD}]*$"
 #: A name on one line, not blank.
 NAME_PATTERN = rf"^[{_BLANK}]*[^{_CONTROL}{_BLANK}][^{_CONTROL}]*$"
+#: The same without what separates a tag's key from its value.
+TAG_KEY_PATTERN = rf"^[{_BLANK}]*[^={_CONTROL}{_BLANK}][^={_CONTROL}]*$"
+#: A tag in a filter: `key=value`.
+TAG_PATTERN = (
+    rf"^(?=[{_BLANK}]*[^={_CONTROL}{_BLANK}])[^={_CONTROL}]{{1,{MAX_TAG_KEY_LENGTH}}}"
+    rf"=[^\u0000]{{0,{MAX_TAG_VALUE_LENGTH}}}$"
+)
 _NAME = re.compile(NAME_PATTERN)
 _RFC3339 = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$", re.ASCII)
 
@@ -100,7 +112,12 @@ def _text_schema(pattern: str, longest: int) -> WithJsonSchema:
 
 InstanceId = Annotated[str, AfterValidator(_instance_id), _text_schema(ID_PATTERN, MAX_INSTANCE_ID_LENGTH)]
 EventName = Annotated[str, AfterValidator(_event_name), _text_schema(EVENT_PATTERN, MAX_EVENT_NAME_LENGTH)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name), _text_schema(NAME_PATTERN, 200)]
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_NAME_LENGTH),
+    AfterValidator(_name),
+    _text_schema(NAME_PATTERN, MAX_NAME_LENGTH),
+]
 Text = Annotated[
     str,
     Field(max_length=4000),
@@ -109,14 +126,18 @@ Text = Annotated[
 ]
 #: The schema is written by hand: one made from the types would accept any value for an invalid name.
 Tags = Annotated[
-    dict[Name, Text],
-    Field(max_length=50),
+    dict[str, str],
+    AfterValidator(validate_tags),
     WithJsonSchema(
         {
             "type": "object",
-            "maxProperties": 50,
-            "propertyNames": {"minLength": 1, "maxLength": 200, "pattern": NAME_PATTERN},
-            "additionalProperties": {"type": "string", "maxLength": 4000, "pattern": r"^[^\u0000]*$"},
+            "maxProperties": MAX_TAGS,
+            "propertyNames": {"minLength": 1, "maxLength": MAX_TAG_KEY_LENGTH, "pattern": TAG_KEY_PATTERN},
+            "additionalProperties": {
+                "type": "string",
+                "maxLength": MAX_TAG_VALUE_LENGTH,
+                "pattern": r"^[^\u0000]*$",
+            },
         }
     ),
 ]

@@ -16,7 +16,7 @@ from durable_ray.actors.errors import (
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.http.answers import azure_error, empty
 from durable_ray.http.requests import Unreadable
-from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId
+from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
 from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooLarge
 
 log = logging.getLogger("durable_ray.http")
@@ -49,7 +49,7 @@ def response_to(error: Exception) -> Response:
             return azure_error(409, text, text)
         case InvalidState():
             return azure_error(500, WENT_WRONG, text)
-        case InvalidInstanceId() | InvalidEventName() | InvalidToken():
+        case InvalidInstanceId() | InvalidEventName() | InvalidLabel() | InvalidToken():
             return azure_error(400, BAD_ARGUMENT, text, "System.ArgumentException")
         case PayloadTooLarge():
             return azure_error(413, text, text)
