@@ -219,10 +219,12 @@ def _filters(
     statuses: Sequence[OrchestrationRuntimeStatus] | None,
     prefix: str | None,
 ) -> Filters:
-    return {
+    given: Filters = {
         "created_time_from": created_from,
         "created_time_to": created_to,
         # An empty list goes on to be refused: it hardly means all.
         "runtime_status": None if statuses is None else [status.value for status in statuses],
         "instance_id_prefix": prefix,
     }
+    # None is Azure's default, so it is as left out.
+    return {part: value for part, value in given.items() if value is not None}  # type: ignore[return-value]

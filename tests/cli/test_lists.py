@@ -142,7 +142,7 @@ def test_a_time_that_is_shown_includes_its_own_instance_when_it_is_given_back() 
     out = Console(file=StringIO(), width=120)
     out.print(instances_table([InstanceView("i", "n", "Completed", at, at)], 120))
     (shown,) = re.findall(r"2030-\S+ \S+", out.file.getvalue())  # type: ignore[attr-defined]
-    wanted = make_filter((), (), "", shown, shown, ())
+    wanted = make_filter((), (), None, shown, shown, ())
     assert wanted.created_from is not None
     assert wanted.created_to is not None
     assert wanted.created_from <= micros(at) <= wanted.created_to
@@ -151,9 +151,14 @@ def test_a_time_that_is_shown_includes_its_own_instance_when_it_is_given_back() 
 @pytest.mark.parametrize("word", ["", "yesterday", "01/31/2001", "2001-13-01", "5"])
 def test_a_bound_that_cannot_be_read_is_refused(word: str) -> None:
     with pytest.raises(CommandError):
-        make_filter((), (), "", None, word, ())
+        make_filter((), (), None, None, word, ())
 
 
 def test_a_parent_that_is_empty_is_nobodys_and_not_everybodys() -> None:
-    assert _query(make_filter((), (), "", None, None, (), ""))["parent_id"] == ""
-    assert _query(make_filter((), (), "", None, None, ())) == {}
+    assert _query(make_filter((), (), None, None, None, (), ""))["parent_id"] == ""
+    assert _query(make_filter((), (), None, None, None, ())) == {}
+
+
+def test_a_prefix_that_is_empty_is_refused_and_not_taken_for_all(filled: Cli) -> None:
+    for command in ("list", "count", "purge"):
+        assert "--prefix is empty" in filled.fails(2, command, "--prefix", "", "--status", "Completed")

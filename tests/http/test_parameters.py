@@ -55,7 +55,7 @@ V1_UNREADABLE = {
     "updated_to": ["", "01/31/2001"],
     "tag": ["", "novalue", "=x"],
     "parent_id": ["a%00b"],
-    "id_prefix": ["a%00b"],
+    "id_prefix": ["", "a%00b"],
     "descending": ["", "sideways"],
     "limit": ["", "0", "1001", "many", "1.5"],
     "show_payloads": ["", "maybe"],

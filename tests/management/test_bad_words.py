@@ -123,6 +123,8 @@ def test_one_bad_id_in_a_list_of_start_objects_and_none_is_started(client: dr.Cl
         ("name", echo, TypeError),
         ("tags", {"colour": 1}, TypeError),
         ("tags", "red", TypeError),
+        ("tags", {}, ValueError),
+        ("instance_id_prefix", "", ValueError),
         ("instance_id_prefix", 5, TypeError),
         ("parent_instance_id", 5, TypeError),
         ("created_time_from", "2030-01-01", TypeError),
@@ -148,6 +150,33 @@ def test_a_filter_that_cannot_be_meant_chooses_nobody(
         with pytest.raises(error):
             action(**chosen)
     assert client.counts() == {("echo", "Completed"): 1, ("waiter", "Running"): 1}
+
+
+@pytest.mark.parametrize("part", ["tags", "instance_id_prefix", "name", "created_time_to", "parent_instance_id"])
+def test_a_filter_that_says_nothing_is_not_taken_for_all_by_what_deletes_or_ends(
+    hub: TestHub, client: dr.Client, part: str
+) -> None:
+    client.start_new(echo, 1, instance_id="e")
+    client.start_new(waiter, instance_id="w")
+    hub.settle()
+    nothing: dict[str, Any] = {part: None}
+    for action in (client.purge_by, lambda **filters: client.bulk("terminate", **filters)):
+        with pytest.raises(ValueError, match=f"no filter says anything: {part} = None; leave"):
+            action(**nothing)
+        with pytest.raises(ValueError, match="no filter says anything"):
+            action(**nothing, runtime_status=None, descending=True)
+    assert client.count(**nothing) == 2, "a question harms nobody"
+    # What was left out by name beside something that chooses is left out.
+    assert client.bulk("terminate", **nothing, runtime_status="Running").done == ("w",)
+    hub.settle()
+    assert client.purge_by(**nothing, runtime_status="Completed").deleted == 1
+    assert client.purge_by().deleted == 1, "no filter at all is all"
+
+
+def test_a_status_that_does_not_exist_is_answered_with_those_that_do(client: dr.Client) -> None:
+    for wrong in ("running", "Done", ["Running", ""]):
+        with pytest.raises(ValueError, match=r"there are Pending, Running, .*Completed, Failed, Terminated"):
+            client.count(runtime_status=wrong)
 
 
 def test_a_bulk_action_with_no_status_said_is_for_those_that_live(hub: TestHub, client: dr.Client) -> None:

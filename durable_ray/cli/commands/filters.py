@@ -34,7 +34,9 @@ NameOption = Annotated[
     list[str] | None,
     typer.Option("--name", "-n", help="Of this orchestrator; may be repeated.", rich_help_panel=_PANEL),
 ]
-PrefixOption = Annotated[str, typer.Option("--prefix", help="Whose ID begins so.", rich_help_panel=_PANEL)]
+PrefixOption = Annotated[
+    str | None, typer.Option("--prefix", help="Whose ID begins so.", rich_help_panel=_PANEL, show_default=False)
+]
 AfterOption = Annotated[
     str | None,
     typer.Option("--created-after", metavar="TIME", help="ISO 8601, or 2h: so long ago.", rich_help_panel=_PANEL),
@@ -57,7 +59,7 @@ ParentOption = Annotated[
 def make_filter(
     status: Sequence[str] | None,
     name: Sequence[str] | None,
-    prefix: str,
+    prefix: str | None,
     created_after: str | None,
     created_before: str | None,
     tag: Sequence[str] | None,
@@ -66,10 +68,12 @@ def make_filter(
     descending: bool = False,
 ) -> InstanceQuery:
     """A filter from what was typed."""
+    if prefix == "":
+        raise usage("--prefix is empty", "leave it out to choose all")
     return InstanceQuery(
         statuses=statuses_of(status or ()),
         names=tuple(name or ()),
-        id_prefix=prefix,
+        id_prefix=prefix or "",
         created_from=None if created_after is None else micros(when(created_after)),
         created_to=None if created_before is None else micros(through(when(created_before))),
         tags=tags_of(tag or ()),

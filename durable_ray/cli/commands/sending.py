@@ -108,7 +108,7 @@ def purge(
     ] = None,
     status: StatusOption = None,
     name: NameOption = None,
-    prefix: PrefixOption = "",
+    prefix: PrefixOption = None,
     created_after: AfterOption = None,
     created_before: BeforeOption = None,
     tag: TagOption = None,

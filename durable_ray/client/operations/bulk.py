@@ -14,7 +14,7 @@ from durable_ray.actors.messages import Delivery, Reply
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import LIVE
 from durable_ray.client.operations.base import ClientCore, H
-from durable_ray.client.operations.filters import Filters, query_of
+from durable_ray.client.operations.filters import Filters, acting_query_of
 from durable_ray.client.operations.rewinding import check_version, rewinding
 from durable_ray.client.steps import Steps, operation
 from durable_ray.orchestrations.history import events as ev
@@ -65,13 +65,16 @@ class BulkOperations(ClientCore[H]):
             version: of "rewind": see `rewind`.
             progress: called after each batch with the number of instances seen so far.
 
+        Raises:
+            ValueError: there is no such action; or no filter that was given says anything.
+
         Example:
             >>> client.bulk("terminate", reason="maintenance", name="nightly").done  # doctest: +SKIP
         """
         check_version(version)
-        if filters.get("runtime_status") is None:
-            filters["runtime_status"] = "Failed" if action == "rewind" else _ELIGIBLE.get(action, LIVE)
-        query = replace(query_of(filters), payloads="none")
+        query = replace(acting_query_of(filters), payloads="none")
+        if not query.statuses:
+            query = replace(query, statuses=("Failed",) if action == "rewind" else _ELIGIBLE.get(action, LIVE))
         make = maker(action, reason, event_name, event_data, recursive, cancel_activities)
         done: list[str] = []
         refused: dict[str, str] = {}

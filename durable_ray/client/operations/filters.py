@@ -14,6 +14,9 @@ from durable_ray.orchestrations.values.ids import validate_tags
 class Filters(TypedDict, total=False):
     """The parts of a filter; all that are given must hold.
 
+    None is as left out. An empty text, mapping or list is refused: whoever computed one hardly means all instances. `purge_by`
+    and `bulk` also refuse filters of which all that were given are None; call them without any to mean all.
+
     Attributes:
         created_time_from, created_time_to: when the start was accepted; inclusive bounds (naive: UTC).
         last_updated_from, last_updated_to: when its last turn was committed; inclusive bounds.
@@ -42,7 +45,7 @@ def query_of(filters: Filters) -> InstanceQuery:
 
     Raises:
         TypeError: there is no such part, or its value is of another type.
-        ValueError: a status that does not exist, or none of several.
+        ValueError: a status that does not exist, none of several, or nothing where something must be.
 
     Example:
         >>> query_of({"runtime_status": "Running", "name": ["a", "b"]}).names
@@ -60,11 +63,38 @@ def query_of(filters: Filters) -> InstanceQuery:
         updated_to=_micros("last_updated_to", filters.get("last_updated_to")),
         statuses=tuple(statuses),
         names=tuple(_several("name", filters.get("name"))),
-        id_prefix=_text("instance_id_prefix", filters.get("instance_id_prefix")) or "",
-        tags=validate_tags(filters.get("tags")),
+        id_prefix=_prefix(filters.get("instance_id_prefix")),
+        tags=_tags(filters.get("tags")),
         parent_id=_text("parent_instance_id", filters.get("parent_instance_id")),
         descending=_flag("descending", filters.get("descending")),
     )
+
+
+def acting_query_of(filters: Filters) -> InstanceQuery:
+    """As `query_of`, for what deletes or changes all that match.
+
+    Raises:
+        TypeError, ValueError: as `query_of`; filters were given and none of them says anything.
+    """
+    query = query_of(filters)
+    # A status has a default of its own in such actions, and an order chooses nothing.
+    given = filters.keys() - {"runtime_status", "descending"}
+    if given and all(filters.get(part) is None for part in (*given, "runtime_status")):
+        raise ValueError(f"no filter says anything: {', '.join(sorted(given))} = None; leave them out to choose all")
+    return query
+
+
+def _prefix(value: object) -> str:
+    if value == "":
+        raise ValueError("instance_id_prefix is empty; leave it out to choose all")
+    return _text("instance_id_prefix", value) or ""
+
+
+def _tags(value: object) -> dict[str, str]:
+    found = validate_tags(value)
+    if value is not None and not found:
+        raise ValueError("tags names none; leave it out to choose all")
+    return found
 
 
 def _several(part: str, value: object) -> list[str]:

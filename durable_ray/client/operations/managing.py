@@ -12,7 +12,7 @@ from durable_ray.actors.instances import instance_log
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.client.operations.base import ClientCore, H
-from durable_ray.client.operations.filters import Filters, query_of
+from durable_ray.client.operations.filters import Filters, acting_query_of
 from durable_ray.client.operations.rewinding import check_version, rewinding
 from durable_ray.client.steps import Steps, operation
 from durable_ray.orchestrations.values.ids import validate_instance_id
@@ -131,12 +131,12 @@ class LifecycleOperations(ClientCore[H]):
             progress: called after each batch with the number deleted so far.
 
         Raises:
-            ValueError: a status is asked for in which nothing can be purged.
+            ValueError: a status is asked for in which nothing can be purged; or no filter that was given says anything.
 
         Example:
             >>> client.purge_by(created_time_to=last_month, runtime_status="Completed").deleted  # doctest: +SKIP
         """
-        return (yield from self._purge_by(query_of(filters), recursive, batch_size, limit, progress))
+        return (yield from self._purge_by(acting_query_of(filters), recursive, batch_size, limit, progress))
 
     def _purge_by(
         self,

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 
 from durable_ray.actors.instances.status import micros
 from durable_ray.actors.store.records import InstanceQuery
-from durable_ray.http.api.models import TAG_PATTERN, Moment, Name, RequestModel, StatusAsked, Text
+from durable_ray.http.api.models import TAG_PATTERN, Moment, Name, RequestModel, StatusAsked, Text, storable
 from durable_ray.orchestrations.values.ids import validate_tags
 
 
@@ -23,14 +23,21 @@ def _tag(text: str) -> str:
 
 Tag = Annotated[str, AfterValidator(_tag), WithJsonSchema({"type": "string", "pattern": TAG_PATTERN})]
 
+Prefix = Annotated[
+    str,
+    Field(min_length=1, max_length=4000),
+    AfterValidator(storable),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 4000, "pattern": r"^[^\u0000]*$"}),
+]
+
 
 class Filter(RequestModel):
-    """Which instances: all parts must hold, one of several statuses or names is enough. A list that is given is not empty:
-    an empty one was hardly meant as all."""
+    """Which instances: all parts must hold, one of several statuses or names is enough. A list or prefix
+    that is given is not empty: an empty one was hardly meant as all."""
 
     status: list[StatusAsked] = Field(default_factory=list, min_length=1, max_length=6)
     name: list[Name] = Field(default_factory=list, min_length=1, max_length=100)
-    id_prefix: Text = ""
+    id_prefix: Prefix | None = None
     created_from: Moment | None = None
     created_to: Moment | None = None
     updated_from: Moment | None = None
@@ -50,7 +57,7 @@ class Filter(RequestModel):
             updated_to=updated_to,
             statuses=tuple(self.status),
             names=tuple(self.name),
-            id_prefix=self.id_prefix,
+            id_prefix=self.id_prefix or "",
             tags=dict(_pair(tag) for tag in self.tag),
             parent_id=self.parent_id,
             descending=self.descending,
@@ -65,7 +72,7 @@ def _pair(tag: str) -> tuple[str, str]:
 async def _from_query(
     status: Annotated[list[StatusAsked], Query(max_length=6)] = [],  # noqa: B006 - FastAPI copies it
     name: Annotated[list[Name], Query(max_length=100)] = [],  # noqa: B006
-    id_prefix: Annotated[Text, Query()] = "",
+    id_prefix: Annotated[Prefix | None, Query()] = None,
     created_from: Annotated[Moment | None, Query()] = None,
     created_to: Annotated[Moment | None, Query()] = None,
     updated_from: Annotated[Moment | None, Query()] = None,

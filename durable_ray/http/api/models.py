@@ -79,7 +79,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """`text`, if every database can store it."""
     if "\0" in text:
         raise ValueError("the character U+0000 cannot be stored")
     return text
@@ -121,7 +122,7 @@ Name = Annotated[
 Text = Annotated[
     str,
     Field(max_length=4000),
-    AfterValidator(_storable),
+    AfterValidator(storable),
     WithJsonSchema({"type": "string", "maxLength": 4000, "pattern": r"^[^\u0000]*$"}),
 ]
 #: The schema is written by hand: one made from the types would accept any value for an invalid name.
