@@ -42,7 +42,7 @@ class DefinitionCache:
         #: The hub's definitions revision that is known here: all up to it, perhaps some later ones.
         self.revision = 0
         self._refreshing = threading.Lock()
-        #: (kind, name) -> why the newest definition of that name cannot be used.
+        #: (kind, name) -> why the newest definition of that name cannot be used, or is not there, and what to do.
         self.unreadable: dict[tuple[str, str], str] = {}
         self._activities: dict[str, KnownActivity] = {}
         self._orchestrators: dict[tuple[str, str | None], KnownOrchestrator] = {}
@@ -121,8 +121,9 @@ class DefinitionCache:
             known = described(row)
         except DefinitionUnreadable as error:
             # It is the newest of its name all the same: an older one must not run in its place as if nothing were.
-            log.error("%s; deploy it again", error)
-            self.unreadable[row.kind, row.name] = f"{error}; deploy it again"
+            if not row.absent:
+                log.error("%s", error)
+            self.unreadable[row.kind, row.name] = str(error)
             self._activities.pop(row.name, None) if row.kind == "activity" else self._forget_orchestrator(row)
             return
         self.unreadable.pop((row.kind, row.name), None)

@@ -25,7 +25,7 @@ class RegistryQueries(RegistryCore):
 
     async def definitions(self) -> list[DefinitionRow]:
         """All definitions that are deployed, without their code."""
-        return list(await self.blocking(self.store.definitions))
+        return [row for row in await self.blocking(self.store.definitions) if not row.absent]
 
     async def resolve(self, instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """instance_id -> (host, status) of those that exist."""

@@ -72,7 +72,8 @@ class Registry(RegistryManagement):
             DefinitionUnreadable: one of them cannot be read; none was stored.
         """
         for row in definitions:
-            described(row)  # before any is stored: an unreadable one must not be the newest of its name
+            if not row.absent:
+                described(row)  # before any is stored: an unreadable one must not be the newest of its name
         before = self.definition_cache.revision
         revision = await self.blocking(lambda: self.store.put_definitions(definitions))
         await self.deployments.current(revision)

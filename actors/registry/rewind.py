@@ -247,7 +247,8 @@ class Rewinder:
     def _start_child(self, plan: _Plan, child: _Waited) -> None:
         scheduled = child.scheduled
         if self._definition_cache.orchestrator(scheduled.name, scheduled.version) is None:
-            plan.add(PutMessage(out_message(child.parent_id, unknown_child(child.execution_id, scheduled))), None)
+            missing = unknown_child(child.execution_id, scheduled, self._definition_cache)
+            plan.add(PutMessage(out_message(child.parent_id, missing)), None)
             return
         new = self._instance_factory.new_child(child.start, self._clock.now())
         plan.add(StartInstance(new), child)

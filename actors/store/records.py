@@ -143,6 +143,11 @@ class DefinitionRow(Struct, frozen=True):
     #: Position in the order of registration; the newest of a name is the one with the highest.
     revision: int = 0
 
+    @property
+    def absent(self) -> bool:
+        """It could not be packed where it is, and `options` say why. Stored only where nothing of its name is deployed."""
+        return not self.code_id
+
 
 class ScheduleRow(Struct, frozen=True):
     """A schedule as stored: its state as text, and what of it is looked for by."""

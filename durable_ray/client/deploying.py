@@ -1,7 +1,7 @@
 """Deploying what this process has decorated: once, before the first start that may need it.
 
 A definition that cannot travel (it holds a lock, a connection) is not deployed, nor is what needs it; its error is
-raised to those who start one of these, and to no other caller.
+raised to those who start one of these, and to no other caller. Who calls it by name learns the reason from the hub.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Any
 from msgspec import Struct
 
 from durable_ray.actors.code.code_identity import referred_to
+from durable_ray.actors.code.described import absent
 from durable_ray.actors.code.packing import pack
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.client.router import Router
 from durable_ray.client.steps import Steps
 from durable_ray.orchestrations.authoring.catalog import AnyDefinition, DefinitionCatalog
-from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.authoring.definitions import Activity, Kind, Orchestrator
 
 log = logging.getLogger("durable_ray.client.deploying")
 
-Key = tuple[str, str, str]
+Key = tuple[Kind, str, str]
 
 
 class _Packed(Struct):
@@ -100,8 +101,9 @@ class Deployer:
         packed = known[1] if known is not None and known[0] == span and not again else self._pack((*again, *new))
         self._under_way = (span, packed)
         try:
-            if packed.rows:
-                yield from self._send(reach, packed.rows)
+            reasons = [absent(key[0], key[1], str(error)) for key, (_, error) in packed.stuck.items()]
+            if packed.rows or reasons:
+                yield from self._send(reach, [*packed.rows, *reasons])
         finally:
             self._under_way = None
         with self._lock:

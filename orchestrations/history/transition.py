@@ -12,7 +12,7 @@ What is here and nowhere else:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -35,6 +35,10 @@ class Resolver(Protocol):
 
     def orchestrator(self, name: str, version: str | None) -> tuple[str, str] | None:
         """(version, code_id) of the newest orchestrator of that name (and version), or None if there is none."""
+
+    @property
+    def unreadable(self) -> Mapping[tuple[str, str], str]:
+        """(kind, name) -> why the newest definition of that name cannot be used, and what to do, where that is known."""
 
     def pins(self, name: str, version: str) -> bool:
         """Whether instances of this orchestrator keep to the code with which they first called an activity."""
@@ -261,7 +265,7 @@ def _schedule_child(snapshot: Snapshot, command: cmd.ScheduleChild, turn: Append
     if resolve.orchestrator(command.name, command.version) is not None:
         turn.children.append(_child_start(snapshot, scheduled, 0))
     elif not command.detached:
-        turn.messages.append((snapshot.instance_id, unknown_child(snapshot.execution_id, scheduled)))
+        turn.messages.append((snapshot.instance_id, unknown_child(snapshot.execution_id, scheduled, resolve)))
 
 
 def _child_start(snapshot: Snapshot, scheduled: ev.ChildScheduled, attempts_before: int) -> ChildStart:
@@ -277,13 +281,12 @@ def _child_start(snapshot: Snapshot, scheduled: ev.ChildScheduled, attempts_befo
     )
 
 
-def unknown_child(execution_id: str, scheduled: ev.ChildScheduled) -> Message:
-    """The failure that a parent gets for a sub-orchestration that is not deployed."""
+def unknown_child(execution_id: str, scheduled: ev.ChildScheduled, resolve: Resolver) -> Message:
+    """The failure that a parent gets for a sub-orchestration that is not deployed, or cannot be used."""
     version = f" version {scheduled.version!r}" if scheduled.version else ""
-    failure = FailureDetails(
-        "durable_ray.UnknownDefinition",
-        f"no orchestrator named {scheduled.name!r}{version} is deployed to this hub; deploy it, then rewind",
-    )
+    why = resolve.unreadable.get(("orchestrator", scheduled.name))
+    missing = f"no orchestrator named {scheduled.name!r}{version} is deployed to this hub; deploy it"
+    failure = FailureDetails("durable_ray.UnknownDefinition", f"{why or missing}, then rewind")
     return _child_failed(execution_id, scheduled.task_id, scheduled.instance_id, failure)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,8 @@ class JsonCodec:
 
 class Anything:
     """A resolver for a hub where everything is deployed."""
+
+    unreadable: Mapping[tuple[str, str], str] = {}
 
     def activity(self, name: str) -> tuple[str, RetryPolicy | None]:
         return "", None

@@ -11,6 +11,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.actors.code.packing import DefinitionCannotTravel
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.client import Client
 from durable_ray.client.deploying import Deployer
 from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
@@ -133,3 +134,62 @@ def test_deploying_everything_deploys_the_others_and_says_what_is_left(
     assert client.start_new("own").wait_for_completion(10) == "fine"
     with pytest.raises(DefinitionCannotTravel):
         client.register(activity(locked, "locked"))
+
+
+async def calls_by_name(ctx: dr.OrchestrationContext, name: str) -> Any:
+    return await ctx.call_activity(name)
+
+
+async def starts_by_name(ctx: dr.OrchestrationContext, name: str) -> Any:
+    return await ctx.call_sub_orchestrator(name)
+
+
+def test_who_calls_it_by_name_learns_why_it_is_not_there(
+    catalog: DefinitionCatalog, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = threading.Lock()
+
+    async def holds(ctx: dr.OrchestrationContext) -> bool:
+        return lock.locked()
+
+    catalog.register(activity(locked, "only_here"))
+    catalog.register(orchestrator(holds, "child"))
+    catalog.register(orchestrator(calls_by_name, "calls_by_name"))
+    catalog.register(orchestrator(starts_by_name, "starts_by_name"))
+    for caller, name, kind in (
+        ("calls_by_name", "only_here", "activity"),
+        ("starts_by_name", "child", "orchestrator"),
+    ):
+        handle = client.start_new(caller, name)
+        text = f"{kind} '{name}' is not deployed to this hub: definition '{name}' cannot be stored: .*lock.*; deploy it"
+        with pytest.raises(dr.OrchestrationFailed, match=text):
+            handle.wait_for_completion(10)
+    # So does who starts it by name from elsewhere.
+    other = Client._of(client._hello, Deployer(DefinitionCatalog(), None), 1, client._driver)
+    with pytest.raises(dr.UnknownDefinition, match=r"cannot be stored: .*lock"):
+        other.start_new("child")
+    shown = {(one.kind, one.name) for one in client._driver.run(client._router.registry(Registry.definitions))}
+    assert not shown & {("activity", "only_here"), ("orchestrator", "child")}
+    # What another process deployed is not affected.
+    assert client.start_new("calls_by_name", "locked").wait_for_completion(10) == "old"
+    # And the reason is gone when it can be deployed.
+    monkeypatch.setitem(globals(), "LOCK", None)
+    with pytest.raises(DefinitionCannotTravel, match="child"):
+        client.register()
+    handle.rewind()
+    with pytest.raises(dr.OrchestrationFailed, match="lock"):
+        handle.wait_for_completion(10)
+    assert client.start_new("calls_by_name", "only_here").wait_for_completion(10) == "unlocked"
+
+
+def test_a_reason_never_replaces_a_version_that_could_be_deployed(catalog: DefinitionCatalog, client: Client) -> None:
+    lock = threading.Lock()
+
+    async def holds(ctx: dr.OrchestrationContext) -> bool:
+        return lock.locked()
+
+    catalog.register(Orchestrator(fine, OrchestratorOptions(name="both", version="1")))
+    catalog.register(Orchestrator(holds, OrchestratorOptions(name="both", version="2")))
+    assert client.start_new("both", version="1").wait_for_completion(10) == "fine"
+    with pytest.raises(DefinitionCannotTravel):
+        client.start_new("both", version="2")

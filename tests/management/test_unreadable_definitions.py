@@ -39,9 +39,14 @@ async def fine(ctx: dr.OrchestrationContext) -> str:
     return "fine"
 
 
+async def parent(ctx: dr.OrchestrationContext) -> Any:
+    return await ctx.call_sub_orchestrator("calls")
+
+
 STEP = Activity(step, ActivityOptions(name="step", local=True))
 CALLS = Orchestrator(calls, OrchestratorOptions(name="calls"))
 FINE = Orchestrator(fine, OrchestratorOptions(name="fine"))
+PARENT = Orchestrator(parent, OrchestratorOptions(name="parent"))
 
 
 def opened(store: str) -> TestHub:
@@ -64,7 +69,7 @@ def test_in_the_store_it_stops_only_itself(
 ) -> None:
     store = f"sqlite:///{tmp_path}/hub.db"
     with opened(store) as hub:
-        hub.client.register(STEP, CALLS, FINE)
+        hub.client.register(STEP, CALLS, FINE, PARENT)
         assert hub.client.start_new("calls").wait_for_completion(10) == "done"
         newer = [replace(damage(row_of(one)), code_id="newer") for one in (STEP, CALLS)]
         hub.hub.store.put_definitions(newer)
@@ -81,6 +86,9 @@ def check(hub: TestHub) -> None:
     # The older one is not run as if nothing were.
     with pytest.raises(dr.UnknownDefinition, match=r"orchestrator 'calls' cannot be read.*deploy it again"):
         client.start_new("calls")
+    parent = client.start_new("parent")
+    with pytest.raises(dr.OrchestrationFailed, match=r"orchestrator 'calls' cannot be read.*again, then rewind"):
+        parent.wait_for_completion(10)
     client.register(CALLS)
     handle = client.start_new("calls")
     with pytest.raises(dr.OrchestrationFailed, match=r"activity 'step' cannot be read.*deploy it again, then rewind"):

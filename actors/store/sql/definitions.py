@@ -147,6 +147,11 @@ def _news(session: Session, rows: list[DefinitionRow]) -> list[DefinitionRow]:
     wanted = list({(row.version, row.code_id): row for row in reversed(rows)}.values())[::-1]
     found = session.all(OF_NAME, kind=wanted[0].kind, name=wanted[0].name, limit=len(wanted))
     newest = [_without_body(row) for row in reversed(found)]
+    present = [row for row in wanted if not row.absent]
+    if present or any(not row.absent for row in newest):
+        # What is there stays the newest, whoever else could not deploy something of that name.
+        wanted = present
+        newest = newest[len(newest) - len(present) :]
     if [replace(row, body=b"", revision=0) for row in wanted] == [replace(row, revision=0) for row in newest]:
         return []
     return wanted

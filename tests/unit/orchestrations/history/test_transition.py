@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
@@ -19,6 +21,8 @@ SECOND = 1_000_000
 
 class Known:
     """Activities "a" (code "a2") and "r" (with a retry policy); orchestrator "c" (version "v2")."""
+
+    unreadable: Mapping[tuple[str, str], str] = {}
 
     def activity(self, name: str) -> tuple[str, RetryPolicy | None]:
         return {"a": ("a2", None), "r": ("r2", RetryPolicy(5, 3))}.get(name, ("", None))
