@@ -265,9 +265,12 @@ def test_a_child_that_outlives_its_process_holds_none_of_its_locks(tmp_path: Pat
         assert isinstance(store, SqlStore)
 
         def fork_and_die() -> None:
+            begun, begin = os.pipe()
             orphan = os.fork()
             if orphan == 0:
+                os.write(begin, b"x")
                 threading.Event().wait()
+            os.read(begun, 1)  # it has closed the locks by now; on a busy machine it takes its time to come to it
             os.write(tell, f"{orphan}\n".encode())
             os.kill(os.getpid(), 9)
 
