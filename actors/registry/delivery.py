@@ -61,8 +61,9 @@ class RegistryDelivery(RegistryQueries):
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Reply]:
         """Deliver messages to instances that have no process; "moved" (with the host) for those that have."""
-        known = await self._recorded([d.request_id for d in deliveries if d.retry])
+        # Rows first: a first try that ends its instance between the two reads is found by its receipt, not taken for refused.
         rows = await self.rows([d.instance_id for d in deliveries])
+        known = await self._recorded([d.request_id for d in deliveries if d.retry])
         until = self.clock.now() + int(self.settings.receipt_seconds * SECOND)
         replies: list[Reply | None] = [
             known.get(delivery.request_id) or self._refusal(delivery, rows.get(delivery.instance_id))

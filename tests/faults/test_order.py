@@ -20,7 +20,7 @@ from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import StartOptions, StartRequest
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, Payloads
 from durable_ray.actors.store.writes import PutMessage, Receipt
 from durable_ray.testing import TestHub
 from tests.faults.armed import armed_hub
@@ -173,8 +173,8 @@ def test_a_keyed_event_for_an_id_that_is_started_again_at_that_moment_is_told(mo
         hub.client.start_new(collector, 0, instance_id="i").wait_for_completion(timeout=10)
         seen, go, rows = threading.Event(), threading.Event(), store.real.rows
 
-        def old_rows(ids: Sequence[str]) -> Any:
-            found = rows(ids)
+        def old_rows(ids: Sequence[str], payloads: Payloads = "all") -> Any:
+            found = rows(ids, payloads)
             if not seen.is_set():
                 seen.set()
                 go.wait(10)

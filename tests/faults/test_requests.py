@@ -124,6 +124,27 @@ def test_an_event_that_goes_two_ways_at_once_arrives_once() -> None:
         assert sorted(handle.wait_for_completion(timeout=10)) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("read", ["rows", "receipts"])
+def test_a_retry_at_the_registry_while_its_first_try_ends_the_instance_is_not_refused(
+    monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    with armed_hub() as (hub, store):
+        handle, host = begun(hub, 1)
+        first, original = event(handle.instance_id, 1), getattr(store.real, read)
+
+        def and_then_the_first_is_committed(*args: Any) -> Any:
+            found = original(*args)
+            monkeypatch.undo()
+            assert ask(hub, host, HostApi.deliver_many, [first]) == [Reply("ok")]
+            assert handle.wait_for_completion(timeout=10) == [1]
+            return found
+
+        monkeypatch.setattr(hub.hub.registry.store, read, and_then_the_first_is_committed, raising=False)
+        (reply,) = ask(hub, "registry", HostApi.deliver_many, [replace(first, retry=True)])
+        assert reply.code == ("ok" if read == "rows" else "moved")
+        assert [r.code for r in ask(hub, host, HostApi.deliver_many, [replace(first, retry=True)])] == ["ok"]
+
+
 def test_an_event_for_one_that_sleeps_is_put_into_its_inbox_once() -> None:
     with armed_hub() as (hub, _):
         handle, host = begun(hub, 2, "sleeper")
