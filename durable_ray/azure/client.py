@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from durable_ray.actors.errors import InstanceFinished, InstanceNotFound, UnknownDefinition
 from durable_ray.azure.absent import EntityId, no_entities
-from durable_ray.azure.answers import Answer
 from durable_ray.azure.statuses import DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult
 from durable_ray.client.client import AsyncClient
 from durable_ray.client.operations.filters import Filters
+from durable_ray.client.operations.gateway import HttpAnswer
 
 
 class _NoSuchInstance(InstanceNotFound):
@@ -26,6 +29,26 @@ class _Gone(InstanceFinished):
 
     def __str__(self) -> str:
         return f"Instance with ID {self.instance_id} is gone: either completed or failed"
+
+
+@dataclass(frozen=True)
+class Answer(HttpAnswer):
+    """An answer with `get_body()`; to azure-functions, where that is imported, it is one of its responses."""
+
+    mimetype = "application/json"
+    charset = "utf-8"
+
+    @classmethod
+    def of(cls, answer: HttpAnswer) -> Answer:
+        """The same answer."""
+        functions: Any = sys.modules.get("azure.functions")
+        if functions is not None:
+            functions.HttpResponse.register(cls)
+        return cls(answer.status_code, answer.body, {"Content-Type": cls.mimetype, **answer.headers})
+
+    def get_body(self) -> bytes:
+        """The body as it is sent: text as it is, everything else as JSON."""
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
 
 class _Lives:

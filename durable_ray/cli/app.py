@@ -8,8 +8,9 @@ import typer
 
 from durable_ray.cli.commands import doctor, inspecting, listing, running, sending, starting
 from durable_ray.cli.func_names import FuncAware, add_func_names
-from durable_ray.cli.hub.opening import open_hub
+from durable_ray.cli.hub.port import HubPort
 from durable_ray.cli.session import before_commands, command
+from durable_ray.config import ClientSettings
 
 app = typer.Typer(
     name="durable-ray",
@@ -50,6 +51,17 @@ _PANELS: dict[str, dict[str, Any]] = {
         "delete-task-hub": sending.delete_task_hub,
     },
 }
+
+
+def open_hub(settings: ClientSettings) -> HubPort:
+    """Reach the hub: over HTTP if the settings name a gateway, else over Ray. Only what is used is imported."""
+    if settings.url:
+        from durable_ray.cli.hub.over_http import open_http_hub
+
+        return open_http_hub(settings)
+    from durable_ray.cli.hub.over_ray import open_ray_hub
+
+    return open_ray_hub(settings)
 
 
 def _root() -> None:

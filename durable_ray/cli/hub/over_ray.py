@@ -99,12 +99,15 @@ class RayHub:
         version: Literal["latest"] | None = None,
     ) -> None:
         """See `HubPort.control`."""
-        if verb == "terminate":
-            self.client.terminate(instance_id, reason, recursive=recursive)
-        elif verb == "rewind":
-            self.client.rewind(instance_id, reason, version=version)
-        else:
-            getattr(self.client, verb)(instance_id, reason)
+        match verb:
+            case "terminate":
+                self.client.terminate(instance_id, reason, recursive=recursive)
+            case "suspend":
+                self.client.suspend(instance_id, reason)
+            case "resume":
+                self.client.resume(instance_id, reason)
+            case "rewind":
+                self.client.rewind(instance_id, reason, version=version)
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
         """See `HubPort.restart`."""

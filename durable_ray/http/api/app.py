@@ -1,8 +1,9 @@
-"""The FastAPI app of `/api/v1`: its routes, its errors, its OpenAPI document."""
+"""The FastAPI app of `/api/v1`: its routes, what it refuses, its errors, its OpenAPI document."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -27,7 +28,6 @@ from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.http.answers import answer, problem
 from durable_ray.http.api import bulk, instances, overview, streams
 from durable_ray.http.api.models import Problem
-from durable_ray.http.api.parameters import only_known_parameters
 from durable_ray.http.api.services import Services
 from durable_ray.http.requests import body_of, is_json, replayed
 from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
@@ -36,6 +36,8 @@ from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooL
 log = logging.getLogger("durable_ray.http")
 
 _PARTS = (instances, bulk, overview, streams)
+#: The query parameter that every route takes: the key.
+_EVERYWHERE = frozenset({"code"})
 
 _STATUS: dict[type[Exception], tuple[int, str]] = {
     InstanceNotFound: (404, "No such instance"),
@@ -101,6 +103,36 @@ class StrictJson:
             await _answer(error)(scope, receive, send)
             return
         await self._app(scope, replayed(body, receive), send)
+
+
+async def only_known_parameters(request: Request) -> None:
+    """Raises RequestValidationError for a parameter that the route does not take, or for two of one that is single.
+
+    A filter that is misspelt must not mean "all".
+    """
+    known = {parameter.alias: parameter for parameter in _parameters(request.scope["route"].dependant)}
+    errors = []
+    for name in dict.fromkeys(request.query_params):
+        if name.lower() in _EVERYWHERE:
+            continue
+        values = set(request.query_params.getlist(name))
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            errors.append({"loc": ("query", name), "msg": f"there is no such parameter here; there are: {listed}"})
+        elif len(values) > 1 and not _is_list(known[name]):
+            errors.append({"loc": ("query", name), "msg": "it is given several times, and not the same each time"})
+    if errors:
+        raise RequestValidationError(errors)
+
+
+def _parameters(dependant: Any) -> Iterator[Any]:
+    yield from dependant.query_params
+    for other in dependant.dependencies:
+        yield from _parameters(other)
+
+
+def _is_list(parameter: Any) -> bool:
+    return isinstance(parameter.default, list)
 
 
 def _answer(error: Exception) -> Response:

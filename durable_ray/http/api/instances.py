@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Path, Query, Response
@@ -130,24 +130,20 @@ async def terminate(instance_id: Id, given: Given, body: TerminateBody | None = 
     return empty(202)
 
 
-async def _with_reason(
-    verb: Literal["suspend", "resume"], instance_id: str, given: Given, body: ReasonBody | None
-) -> Response:
-    existing(instance_id)
-    await getattr(given.raw_hub.client, verb)(instance_id, body.reason if body else None)
-    return empty(202)
-
-
 @router.post("/{instance_id}/suspend", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def suspend(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
     """Pause it: events and results are kept, its code takes no step."""
-    return await _with_reason("suspend", instance_id, given, body)
+    existing(instance_id)
+    await given.raw_hub.client.suspend(instance_id, body.reason if body else None)
+    return empty(202)
 
 
 @router.post("/{instance_id}/resume", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
 async def resume(instance_id: Id, given: Given, body: ReasonBody | None = None) -> Response:
     """Let it go on."""
-    return await _with_reason("resume", instance_id, given, body)
+    existing(instance_id)
+    await given.raw_hub.client.resume(instance_id, body.reason if body else None)
+    return empty(202)
 
 
 @router.post("/{instance_id}/rewind", status_code=202, response_class=Response, responses=problems(404, 409, *_BODY))
