@@ -101,8 +101,8 @@ def test_a_damaged_history_is_a_finding_whether_its_instance_was_loaded_or_not(c
     cli.hub.settle()
     doctor = ("doctor", "--url", "http://127.0.0.1:7071")  # so it looks at the hub alone
     assert "is damaged" not in cli.ok(*doctor)
-    assert isinstance(cli.hub._store, SqlStore)
-    cli.hub._store.database.write(lambda session: session.plain("UPDATE history SET body = 'x'"))
+    assert isinstance(cli.hub.store, SqlStore)
+    cli.hub.store.database.write(lambda session: session.plain("UPDATE history SET body = 'x'"))
     for loaded in (False, True):
         said = cli.run(*doctor)
         assert said.exit_code == Exit.FAILURE
