@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from durable_ray.actors.activities.permits import PERMITS, activity_limit, activity_limits
 from durable_ray.actors.activities.ports import Activities, ActivityResult, Address, Invocation, OnResult, Peers
 from durable_ray.actors.code.definition_cache import DefinitionCache
-from durable_ray.actors.store.contract import Fenced, Store
+from durable_ray.actors.store.contract import Fenced, LimitStore
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import Fence, Permit
 from durable_ray.actors.store.retrying import until_answered
@@ -37,7 +37,7 @@ class ActivityLimiter:
 
     def __init__(
         self,
-        store: Store,
+        store: LimitStore,
         fence: Fence,
         definition_cache: DefinitionCache,
         settings: HubConfig,

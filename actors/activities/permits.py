@@ -12,7 +12,7 @@ from typing import Any
 
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import LimitStore
 from durable_ray.actors.store.hub_config import HubConfig
 
 #: In a notification, instead of an instance ID: the host's limiter has to read its permits. No instance has an empty ID.
@@ -49,7 +49,7 @@ class ActivityPermits:
 
     def __init__(
         self,
-        store: Store,
+        store: LimitStore,
         definition_cache: DefinitionCache,
         settings: HubConfig,
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],

@@ -15,7 +15,7 @@ from typing import TypeVar
 from durable_ray.actors.code.described import DefinitionUnreadable, KnownActivity, KnownOrchestrator, described
 from durable_ray.actors.code.packing import unpack
 from durable_ray.actors.code.recent import Recent
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import DefinitionStore
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
@@ -37,7 +37,7 @@ class DefinitionMissing(LookupError):
 class DefinitionCache:
     """The definitions of a hub, as one process sees them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: DefinitionStore) -> None:
         self._store = store
         #: The hub's definitions revision that is known here: all up to it, perhaps some later ones.
         self.revision = 0

@@ -17,7 +17,7 @@ from typing import TypeVar
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.histories import DamagedHistory, message_of, restore, snapshot_from_row
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import ReadStore
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
 from durable_ray.actors.store.retrying import until_answered
 from durable_ray.orchestrations.history.events import Event
@@ -36,7 +36,7 @@ class InstanceCache:
     def __init__(
         self,
         host: str,
-        store: Store,
+        store: ReadStore,
         blocking: Callable[[Callable[[], object]], Awaitable[object]],
         on_loaded: Callable[[ActiveInstance], None],
         on_ready: Callable[[ActiveInstance], None],

@@ -7,7 +7,7 @@ from typing import Any
 
 from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import Reply
-from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.contract import ReadStore
 from durable_ray.actors.store.hub_config import expiry
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Status
 from durable_ray.actors.store.writes import FinishUnstarted
@@ -50,7 +50,7 @@ def finish_pending(
     )
 
 
-async def pausing(store: Store, blocking: Blocking, row: InstanceRow, event: ev.Event) -> Reply | None:
+async def pausing(store: ReadStore, blocking: Blocking, row: InstanceRow, event: ev.Event) -> Reply | None:
     """The refusal of a suspension (or resumption) of an instance that is not in memory; None: put it into its inbox."""
     if not isinstance(event, ev.ExecutionSuspended | ev.ExecutionResumed):
         return None

@@ -1,4 +1,6 @@
-"""The port to the store. `tests/store_contract` runs every promise made here on every database.
+"""The port to the store, in parts by what they are for: who needs one part takes that.
+
+`tests/store_contract` runs every promise made here on every database.
 
 All methods block and are called from a thread that may block (a host's committer, the registry's executor). All are
 safe to call from several threads. Nothing here opens a payload or a definition's body.
@@ -74,13 +76,8 @@ class Committed(Struct, frozen=True):
     definitions_revision: int
 
 
-class Store(Protocol):
-    """One task hub's database."""
-
-    # --- ownership of the hub and its hosts: leases and fences
-
-    def close(self) -> None:
-        """Release every connection and lock."""
+class OwnershipStore(Protocol):
+    """Ownership of the hub and its hosts: leases and fences; and erasing the hub."""
 
     def acquire_hub(self, name: str, cluster: str, address: str, now: int, partitions: int, settings: str) -> HubRow:
         """Own the hub for the life of this store object (flock / advisory lock), and mirror that in its row.
@@ -103,17 +100,16 @@ class Store(Protocol):
         cluster whose store another cluster took over must not drive out its successor.
         """
 
-    def fenced(self, fence: Fence) -> Store:
-        """The same store, for the holder of `fence`: every method that writes asserts it, in its transaction, and raises
-        Fenced if it does not hold; then nothing was written (of a method with several transactions: nothing more).
-
-        Registry and hosts have no other. What makes fences is not for them: `acquire_hub`, `acquire_lease`.
-        """
-
     def checkpoint(self) -> None:
         """Maintenance that one process does for all (SQLite: WAL checkpoint)."""
 
-    # --- processes of dedicated instances, crashes
+    def erase(self, keep: str) -> int:
+        """Delete all instances, definitions and messages; every host but `keep` is fenced. Returns how many instances."""
+
+
+class UpkeepStore(Protocol):
+    """Processes of dedicated instances, crashes, retention."""
+
     def mark_resident(self, instance_ids: Sequence[str], resident: bool = True) -> None:
         """These dedicated instances are (being) given a process, or have lost it."""
 
@@ -127,7 +123,6 @@ class Store(Protocol):
         """Give a live shared instance of `host` a host of its own, under which it becomes dedicated: its messages, permits
         and counters go along, and turns under way at `host` are Stale. False if it does not live there (any more)."""
 
-    # --- retention
     def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
         """Delete finished instances with all they own, if they are as they were matched; returns the IDs of those.
 
@@ -142,15 +137,9 @@ class Store(Protocol):
     def forget_receipts(self, before: int, limit: int) -> int:
         """Delete receipts that expired before `before` (µs), at most `limit`; returns how many."""
 
-    # --- writing: the hot path
 
-    def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
-        """Make all writes in one durable transaction, each isolated (see `writes`).
-
-        Raises Fenced, CommitUnknown; or another StoreError after which nothing was written.
-        """
-
-    # --- reading instances by ID
+class ReadStore(Protocol):
+    """Reading instances by ID."""
 
     def load(self, instance_ids: Sequence[str]) -> Mapping[str, Loaded]:
         """The named instances, whole, as of one moment. Absent ones are absent."""
@@ -167,7 +156,9 @@ class Store(Protocol):
     def receipts(self, request_ids: Sequence[str]) -> Mapping[str, str]:
         """Outcomes recorded for these requests."""
 
-    # --- finding work, by index
+
+class WorkStore(Protocol):
+    """Finding work, by index."""
 
     def to_revive(self, host: str, now: int) -> tuple[str, ...]:
         """Live instances of a host that a new process must load at once: never had a turn (and start_at reached),
@@ -196,7 +187,9 @@ class Store(Protocol):
     def residents(self) -> tuple[str, ...]:
         """Live dedicated instances that are marked resident."""
 
-    # --- queries over all instances
+
+class QueryStore(Protocol):
+    """Queries over all instances."""
 
     def query(self, query: InstanceQuery, limit: int, token: str | None = None) -> Page:
         """A page of instances in (created_at, instance_id) order, bounded in bytes too: it may be shorter than `limit` while
@@ -214,7 +207,9 @@ class Store(Protocol):
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many, from maintained counters."""
 
-    # --- definitions
+
+class DefinitionStore(Protocol):
+    """Definitions: the hub's orchestrators and activities."""
 
     def put_definitions(self, definitions: Iterable[DefinitionRow]) -> int:
         """Register definitions (idempotent by kind, name, version and code_id: registering the newest again changes
@@ -231,7 +226,9 @@ class Store(Protocol):
     def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
         """Every definition registered after revision `since`, oldest first, without bodies (`body` is b"")."""
 
-    # --- limits: instances and activities that wait for others of their name
+
+class LimitStore(Protocol):
+    """Limits: instances and activities that wait for others of their name."""
 
     def release(self, name: str, limit: int, now: int) -> tuple[tuple[str, str], ...]:
         """Dequeue the first queued instances of an orchestrator (priority, then age), until `limit` of its name are
@@ -260,7 +257,9 @@ class Store(Protocol):
         Decided in the transaction: a host that was given a process meanwhile keeps the permits of its activities.
         """
 
-    # --- schedules: written by `commit`, with the starts that they decide
+
+class ScheduleStore(Protocol):
+    """Schedules: written by `commit`, with the starts that they decide."""
 
     def schedules(self, schedule_ids: Sequence[str]) -> Mapping[str, ScheduleRow]:
         """The schedules of these IDs. Absent ones are absent."""
@@ -280,7 +279,24 @@ class Store(Protocol):
     def delete_schedule(self, schedule_id: str) -> bool:
         """Delete a schedule, if there is one. Its runs are instances like others: they stay."""
 
-    # --- erasing a hub
 
-    def erase(self, keep: str) -> int:
-        """Delete all instances, definitions and messages; every host but `keep` is fenced. Returns how many instances."""
+class Store(
+    OwnershipStore, UpkeepStore, ReadStore, WorkStore, QueryStore, DefinitionStore, LimitStore, ScheduleStore, Protocol
+):
+    """One task hub's database."""
+
+    def commit(self, fence: Fence | None, writes: Sequence[Write]) -> Committed:
+        """Make all writes in one durable transaction, each isolated (see `writes`).
+
+        Raises Fenced, CommitUnknown; or another StoreError after which nothing was written.
+        """
+
+    def fenced(self, fence: Fence) -> Store:
+        """The same store, for the holder of `fence`: every method that writes asserts it, in its transaction, and raises
+        Fenced if it does not hold; then nothing was written (of a method with several transactions: nothing more).
+
+        Registry and hosts have no other. What makes fences is not for them: `acquire_hub`, `acquire_lease`.
+        """
+
+    def close(self) -> None:
+        """Release every connection and lock."""

@@ -68,7 +68,7 @@ MAKE_FENCES = {"acquire_hub", "acquire_lease"}
 
 def methods() -> list[str]:
     """All that the port promises."""
-    return sorted(name for name in vars(Store) if not name.startswith("_"))
+    return sorted(name for name in dir(Store) if not name.startswith("_"))
 
 
 @pytest.fixture
