@@ -16,6 +16,7 @@ from durable_ray.actors.activities.dispatcher import Crashed, Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.runner import failed
 from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
+from durable_ray.actors.background import TaskSet
 from durable_ray.actors.store.records import DefinitionRow
 
 
@@ -53,14 +54,12 @@ class DetachedExecutor:
         self._crashed = crashed
         self._loop = asyncio.get_running_loop()
         self._detached_actors: dict[Address, DetachedActorLink] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Run these. Returns at once."""
         for job in jobs:
-            task = self._loop.create_task(self._run(job))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._run(job))
 
     def cancel(self, address: Address) -> None:
         """Raise the activity's flag; its actor ends when its result has come and was dropped."""
@@ -80,8 +79,7 @@ class DetachedExecutor:
 
     async def close(self) -> None:
         """Stop waiting; the actors go on."""
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
 
     async def _run(self, job: Job) -> None:
         address = job.invocation.address

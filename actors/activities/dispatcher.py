@@ -1,4 +1,7 @@
-"""The activity dispatcher: gives each attempt to the executor that its definition declares, with timeouts and crash limits."""
+"""The activity dispatcher: gives each attempt to the executor that its definition declares, with timeouts and crash limits.
+
+An attempt of an activity with a limit begins when the limiter has got its permit; all others pass.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from durable_ray.actors.activities.limiter import ActivityLimiter
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.runner import failed
+from durable_ray.actors.background import TaskSet
 from durable_ray.actors.clock import SECOND, Alarm, Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.actors.code.described import KnownActivity
@@ -70,16 +75,19 @@ MakeExecutor = Callable[[OnResult, Crashed], ActivityExecutor]
 
 
 class Dispatcher:
-    """The `Activities` of a host."""
+    """Runs the activities of a host. Every invocation submitted is answered in the end, or the host dies first."""
 
     def __init__(
         self,
         on_result: OnResult,
         definition_cache: DefinitionCache,
         clock: Clock,
+        limiter: ActivityLimiter,
         executors: Mapping[str, MakeExecutor],
     ) -> None:
         self._on_result = on_result
+        self._limiter = limiter
+        limiter.granted = self.submit
         self._definition_cache = definition_cache
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -91,16 +99,16 @@ class Dispatcher:
         self._pausing: dict[Address, Alarm] = {}
         #: Reported and not acknowledged: on their way into history, so not to be run again.
         self._reported: set[Address] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._executors = {name: make(self._answered, self._crashed) for name, make in executors.items()}
 
     @property
     def idle(self) -> bool:
-        """Whether nothing submitted is without an answer."""
-        return not self._jobs
+        """Whether nothing submitted is without an answer, and no permit has to be returned."""
+        return not self._jobs and not self._limiter.busy
 
     def submit(self, invocations: Sequence[Invocation]) -> None:
-        """Run these. Returns at once."""
+        """Run these, those of limited activities when their permits are granted. Returns at once."""
         ready: dict[str, list[Job]] = {}
         unknown: list[Invocation] = []
         for invocation in invocations:
@@ -114,6 +122,8 @@ class Dispatcher:
             if known is None or packed is None:
                 self._jobs[invocation.address] = None
                 unknown.append(invocation)
+            elif not self._limiter.admits(invocation, known):
+                self._jobs.pop(invocation.address, None)
             else:
                 job = Job(invocation, packed, known)
                 self._note(job)
@@ -128,9 +138,7 @@ class Dispatcher:
         for name, jobs in ready.items():
             self._executors[name].submit(jobs)
         if unknown:
-            task = self._loop.create_task(self._look_up(unknown))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._look_up(unknown))
 
     def cancel(self, addresses: Collection[Address]) -> None:
         """Their results are unwanted: stop them if that is possible."""
@@ -140,22 +148,22 @@ class Dispatcher:
                 executor.cancel(address)
 
     def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Their results are durable (or unwanted)."""
+        """Their results are durable (or unwanted): they need not be kept."""
         self._reported.difference_update(addresses)
         for executor in self._executors.values():
             executor.acknowledge(addresses)
 
     async def adopt(self) -> None:
-        """Find out what survived this host's predecessor: submitting that again does not run it again."""
+        """Find attempts that survived this host's previous process: submitting them again does not run them twice."""
         for executor in self._executors.values():
             await executor.adopt()
 
     async def close(self) -> None:
-        """Stop what runs in this process."""
+        """Stop what runs in this process. Permits stay with its successor."""
+        self._limiter.close()
         for alarm in (*self._alarms.values(), *self._pausing.values()):
             alarm.cancel()
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
         for executor in self._executors.values():
             await executor.close()
 
@@ -256,6 +264,7 @@ class Dispatcher:
 
     def _forget(self, address: Address) -> None:
         self._jobs.pop(address, None)
+        self._limiter.release(address)
         if self._pausing and (pausing := self._pausing.pop(address, None)) is not None:
             pausing.cancel()
         if self._crashes:

@@ -1,9 +1,8 @@
-"""The limit of concurrent attempts of an activity (`max_running`): the host's part, in front of its dispatcher.
+"""The limit of concurrent attempts of an activity (`max_running`): the host's part, asked by its dispatcher.
 
-Which activities have a limit is looked up when definitions change; those without pass through. An attempt of
-an activity with a limit is queued here until the store has granted its permit (`store/sql/limits`), by a request of this host
-or because another host returned one; it returns its own when its result is known, or unwanted. An attempt in a retry delay
-holds none: it asks after the delay.
+An attempt of an activity with a limit is queued here until the store has granted its permit (`store/sql/limits`), by a request
+of this host or because another host returned one; it returns its own when its result is known, or unwanted. An attempt in a
+retry delay holds none: it asks after the delay.
 
 Nothing here has to survive. A permit is a row; a restarted host finds its permits in the store, and returns those whose
 attempts are not submitted again. One exchange with the store is under way at a time, for all that has gathered.
@@ -13,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from durable_ray.actors.activities.permits import PERMITS, activity_limit, activity_limits
-from durable_ray.actors.activities.ports import Activities, ActivityResult, Address, Invocation, OnResult, Peers
+from durable_ray.actors.activities.ports import Address, Invocation, Peers
 from durable_ray.actors.code.definition_cache import DefinitionCache
+from durable_ray.actors.code.described import KnownActivity
 from durable_ray.actors.store.contract import Fenced, LimitStore
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import Fence, Permit
@@ -31,9 +31,7 @@ T = TypeVar("T")
 
 
 class ActivityLimiter:
-    """The `Activities` of a host; `inner` are those that run."""
-
-    inner: Activities
+    """Attempts of limited activities on one host: those that wait for a permit, and the permits of those that run."""
 
     def __init__(
         self,
@@ -42,112 +40,67 @@ class ActivityLimiter:
         definition_cache: DefinitionCache,
         settings: HubConfig,
         peers: Peers,
-        on_result: OnResult,
         priority_of: Callable[[str], int],
         blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        fenced: Callable[[], None],
     ) -> None:
         self._store = store
         self._fence = fence
         self._definition_cache = definition_cache
         self._settings = settings
         self._peers = peers
-        self._on_result = on_result
         self._priority_of = priority_of
         self._blocking = blocking
-        self._fenced = fenced
         self._loop = asyncio.get_running_loop()
-        self._revision = -1
-        self._free: frozenset[str] = frozenset()
+        #: Set by the dispatcher: called with attempts whose permits were granted.
+        self.granted: Callable[[Sequence[Invocation]], None]
         #: Not granted yet (or not known to be), in the order in which they came.
         self._waiting: dict[Address, Invocation] = {}
         #: Granted and under way.
         self._running: dict[Address, Permit] = {}
-        #: Their results are on the way into history, so they will not run again.
-        self._reported: set[Address] = set()
         #: What the next exchange with the store brings.
         self._asked: dict[Address, Permit] = {}
         self._returned: dict[Address, Permit] = {}
         self._refresh = False
         self._exchanging: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._open = self._closed = False
 
-    # --- the port ---------------------------------------------------------------------------------
-
-    def submit(self, invocations: Sequence[Invocation]) -> None:
-        """Run these, those of limited activities when their permits are granted. Returns at once."""
-        if self._revision != self._definition_cache.revision:
-            self._learn()
-        free = self._free
-        if all(invocation.name in free for invocation in invocations):
-            self.inner.submit(invocations)
-            return
-        through = [
-            i for i in invocations if i.name in free or i.address in self._running or i.address in self._reported
-        ]
-        if through:
-            self.inner.submit(through)
-        passed = {invocation.address for invocation in through}
-        unknown: list[Invocation] = []
-        for invocation in invocations:
-            if invocation.address in passed or invocation.address in self._waiting:
-                continue
+    def admits(self, invocation: Invocation, known: KnownActivity) -> bool:
+        """Whether this attempt may begin now. If not, it is queued, and `granted` is called with it when it may."""
+        limit = self._settings.max_running_activities.get(invocation.name, known.options.max_running)
+        if limit is None or invocation.address in self._running:
+            return True
+        if invocation.address not in self._waiting:
             self._waiting[invocation.address] = invocation
-            if activity_limit(invocation.name, self._definition_cache, self._settings) is not None:
-                self._ask(invocation)
-            else:
-                unknown.append(invocation)
-        if unknown:
-            self._keep(self._look_up(unknown))
+            self._ask(invocation)
+        return False
 
-    def cancel(self, addresses: Collection[Address]) -> None:
-        """Their results are unwanted: stop them if that is possible."""
-        self.inner.cancel(addresses)
-        for address in addresses:
-            self._release(address)
+    def release(self, address: Address) -> None:
+        """Its result is known, or unwanted: return its permit, if it has one or has asked for one."""
+        if not (self._running or self._waiting):
+            return
+        invocation = self._waiting.pop(address, None)
+        permit = self._running.pop(address, None) or self._asked.pop(address, None)
+        if permit is None and invocation is not None:
+            permit = Permit(invocation.name, self._fence.host, *_fields(address))
+        if permit is not None:
+            self._returned[address] = permit
+            self._exchange_soon()
 
     def withdraw(self, instance_id: str) -> None:
         """The instance has ended: its queued attempts are dropped. Running ones run to their end."""
         for address in [address for address in self._waiting if address.instance_id == instance_id]:
-            self._release(address)
-
-    def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Their results are durable (or unwanted)."""
-        if self._reported:
-            self._reported.difference_update(addresses)
-        self.inner.acknowledge(addresses)
-
-    def result(self, address: Address, event: ActivityResult) -> None:
-        """What `inner` reports to: an attempt has ended, and its permit is free."""
-        if self._running and address in self._running:
-            self._reported.add(address)
-            self._release(address)
-        self._on_result(address, event)
-
-    async def adopt(self) -> None:
-        """Find attempts that survived this host's previous process."""
-        await self.inner.adopt()
+            self.release(address)
 
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs here under a limit, or has to be returned."""
-        return bool(self._running or self._waiting or self._tasks) or self._exchanging is not None
+        return bool(self._running or self._waiting) or self._exchanging is not None
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing submitted is without an answer, and nothing has to be returned."""
-        return self.inner.idle and not self.busy
-
-    async def close(self) -> None:
-        """Stop what runs in this process. Its permits stay with the successor."""
+    def close(self) -> None:
+        """Exchange no more. The permits stay with this host's next process."""
         self._closed = True
-        for task in (*self._tasks, self._exchanging):
-            if task is not None:
-                task.cancel()
-        await self.inner.close()
-
-    # --- notifications ----------------------------------------------------------------------------
+        if self._exchanging is not None:
+            self._exchanging.cancel()
 
     def refresh(self) -> None:
         """Read this host's permits: some may have been granted meanwhile, others may belong to no attempt."""
@@ -155,23 +108,6 @@ class ActivityLimiter:
         self._exchange_soon()
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _learn(self) -> None:
-        self._revision = self._definition_cache.revision
-        self._free = (
-            self._definition_cache.activity_names() - activity_limits(self._definition_cache, self._settings).keys()
-        )
-
-    async def _look_up(self, invocations: list[Invocation]) -> None:
-        """This host does not know these activities yet: learn their limits first."""
-        await until_answered(self._blocking, self._definition_cache.refresh, "learning what is deployed")
-        wanted = [i for i in invocations if self._waiting.get(i.address) is i]
-        for invocation in wanted:
-            if activity_limit(invocation.name, self._definition_cache, self._settings) is not None:
-                self._ask(invocation)
-            else:
-                del self._waiting[invocation.address]
-                self.inner.submit([invocation])  # which reports an unknown name
 
     def _ask(self, invocation: Invocation) -> None:
         address = invocation.address
@@ -185,15 +121,6 @@ class ActivityLimiter:
             self._priority_of(address.instance_id),
         )
         self._exchange_soon()
-
-    def _release(self, address: Address) -> None:
-        invocation = self._waiting.pop(address, None)
-        permit = self._running.pop(address, None) or self._asked.pop(address, None)
-        if permit is None and invocation is not None:
-            permit = Permit(invocation.name, self._fence.host, *_fields(address))
-        if permit is not None:
-            self._returned[address] = permit
-            self._exchange_soon()
 
     def _exchange_soon(self) -> None:
         if self._exchanging is None and not self._closed:
@@ -222,7 +149,6 @@ class ActivityLimiter:
                     self._reconcile(await self._until_answered(partial(self._store.permits, self._fence.host)))
             except Fenced:
                 self._closed = True  # its attempts are its successor's
-                self._fenced()
                 return
 
     async def _until_answered(self, call: Callable[[], T]) -> T:
@@ -245,7 +171,7 @@ class ActivityLimiter:
             elif self._open and address not in self._running:
                 self._returned[address] = permit  # it was cancelled meanwhile
         if ready:
-            self.inner.submit(ready)
+            self.granted(ready)
         for host in sorted(others):
             self._peers.notify(host, [PERMITS], True)
 
@@ -264,11 +190,6 @@ class ActivityLimiter:
             limited = activity_limit(invocation.name, self._definition_cache, self._settings) is not None
             if limited and address not in found and address not in self._asked:
                 self._ask(invocation)
-
-    def _keep(self, work: Any) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _fields(address: Address) -> tuple[str, str, int, int]:

@@ -1,8 +1,8 @@
-"""The ports of a host: activities, other actors, the crash marker. Implemented with Ray, and in one process for tests."""
+"""The ports of a host: other actors, the crash marker; and how an attempt of an activity is addressed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -31,29 +31,6 @@ class Invocation(Struct, frozen=True):
 ActivityResult = ActivityCompleted | ActivityFailed
 #: Called on the host's event loop, once per invocation (a second time is harmless: the address check drops it).
 OnResult = Callable[[Address, ActivityResult], None]
-
-
-class Activities(Protocol):
-    """Runs activities. Every invocation submitted is answered in the end, or its host dies first."""
-
-    def submit(self, invocations: Sequence[Invocation]) -> None:
-        """Run these. Returns at once."""
-
-    def cancel(self, addresses: Collection[Address]) -> None:
-        """Their results are unwanted: stop them if that is possible."""
-
-    def acknowledge(self, addresses: Collection[Address]) -> None:
-        """Their results are durable (or unwanted): they need not be kept."""
-
-    async def adopt(self) -> None:
-        """Find attempts that survived this host's previous process: submitting them again does not run them twice."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing submitted is without an answer."""
-
-    async def close(self) -> None:
-        """Stop what runs in this process."""
 
 
 class Peers(Protocol):

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Collection, Sequence
 from typing import Protocol
 
 from durable_ray.actors.activities.dispatcher import Job
-from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.activities.worker import KEEP_CODE, CodeMissing
+from durable_ray.actors.background import TaskSet
 from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.activities")
@@ -82,15 +83,14 @@ class WorkerPoolPort(Protocol):
     """What a client needs of its pool."""
 
     host: str
+    on_result: OnResult
+    tasks: TaskSet
 
-    def received(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
+    def kept(self, address: Address, client: WorkerClient) -> None:
         """A result has come, which the worker of `client` keeps until it is acknowledged."""
 
     def lost(self, client: WorkerClient, why: str, ran: bool = True) -> None:
         """Its worker died."""
-
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task until it is done."""
 
 
 class WorkerClient:
@@ -142,18 +142,26 @@ class WorkerClient:
         return acks
 
     def _flush(self) -> None:
-        if len(self._sent) < _CALLS or self._quick() < _CALLS:
-            self._send_now()
+        if len(self._sent) >= _CALLS and self._quick() >= _CALLS:
+            return
+        # Those that a lost worker was to run have gone elsewhere by now.
+        jobs, self._outbox = [job for job in self._outbox if job.invocation.address in self.running], []
+        if not jobs:
+            return
+        self._number += 1
+        self._sent[self._number] = self._loop.time()
+        if self._poll_timer is None:
+            self._poll_timer = self._loop.call_later(_SLOW, self._poll)
+        invocations = [job.invocation for job in jobs]
+        call = self.link.run(self._pool.host, invocations, self._missing_code(jobs), self._take_acks())
+        self._pool.tasks.spawn(self._await_call(call, self._number))
 
     def _quick(self) -> int:
         since = self._loop.time() - _SLOW
         return sum(sent > since for sent in self._sent.values())
 
-    def _send_now(self) -> None:
-        # Those that a lost worker was to run have gone elsewhere by now.
-        jobs, self._outbox = [job for job in self._outbox if job.invocation.address in self.running], []
-        if not jobs:
-            return
+    def _missing_code(self, jobs: Sequence[Job]) -> list[DefinitionRow]:
+        """The code of these jobs that the worker may lack."""
         code: dict[tuple[str, str], DefinitionRow] = {}
         now = self._loop.time()
         for job in jobs:
@@ -163,13 +171,7 @@ class WorkerClient:
             self._known[key] = now
         while now - self._known[oldest := next(iter(self._known))] >= _KNOWN:
             del self._known[oldest]
-        self._number += 1
-        self._sent[self._number] = now
-        if self._poll_timer is None:
-            self._poll_timer = self._loop.call_later(_SLOW, self._poll)
-        invocations = [job.invocation for job in jobs]
-        call = self.link.run(self._pool.host, invocations, list(code.values()), self._take_acks())
-        self._pool.keep(self._loop.create_task(self._await_call(call, self._number)))
+        return list(code.values())
 
     def _poll(self) -> None:
         """Fetch results of long attempts by a call of their own; send what was queued behind them."""
@@ -186,7 +188,7 @@ class WorkerClient:
         if not self._collecting:
             self._collecting = True
             call = self.link.collect(self._pool.host, self._take_acks())
-            self._pool.keep(self._loop.create_task(self._await_call(call)))
+            self._pool.tasks.spawn(self._await_call(call))
 
     async def _await_call(self, call: Awaitable[Sequence[tuple[Address, ActivityResult]]], number: int = 0) -> None:
         try:
@@ -202,7 +204,8 @@ class WorkerClient:
         self._answered(number)
         for address, result in results:
             self.running.pop(address, None)
-            self._pool.received(address, result, self)
+            self._pool.kept(address, self)
+            self._pool.on_result(address, result)
         if not (results or number or self._sent):
             # Nothing for long: to ask again for what it runs does not run it again, unless it has forgotten.
             self._outbox.extend(self.running.values())

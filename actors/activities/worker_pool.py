@@ -12,8 +12,9 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from durable_ray.actors.activities.dispatcher import Crashed, Job
-from durable_ray.actors.activities.ports import ActivityResult, Address, OnResult
+from durable_ray.actors.activities.ports import Address, OnResult
 from durable_ray.actors.activities.worker_client import WorkerClient, WorkerGone, WorkerLink
+from durable_ray.actors.background import TaskSet
 
 log = logging.getLogger("durable_ray.activities")
 
@@ -51,7 +52,7 @@ class WorkerPool:
         #: Workers that this host has worked with: what they still hold and it does not want runs, or ran, elsewhere.
         self._registered: set[str] = set()
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks = TaskSet()
 
     @property
     def clients(self) -> Mapping[str, WorkerClient]:
@@ -64,7 +65,7 @@ class WorkerPool:
             self._waiting.update((job.invocation.address, job) for job in jobs)
             if not self._finding:
                 self._finding = True
-                self.keep(self._loop.create_task(self._find_first()))
+                self.tasks.spawn(self._find_first())
             return
         busy = False
         for job in jobs:
@@ -110,20 +111,13 @@ class WorkerPool:
         """Stop waiting for results."""
         if self._later is not None:
             self._later.cancel()
-        for task in tuple(self._tasks):
-            task.cancel()
+        self.tasks.cancel()
 
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task until it is done."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def received(self, address: Address, result: ActivityResult, client: WorkerClient) -> None:
-        """A result has come, from `client`, which keeps it until it is acknowledged: also one that came too late, or from a
-        worker that was given up."""
+    def kept(self, address: Address, client: WorkerClient) -> None:
+        """A result has come, which the worker of `client` keeps until it is acknowledged: also one that came too late, or from
+        a worker that was given up."""
         self._where[address] = client
         self._waiting.pop(address, None)
-        self.on_result(address, result)
 
     def lost(self, client: WorkerClient, why: str, ran: bool = True) -> None:
         """A worker died: what it was running runs again, elsewhere. That counts as a crash only if `ran`."""
@@ -170,7 +164,7 @@ class WorkerPool:
         """Workers may have come that this host does not know: a node has joined, a process has been restarted."""
         if self._clients:
             self._discovered_at = self._loop.time()
-            self.keep(self._loop.create_task(self._find_more(create, pause)))
+            self.tasks.spawn(self._find_more(create, pause))
 
     def _discover_later(self, pause: float) -> None:
         if self._later is not None:
@@ -198,9 +192,7 @@ class WorkerPool:
 
         `rest`: seconds for which the others are waited for when the first has answered.
         """
-        tasks = [self._loop.create_task(self._add(link)) for link in links]
-        for task in tasks:
-            self.keep(task)
+        tasks = [self.tasks.spawn(self._add(link)) for link in links]
         if tasks:
             _, silent = await asyncio.wait(tasks, timeout=_HELD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if silent:

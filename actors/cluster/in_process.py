@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from durable_ray.actors.activities.dispatcher import Dispatcher
-from durable_ray.actors.activities.ports import OnResult
+from durable_ray.actors.activities.dispatcher import MakeExecutor
 from durable_ray.actors.activities.thread_executor import ThreadExecutor
 from durable_ray.actors.api import HostApi
 from durable_ray.actors.clock import Clock
@@ -100,15 +99,14 @@ class InProcessHub:
         fence = await loop.run_in_executor(None, self.store.acquire_lease, name)
         definition_cache = DefinitionCache(self.store)
         host = InstanceHost(
-            self.store, fence, self.clock, definition_cache, self.settings, _Peers(self), NoMarker(), self._activities
+            self.store, fence, self.clock, definition_cache, self.settings, _Peers(self), NoMarker(), self._executors()
         )
         await host.open()
         self.hosts[name] = host
         self.services[name] = HostService(host)
 
-    def _activities(self, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
-        executors = {"local": lambda on_result, crashed: ThreadExecutor(on_result, crashed, self.name, self.clock)}
-        return Dispatcher(on_result, definition_cache, self.clock, executors)
+    def _executors(self) -> dict[str, MakeExecutor]:
+        return {"local": lambda on_result, crashed: ThreadExecutor(on_result, crashed, self.name, self.clock)}
 
     async def drop(self, name: str) -> None:
         """End a host as a crash would: without any report or write."""

@@ -151,19 +151,18 @@ class RayWorkerLink:
     ) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.run`."""
         results: Sequence[tuple[Address, ActivityResult]]
-        packed = pickle.dumps((host, jobs, code, acks), protocol=5)
-        results = pickle.loads(await self._run(packed))
-        return results
-
-    async def _run(self, packed: bytes) -> bytes:
+        packed, answer = pickle.dumps((host, jobs, code, acks), protocol=5), None
         if self._lines is not None:
             try:
-                return await self._lines.call(packed)
+                answer = await (self._lines.idle() or await self._lines.add()).call(packed)
             except ProcessEnds as ends:
                 raise WorkerEnds(str(ends)) from ends
             except WireBroken:
                 pass  # a running worker remembers its jobs: asking again does not run one again
-        return await self._ask(remote(self._handle, WorkerApi.run_packed, packed))
+        if answer is None:
+            answer = await self._ask(remote(self._handle, WorkerApi.run_packed, packed))
+        results = pickle.loads(answer)
+        return results
 
     async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.collect`."""

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from durable_ray.actors.activities.dispatcher import Dispatcher, MakeExecutor
 from durable_ray.actors.activities.limiter import ActivityLimiter
 from durable_ray.actors.activities.permits import PERMITS
-from durable_ray.actors.activities.ports import Activities, Marker, OnResult, Peers
+from durable_ray.actors.activities.ports import Address, Marker, Peers
+from durable_ray.actors.background import TaskSet
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.deployments import Deployments
-from durable_ray.actors.host.effects import TurnEffects
+from durable_ray.actors.host.activity_results import ActivityResults, invocation_of
 from durable_ray.actors.host.isolation import Isolating
 from durable_ray.actors.host.message_delivery import MessageDelivery
 from durable_ray.actors.host.quarantine import Quarantine
@@ -63,7 +65,7 @@ class InstanceHost:
         settings: HubConfig,
         peers: Peers,
         marker: Marker,
-        activities: Callable[[OnResult, DefinitionCache], Activities],
+        executors: Mapping[str, MakeExecutor],
     ) -> None:
         self.name = fence.host
         self.fence = fence
@@ -79,46 +81,28 @@ class InstanceHost:
         self.marker = marker
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="reader")
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = TaskSet(self._failed)
         self._closed = False
         self._quarantine = Quarantine(store, definition_cache, settings, self.blocking)
         self._isolating = Isolating(self.name, store, self._quarantine, self.waiters, peers, self.blocking)
         self.instance_factory = InstanceFactory(definition_cache, settings)
         self.deployments = Deployments(definition_cache, self.blocking, self.spawn, lambda: self._replaying.changed())
-        self.committer = Committer(bare, fence, self._loop, self.deployments.advanced)
+        self.committer = Committer(bare, fence, self._loop, self.deployments.advanced, self._fenced)
         events = (self._loaded, self._enqueue_when_due, self._record_damage)
-        self.instance_cache = InstanceCache(self.name, store, self.blocking, *events, settings.max_in_memory)
+        cache = InstanceCache(self.name, store, self.blocking, *events, settings.max_in_memory)
         new_child, receipts = self.instance_factory.new_child, settings.receipt_seconds
-        self.turn_scheduler = TurnScheduler(clock, definition_cache, self.committer, marker, new_child, receipts, self)
-        self.message_delivery = MessageDelivery(
-            store, self.instance_cache, self.turn_scheduler, self.blocking, self._undeliverable
-        )
+        scheduler = TurnScheduler(clock, definition_cache, self.committer, marker, new_child, receipts, self)
+        self.instance_cache, self.turn_scheduler = cache, scheduler
+        self.message_delivery = MessageDelivery(store, cache, scheduler, self.blocking, self._undeliverable)
         self._replaying = Replaying(
-            definition_cache,
-            self.instance_cache,
-            self.turn_scheduler,
-            store,
-            marker,
-            self.blocking,
-            self.spawn,
-            self._fail,
+            definition_cache, cache, scheduler, store, marker, self.blocking, self.spawn, self._fail
         )
-        self.timers = InstanceTimers(
-            self.name, store, clock, self.instance_cache, self.turn_scheduler, self.blocking, self.spawn
-        )
-        self.turn_effects = TurnEffects(
-            self.instance_cache, self.turn_scheduler, self.message_delivery, clock, self.committer, self.fenced
-        )
-        self.turn_scheduler.changed_nothing = self.turn_effects.acknowledge
-        self.activity_limiter = self._limited(activities, bare)
-        self.activities = self.turn_effects.activities = self.activity_limiter
-
-    def _limited(self, activities: Callable[[OnResult, DefinitionCache], Activities], bare: Store) -> ActivityLimiter:
-        report = self.turn_effects.result
-        common = (self.definition_cache, self.settings, self.peers, report, self._priority, self.blocking, self.fenced)
-        limiter = ActivityLimiter(bare, self.fence, *common)
-        limiter.inner = activities(limiter.result, self.definition_cache)
-        return limiter
+        self.timers = InstanceTimers(self.name, store, clock, cache, scheduler, self.blocking, self.spawn)
+        self.activity_results = ActivityResults(cache, scheduler, self.message_delivery, clock, self.committer)
+        limiter = ActivityLimiter(bare, fence, definition_cache, settings, peers, self._priority, self.blocking)
+        dispatcher = Dispatcher(self.activity_results.result, definition_cache, clock, limiter, executors)
+        self.activity_limiter = limiter
+        self.dispatcher = self.activity_results.dispatcher = dispatcher
 
     # --- start and stop -------------------------------------------------------------------------------------
 
@@ -130,7 +114,7 @@ class InstanceHost:
             await self._quarantine.note_crash(crashed, slow)
             if self._isolating.applies_to(crashed) and self._quarantine.get(crashed) is None:
                 await self._isolating.isolate(crashed)  # before it is loaded and its activities are submitted again
-        await self.activities.adopt()
+        await self.dispatcher.adopt()
         now = self.clock.now()
         waiting = await until_answered(self.blocking, lambda: self.store.to_revive(self.name, now), "recovering")
         # All loads are requested before the first is awaited, so that they share their reads.
@@ -143,13 +127,12 @@ class InstanceHost:
         """Stop. Nothing durable is lost; callers are redirected ("moved")."""
         self.moved = self._closed = True
         self.turn_scheduler.close()
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
         self.message_delivery.close()
         self.instance_cache.close()
         self.timers.queue.close()
         self.waiters.moved(self.waiters.waited_for())
-        await self.activities.close()
+        await self.dispatcher.close()
         # Commits under way finish and answer their callers; all others are redirected.
         await self._loop.run_in_executor(self._threads, self.committer.close)
         self._reply_moved()
@@ -166,7 +149,7 @@ class InstanceHost:
     @property
     def idle(self) -> bool:
         """Whether nothing will happen until something comes from outside or time passes."""
-        quiet = self.turn_scheduler.idle and self.instance_cache.idle and self.activities.idle
+        quiet = self.turn_scheduler.idle and self.instance_cache.idle and self.dispatcher.idle
         return quiet and not self._busy_tasks and not self.message_delivery.pending
 
     async def blocking(self, call: Callable[[], T]) -> T:
@@ -174,8 +157,8 @@ class InstanceHost:
         self._busy_tasks += 1
         try:
             return await self._loop.run_in_executor(self._threads, call)
-        except Fenced:
-            self.fenced()
+        except Fenced as error:
+            self._fenced(error)
             raise
         finally:
             self._busy_tasks -= 1
@@ -184,14 +167,10 @@ class InstanceHost:
 
     def spawn(self, work: Any) -> None:
         """Run a background task of the host; an error in it is logged."""
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
+        self._tasks.spawn(work)
 
-    def _spawned(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("host %s: background work failed", self.name, exc_info=task.exception())
+    def _failed(self, error: BaseException) -> None:
+        log.error("host %s: background work failed", self.name, exc_info=error)
 
     # --- scheduling turns ----------------------------------------------------
 
@@ -221,14 +200,14 @@ class InstanceHost:
             return  # it was loaded before the starter returned from its commit
         if existing is not None:
             self._drop(existing)
-        self.turn_effects.late.forget(row.instance_id)
+        self.activity_results.late.forget(row.instance_id)
         self._enqueue_when_due(self.instance_cache.create(row))
         if is_queued(row.start_at):
             self.peers.finished([row.instance_id])  # the registry's instance limiter has to count again
 
     def _loaded(self, active: ActiveInstance) -> None:
         # Before its first turn: what that turn schedules is not durable yet and must not be submitted as lost work.
-        self.turn_effects.loaded(active)
+        self.activity_results.loaded(active)
         self._enqueue_when_due(active)
 
     def started(self, active: ActiveInstance) -> None:
@@ -294,7 +273,7 @@ class InstanceHost:
             if not self._replaying.replay(active):
                 return False
             if active.withheld and active.leftover is None:
-                self.turn_effects.release(active)
+                self.activity_results.release(active)
         return True
 
     def may_begin(self, active: ActiveInstance) -> bool:
@@ -312,8 +291,12 @@ class InstanceHost:
         active.taken_rows.difference_update(turn.write.consumed)
         if self._closed:
             return  # the next process of this host finds all this in the store
-        self.turn_effects.acknowledge(turn.pending_messages, active.instance_id)
-        self.turn_effects.send(active, append, turn.write.execution_id)
+        self.activity_results.acknowledge(turn.pending_messages, active.instance_id)
+        if append.dispatch and not active.snapshot.finished:
+            self.dispatcher.submit([invocation_of(active, task_id) for task_id in append.dispatch])
+        if append.cancel:
+            execution = (active.instance_id, turn.write.execution_id)
+            self.dispatcher.cancel([Address(*execution, *task) for task in append.cancel.items()])
         self._notify_addressees(turn, answer)
         if turn.successor is not None:
             self._continue_as_new(active, turn.successor, append.successor or [])
@@ -321,7 +304,7 @@ class InstanceHost:
             self._finished(active, turn)
             return
         if active.withheld:
-            self.turn_effects.release(active)
+            self.activity_results.release(active)
         if turn.write.turn == 0:
             self.waiters.started(active.instance_id, active.status)
         due = active.snapshot.next_due()
@@ -368,7 +351,7 @@ class InstanceHost:
         failure = encode_event(ev.ExecutionFailed(snapshot.failure)) if snapshot.failure else None
         for pending in active.pending_messages:
             pending.reply(Reply("finished", snapshot.status))
-        self.turn_effects.ended(active, turn)
+        self.activity_results.ended(active, turn)
         active.pending_messages.clear()
         self._quarantine.discard(active.instance_id)
         self.activity_limiter.withdraw(active.instance_id)
@@ -388,6 +371,10 @@ class InstanceHost:
 
     def _replaced(self, active: ActiveInstance) -> None:
         self.refused(active, [], None)
+
+    def unchanged(self, active: ActiveInstance, pending_messages: Sequence[PendingMessage]) -> None:
+        """These changed nothing: results among them are obsolete."""
+        self.activity_results.acknowledge(pending_messages, active.instance_id)
 
     def broken(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception) -> None:
         """This turn can never be committed: refuse the clients' messages in it; if it has none, fail the instance."""
@@ -412,9 +399,9 @@ class InstanceHost:
 
     def _undeliverable(self, pending_messages: Iterable[PendingMessage], instance_id: str) -> None:
         self._quarantine.discard(instance_id)
-        self.turn_effects.acknowledge(pending_messages, instance_id)
+        self.activity_results.acknowledge(pending_messages, instance_id)
 
-    def fenced(self) -> None:
+    def _fenced(self, error: Fenced) -> None:
         """Another process owns this host: stop acting at once."""
         self._reply_moved()
         if not self.moved:

@@ -54,13 +54,11 @@ class LateResults:
         committer: Committer,
         durable: Callable[[Iterable[PendingMessage], str], None],
         dropped: Callable[[str, Iterable[PendingMessage]], None],
-        fenced: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._committer = committer
         self._durable = durable
         self._dropped = dropped
-        self._fenced = fenced
         self._ended: dict[str, _Ended] = {}
 
     def keep(self, active: ActiveInstance, turn: Turn) -> None:
@@ -113,8 +111,8 @@ class LateResults:
         def done(outcome: Sequence[Answer] | Exception) -> None:
             pending_messages, ended.busy = ended.busy, []
             if isinstance(outcome, Fenced):
-                self._fenced()
-            elif isinstance(outcome, Exception) or not isinstance(outcome[0], TurnCommitted):
+                return
+            if isinstance(outcome, Exception) or not isinstance(outcome[0], TurnCommitted):
                 # It may have been rewound, and wait for them.
                 if self._ended.get(instance_id) is ended:
                     self.forget(instance_id)

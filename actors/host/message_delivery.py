@@ -88,7 +88,7 @@ class MessageDelivery:
                 elif pending.created_at not in (None, found.row.created_at):
                     pending.reply(started_anew())
                 else:
-                    self._turn_scheduler.post(found, pending)
+                    self._turn_scheduler.enqueue(found, pending)
         except Exception:
             log.exception("messages for instance %r could not be redelivered", instance_id)
         finally:

@@ -202,7 +202,7 @@ class HostService:
         pending = PendingMessage(
             delivery.message, answer=answer, request_id=delivery.request_id, created_at=delivery.created_at
         )
-        self._host.turn_scheduler.post(found, pending)
+        self._host.turn_scheduler.enqueue(found, pending)
         return await answer
 
     async def _store(self, delivery: Delivery, row: InstanceRow) -> Reply:

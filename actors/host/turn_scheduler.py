@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from durable_ray.actors.activities.ports import Marker
@@ -51,11 +51,11 @@ class TurnHandler(Protocol):
     def refused(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception | None) -> None:
         """The turn was not committed (`error` None: the instance had changed): drop the instance, redeliver the messages."""
 
+    def unchanged(self, active: ActiveInstance, pending_messages: Sequence[PendingMessage]) -> None:
+        """These were taken without a turn, because they changed nothing (an obsolete result, say)."""
+
     def broken(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception) -> None:
         """This turn can never be committed: the runtime failed on it, or the store cannot hold it. Others go on."""
-
-    def fenced(self) -> None:
-        """Another process owns this host."""
 
 
 class TurnScheduler:
@@ -78,10 +78,6 @@ class TurnScheduler:
         self._new_child = new_child
         self._receipts = int(receipt_seconds * SECOND)
         self._handler = handler
-        #: Called with messages that were taken without a turn, because they changed nothing (an obsolete result, say).
-        self.changed_nothing: Callable[[Sequence[PendingMessage], str], None] = lambda pending_messages, instance_id: (
-            None
-        )
         self._queue: list[ActiveInstance] = []
         self._closed = False
         #: Whether steps are traced; looked up once for each batch of turns.
@@ -93,13 +89,13 @@ class TurnScheduler:
         """Whether no turn is queued or being committed."""
         return not self._queue and not self._committer.waiting
 
-    def post(self, active: ActiveInstance, pending: PendingMessage) -> None:
-        """Append a message to the instance's pending ones, and enqueue the instance."""
-        active.pending_messages.append(pending)
-        self.enqueue(active)
+    def enqueue(self, active: ActiveInstance, pending: PendingMessage | None = None) -> None:
+        """Let the instance take a turn as soon as it can, also with this message.
 
-    def enqueue(self, active: ActiveInstance) -> None:
-        """Let the instance take a turn as soon as it can. All that are queued in one step of the loop share a commit."""
+        All that are queued in one step of the loop share a commit.
+        """
+        if pending is not None:
+            active.pending_messages.append(pending)
         if active.queued or active.gone or self._closed:
             return
         active.queued = True
@@ -132,12 +128,9 @@ class TurnScheduler:
 
         def done(outcome: Sequence[Answer] | Exception) -> None:
             if isinstance(outcome, Exception):
-                if isinstance(outcome, Fenced):
-                    self._handler.fenced()
-                else:
-                    self._handler.refused(
-                        active, [], outcome
-                    )  # if it was committed after all, loading applies its effects
+                if not isinstance(outcome, Fenced):
+                    # If it was committed after all, loading applies its effects.
+                    self._handler.refused(active, [], outcome)
                 if not started.done():
                     started.set_exception(outcome)
                 return
@@ -145,7 +138,7 @@ class TurnScheduler:
                 if self._traced:
                     trace("start accepted", active.instance_id, active.row.execution_id, host=active.row.host)
                 self._handler.started(active)
-                self._settled(active, turn, outcome[1])
+                self._settle(active, turn, outcome[1])
             else:
                 # An earlier attempt of the same start may have left a Pending instance, whose first turn this was.
                 self._handler.refused(active, [], None)
@@ -182,7 +175,7 @@ class TurnScheduler:
             finally:
                 self._marker.clear()
             if turn is None and messages:
-                self.changed_nothing(messages, active.instance_id)
+                self._handler.unchanged(active, messages)
             if self._traced and turn is not None:
                 _trace_turn("turn taken", turn)
             return turn
@@ -201,47 +194,45 @@ class TurnScheduler:
                 for _, turn in taken:
                     for pending in turn.pending_messages:
                         pending.reply(Reply("moved"))
-                self._handler.fenced()
             elif isinstance(outcome, Exception):
                 log.warning("a commit of %d turns failed: %s", len(taken), outcome)
                 for active, turn in taken:
                     self._handler.refused(active, turn.pending_messages, outcome)
             else:
                 for (active, turn), answer in zip(taken, outcome, strict=True):
-                    self._settled(active, turn, answer)
+                    self._settle(active, turn, answer)
 
         flush = any(pending.request_id is not None for _, turn in taken for pending in turn.pending_messages)
         self._committer.submit([turn.write for _, turn in taken], done, whose=taken[0][0].instance_id, flush=flush)
 
-    def _settled(self, active: ActiveInstance, turn: Turn, answer: Answer) -> None:
+    def _settle(self, active: ActiveInstance, turn: Turn, answer: Answer) -> None:
+        active.busy = False
         try:
-            self._settle(active, turn, answer)
+            if not isinstance(answer, TurnCommitted):
+                self._not_committed(active, turn, answer)
+                return
+            if self._traced:
+                _trace_turn("committed", turn)
+            active.turn += 1
+            active.status = turn.write.status
+            for pending in turn.pending_messages:
+                pending.reply(answer_to(pending, turn.append, active))
+            self._handler.committed(active, turn, answer)
+            if active.pending_messages or active.dirty or active.leftover is not None:
+                self.enqueue(active)
         except Exception as error:
             # Its effects may be half applied; loading it again applies the rest. Others of the batch must not be affected.
             log.exception("the effects of a turn of %r failed", active.instance_id)
             self._handler.refused(active, [], error)
 
-    def _settle(self, active: ActiveInstance, turn: Turn, answer: Answer) -> None:
-        active.busy = False
+    def _not_committed(self, active: ActiveInstance, turn: Turn, answer: Answer) -> None:
         if isinstance(answer, Refused):
             self._handler.broken(active, turn.pending_messages, StoreError(answer.reason))
-            return
-        if isinstance(answer, Repeated):
+        elif isinstance(answer, Repeated):
             # A request was committed through another path: redelivery answers each message by its receipt.
             self._handler.refused(active, turn.pending_messages, StoreError("one of its requests was committed before"))
-            return
-        if not isinstance(answer, TurnCommitted):
+        else:
             self._handler.refused(active, turn.pending_messages, None)
-            return
-        if self._traced:
-            _trace_turn("committed", turn)
-        active.turn += 1
-        active.status = turn.write.status
-        for pending in turn.pending_messages:
-            pending.reply(answer_to(pending, turn.append, active))
-        self._handler.committed(active, turn, answer)
-        if active.pending_messages or active.dirty or active.leftover is not None:
-            self.enqueue(active)
 
 
 def _trace_turn(step: str, turn: Turn) -> None:

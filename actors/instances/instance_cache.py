@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from durable_ray.actors.background import TaskSet
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.histories import DamagedHistory, message_of, restore, snapshot_from_row
@@ -57,7 +58,7 @@ class InstanceCache:
         self._reading = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         #: Histories of instances that were loaded and have not been replayed yet.
         self.histories: dict[str, list[Event]] = {}
 
@@ -161,13 +162,12 @@ class InstanceCache:
             self._add_inbox_rows(active, rows)
             self._on_ready(active)
 
-        self._keep(self._loop.create_task(read()))
+        self._tasks.spawn(read())
 
     def close(self) -> None:
         """Stop loading; loads that are waited for are cancelled."""
         self._closed = True
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
         for future in (*self._next_load.values(), *self._loading.values()):
             future.cancel()
         self._next_load.clear()
@@ -186,7 +186,7 @@ class InstanceCache:
             else:
                 self._reading = False
 
-        self._keep(self._loop.create_task(read()))
+        self._tasks.spawn(read())
 
     def _resolve_loads(self, found: Mapping[str, Loaded]) -> None:
         asked, self._loading = self._loading, {}
@@ -260,7 +260,7 @@ class InstanceCache:
         active.pending_messages[at:at] = pending_messages
 
     def _quarantine(self, active: ActiveInstance, error: DamagedHistory) -> None:
-        log.error("instance %r is on_damaged: %s", active.instance_id, error)
+        log.error("instance %r is damaged: %s", active.instance_id, error)
         active.mark_damaged(f"history: {error}")
         self._on_damaged(active)
 
@@ -275,10 +275,6 @@ class InstanceCache:
             if traced:
                 instance_log.trace("evicted", active.instance_id, active.snapshot.execution_id, active.turn)
             self.drop(active)
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _replaced(row: InstanceRow, active: ActiveInstance) -> bool:

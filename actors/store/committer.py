@@ -194,26 +194,19 @@ class Committer:
 
     def _answer(self, group: list[tuple[Sequence[Write], Done]], outcome: Committed | Exception) -> None:
         self._waiting -= len(group)
-        if isinstance(outcome, Exception):
-            for _, done in group:
-                self._call(done, outcome)
-            if isinstance(outcome, Fenced) and self._fenced is not None:
-                self._fenced(outcome)
-            return
-        # First: a write that was `Outdated` is decided again by the definitions that are learned now.
-        self._noticed(outcome.definitions_revision)
-        at = 0
+        if isinstance(outcome, Committed):
+            # First: a write that was `Outdated` is decided again by the definitions that are learned now.
+            self._noticed(outcome.definitions_revision)
+        end = 0
         for writes, done in group:
-            self._call(done, outcome.answers[at : at + len(writes)])
-            at += len(writes)
-
-    @staticmethod
-    def _call(done: Done, outcome: Sequence[Answer] | Exception) -> None:
-        try:
-            done(outcome)
-        except Exception:
-            # The other members of the transaction must get their answers all the same.
-            log.exception("a callback after a commit failed")
+            begin, end = end, end + len(writes)
+            try:
+                done(outcome.answers[begin:end] if isinstance(outcome, Committed) else outcome)
+            except Exception:
+                # The other members of the transaction must get their answers all the same.
+                log.exception("a callback after a commit failed")
+        if isinstance(outcome, Fenced) and self._fenced is not None:
+            self._fenced(outcome)
 
 
 class _Traffic:

@@ -106,9 +106,9 @@ class WireConnection:
         return cls(asyncio.get_running_loop(), await dialled_in_time(address, _DIAL))
 
     @property
-    def calls(self) -> int:
-        """How many are under way."""
-        return len(self._waiting)
+    def idle(self) -> bool:
+        """Whether it can be used and no call is under way."""
+        return not (self._waiting or self.broken)
 
     def call(self, body: bytes) -> asyncio.Future[bytes]:
         """The answer to `body`, in time. Raises (in the future) WireBroken, or what the other end raised."""
@@ -119,7 +119,18 @@ class WireConnection:
         number = next(self._numbers) & 0xFFFFFFFF
         self._waiting[number] = answer
         answer.add_done_callback(lambda _: self._done(number))
-        self._send(frame(number, ASK, body))
+        data = frame(number, ASK, body)
+        if not self._unsent:
+            try:
+                data = data[self._line.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._break(str(error))
+                return answer
+            if data:
+                self._loop.add_writer(self._line, self._write)
+        self._unsent += data
         return answer
 
     def close(self) -> None:
@@ -132,19 +143,6 @@ class WireConnection:
         self._waiting.pop(number, None)
         if self._closing and not self._waiting:
             self._break("hung up")
-
-    def _send(self, data: bytes) -> None:
-        if not self._unsent:
-            try:
-                data = data[self._line.send(data) :]
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._break(str(error))
-                return
-            if data:
-                self._loop.add_writer(self._line, self._write)
-        self._unsent += data
 
     def _write(self) -> None:
         try:
@@ -201,10 +199,9 @@ class WireConnectionPool:
         self._address = address
         self._lines: list[WireConnection] = []
 
-    async def call(self, body: bytes) -> bytes:
-        """The answer to `body`. Raises WireBroken, or what the other end raised."""
-        line = next((line for line in self._lines if not line.calls and not line.broken), None)
-        return await (line or await self.add()).call(body)
+    def idle(self) -> WireConnection | None:
+        """A connection without a call under way, if there is one."""
+        return next((line for line in self._lines if line.idle), None)
 
     async def add(self) -> WireConnection:
         """One more connection. Raises WireBroken."""

@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
-from durable_ray.actors.activities.dispatcher import Dispatcher
-from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.activities.worker import ActivityWorker
 from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.cluster.in_process import InProcessHub
-from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.records import DefinitionRow
 from durable_ray.testing import TestHub
@@ -81,11 +79,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActivityWorker]:
     async def find(create: bool) -> Sequence[Any]:
         return [Link(made)]
 
-    def activities(hub: InProcessHub, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
-        executors = {"local": lambda told, crashed: WorkerPool(HOST, find, told, crashed)}
-        return Dispatcher(on_result, definition_cache, hub.clock, executors)
-
-    monkeypatch.setattr(InProcessHub, "_activities", activities)
+    executors = {"local": lambda told, crashed: WorkerPool(HOST, find, told, crashed)}
+    monkeypatch.setattr(InProcessHub, "_executors", lambda hub: executors)
     GATE.clear()
     yield made
     GATE.set()
@@ -97,7 +92,7 @@ def test_the_late_result_of_an_attempt_that_timed_out_is_let_go(worker: Activity
         handles = [hub.client.start_new(patient) for _ in range(MANY)]
         eventually(lambda: worker.busy() == MANY, "all first attempts")
         host = hub.hub.hosts[HOST]
-        dispatcher: Any = host.activities.inner
+        dispatcher: Any = host.dispatcher
         eventually(lambda: not dispatcher._jobs and not dispatcher._reported, "all first attempts timed out, durably")
         assert worker.busy() == MANY
         GATE.set()

@@ -19,8 +19,7 @@ import ray
 
 from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.detached_executor import DetachedExecutor
-from durable_ray.actors.activities.dispatcher import Dispatcher
-from durable_ray.actors.activities.ports import OnResult
+from durable_ray.actors.activities.dispatcher import MakeExecutor
 from durable_ray.actors.activities.thread_executor import ThreadExecutor
 from durable_ray.actors.activities.worker_client import WorkerLink
 from durable_ray.actors.activities.worker_pool import WorkerPool
@@ -104,7 +103,7 @@ class HostActor:
             settings,
             RayPeers(self._info, self._identity),
             watchdog,
-            functools.partial(_dispatcher, self._info, self._name),
+            _executors(self._info, self._name),
         )
         # A file answers at once; a server may not, and must not block the event loop.
         host.committer.inline = self._info.store.startswith("sqlite")
@@ -194,25 +193,16 @@ class HostActor:
             ray.actor.exit_actor()
 
 
-def _dispatcher(info: HubInfo, host: str, on_result: OnResult, definition_cache: DefinitionCache) -> Dispatcher:
-    """The dispatcher with the executors of a cluster."""
-    clock = SystemClock()
-
-    return Dispatcher(
-        on_result,
-        definition_cache,
-        clock,
-        {
-            "local": lambda on_result, crashed: ThreadExecutor(on_result, crashed, info.hub, clock),
-            "worker": lambda on_result, crashed: WorkerPool(
-                host, functools.partial(find_workers, info), on_result, crashed
-            ),
-            "detached": lambda on_result, crashed: DetachedExecutor(
-                host, functools.partial(find_detached_actor, info, worker_class()), on_result, crashed
-            ),
-            "task": lambda on_result, crashed: RayTaskExecutor(info.hub, on_result, crashed),
-        },
-    )
+def _executors(info: HubInfo, host: str) -> dict[str, MakeExecutor]:
+    """The executors of a cluster."""
+    find = functools.partial(find_workers, info)
+    find_detached = functools.partial(find_detached_actor, info, worker_class())
+    return {
+        "local": lambda on_result, crashed: ThreadExecutor(on_result, crashed, info.hub, SystemClock()),
+        "worker": lambda on_result, crashed: WorkerPool(host, find, on_result, crashed),
+        "detached": lambda on_result, crashed: DetachedExecutor(host, find_detached, on_result, crashed),
+        "task": lambda on_result, crashed: RayTaskExecutor(info.hub, on_result, crashed),
+    }
 
 
 async def find_workers(info: HubInfo, create: bool) -> list[WorkerLink]:

@@ -20,6 +20,7 @@ from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.dispatcher import Crashed, Job
 from durable_ray.actors.activities.ports import Address, OnResult
 from durable_ray.actors.activities.runner import failed, run_activity
+from durable_ray.actors.background import TaskSet
 
 #: Seconds between the polite and the forceful cancellation.
 _GRACE = 5.0
@@ -42,14 +43,12 @@ class RayTaskExecutor:
         #: The task with the options of an activity: building it takes as long as calling it.
         self._functions: OrderedDict[tuple[str, str, str | None], Any] = OrderedDict()
         self._refs: dict[Address, Any] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Start these jobs. Returns at once."""
         for job in jobs:
-            task = self._loop.create_task(self._await_result(job))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._await_result(job))
 
     def cancel(self, address: Address) -> None:
         """Interrupt the task; if it does not end, kill its process."""
@@ -66,8 +65,7 @@ class RayTaskExecutor:
 
     async def close(self) -> None:
         """Stop waiting for results."""
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
 
     def _function(self, job: Job) -> Any:
         # The options are the newest definition's, also for an activity that runs the code with which it was scheduled.

@@ -8,9 +8,11 @@ from typing import Any
 
 import durable_ray as dr
 from durable_ray.actors.activities.dispatcher import Crashed, Dispatcher, Job
+from durable_ray.actors.activities.limiter import ActivityLimiter
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.packing import pack
+from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import DefinitionRow
@@ -124,6 +126,20 @@ def invocation(
     return Invocation(Address("i", "e", task_id, attempt), definition.name, code, value)
 
 
+def limiting(
+    definition_cache: DefinitionCache, store: Store | None = None, peers: Any = None, host: str = "h"
+) -> ActivityLimiter:
+    """The limiter of a host."""
+    store = store or new_store()
+
+    async def blocking(call: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, call)
+
+    settings = HubSettings().settled()
+    fence = store.acquire_lease(host)
+    return ActivityLimiter(store, fence, definition_cache, settings, peers, lambda instance_id: 0, blocking)
+
+
 def dispatching(
     *definitions: Any, clock: ToldClock | None = None
 ) -> tuple[Dispatcher, Slate, list[ActivityResult], DefinitionCache]:
@@ -135,7 +151,11 @@ def dispatching(
         definition_cache.packed("activity", definition.name, known.row.code_id)
     slate, results = Slate(), []
     dispatcher = Dispatcher(
-        lambda address, result: results.append(result), definition_cache, clock or ToldClock(), {"local": slate.made}
+        lambda address, result: results.append(result),
+        definition_cache,
+        clock or ToldClock(),
+        limiting(definition_cache),
+        {"local": slate.made},
     )
     return dispatcher, slate, results, definition_cache
 

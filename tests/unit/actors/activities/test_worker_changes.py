@@ -13,7 +13,7 @@ from durable_ray.actors.activities.ports import ActivityResult, Address, OnResul
 from durable_ray.actors.activities.worker_client import WorkerGone
 from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.clock import SECOND
-from tests.unit.actors.hosting import ToldClock, double, invocation, new_library, until
+from tests.unit.actors.hosting import ToldClock, double, invocation, limiting, new_library, until
 from tests.unit.actors.working import ActivityExecutor, Link, job
 
 
@@ -212,8 +212,8 @@ async def test_what_makes_every_worker_leave_is_a_crash_in_the_end() -> None:
     def told(address: Address, result: ActivityResult) -> None:
         results.append(result)
 
-    clock = ToldClock()
-    dispatcher = Dispatcher(told, new_library(double), clock, {"worker": way})
+    clock, library = ToldClock(), new_library(double)
+    dispatcher = Dispatcher(told, library, clock, limiting(library), {"worker": way})
     dispatcher.submit([invocation(double)])
     # It is spaced by pauses, which pass at once here.
     await until(lambda: results or clock.pass_to(clock.at + 60 * SECOND))

@@ -271,9 +271,9 @@ async def test_one_whose_place_was_taken_is_outdated() -> None:
 
 
 class _Mailboxes:
-    """Lanes that only take letters."""
+    """A scheduler that only takes messages."""
 
-    def post(self, active: ActiveInstance, pending: PendingMessage) -> None:
+    def enqueue(self, active: ActiveInstance, pending: PendingMessage) -> None:
         active.pending_messages.append(pending)
 
 

@@ -1,11 +1,15 @@
-"""Effects of committed turns: activities are dispatched and cancelled, their results posted and acknowledged."""
+"""Results of activities on their way into the histories: posted to the instance that waits, recorded late, acknowledged.
+
+Also their other end: which invocations an instance in memory waits for, submitted again when it was loaded.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from durable_ray.actors.activities.ports import Activities, ActivityResult, Address, Invocation
+from durable_ray.actors.activities.dispatcher import Dispatcher
+from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.host.late_results import LateResults
 from durable_ray.actors.host.message_delivery import MessageDelivery
@@ -18,11 +22,10 @@ from durable_ray.actors.store.committer import Committer
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
 from durable_ray.orchestrations.history.rewinding import just_rewound
-from durable_ray.orchestrations.history.transition import Append
 
 
-class TurnEffects:
-    """Dispatches activities after the commit and posts each result to the instance that waits for it."""
+class ActivityResults:
+    """Posts each result of an activity to the instance that waits for it."""
 
     def __init__(
         self,
@@ -31,21 +34,13 @@ class TurnEffects:
         message_delivery: MessageDelivery,
         clock: Clock,
         committer: Committer,
-        fenced: Callable[[], None],
     ) -> None:
         self._instance_cache = instance_cache
         self._turn_scheduler = turn_scheduler
         self._message_delivery = message_delivery
-        self.late = LateResults(clock, committer, self.acknowledge, message_delivery.deliver, fenced)
-        #: Set by the host, whose activities report to `result`.
-        self.activities: Activities
-
-    def send(self, active: ActiveInstance, append: Append, execution_id: str) -> None:
-        """A turn is durable: dispatch the activities that it scheduled, cancel those that it abandoned."""
-        if append.dispatch and not active.snapshot.finished:
-            self.activities.submit([_invocation(active, task_id) for task_id in append.dispatch])
-        if append.cancel:
-            self.activities.cancel([Address(active.instance_id, execution_id, *task) for task in append.cancel.items()])
+        self.late = LateResults(clock, committer, self.acknowledge, message_delivery.deliver)
+        #: Set by the host: the dispatcher that reports to `result`.
+        self.dispatcher: Dispatcher
 
     def loaded(self, active: ActiveInstance) -> None:
         """The instance was loaded: submit its outstanding activities again.
@@ -62,7 +57,7 @@ class TurnEffects:
         active.withheld = False
         under_way = [task_id for task_id in active.snapshot.activities if task_id not in active.snapshot.retries]
         if under_way:
-            self.activities.submit([_invocation(active, task_id) for task_id in under_way])
+            self.dispatcher.submit([invocation_of(active, task_id) for task_id in under_way])
 
     def ended(self, active: ActiveInstance, turn: Turn) -> None:
         """The instance has ended by this turn: pending results are recorded as late ones, or acknowledged."""
@@ -91,7 +86,7 @@ class TurnEffects:
         if active is None:
             self._message_delivery.deliver(address.instance_id, [pending])
         elif active.snapshot.execution_id == address.execution_id and address.task_id in active.snapshot.activities:
-            self._turn_scheduler.post(active, pending)
+            self._turn_scheduler.enqueue(active, pending)
         else:
             self.acknowledge([pending], address.instance_id)
 
@@ -103,10 +98,11 @@ class TurnEffects:
             if isinstance(event := pending.message.event, ev.ActivityCompleted | ev.ActivityFailed)
         ]
         if results:
-            self.activities.acknowledge(results)
+            self.dispatcher.acknowledge(results)
 
 
-def _invocation(active: ActiveInstance, task_id: int) -> Invocation:
+def invocation_of(active: ActiveInstance, task_id: int) -> Invocation:
+    """The current attempt of an outstanding activity, with its full address."""
     task = active.snapshot.activities[task_id]
     assert isinstance(task.scheduled, ev.ActivityScheduled)
     address = Address(active.instance_id, active.snapshot.execution_id, task_id, task.attempt)
