@@ -346,4 +346,7 @@ def _continue(snapshot: Snapshot, outcome: cmd.Continued, turn: Append, resolve:
         snapshot.generation + 1,
     )
     carried = outcome.events if outcome.save_events else ()
-    turn.successor = [ev.TurnStarted(turn.at), following, *(ev.EventRaised(*event) for event in carried)]
+    # A suspension that came in this turn, behind what the code went on with, holds for the next execution.
+    paused = [event for event in turn.events if isinstance(event, ev.ExecutionSuspended)][-1:]
+    paused = paused if snapshot.status == "Suspended" else []
+    turn.successor = [ev.TurnStarted(turn.at), *paused, following, *(ev.EventRaised(*event) for event in carried)]
