@@ -31,7 +31,7 @@ from durable_ray.actors.host.timer_queue import InstanceTimers
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
 from durable_ray.actors.host.turns import Turn, failing_turn
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
+from durable_ray.actors.instances.active_instance import ActiveInstance, InstanceEvent, Obstacle, PendingMessage
 from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.instances.placement import is_dedicated
@@ -241,10 +241,10 @@ class InstanceHost:
         return active.row.priority if active is not None else 0
 
     def _enqueue_when_due(self, active: ActiveInstance) -> None:
-        due = active.row.start_at if active.unstarted else active.snapshot.next_due()
-        if due is not None and due > self.clock.now():
+        due, now = active.next_due(), self.clock.now()
+        if due is not None and due > now:
             self.timers.arm(active, due)
-            if active.unstarted and not active.dirty and not self.may_begin(active):
+            if not active.dirty and not active.may_begin(now):
                 return
         self.turn_scheduler.enqueue(active)
 
@@ -261,12 +261,12 @@ class InstanceHost:
             self._fail(active, quarantine)
             return False
         if self._isolating.applies_to(active.instance_id) and not active.to_be_terminated:
-            active.busy = True
+            active.on(InstanceEvent.MOVED)
             self.spawn(self._isolate(active))
             return False
-        if active.unstarted and not self.may_begin(active):
+        if not active.may_begin(self.clock.now()):
             return False
-        if active.damaged and not active.to_be_terminated:
+        if active.obstacle is Obstacle.DAMAGE and not active.to_be_terminated:
             return False
         # A termination needs no code, which may be what is missing.
         if active.execution is None and not active.to_be_terminated:
@@ -275,13 +275,6 @@ class InstanceHost:
             if active.withheld and active.leftover is None:
                 self.activity_results.release(active)
         return True
-
-    def may_begin(self, active: ActiveInstance) -> bool:
-        """Whether an unstarted instance may take its first turn now: its `start_at` has come, or it is to be terminated."""
-        start_at = active.row.start_at
-        if start_at is None or start_at <= self.clock.now():
-            return True
-        return active.to_be_terminated
 
     # --- effects of a committed turn -------------------------------------------------------------------
 
@@ -306,7 +299,7 @@ class InstanceHost:
         if active.withheld:
             self.activity_results.release(active)
         if turn.write.turn == 0:
-            self.waiters.started(active.instance_id, active.status)
+            self.waiters.started(active.instance_id)
         due = active.snapshot.next_due()
         if due is not None:
             self.timers.arm(active, due)
@@ -365,7 +358,6 @@ class InstanceHost:
         """A turn was not committed: drop what is in memory, and deliver its messages to the instance as it is stored now."""
         pending_messages = [pending for pending in [*pending_messages, *active.pending_messages] if pending.row is None]
         active.pending_messages.clear()
-        active.busy = False
         self.instance_cache.drop(active)
         self.message_delivery.deliver(active.instance_id, pending_messages, after=error)
 

@@ -64,7 +64,7 @@ class LateResults:
     def keep(self, active: ActiveInstance, turn: Turn) -> None:
         """Keep the snapshot of an instance that has ended by this turn, if results are outstanding."""
         cancelled = frozenset(turn.append.cancel)
-        if active.status in ("Failed", "Terminated") and active.snapshot.activities.keys() - cancelled:
+        if active.snapshot.status in ("Failed", "Terminated") and active.snapshot.activities.keys() - cancelled:
             self._ended[active.instance_id] = _Ended(active.snapshot, turn.write, cancelled)
 
     def forget(self, instance_id: str) -> None:

@@ -14,7 +14,7 @@ from durable_ray.actors.activities.ports import Marker
 from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
-from durable_ray.actors.instances.active_instance import ActiveInstance
+from durable_ray.actors.instances.active_instance import ActiveInstance, Obstacle
 from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.store.contract import Store
 from durable_ray.orchestrations.engine.replay import Execution
@@ -63,8 +63,8 @@ class Replaying:
         code_id = active.snapshot.code_id or active.row.code_id
         orchestrator = self._definition_cache.loaded_orchestrator(active.row.name, code_id)
         if orchestrator is None:
-            if not active.held:
-                active.held = True
+            if active.obstacle is None:
+                active.obstacle = Obstacle.CODE
                 self._spawn(self._fetch_code(active, code_id))
             return False
         active.execution = Execution(active.instance_id, orchestrator, PYTHON_PAYLOADS)
@@ -105,5 +105,6 @@ class Replaying:
 
     def _try_again(self, active: ActiveInstance) -> None:
         self._waiting.pop(active.instance_id, None)
-        active.held = False
+        if active.obstacle is Obstacle.CODE:
+            active.obstacle = None
         self._turn_scheduler.enqueue(active)

@@ -19,6 +19,7 @@ from durable_ray.actors.instances.active_instance import ActiveInstance, Pending
 from durable_ray.actors.instances.pending import pausing, status_by
 from durable_ray.actors.instances.replay_check import check_replay
 from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts, start_writes, take_answers
+from durable_ray.actors.instances.waiters import begun
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.records import InstanceRow, is_queued
@@ -195,7 +196,7 @@ class HostService:
             return Reply("refused", "it has not ended")
         if isinstance(found, InstanceRow):
             return Reply("finished", found.status) if found.finished else Reply("moved")
-        no_turn = (found.held and found.waiting_reason) or (found.unstarted and not self._host.may_begin(found))
+        no_turn = (found.obstacle and found.waiting_reason) or not found.may_begin(self._host.clock.now())
         if no_turn and not isinstance(delivery.message.event, ev.TerminateRequested):
             return await self._store(delivery, replace(found.row, status=found.status, turn=found.turn))
         answer: asyncio.Future[Reply] = self._loop.create_future()
@@ -220,7 +221,7 @@ class HostService:
         if isinstance(answer, Delivered):
             active = host.instance_cache.peek(delivery.instance_id)
             if active is not None and active.unstarted and answer.turn == 0:
-                active.status = answer.status
+                active.row = replace(active.row, status=answer.status)
             if is_queued(row.start_at) and isinstance(event, ev.ExecutionResumed):
                 host.peers.finished([delivery.instance_id])  # the registry's instance limiter has to count again
         if isinstance(answer, Delivered | Repeated):
@@ -269,7 +270,7 @@ class HostService:
             if active is None:
                 elsewhere.append(instance_id)
             elif start and not active.unstarted:
-                found.append(Ending(instance_id, active.status))
+                found.append(begun(instance_id))
         if elsewhere:
             rows = await self._host.blocking(lambda: self._host.store.rows(elsewhere))
             for instance_id in elsewhere:

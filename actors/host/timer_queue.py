@@ -146,7 +146,7 @@ class InstanceTimers:
                 self._instance_cache.get(instance_id)
                 continue
             active.armed = None
-            due = active.row.start_at if active.unstarted else active.snapshot.next_due()
+            due = active.next_due()
             if due is not None and due > self._clock.now():
                 self.arm(active, due)
             else:

@@ -3,7 +3,9 @@
 Theory of operation. Everything here runs on one event loop; what blocks (reads, commits, loading code) runs on threads and
 comes back as a callback. The cycle of an instance:
 
-    pending messages -> queued -> prepared -> turn computed -> commit under way (busy) -> effects -> queued again if more waits
+    pending messages -> queued -> prepared -> turn computed -> committing -> effects -> queued again if more waits
+
+`InstanceState` has the states of an instance, and what leads from one to the next.
 
 Rules:
 1. No effect before the commit: activities are dispatched, callers answered and other hosts notified in `_settle` only.
@@ -26,7 +28,7 @@ from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.host.turns import NewChild, Turn, answer_to, take_turn
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
+from durable_ray.actors.instances.active_instance import ActiveInstance, InstanceEvent, PendingMessage
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, StoreError
@@ -96,9 +98,8 @@ class TurnScheduler:
         """
         if pending is not None:
             active.pending_messages.append(pending)
-        if active.queued or active.gone or self._closed:
+        if self._closed or not active.on(InstanceEvent.ENQUEUED):
             return
-        active.queued = True
         if not self._queue:
             self._loop.call_soon(self._run)
         self._queue.append(active)
@@ -110,7 +111,7 @@ class TurnScheduler:
 
     def submit(self, active: ActiveInstance, turn: Turn) -> None:
         """Commit a turn that was computed elsewhere (of a quarantined instance)."""
-        active.busy = True
+        active.on(InstanceEvent.SUBMITTED)
         self._commit([(active, turn)])
 
     def begin(self, active: ActiveInstance, start: StartInstance) -> asyncio.Future[Answer] | None:
@@ -123,7 +124,6 @@ class TurnScheduler:
         turn = self._turn(active, self._clock.now())
         if turn is None:
             return None
-        active.busy = True
         started: asyncio.Future[Answer] = self._loop.create_future()
 
         def done(outcome: Sequence[Answer] | Exception) -> None:
@@ -154,12 +154,10 @@ class TurnScheduler:
         self._traced = trace_log.isEnabledFor(logging.DEBUG)
         taken: list[tuple[ActiveInstance, Turn]] = []
         for active in queue:
-            active.queued = False
-            if active.busy or active.gone:
-                continue
+            if not active.on(InstanceEvent.TAKEN):
+                continue  # it was dropped
             turn = self._turn(active, now)
             if turn is not None:
-                active.busy = True
                 taken.append((active, turn))
         if taken:
             self._commit(taken)
@@ -174,10 +172,12 @@ class TurnScheduler:
                 turn = take_turn(active, self._definition_cache, now, self._new_child, now + self._receipts)
             finally:
                 self._marker.clear()
-            if turn is None and messages:
+            if turn is not None:
+                active.on(InstanceEvent.SUBMITTED)
+                if self._traced:
+                    _trace_turn("turn taken", turn)
+            elif messages:
                 self._handler.unchanged(active, messages)
-            if self._traced and turn is not None:
-                _trace_turn("turn taken", turn)
             return turn
         except BaseException as error:  # also SystemExit: it would end the loop, and every instance here with it
             log.exception("a turn of instance %r could not be computed", active.instance_id)
@@ -206,7 +206,7 @@ class TurnScheduler:
         self._committer.submit([turn.write for _, turn in taken], done, whose=taken[0][0].instance_id, flush=flush)
 
     def _settle(self, active: ActiveInstance, turn: Turn, answer: Answer) -> None:
-        active.busy = False
+        active.on(InstanceEvent.DONE)
         try:
             if not isinstance(answer, TurnCommitted):
                 self._not_committed(active, turn, answer)
@@ -214,7 +214,6 @@ class TurnScheduler:
             if self._traced:
                 _trace_turn("committed", turn)
             active.turn += 1
-            active.status = turn.write.status
             for pending in turn.pending_messages:
                 pending.reply(answer_to(pending, turn.append, active))
             self._handler.committed(active, turn, answer)

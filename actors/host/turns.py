@@ -15,7 +15,7 @@ from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.hub_config import expiry
-from durable_ray.actors.store.records import NewInstance
+from durable_ray.actors.store.records import NewInstance, Status
 from durable_ray.actors.store.writes import CommitTurn, OutMessage, Receipt, Successor
 from durable_ray.orchestrations.engine.commands import Decision, Raised
 from durable_ray.orchestrations.history import events as ev
@@ -54,7 +54,7 @@ def take_turn(
 ) -> Turn | None:
     """Compute the next turn, or None if no pending message changes anything."""
     pending_messages: list[PendingMessage] = []
-    revision = definition_cache.revision
+    revision, old_status = definition_cache.revision, active.status
     settling = active.leftover is not None
     if active.leftover is not None:
         # What a new execution did on its first events is recorded before anything new is taken: replay meets events and
@@ -74,20 +74,21 @@ def take_turn(
         for pending in pending_messages:
             pending.reply(answer_to(pending, append, active))
         return None
-    return _turn(active, append, pending_messages, new_child, receipts_until, revision)
+    return _turn(active, old_status, append, pending_messages, new_child, receipts_until, revision)
 
 
 def failing_turn(
     active: ActiveInstance, now: int, failure: FailureDetails, definition_cache: DefinitionCache, new_child: NewChild
 ) -> Turn:
     """The turn that fails a quarantined instance, without running its code."""
+    old_status = active.status
     first = [Message("", started_event(active))] if active.unstarted else []
     append = receive(active.snapshot, first, now, definition_cache)
     if not append.events:
         append.events.append(ev.TurnStarted(append.at))
         active.snapshot.apply(append.events[0])
     settle(active.snapshot, Decision(outcome=Raised(failure)), append, definition_cache)
-    return _turn(active, append, [], new_child, 0, None)
+    return _turn(active, old_status, append, [], new_child, 0, None)
 
 
 def _messages(active: ActiveInstance, pending_messages: list[PendingMessage]) -> list[Message]:
@@ -123,6 +124,7 @@ def answer_to(pending: PendingMessage, append: Append, active: ActiveInstance) -
 
 def _turn(
     active: ActiveInstance,
+    old_status: Status,
     append: Append,
     pending_messages: list[PendingMessage],
     new_child: NewChild,
@@ -141,7 +143,7 @@ def _turn(
         host=row.host,
         turn=active.turn,
         name=row.name,
-        old_status=active.status,
+        old_status=old_status,
         status=status,
         updated_at=append.at,
         body=encode_events(append.events) if append.events else "",

@@ -1,13 +1,19 @@
-"""One instance in memory: its snapshot, its pending messages and their callers. Data only; the host's classes change it."""
+"""One instance in memory: its state, its snapshot, its pending messages and their callers. The host's classes change it.
+
+Its state says who has it: nobody, the scheduler's queue, the read of its inbox, the committer. At most one of them has, so an
+instance has at most one turn between computing and commit. Whether it can take a turn when its time comes is another question
+(`Obstacle`, `dirty`, `may_begin`).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 
 from msgspec import Struct
 
 from durable_ray.actors.messages import Reply
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import InstanceRow, Status
 from durable_ray.orchestrations.engine.commands import Decision
 from durable_ray.orchestrations.engine.replay import Execution
 from durable_ray.orchestrations.history.events import Message, TerminateRequested
@@ -32,26 +38,101 @@ class PendingMessage(Struct):
             self.answer.set_result(reply)
 
 
+class InstanceState(enum.Enum):
+    """Who has an instance in memory."""
+
+    #: It waits for a message, for time to pass, or for what keeps it from its turn.
+    IDLE = enum.auto()
+    #: It is in the scheduler's queue.
+    QUEUED = enum.auto()
+    #: Its inbox is being read; it is queued again afterwards.
+    READING = enum.auto()
+    #: Its turn is being committed; it is queued again afterwards, if there is more to do.
+    COMMITTING = enum.auto()
+    #: It is being moved to a host of its own.
+    MOVING = enum.auto()
+    #: It is not in memory any more: callbacks that come later ignore it.
+    DROPPED = enum.auto()
+
+
+class InstanceEvent(enum.Enum):
+    """What happens to an instance in memory."""
+
+    #: It has something to do.
+    ENQUEUED = enum.auto()
+    #: The scheduler has taken it from its queue.
+    TAKEN = enum.auto()
+    #: Its inbox has to be read before its turn.
+    READ = enum.auto()
+    #: Its turn was computed and submitted.
+    SUBMITTED = enum.auto()
+    #: It has to leave this host.
+    MOVED = enum.auto()
+    #: The read or the commit is over.
+    DONE = enum.auto()
+    #: It is removed from memory: it has ended, is evicted, or its commit was refused.
+    DROPPED = enum.auto()
+
+
+_IDLE, _QUEUED, _READING, _COMMITTING, _MOVING, _DROPPED = InstanceState
+
+#: state -> event -> next state. What is not named does not happen.
+TRANSITIONS: dict[InstanceState, dict[InstanceEvent, InstanceState]] = {
+    _IDLE: {
+        InstanceEvent.ENQUEUED: _QUEUED,
+        InstanceEvent.READ: _READING,
+        InstanceEvent.SUBMITTED: _COMMITTING,
+        InstanceEvent.MOVED: _MOVING,
+        InstanceEvent.DROPPED: _DROPPED,
+    },
+    _QUEUED: {
+        InstanceEvent.ENQUEUED: _QUEUED,
+        InstanceEvent.TAKEN: _IDLE,
+        InstanceEvent.DROPPED: _DROPPED,
+    },
+    _READING: {
+        InstanceEvent.ENQUEUED: _READING,
+        InstanceEvent.DONE: _IDLE,
+        InstanceEvent.DROPPED: _DROPPED,
+    },
+    _COMMITTING: {
+        InstanceEvent.ENQUEUED: _COMMITTING,
+        InstanceEvent.DONE: _IDLE,
+        InstanceEvent.DROPPED: _DROPPED,
+    },
+    _MOVING: {
+        InstanceEvent.ENQUEUED: _MOVING,
+        InstanceEvent.DROPPED: _DROPPED,
+    },
+    _DROPPED: dict.fromkeys(InstanceEvent, _DROPPED),
+}
+
+
+class Obstacle(enum.Enum):
+    """Why an instance that has something to do takes no turn, but one that terminates it."""
+
+    #: Its code is not loaded, and perhaps cannot be.
+    CODE = enum.auto()
+    #: What is stored of it is damaged; later messages for it wait in the store.
+    DAMAGE = enum.auto()
+
+
 class ActiveInstance:
     """An instance in memory. Owned by its host's event loop; dropped, never repaired, when a commit is refused."""
 
     __slots__ = (
         "armed",
-        "busy",
         "custom_status",
-        "damaged",
         "dirty",
         "execution",
         "fresh",
-        "gone",
-        "held",
         "instance_id",
         "leftover",
+        "obstacle",
         "pending_messages",
-        "queued",
         "row",
         "snapshot",
-        "status",
+        "state",
         "taken_rows",
         "turn",
         "waiting_reason",
@@ -59,6 +140,8 @@ class ActiveInstance:
     )
 
     def __init__(self, row: InstanceRow, snapshot: Snapshot) -> None:
+        self.state = InstanceState.IDLE
+        self.obstacle: Obstacle | None = None
         #: The row as it was when loaded (or created): the parts that no turn changes are read from here.
         self.row = row
         #: A copy that is quick to read.
@@ -66,7 +149,6 @@ class ActiveInstance:
         self.snapshot = snapshot
         self.execution: Execution | None = None
         self.turn = row.turn
-        self.status = row.status
         self.custom_status = row.custom_status
         self.waiting_reason = row.waiting_reason
         #: Messages in order of arrival that are in no history yet.
@@ -77,26 +159,21 @@ class ActiveInstance:
         self.taken_rows: set[int] = set()
         #: There may be rows in the store's inbox that are not in `pending_messages` yet.
         self.dirty = False
-        #: A read of its inbox or a commit is under way; the next turn waits for it.
-        self.busy = False
-        #: It is in the scheduler's queue.
-        self.queued = False
         #: Its execution began by continue-as-new and has had no turn yet: the row is due until it has.
         self.fresh = row.next_due is not None and row.turn > 0 and snapshot.next_due() is None
-        #: It has something to do but can take no turn: its code is not loaded, or what is stored of it is damaged.
-        self.held = False
         #: It was rewound and not replayed yet: which activities it still asks for is not known.
         self.withheld = False
-        #: What is stored of it is damaged: it takes no turn but the one that terminates it.
-        self.damaged = False
-        #: Dropped from memory: callbacks that come later ignore it.
-        self.gone = False
         #: The due time for which the timer queue has an entry.
         self.armed: int | None = None
 
+    def on(self, event: InstanceEvent) -> bool:
+        """Go to the state that follows; whether that is another one."""
+        before, self.state = self.state, TRANSITIONS[self.state][event]
+        return self.state is not before
+
     def mark_damaged(self, reason: str) -> None:
         """Take no more turns, because what is stored is damaged; later messages for it wait in the store."""
-        self.damaged = self.held = True
+        self.obstacle = Obstacle.DAMAGE
         self.waiting_reason = reason
         self.redirect_callers()
 
@@ -114,10 +191,25 @@ class ActiveInstance:
     @property
     def at_rest(self) -> bool:
         """Whether it only waits for something from outside or for time to pass: it may be evicted or passivated."""
-        due = self.busy or self.queued or self.dirty or self.pending_messages or self.leftover or self.held
-        return not (due or self.gone or self.snapshot.activities)
+        due = self.dirty or self.pending_messages or self.leftover or self.obstacle
+        return self.state is _IDLE and not (due or self.snapshot.activities)
 
     @property
     def unstarted(self) -> bool:
         """Whether it has had no turn yet."""
         return self.turn == 0
+
+    @property
+    def status(self) -> Status:
+        """Its status after the turn last computed. Before the first turn its history says nothing; its row does."""
+        return self.row.status if self.turn == 0 else self.snapshot.status
+
+    def next_due(self) -> int | None:
+        """When time alone will give it something to do (µs), or None."""
+        return self.row.start_at if self.turn == 0 else self.snapshot.next_due()
+
+    def may_begin(self, now: int) -> bool:
+        """Whether it has begun, or may: its `start_at` has come, or it is to be terminated."""
+        if self.turn or self.row.start_at is None or self.row.start_at <= now:
+            return True
+        return self.to_be_terminated

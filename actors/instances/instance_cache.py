@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from durable_ray.actors.background import TaskSet
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
+from durable_ray.actors.instances.active_instance import ActiveInstance, InstanceEvent, InstanceState, PendingMessage
 from durable_ray.actors.instances.histories import DamagedHistory, message_of, restore, snapshot_from_row
 from durable_ray.actors.store.contract import ReadStore
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
@@ -84,7 +84,7 @@ class InstanceCache:
     async def find(self, instance_id: str) -> ActiveInstance | InstanceRow | None:
         """As `get`, for a caller who may be cancelled while others wait for the same load."""
         found: ActiveInstance | InstanceRow | None = self.peek(instance_id)
-        while found is None or (isinstance(found, ActiveInstance) and found.gone):
+        while found is None or (isinstance(found, ActiveInstance) and found.state is InstanceState.DROPPED):
             found = await asyncio.shield(self.get(instance_id))
             if found is None:
                 return None
@@ -122,7 +122,7 @@ class InstanceCache:
 
     def drop(self, active: ActiveInstance) -> None:
         """Remove an instance from memory; the caller has to answer or redeliver its pending messages."""
-        active.gone = True
+        active.on(InstanceEvent.DROPPED)
         if self._active.get(active.instance_id) is active:
             del self._active[active.instance_id]
             self.histories.pop(active.instance_id, None)
@@ -131,12 +131,13 @@ class InstanceCache:
             active.execution = None
 
     def read_inbox(self, active: ActiveInstance, on_replaced: Callable[[ActiveInstance], None]) -> None:
-        """Read its inbox; the instance is busy until the rows are among its pending messages.
+        """Read its inbox; the instance takes no turn until the rows are among its pending messages.
 
         If there are none, the notification may have been about another execution that replaced it: then `on_replaced` is
         called.
         """
-        active.busy, active.dirty = True, False
+        active.on(InstanceEvent.READ)
+        active.dirty = False
 
         def look() -> tuple[Sequence[InboxRow], InstanceRow | None]:
             rows = self._store.inbox([active.instance_id])
@@ -153,8 +154,8 @@ class InstanceCache:
                 log.warning("reading the inbox of %r failed, trying again: %s", active.instance_id, error)
                 active.dirty = True
                 await asyncio.sleep(1)
-            active.busy = False
-            if active.gone:
+            active.on(InstanceEvent.DONE)
+            if active.state is InstanceState.DROPPED:
                 return
             if now is None or _replaced(now, active):
                 on_replaced(active)

@@ -37,10 +37,10 @@ class Waiters:
                 if not futures:
                     del waiting[instance_id]
 
-    def started(self, instance_id: str, status: str) -> None:
+    def started(self, instance_id: str) -> None:
         """The instance has had its first turn."""
         if self._starts:
-            self._resolve(self._starts, Ending(instance_id, status))
+            self._resolve(self._starts, begun(instance_id))
 
     def ended(self, ending: Ending) -> None:
         """The instance has ended."""
@@ -61,3 +61,8 @@ class Waiters:
         for future in waiting.pop(ending.instance_id, ()):
             if not future.done():
                 future.set_result(ending)
+
+
+def begun(instance_id: str) -> Ending:
+    """The answer to a wait for the start: it has begun. How it goes on is another question."""
+    return Ending(instance_id, "Running")

@@ -13,6 +13,7 @@ import durable_ray as dr
 from durable_ray.actors.errors import InstanceFinished, InvalidState, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.host.passivation import passivate
+from durable_ray.actors.instances.active_instance import InstanceState, Obstacle
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Committed, Store
@@ -224,10 +225,12 @@ def test_only_one_that_merely_waits_may_leave(hub: TestHub) -> None:
     host = hub.hub.hosts[dedicated_host("own")]
     active = host.instance_cache.peek("own")
     assert active is not None
-    for mark in ("busy", "queued", "held"):
-        setattr(active, mark, True)
+    for state in (InstanceState.QUEUED, InstanceState.READING, InstanceState.COMMITTING, InstanceState.MOVING):
+        active.state = state
         assert not on(hub, passivate(host, "own"))
-        setattr(active, mark, False)
+    active.state, active.obstacle = InstanceState.IDLE, Obstacle.CODE
+    assert not on(hub, passivate(host, "own"))
+    active.obstacle = None
     assert not host.moved
     assert on(hub, passivate(host, "own"))
     assert host.moved

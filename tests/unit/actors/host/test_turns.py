@@ -48,7 +48,7 @@ def turn(
         one.pending_messages.append(PendingMessage(Message(f"m{number}", event), row, asyncio.Future(), request))
     taken = take_turn(one, LIBRARY, now, NURSERY.new_child, 777)
     if taken is not None:
-        one.turn, one.status = one.turn + 1, taken.write.status
+        one.turn += 1
     return taken
 
 
@@ -167,3 +167,24 @@ async def test_an_engine_that_fails_fails_its_instance(caplog: Any) -> None:
     failed = taken(turn(one))
     assert failed.write.status == "Failed"
     assert "a bug" in (failed.write.failure or "")
+
+
+@dr.orchestrator(name="unit.again")
+async def again(ctx: dr.OrchestrationContext, number: int) -> None:
+    await ctx.wait_for_external_event("e")
+    ctx.continue_as_new(number + 1)
+
+
+async def test_a_suspension_in_the_turn_that_continues_as_new_holds_for_the_next_execution() -> None:
+    one = active()
+    one.execution = Execution("i", again, PYTHON_PAYLOADS)
+    turn(one)
+    found = taken(turn(one, ev.EventRaised("e", "1"), ev.ExecutionSuspended("for a while")))
+    write = found.write
+    assert write.successor is not None
+    history = decode_events(write.successor.body)
+    assert fold("i", history).status == write.status == "Suspended", "or the stored history contradicts its row"
+    following = Execution("i", again, PYTHON_PAYLOADS)
+    following.advance(history, replaying=True)
+    assert not following.advance([ev.EventRaised("e", "2")]).outcome, "it runs when it is resumed"
+    assert following.advance([ev.ExecutionResumed()]).outcome

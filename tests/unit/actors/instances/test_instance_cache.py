@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from durable_ray.actors.host.message_delivery import MessageDelivery
-from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
+from durable_ray.actors.instances.active_instance import ActiveInstance, InstanceState, Obstacle, PendingMessage
 from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.messages import Reply
@@ -80,7 +80,7 @@ class Home:
 
     async def look(self, active: ActiveInstance) -> None:
         self.instance_cache.read_inbox(active, lambda active: self.outdated.append(active.instance_id))
-        await until(lambda: not active.busy)
+        await until(lambda: active.state is InstanceState.IDLE)
 
     def put(self, name: str, number: int) -> None:
         body = encode_event(ev.EventRaised("e", str(number)))
@@ -156,9 +156,9 @@ async def test_one_with_a_damaged_history_is_stopped_and_its_mail_stays_where_it
     )
     home.put("bad", 1)
     bad, good = await home.active("bad"), await home.active("good")
-    assert (bad.damaged, bad.held, home.stopped) == (True, True, ["bad"])
+    assert (bad.obstacle, home.stopped) == (Obstacle.DAMAGE, ["bad"])
     assert "it has 1 events, its row says 2" in str(bad.waiting_reason)
-    assert not good.damaged
+    assert good.obstacle is None
     assert len(home.store.inbox(["bad"])) == 1
 
 
@@ -231,7 +231,7 @@ async def test_the_least_recently_used_leave_unless_they_have_something_to_do() 
     kept = await home.active("i0")
     kept.pending_messages.append(direct(1))
     held = await home.active("i1")
-    held.held = True
+    held.obstacle = Obstacle.CODE
     for number in range(2, 6):
         await home.active(f"i{number}")
     assert {"i0", "i1"} <= {active.instance_id for active in home.instance_cache.all()}

@@ -11,7 +11,7 @@ DONE = Ending("i", "Completed", '"out"')
 async def test_all_who_wait_for_an_end_hear_of_it() -> None:
     waiters = Waiters()
     first, second, other = waiters.end("i"), waiters.end("i"), waiters.end("j")
-    waiters.started("i", "Running")
+    waiters.started("i")
     assert not first.done()
     waiters.ended(DONE)
     assert (first.result(), second.result(), other.done()) == (DONE, DONE, False)
@@ -28,7 +28,7 @@ async def test_one_that_ends_at_once_has_started_too() -> None:
 async def test_a_start_says_what_it_is() -> None:
     waiters = Waiters()
     start, end = waiters.start("i"), waiters.end("i")
-    waiters.started("i", "Running")
+    waiters.started("i")
     assert start.result() == Ending("i", "Running")
     assert not end.done()
 
