@@ -30,12 +30,6 @@ def config_file() -> Path:
     return base / "durable_ray" / "config.toml"
 
 
-def state_folder() -> Path:
-    """Where this user's hubs and notes about running processes are kept on this machine."""
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "durable_ray"
-
-
 class _ConfigFile(TomlConfigSettingsSource):
     """Top-level keys of the settings file; its tables are for others.
 

@@ -16,7 +16,7 @@ from durable_ray.actors.activities.dispatcher import Crashed, Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.runner import failed
 from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
-from durable_ray.actors.background import TaskSet
+from durable_ray.actors.store.background import TaskSet
 from durable_ray.actors.store.records import DefinitionRow
 
 

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from durable_ray.actors.activities.limiter import ActivityLimiter
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.runner import failed
-from durable_ray.actors.background import TaskSet
 from durable_ray.actors.clock import SECOND, Alarm, Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.actors.code.described import KnownActivity
+from durable_ray.actors.store.background import TaskSet
 from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.activities")

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from durable_ray.actors.activities.permits import PERMITS, activity_limit, activity_limits
 from durable_ray.actors.activities.ports import Address, Invocation, Peers
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.described import KnownActivity
+from durable_ray.actors.store.background import Blocking, until_answered
 from durable_ray.actors.store.contract import Fenced, LimitStore
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import Fence, Permit
-from durable_ray.actors.store.retrying import until_answered
 
 log = logging.getLogger("durable_ray.activities")
 
@@ -41,7 +41,7 @@ class ActivityLimiter:
         settings: HubConfig,
         peers: Peers,
         priority_of: Callable[[str], int],
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        blocking: Blocking,
     ) -> None:
         self._store = store
         self._fence = fence

@@ -6,12 +6,12 @@ limits that were raised. A hub in which nothing is limited has an empty table.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Any
 
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
+from durable_ray.actors.store.background import Blocking
 from durable_ray.actors.store.contract import LimitStore
 from durable_ray.actors.store.hub_config import HubConfig
 
@@ -52,7 +52,7 @@ class ActivityPermits:
         store: LimitStore,
         definition_cache: DefinitionCache,
         settings: HubConfig,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        blocking: Blocking,
         notify: Callable[[Iterable[tuple[str, str]]], None],
         has_process: Callable[[str], bool],
     ) -> None:

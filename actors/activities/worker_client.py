@@ -15,7 +15,7 @@ from durable_ray.actors.activities.dispatcher import Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation, OnResult
 from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.activities.worker import KEEP_CODE, CodeMissing
-from durable_ray.actors.background import TaskSet
+from durable_ray.actors.store.background import TaskSet
 from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.activities")

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from durable_ray.actors.activities.dispatcher import Crashed, Job
 from durable_ray.actors.activities.ports import Address, OnResult
 from durable_ray.actors.activities.worker_client import WorkerClient, WorkerGone, WorkerLink
-from durable_ray.actors.background import TaskSet
+from durable_ray.actors.store.background import TaskSet, next_pause
 
 log = logging.getLogger("durable_ray.activities")
 
@@ -23,6 +23,8 @@ log = logging.getLogger("durable_ray.activities")
 _DISCOVERY_SECONDS, _BUSY = 5.0, 2
 #: Seconds after which a lost worker is discovered again, for the first time; for the last it is `_DISCOVERY_SECONDS`.
 _BACK = 1.0
+#: Seconds between two searches while there are no workers: at first, and at most.
+_NONE_YET = 0.1, 5.0
 #: Seconds in which a worker must answer `held`; and for which known ones are waited for when one has answered.
 _HELD_SECONDS, _REST_SECONDS = 10.0, 0.2
 
@@ -139,7 +141,7 @@ class WorkerPool:
                 self._lost_at.pop(address, None)  # it is unwanted by now
 
     async def _find_first(self) -> None:
-        pause = 0.1
+        pause = 0.0
         links: Sequence[WorkerLink] = ()
         while not self._clients:
             try:
@@ -151,9 +153,9 @@ class WorkerPool:
             await self._add_all(links, _REST_SECONDS if known else _HELD_SECONDS)
             if not self._clients:
                 self._came.clear()
+                pause = next_pause(pause, *_NONE_YET)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._came.wait(), pause)
-                pause = min(pause * 2, 5.0)
         self._finding = False
         waiting, self._waiting = self._waiting, {}
         self.submit(list(waiting.values()))

@@ -24,7 +24,7 @@ from durable_ray.actors.cluster.ray_hub import HubInfo
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
 from durable_ray.actors.messages import PROTOCOL, Hello
 from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.urls import for_a_hub, shown_url
+from durable_ray.actors.store.urls import default_store, for_a_hub, shown_url
 
 log = logging.getLogger("durable_ray")
 
@@ -65,12 +65,6 @@ class HubLink:
     def runtime_env(self) -> dict[str, Any]:
         """The runtime environment of this job."""
         return dict(ray.get_runtime_context().runtime_env or {})
-
-
-def default_store(hub: str) -> str:
-    """The default store of a hub: a SQLite file in the user's state directory."""
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return f"sqlite:///{base / 'durable_ray' / hub}.db"
 
 
 def connect(address: str | None, hub: str, store: str | None, settings: HubConfig) -> HubLink:

@@ -40,6 +40,7 @@ from durable_ray.actors.instances.placement import dedicated_host, environment_o
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.registry.unopened import CannotOpen
+from durable_ray.actors.store.background import next_pause
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.store.urls import shown_url
@@ -360,7 +361,7 @@ class RayHosts:
         """Get or create until an actor that stays answers: what `get_if_exists` finds may be about to end."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _CREATE_SECONDS
-        pause = 0.02
+        pause = 0.0
         while True:
             try:
                 hello = await asyncio.wait_for(remote(make(), ActorApi.hello), max(end - loop.time(), 1.0))
@@ -374,8 +375,8 @@ class RayHosts:
                     raise meaning from error
             if loop.time() > end:
                 raise TimeoutError(f"host {host!r} did not start in time")
+            pause = next_pause(pause, 0.02, 0.5)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 0.5)
 
 
 class ActorClasses(Struct, frozen=True):

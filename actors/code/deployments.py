@@ -7,11 +7,10 @@ by the newer. Early notification (by a commit, by the registry on a deployment) 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from durable_ray.actors.code.definition_cache import DefinitionCache
-from durable_ray.actors.store.retrying import until_answered
+from durable_ray.actors.store.background import Blocking, Spawn, until_answered
 
 
 class Deployments:
@@ -20,8 +19,8 @@ class Deployments:
     def __init__(
         self,
         definition_cache: DefinitionCache,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        spawn: Callable[[Any], None],
+        blocking: Blocking,
+        spawn: Spawn,
         learned: Callable[[], None] = lambda: None,
     ) -> None:
         """`learned` is called when the cache has been refreshed."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -18,7 +17,6 @@ from durable_ray.actors.activities.dispatcher import Dispatcher, MakeExecutor
 from durable_ray.actors.activities.limiter import ActivityLimiter
 from durable_ray.actors.activities.permits import PERMITS
 from durable_ray.actors.activities.ports import Address, Marker, Peers
-from durable_ray.actors.background import TaskSet
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.deployments import Deployments
@@ -38,11 +36,11 @@ from durable_ray.actors.instances.placement import is_dedicated
 from durable_ray.actors.instances.waiters import Waiters
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.registry.instance_limiter import limit_of
+from durable_ray.actors.store.background import Background, until_answered
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import Fence, InstanceRow, is_queued
-from durable_ray.actors.store.retrying import until_answered
 from durable_ray.actors.store.writes import TurnCommitted
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event
@@ -50,7 +48,6 @@ from durable_ray.orchestrations.history.snapshot import Snapshot, fold
 from durable_ray.orchestrations.values.failures import FailureDetails
 
 log = logging.getLogger("durable_ray.host")
-T = TypeVar("T")
 
 
 class InstanceHost:
@@ -80,26 +77,24 @@ class InstanceHost:
         self.moved = False
         self.marker = marker
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="reader")
-        self._tasks = TaskSet(self._failed)
+        self.background = Background(f"host {self.name}", 2, self._fenced)
+        blocking, spawn = self.background.blocking, self.background.spawn
         self._closed = False
-        self._quarantine = Quarantine(store, definition_cache, settings, self.blocking)
-        self._isolating = Isolating(self.name, store, self._quarantine, self.waiters, peers, self.blocking)
+        self._quarantine = Quarantine(store, definition_cache, settings, blocking)
+        self._isolating = Isolating(self.name, store, self._quarantine, self.waiters, peers, blocking)
         self.instance_factory = InstanceFactory(definition_cache, settings)
-        self.deployments = Deployments(definition_cache, self.blocking, self.spawn, lambda: self._replaying.changed())
+        self.deployments = Deployments(definition_cache, blocking, spawn, lambda: self._replaying.changed())
         self.committer = Committer(bare, fence, self._loop, self.deployments.advanced, self._fenced)
         events = (self._loaded, self._enqueue_when_due, self._record_damage)
-        cache = InstanceCache(self.name, store, self.blocking, *events, settings.max_in_memory)
+        cache = InstanceCache(self.name, store, blocking, *events, settings.max_in_memory)
         new_child, receipts = self.instance_factory.new_child, settings.receipt_seconds
         scheduler = TurnScheduler(clock, definition_cache, self.committer, marker, new_child, receipts, self)
         self.instance_cache, self.turn_scheduler = cache, scheduler
-        self.message_delivery = MessageDelivery(store, cache, scheduler, self.blocking, self._undeliverable)
-        self._replaying = Replaying(
-            definition_cache, cache, scheduler, store, marker, self.blocking, self.spawn, self._fail
-        )
-        self.timers = InstanceTimers(self.name, store, clock, cache, scheduler, self.blocking, self.spawn)
+        self.message_delivery = MessageDelivery(store, cache, scheduler, blocking, self._undeliverable)
+        self._replaying = Replaying(definition_cache, cache, scheduler, store, marker, blocking, spawn, self._fail)
+        self.timers = InstanceTimers(self.name, store, clock, cache, scheduler, blocking, spawn)
         self.activity_results = ActivityResults(cache, scheduler, self.message_delivery, clock, self.committer)
-        limiter = ActivityLimiter(bare, fence, definition_cache, settings, peers, self._priority, self.blocking)
+        limiter = ActivityLimiter(bare, fence, definition_cache, settings, peers, cache.priority_of, blocking)
         dispatcher = Dispatcher(self.activity_results.result, definition_cache, clock, limiter, executors)
         self.activity_limiter = limiter
         self.dispatcher = self.activity_results.dispatcher = dispatcher
@@ -108,7 +103,7 @@ class InstanceHost:
 
     async def open(self) -> None:
         """Recover: load the instances that were running when the previous process of this host ended."""
-        await until_answered(self.blocking, self.definition_cache.refresh, "reading definitions")
+        await until_answered(self.background.blocking, self.definition_cache.refresh, "reading definitions")
         slow, crashed = self.marker.timed_out(), self.marker.take()
         if crashed is not None:
             await self._quarantine.note_crash(crashed, slow)
@@ -116,7 +111,9 @@ class InstanceHost:
                 await self._isolating.isolate(crashed)  # before it is loaded and its activities are submitted again
         await self.dispatcher.adopt()
         now = self.clock.now()
-        waiting = await until_answered(self.blocking, lambda: self.store.to_revive(self.name, now), "recovering")
+        waiting = await until_answered(
+            self.background.blocking, lambda: self.store.to_revive(self.name, now), "recovering"
+        )
         # All loads are requested before the first is awaited, so that they share their reads.
         for load in [self.instance_cache.get(instance_id) for instance_id in (*self._quarantine, *waiting)]:
             await asyncio.wait([load])
@@ -127,18 +124,18 @@ class InstanceHost:
         """Stop. Nothing durable is lost; callers are redirected ("moved")."""
         self.moved = self._closed = True
         self.turn_scheduler.close()
-        self._tasks.cancel()
+        self.background.tasks.cancel()
         self.message_delivery.close()
         self.instance_cache.close()
         self.timers.queue.close()
         self.waiters.moved(self.waiters.waited_for())
         await self.dispatcher.close()
         # Commits under way finish and answer their callers; all others are redirected.
-        await self._loop.run_in_executor(self._threads, self.committer.close)
+        await self.background.blocking(self.committer.close)
         self._reply_moved()
         for active in self.instance_cache.all():
             self.instance_cache.drop(active)
-        self._threads.shutdown(wait=False)
+        self.background.close()
 
     def _reply_moved(self) -> None:
         for active in self.instance_cache.all():
@@ -150,27 +147,7 @@ class InstanceHost:
     def idle(self) -> bool:
         """Whether nothing will happen until something comes from outside or time passes."""
         quiet = self.turn_scheduler.idle and self.instance_cache.idle and self.dispatcher.idle
-        return quiet and not self._busy_tasks and not self.message_delivery.pending
-
-    async def blocking(self, call: Callable[[], T]) -> T:
-        """Run `call` on a thread that may block."""
-        self._busy_tasks += 1
-        try:
-            return await self._loop.run_in_executor(self._threads, call)
-        except Fenced as error:
-            self._fenced(error)
-            raise
-        finally:
-            self._busy_tasks -= 1
-
-    _busy_tasks = 0
-
-    def spawn(self, work: Any) -> None:
-        """Run a background task of the host; an error in it is logged."""
-        self._tasks.spawn(work)
-
-    def _failed(self, error: BaseException) -> None:
-        log.error("host %s: background work failed", self.name, exc_info=error)
+        return quiet and self.background.idle and not self.message_delivery.pending
 
     # --- scheduling turns ----------------------------------------------------
 
@@ -232,13 +209,9 @@ class InstanceHost:
 
     def _record_damage(self, active: ActiveInstance) -> None:
         """What is stored of it is damaged: record why in its row; other instances go on."""
-        reason = active.waiting_reason
-        noted = lambda: self.store.set_waiting_reason(active.instance_id, reason)  # noqa: E731
-        self.spawn(until_answered(self.blocking, noted, f"noting that {active.instance_id!r} is damaged"))
-
-    def _priority(self, instance_id: str) -> int:
-        active = self.instance_cache.peek(instance_id)
-        return active.row.priority if active is not None else 0
+        note = partial(self.store.set_waiting_reason, active.instance_id, active.waiting_reason)
+        what = f"noting that {active.instance_id!r} is damaged"
+        self.background.spawn(until_answered(self.background.blocking, note, what))
 
     def _enqueue_when_due(self, active: ActiveInstance) -> None:
         due, now = active.next_due(), self.clock.now()
@@ -262,7 +235,7 @@ class InstanceHost:
             return False
         if self._isolating.applies_to(active.instance_id) and not active.to_be_terminated:
             active.on(InstanceEvent.MOVED)
-            self.spawn(self._isolate(active))
+            self.background.spawn(self._isolate(active))
             return False
         if not active.may_begin(self.clock.now()):
             return False

@@ -7,15 +7,13 @@ in all. One that was slow by chance (the machine was suspended) simply continues
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from durable_ray.actors.activities.ports import Peers
 from durable_ray.actors.host.quarantine import Quarantine
 from durable_ray.actors.instances.placement import dedicated_host, is_dedicated
 from durable_ray.actors.instances.waiters import Waiters
+from durable_ray.actors.store.background import Blocking, until_answered
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.retrying import until_answered
 
 log = logging.getLogger("durable_ray.host")
 
@@ -30,7 +28,7 @@ class Isolating:
         quarantine: Quarantine,
         waiters: Waiters,
         peers: Peers,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        blocking: Blocking,
     ) -> None:
         self._host = host
         self._store = store

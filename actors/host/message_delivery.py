@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
@@ -17,8 +17,8 @@ from durable_ray.actors.host.turns import receipt_reply
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.messages import Reply, started_anew
+from durable_ray.actors.store.background import Blocking, until_answered
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.retrying import until_answered
 
 log = logging.getLogger("durable_ray.host")
 
@@ -34,7 +34,7 @@ class MessageDelivery:
         store: Store,
         instance_cache: InstanceCache,
         turn_scheduler: TurnScheduler,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        blocking: Blocking,
         undeliverable: Callable[[Iterable[PendingMessage], str], None],
     ) -> None:
         self._store = store

@@ -6,15 +6,14 @@ the process because of its turn. In memory only; the next process of the host fi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances import instance_log
+from durable_ray.actors.store.background import Blocking, until_answered
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow
-from durable_ray.actors.store.retrying import until_answered
 from durable_ray.orchestrations.values.failures import FailureDetails
 
 
@@ -26,7 +25,7 @@ class Quarantine:
         store: Store,
         definition_cache: DefinitionCache,
         settings: HubConfig,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        blocking: Blocking,
     ) -> None:
         self._store = store
         self._definition_cache = definition_cache

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from durable_ray.actors.activities.ports import Marker
 from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
@@ -16,6 +15,7 @@ from durable_ray.actors.code.packing import PYTHON_PAYLOADS, DefinitionCannotLoa
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
 from durable_ray.actors.instances.active_instance import ActiveInstance, Obstacle
 from durable_ray.actors.instances.instance_cache import InstanceCache
+from durable_ray.actors.store.background import Blocking, Spawn
 from durable_ray.actors.store.contract import Store
 from durable_ray.orchestrations.engine.replay import Execution
 from durable_ray.orchestrations.values.failures import FailureDetails
@@ -36,8 +36,8 @@ class Replaying:
         turn_scheduler: TurnScheduler,
         store: Store,
         marker: Marker,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        spawn: Callable[[Any], None],
+        blocking: Blocking,
+        spawn: Spawn,
         fail: Callable[[ActiveInstance, FailureDetails], None],
     ) -> None:
         self._definition_cache = definition_cache

@@ -105,7 +105,7 @@ class HostService:
         host = self._host
 
         async def rows(ids: Sequence[str]) -> Mapping[str, InstanceRow]:
-            return await host.blocking(lambda: host.store.rows(ids))
+            return await host.background.blocking(lambda: host.store.rows(ids))
 
         async def again(outdated: Sequence[Start]) -> None:
             await host.deployments.refresh()
@@ -209,7 +209,7 @@ class HostService:
     async def _store(self, delivery: Delivery, row: InstanceRow) -> Reply:
         """Store a message for an instance that cannot take a turn now (before `start_at`, or its code is missing)."""
         host, event = self._host, delivery.message.event
-        refused = await pausing(host.store, host.blocking, row, event)
+        refused = await pausing(host.store, host.background.blocking, row, event)
         if refused is not None:
             return refused
         until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
@@ -272,7 +272,7 @@ class HostService:
             elif start and not active.unstarted:
                 found.append(begun(instance_id))
         if elsewhere:
-            rows = await self._host.blocking(lambda: self._host.store.rows(elsewhere))
+            rows = await self._host.background.blocking(lambda: self._host.store.rows(elsewhere))
             for instance_id in elsewhere:
                 row = rows.get(instance_id)
                 if row is None:
@@ -288,7 +288,7 @@ class HostService:
     async def _recorded(self, request_ids: list[str]) -> dict[str, Reply]:
         if not request_ids:
             return {}
-        texts = await self._host.blocking(lambda: self._host.store.receipts(request_ids))
+        texts = await self._host.background.blocking(lambda: self._host.store.receipts(request_ids))
         return {request_id: receipt_reply(text) for request_id, text in texts.items()}
 
 

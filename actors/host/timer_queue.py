@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.host.turn_scheduler import TurnScheduler
 from durable_ray.actors.instances.active_instance import ActiveInstance
 from durable_ray.actors.instances.instance_cache import InstanceCache
+from durable_ray.actors.store.background import Blocking, Spawn, until_answered
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import is_queued
-from durable_ray.actors.store.retrying import until_answered
 
 #: So many outdated entries are not worth removing.
 _FEW = 64
@@ -108,8 +107,8 @@ class InstanceTimers:
         clock: Clock,
         instance_cache: InstanceCache,
         turn_scheduler: TurnScheduler,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        spawn: Callable[[Any], None],
+        blocking: Blocking,
+        spawn: Spawn,
     ) -> None:
         self._host = host
         self._store = store

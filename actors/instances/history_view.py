@@ -7,7 +7,6 @@ A pure function of the events.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,9 +15,9 @@ from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Event, Payload
 from durable_ray.orchestrations.values.azure_texts import activity_reason, details_of, orchestrator_text
 from durable_ray.orchestrations.values.failures import FailureDetails
+from durable_ray.orchestrations.values.times import to_datetime
 
 Decode = Callable[[Payload | None], Any]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def timestamp(at: int) -> str:
@@ -28,7 +27,7 @@ def timestamp(at: int) -> str:
         >>> timestamp(1_000_001)
         '1970-01-01T00:00:01.0000010Z'
     """
-    return f"{_EPOCH + timedelta(microseconds=at):%Y-%m-%dT%H:%M:%S.%f}0Z"
+    return f"{to_datetime(at):%Y-%m-%dT%H:%M:%S.%f}0Z"
 
 
 def without_results(event: Event) -> Event:

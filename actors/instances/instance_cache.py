@@ -10,17 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from durable_ray.actors.background import TaskSet
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, InstanceEvent, InstanceState, PendingMessage
 from durable_ray.actors.instances.histories import DamagedHistory, message_of, restore, snapshot_from_row
+from durable_ray.actors.store.background import Blocking, TaskSet, until_answered
 from durable_ray.actors.store.contract import ReadStore
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
-from durable_ray.actors.store.retrying import until_answered
 from durable_ray.orchestrations.history.events import Event
 from durable_ray.orchestrations.history.snapshot import fold
 
@@ -38,7 +37,7 @@ class InstanceCache:
         self,
         host: str,
         store: ReadStore,
-        blocking: Callable[[Callable[[], object]], Awaitable[object]],
+        blocking: Blocking,
         on_loaded: Callable[[ActiveInstance], None],
         on_ready: Callable[[ActiveInstance], None],
         on_damaged: Callable[[ActiveInstance], None],
@@ -76,6 +75,11 @@ class InstanceCache:
         if active is not None:
             self._active.move_to_end(instance_id)
         return active
+
+    def priority_of(self, instance_id: str) -> int:
+        """The priority of an instance in memory."""
+        active = self._active.get(instance_id)
+        return active.row.priority if active is not None else 0
 
     def all(self) -> tuple[ActiveInstance, ...]:
         """Everything in memory."""
@@ -149,7 +153,7 @@ class InstanceCache:
             rows: Sequence[InboxRow] = ()
             now: InstanceRow | None = active.row
             try:
-                rows, now = await self._blocking(look)  # type: ignore[misc]
+                rows, now = await self._blocking(look)
             except Exception as error:
                 log.warning("reading the inbox of %r failed, trying again: %s", active.instance_id, error)
                 active.dirty = True

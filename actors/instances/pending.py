@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import Reply
+from durable_ray.actors.store.background import Blocking
 from durable_ray.actors.store.contract import ReadStore
 from durable_ray.actors.store.hub_config import expiry
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Status
@@ -14,9 +14,6 @@ from durable_ray.actors.store.writes import FinishUnstarted
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import decode_event, encode_events
 from durable_ray.orchestrations.history.transition import tell_parent
-
-#: Runs a blocking call on a thread that may block.
-Blocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def finish_pending(

@@ -25,11 +25,13 @@ from durable_ray.orchestrations.values.failures import NonDeterminismError
 async def check_replay(host: InstanceHost, row: InstanceRow, wanted: ev.ExecutionRewound) -> Reply:
     """Whether the history of a finished instance replays on the code of `wanted`; if not, a "mismatch" says where."""
     try:
-        await host.blocking(host.definition_cache.refresh)
-        orchestrator = await host.blocking(lambda: host.definition_cache.open("orchestrator", row.name, wanted.code_id))
+        await host.background.blocking(host.definition_cache.refresh)
+        orchestrator = await host.background.blocking(
+            lambda: host.definition_cache.open("orchestrator", row.name, wanted.code_id)
+        )
     except (DefinitionMissing, DefinitionCannotLoad) as error:
         return Reply("mismatch", f"the code cannot be loaded: {error}")
-    chunks = await host.blocking(lambda: host.store.history(row.instance_id))
+    chunks = await host.background.blocking(lambda: host.store.history(row.instance_id))
     try:
         history, _ = restore(row, chunks)
     except DamagedHistory as error:

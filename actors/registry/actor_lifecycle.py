@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from durable_ray.actors.instances.placement import dedicated_host
+from durable_ray.actors.store.background import Spawn, next_pause
 
 log = logging.getLogger("durable_ray.registry")
 
@@ -127,7 +128,7 @@ class ActorLifecycle:
         vacate: Callable[[str], Awaitable[Any]],
         freed: Callable[[], Awaitable[None]],
         reached: Callable[[Iterable[str]], None],
-        spawn: Callable[[Any], None],
+        spawn: Spawn,
     ) -> None:
         """`vacate` records in the store that an instance has no actor, `freed` gives its place to another; `reached` sends
         those who wait for an instance to its actor."""
@@ -262,7 +263,7 @@ class ActorLifecycle:
             resolved.set_result(None)
 
     async def _stays(self, instance_id: str, process: InstanceProcess) -> bool:
-        pause, refused_since = _FIRST_PAUSE, None
+        pause, refused_since = 0.0, None
         while True:
             if await self._name_is_free(instance_id):
                 return False
@@ -280,8 +281,8 @@ class ActorLifecycle:
             if refused_since is not None and self._loop.time() - refused_since > _STOP_SECONDS:
                 await self._end(instance_id)
                 refused_since = None
+            pause = next_pause(pause, _FIRST_PAUSE, _LONGEST_PAUSE, 1.5)
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def _accepted(self, instance_id: str, process: InstanceProcess) -> None:
         process.apply(ActorEvent.ACCEPTED)

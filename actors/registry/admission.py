@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 from durable_ray.actors.clock import Alarm, Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.waiters import Waiters
 from durable_ray.actors.registry.actor_lifecycle import ActorLifecycle, Actors, ActorState
 from durable_ray.actors.registry.unopened import WaitingForHosts
+from durable_ray.actors.store.background import Blocking, Spawn, next_pause, until_answered
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
 from durable_ray.actors.store.records import InstanceRow, is_queued
-from durable_ray.actors.store.retrying import until_answered
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 
 log = logging.getLogger("durable_ray.registry")
@@ -59,8 +59,8 @@ class Admission:
         settings: HubConfig,
         hosts: Hosts,
         waiters: Waiters,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        spawn: Callable[[Any], None],
+        blocking: Blocking,
+        spawn: Spawn,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -311,8 +311,7 @@ class CreateBackoff:
     def failed(self, row: InstanceRow) -> None:
         """Its actor could not be created: back off, twice as long as the last time."""
         execution_id, pause = self._pauses.get(row.instance_id, ("", 0.0))
-        again = pause if execution_id == row.execution_id else 0.0
-        pause = min(2 * again, _LONGEST_PAUSE) if again else _FIRST_PAUSE
+        pause = next_pause(pause if execution_id == row.execution_id else 0.0, _FIRST_PAUSE, _LONGEST_PAUSE)
         self.succeeded(row.instance_id)
         self._pauses[row.instance_id] = row.execution_id, pause
         if len(self._pauses) > _MOST + len(self._waits):

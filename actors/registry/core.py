@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from durable_ray.actors.activities.permits import ActivityPermits
 from durable_ray.actors.clock import Clock
@@ -20,6 +19,7 @@ from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.admission import Admission, Hosts
 from durable_ray.actors.registry.instance_limiter import InstanceLimiter
 from durable_ray.actors.registry.notifier import Notifier
+from durable_ray.actors.store.background import Background
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, HubInUse, Store, StoreError
 from durable_ray.actors.store.hub_config import HubConfig
@@ -47,7 +47,8 @@ class RegistryCore:
         self.definition_cache = DefinitionCache(store)
         self.waiters = Waiters()
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
+        self._background = Background("registry", 8, self.lose)
+        self.blocking, self.spawn = self._background.blocking, self._background.spawn
         self.deployments = Deployments(self.definition_cache, self.blocking, self.spawn)
         self._committer = Committer(bare, fence, self._loop, self.deployments.advanced, self.lose)
         self._instance_factory = InstanceFactory(self.definition_cache, settings)
@@ -63,25 +64,12 @@ class RegistryCore:
         self.permits = ActivityPermits(
             store, self.definition_cache, settings, self.blocking, self.notify, self.admission.has
         )
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._calls = 0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is in progress here."""
-        quiet = not self._calls and not self._committer.waiting and self.admission.idle and self.instance_limiter.idle
-        return quiet and not self._tasks
-
-    async def blocking(self, call: Callable[[], T]) -> T:
-        """Run a blocking call on a thread of the pool."""
-        self._calls += 1
-        try:
-            return await self._loop.run_in_executor(self._threads, call)
-        except Fenced as error:
-            self.lose(error)
-            raise
-        finally:
-            self._calls -= 1
+        quiet = not self._committer.waiting and self.admission.idle and self.instance_limiter.idle
+        return quiet and self._background.idle
 
     def lose(self, error: Fenced) -> None:
         """The fence does not hold any more: stop, and send those who wait here elsewhere."""
@@ -94,24 +82,12 @@ class RegistryCore:
     async def successor(self) -> Exception:
         """The error for callers once the fence does not hold any more: who owns the hub, or that they may retry."""
         try:
-            row = await self._loop.run_in_executor(self._threads, self.store.hub)
+            row = await self.blocking(self.store.hub)
         except StoreError as error:
             return Unreachable(f"another process has taken over the hub, and the store does not say which: {error}")
         if row is None or row.boot_epoch == self.fence.boot_epoch:
             return Unreachable("another process of this cluster is the hub's registry now")
         return HubInUse(row.address, row.heartbeat, row.cluster)
-
-    def spawn(self, work: Any) -> None:
-        """Run a coroutine in the background; an error in it is logged."""
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
-
-    def _spawned(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, Fenced):
-            log.error("registry: background work failed", exc_info=error)
 
     def notify(self, targets: Iterable[tuple[str, str]]) -> None:
         """Notify hosts, in the background, that the store has something for these (host, instance)."""

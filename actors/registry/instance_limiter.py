@@ -7,12 +7,12 @@ instance may have started or ended, and in every sweep, it is read again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
+from durable_ray.actors.store.background import Blocking
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
 
@@ -36,7 +36,7 @@ class InstanceLimiter:
         clock: Clock,
         definition_cache: DefinitionCache,
         settings: HubConfig,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        blocking: Blocking,
         notify: Callable[[Iterable[tuple[str, str]]], None],
     ) -> None:
         self._store = store

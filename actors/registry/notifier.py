@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
@@ -23,6 +22,7 @@ from durable_ray.actors.instances.placement import (
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.admission import Admission, Hosts
 from durable_ray.actors.registry.unopened import CannotOpen, WaitingForHosts, in_short
+from durable_ray.actors.store.background import Blocking, Spawn, next_pause
 from durable_ray.actors.store.contract import Store
 
 log = logging.getLogger("durable_ray.registry")
@@ -49,8 +49,8 @@ class Notifier:
         partitions: int,
         hosts: Hosts,
         admission: Admission,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
-        spawn: Callable[[Any], None],
+        blocking: Blocking,
+        spawn: Spawn,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -96,7 +96,7 @@ class Notifier:
             if isinstance(error, Unreachable) and not isinstance(error, CannotOpen):
                 raise  # it may exist
             _, last = self._backoffs.get(host, (error, 0.0))
-            pause = min(2 * last, _LONGEST_PAUSE) if last else _FIRST_PAUSE
+            pause = next_pause(last, _FIRST_PAUSE, _LONGEST_PAUSE)
             self._backoffs[host] = error, pause
             self._again[host] = asyncio.get_running_loop().call_later(pause, self._try_again, host)
             self._spawn(self._record_reason(host, error))

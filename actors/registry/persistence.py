@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from durable_ray.actors.store.background import next_pause
+
 T = TypeVar("T")
 log = logging.getLogger("durable_ray.actor")
 
@@ -32,7 +34,7 @@ class RetriedOpening(Generic[T]):
         self.task: asyncio.Task[T] = asyncio.get_running_loop().create_task(self._open())
 
     async def _open(self) -> T:
-        pause = _FIRST_PAUSE
+        pause = 0.0
         try:
             while True:
                 try:
@@ -43,8 +45,8 @@ class RetriedOpening(Generic[T]):
                     log.warning("%s cannot be opened yet, trying again: %s", self._what, error)
                     self.last_error = error
                     self._attempted.set()
+                pause = next_pause(pause, _FIRST_PAUSE, _LONGEST_PAUSE)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
         finally:
             self._attempted.set()
 

@@ -59,11 +59,12 @@ class Registry(RegistryManagement):
 
     async def close(self) -> None:
         """Stop."""
-        for task in (*self._sweeps, *self._tasks):
+        self._background.tasks.cancel()
+        for task in self._sweeps:
             task.cancel()
         self.waiters.moved(self.waiters.waited_for())
         await self._loop.run_in_executor(None, self._committer.close)
-        self._threads.shutdown(wait=False)
+        self._background.close()
 
     async def register(self, definitions: Sequence[DefinitionRow]) -> int:
         """Deploy definitions; answers the hub's revision, which a start may carry so that it finds them.

@@ -14,8 +14,7 @@ Of every sub-orchestration that the rewound parent waits for again, one of these
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -26,6 +25,7 @@ from durable_ray.actors.instances.histories import DamagedHistory, restore
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.instances.rewind_plan import Move, rewind_events
 from durable_ray.actors.messages import Reply, started_anew
+from durable_ray.actors.store.background import Blocking
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
@@ -115,7 +115,7 @@ class Rewinder:
         definition_cache: DefinitionCache,
         clock: Clock,
         settings: HubConfig,
-        blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        blocking: Blocking,
     ) -> None:
         self._store = store
         self._committer = committer

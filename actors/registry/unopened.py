@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
+from durable_ray.actors.store.background import Blocking, next_pause
 from durable_ray.actors.store.contract import Fenced, Store
 
 log = logging.getLogger("durable_ray.host")
@@ -31,7 +33,7 @@ async def opened(open_it: Callable[[], Awaitable[T]], host: str) -> T:
 
     Raises Fenced at once; CannotOpen in the end.
     """
-    pause = _FIRST_PAUSE
+    pause = 0.0
     for number in range(1, _TRIES + 1):
         try:
             return await open_it()
@@ -41,8 +43,8 @@ async def opened(open_it: Callable[[], Awaitable[T]], host: str) -> T:
             log.exception("host %s could not be opened (%d of %d tries)", host, number, _TRIES)
             if number == _TRIES:
                 raise CannotOpen(f"{host} cannot be opened: {in_short(error)}") from error
+        pause = next_pause(pause, _FIRST_PAUSE, math.inf)
         await asyncio.sleep(pause)
-        pause *= 2
     raise AssertionError("not reached")
 
 
@@ -56,7 +58,7 @@ def in_short(error: BaseException) -> str:
 class WaitingForHosts:
     """Sets `waiting_reason` of instances whose hosts cannot be opened, and clears it when they can."""
 
-    def __init__(self, store: Store, blocking: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+    def __init__(self, store: Store, blocking: Blocking) -> None:
         self._store = store
         self._blocking = blocking
         self._marked: dict[str, set[str]] = {}

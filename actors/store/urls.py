@@ -7,6 +7,7 @@ arguments, which every user of the machine can read. Nothing heavy is imported: 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,6 +24,17 @@ _PARAMETER = re.compile(
     r"((?:^|[?&;\s])[\w%.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|code|sig|credentials?)=).*",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+def state_folder() -> Path:
+    """Where this user's hubs and notes about running processes are kept on this machine."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "durable_ray"
+
+
+def default_store(hub: str) -> str:
+    """The default store of a hub: a SQLite file in the user's state folder."""
+    return f"sqlite:///{state_folder() / hub}.db"
 
 
 def shown_url(url: str) -> str:

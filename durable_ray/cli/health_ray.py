@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from durable_ray.actors.cluster.connecting import default_store
 from durable_ray.actors.cluster.stopping import is_running
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.contract import StoreUnusable
 from durable_ray.actors.store.databases.sqlite_file import driver, network_filesystem
-from durable_ray.actors.store.urls import for_a_hub, shown_url
+from durable_ray.actors.store.urls import default_store, for_a_hub, shown_url
 from durable_ray.cli.health import CheckResult
 from durable_ray.cli.hub.local_ray import noted, token_file
 from durable_ray.cli.hub.over_ray import HERE, ray_address

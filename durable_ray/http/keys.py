@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from durable_ray.actors.store.urls import state_folder
+
 
 class Access(enum.IntEnum):
     """What the bearer of a key may do."""
@@ -119,8 +121,7 @@ def keys_path(hub: str, store: str) -> Path | None:
     if store.startswith("sqlite"):
         file = store.partition("///")[2].partition("?")[0]
         return Path(f"{file}.keys.json") if file else None
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "durable_ray" / f"{hub}.keys.json"
+    return state_folder() / f"{hub}.keys.json"
 
 
 def ray_key() -> Key | None:

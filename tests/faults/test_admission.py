@@ -102,8 +102,7 @@ def test_what_a_registry_s_successor_finds_is_told_before_anybody_is_sent_to_it(
         async def restart() -> None:
             old = hub.hub.registry
             fence = await asyncio.get_running_loop().run_in_executor(None, hub.store.acquire_lease, "registry")
-            for task in tuple(old._tasks):
-                task.cancel()
+            old._background.tasks.cancel()
             hub.hub.registry = Registry(hub.store, fence, hub.hub.clock, hub.hub.settings, _Hosts(hub.hub))
             await hub.hub.registry.open()
 

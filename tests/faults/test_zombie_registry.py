@@ -119,7 +119,7 @@ def test_what_a_replaced_host_notes_beside_its_turns_is_refused_too(url: str) ->
 
         async def all_of_them() -> list[object]:
             # Together: the host that learns of its successor by the first closes, and takes no second.
-            return await asyncio.gather(*(host.blocking(write) for write in writes), return_exceptions=True)
+            return await asyncio.gather(*(host.background.blocking(write) for write in writes), return_exceptions=True)
 
         assert [type(error) for error in hub.on_loop(all_of_them()).result(60)] == [Fenced, Fenced]
         assert contents(other) == before

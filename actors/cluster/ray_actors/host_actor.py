@@ -178,7 +178,7 @@ class HostActor:
         """Create the registry if it is gone, unless the hub is another's by now: then this host is fenced."""
         if self._opened.done():
             host = self._opened.result()
-            await host.blocking(lambda: host.store.commit(None, ()))
+            await host.background.blocking(lambda: host.store.commit(None, ()))
         await asyncio.to_thread(make_registry_apart, self._info, True)
 
     async def in_memory(self) -> int:

@@ -20,7 +20,7 @@ from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.dispatcher import Crashed, Job
 from durable_ray.actors.activities.ports import Address, OnResult
 from durable_ray.actors.activities.runner import failed, run_activity
-from durable_ray.actors.background import TaskSet
+from durable_ray.actors.store.background import TaskSet
 
 #: Seconds between the polite and the forceful cancellation.
 _GRACE = 5.0

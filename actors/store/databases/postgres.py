@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from durable_ray.actors.store.background import next_pause
 from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
 from durable_ray.actors.store.databases.database import Unholdable
 from durable_ray.actors.store.sql.statement import Dialect, Session
@@ -142,7 +143,7 @@ class PostgresDatabase:
 
     def _begin(self, how: str, patience: float) -> Any:
         """A connection inside a transaction. Those that broke while idle are dropped, a restart is waited for."""
-        wait = 0.05
+        pause = 0.0
         while True:
             self._check()
             connection = None
@@ -160,8 +161,8 @@ class PostgresDatabase:
                 if time.monotonic() > patience:
                     raise StoreError(f"PostgreSQL does not answer ({error}); nothing was written") from error
                 if connection is None:
-                    time.sleep(wait)
-                    wait = min(wait * 2, 1.0)
+                    pause = next_pause(pause, 0.05, 1.0)
+                    time.sleep(pause)
 
     def _borrow(self, patience: float) -> Connection:
         with self._pool:

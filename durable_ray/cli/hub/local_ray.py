@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from durable_ray.actors.clock import monotonic
+from durable_ray.actors.store.urls import state_folder
 from durable_ray.cli.exits import CommandError, Exit
-from durable_ray.config import state_folder
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 60.0

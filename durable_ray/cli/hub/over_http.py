@@ -20,10 +20,10 @@ from durable_ray.actors.errors import (
 from durable_ray.actors.instances.status import moment
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
-from durable_ray.actors.store.urls import shown_url
+from durable_ray.actors.store.urls import default_store, shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.port import Deployed, InstanceView, StartCommand, Verb
-from durable_ray.config import ClientSettings, state_folder
+from durable_ray.config import ClientSettings
 from durable_ray.http.keys import Access, kept_keyring, keys_path
 
 _SECONDS = 60.0
@@ -47,7 +47,7 @@ def open_http_hub(settings: ClientSettings) -> HttpHub:
 
 def kept_key(settings: ClientSettings) -> str | None:
     """The key that a gateway on this machine keeps for this user."""
-    path = keys_path(settings.hub, settings.store or f"sqlite:///{state_folder() / settings.hub}.db")
+    path = keys_path(settings.hub, settings.store or default_store(settings.hub))
     if path is None or not path.exists():
         return None
     found = kept_keyring(path).first(Access.FULL)
