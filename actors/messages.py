@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -33,10 +33,10 @@ ReplyCode = Literal[
 class StartOptions(Struct, frozen=True):
     """The options of a start. `named`: the caller chose the ID. `start_at` is a time, `delay` counts from the start (µs)."""
 
-    name: str
-    instance_id: str
-    execution_id: str
-    named: bool
+    name: str = ""
+    instance_id: str = ""
+    execution_id: str = ""
+    named: bool = False
     input: Payload | None = None
     version: str | None = None
     start_at: int | None = None
@@ -44,6 +44,12 @@ class StartOptions(Struct, frozen=True):
     tags: Mapping[str, str] = field(default_factory=dict)
     placement: Placement | None = None
     priority: int | None = None
+
+    @classmethod
+    def again(cls, row: InstanceRow, instance_id: str, execution_id: str) -> StartOptions:
+        """The start of an instance once more, on the newest code and at once."""
+        kept: dict[str, Any] = {name: getattr(row, name) for name in ("name", "input", "tags", "placement", "priority")}
+        return cls(instance_id=instance_id, execution_id=execution_id, named=instance_id == row.instance_id, **kept)
 
 
 class StartRequest(Struct, frozen=True):

@@ -40,7 +40,7 @@ from durable_ray.actors.store.background import Background, until_answered
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.records import Fence, InstanceRow, is_queued
+from durable_ray.actors.store.records import Fence, InstanceRow
 from durable_ray.actors.store.writes import TurnCommitted
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event
@@ -161,7 +161,7 @@ class InstanceHost:
             active = self.instance_cache.peek(instance_id)
             if traced:
                 instance_log.trace("notified", instance_id, turn=active.turn if active is not None else None)
-            if active is not None and active.unstarted and is_queued(active.row.start_at):
+            if active is not None and active.unstarted and active.row.queued:
                 self._drop(active)  # the limiter may have dequeued it: read its row again
                 active = None
             if active is None:
@@ -179,7 +179,7 @@ class InstanceHost:
             self._drop(existing)
         self.activity_results.late.forget(row.instance_id)
         self._enqueue_when_due(self.instance_cache.create(row))
-        if is_queued(row.start_at):
+        if row.queued:
             self.peers.finished([row.instance_id])  # the registry's instance limiter has to count again
 
     def _loaded(self, active: ActiveInstance) -> None:
@@ -194,13 +194,14 @@ class InstanceHost:
     def startable_with_first_turn(self, row: InstanceRow) -> ActiveInstance | None:
         """A new instance that can have its first turn in the transaction of its start, or None.
 
-        Not if its code is not loaded or its `start_at` has not come; nor if the previous process of this host died
-        during its first turn: that one is written first, so that its crashes can be counted.
+        Not if its code is not loaded, its `start_at` has not come or it is queued; nor if the previous process of this
+        host died during its first turn: that one is written first, so that its crashes can be counted.
         """
         ready = self.definition_cache.loaded_orchestrator(row.name, row.code_id) is not None
         if (
             not ready
             or row.start_at is not None
+            or row.queued
             or self.deployments.behind
             or self._quarantine.suspects(row.instance_id)
         ):
@@ -217,8 +218,8 @@ class InstanceHost:
         due, now = active.next_due(), self.clock.now()
         if due is not None and due > now:
             self.timers.arm(active, due)
-            if not active.dirty and not active.may_begin(now):
-                return
+        if not active.dirty and not active.may_begin(now):
+            return
         self.turn_scheduler.enqueue(active)
 
     def prepare(self, active: ActiveInstance) -> bool:
@@ -283,7 +284,7 @@ class InstanceHost:
         for instance_id, (host, resident) in answer.woken.items():
             if host != self.name:
                 self.peers.notify(host, [instance_id], resident)
-                if instance_id in children and is_queued(children[instance_id].start_at):
+                if instance_id in children and children[instance_id].queued:
                     self.peers.finished([instance_id])  # the registry's instance limiter has to count again
             elif instance_id in children:
                 self.created(self.instance_factory.row(children[instance_id]))

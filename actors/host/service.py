@@ -22,7 +22,7 @@ from durable_ray.actors.instances.starting import Start, begin, make_rows, new_s
 from durable_ray.actors.instances.waiters import begun
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError
-from durable_ray.actors.store.records import InstanceRow, is_queued
+from durable_ray.actors.store.records import InstanceRow
 from durable_ray.actors.store.writes import (
     Absent,
     Answer,
@@ -222,7 +222,7 @@ class HostService:
             active = host.instance_cache.peek(delivery.instance_id)
             if active is not None and active.unstarted and answer.turn == 0:
                 active.row = replace(active.row, status=answer.status)
-            if is_queued(row.start_at) and isinstance(event, ev.ExecutionResumed):
+            if row.queued and isinstance(event, ev.ExecutionResumed):
                 host.peers.finished([delivery.instance_id])  # the registry's instance limiter has to count again
         if isinstance(answer, Delivered | Repeated):
             host.notify([delivery.instance_id])

@@ -11,7 +11,6 @@ from durable_ray.actors.instances.active_instance import ActiveInstance
 from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.store.background import Blocking, Spawn, until_answered
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import is_queued
 
 #: So many outdated entries are not worth removing.
 _FEW = 64
@@ -39,8 +38,8 @@ class TimerQueue:
         return self._heap[0][0] if self._heap else None
 
     def add(self, at: int, instance_id: str) -> None:
-        """`instance_id` is due at `at` (µs); one that is queued by a limit never is by time alone."""
-        if is_queued(at) or self._earliest.get(instance_id, at + 1) <= at:
+        """`instance_id` is due at `at` (µs)."""
+        if self._earliest.get(instance_id, at + 1) <= at:
             return
         self._earliest[instance_id] = at
         heapq.heappush(self._heap, (at, instance_id))

@@ -206,10 +206,11 @@ class ActiveInstance:
 
     def next_due(self) -> int | None:
         """When time alone will give it something to do (µs), or None."""
-        return self.row.start_at if self.turn == 0 else self.snapshot.next_due()
+        if self.turn:
+            return self.snapshot.next_due()
+        return None if self.row.queued else self.row.start_at
 
     def may_begin(self, now: int) -> bool:
-        """Whether it has begun, or may: its `start_at` has come, or it is to be terminated."""
-        if self.turn or self.row.start_at is None or self.row.start_at <= now:
-            return True
-        return self.to_be_terminated
+        """Whether it has begun, or may: it is not queued and its `start_at` has come, or it is to be terminated."""
+        due = not self.row.queued and (self.row.start_at is None or self.row.start_at <= now)
+        return bool(self.turn) or due or self.to_be_terminated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from durable_ray.actors.clock import LATEST
 from durable_ray.actors.code.definition_cache import DefinitionCache
@@ -10,7 +10,7 @@ from durable_ray.actors.instances.placement import choose, host_of
 from durable_ray.actors.messages import StartOptions
 from durable_ray.actors.registry.instance_limiter import limit_of
 from durable_ray.actors.store.hub_config import HubConfig, own_settings
-from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement, queued_start
+from durable_ray.actors.store.records import InstanceRow, NewInstance, Placement
 from durable_ray.orchestrations.history.transition import ChildStart
 from durable_ray.orchestrations.values.ids import child_instance_id, next_execution_id
 
@@ -55,9 +55,8 @@ class InstanceFactory:
             version=known.row.version,
             code_id=known.row.code_id,
             input=start_options.input,
-            start_at=start_at
-            if limit_of(start_options.name, self._definition_cache, settings) is None
-            else queued_start(start_at),
+            start_at=start_at,
+            queued=limit_of(start_options.name, self._definition_cache, settings) is not None,
             tags=start_options.tags,
             priority=options.priority if start_options.priority is None else start_options.priority,
             environment=environment,
@@ -87,33 +86,5 @@ class InstanceFactory:
     def row(new: NewInstance) -> InstanceRow:
         """The row as the store has it right after the start."""
         return InstanceRow(
-            instance_id=new.instance_id,
-            execution_id=new.execution_id,
-            name=new.name,
-            version=new.version,
-            code_id=new.code_id,
-            status="Pending",
-            placement=new.placement,
-            host=new.host,
-            resident=new.placement == "shared",
-            turn=0,
-            events=0,
-            generation=0,
-            created_at=new.created_at,
-            updated_at=new.created_at,
-            started_at=None,
-            completed_at=None,
-            start_at=new.start_at,
-            next_due=new.start_at,
-            input=new.input,
-            output=None,
-            custom_status=None,
-            failure=None,
-            parent=new.parent,
-            tags=new.tags,
-            priority=new.priority,
-            recoveries=0,
-            waiting_reason=None,
-            environment=new.environment,
-            settings=new.settings,
+            **asdict(new), resident=new.placement == "shared", updated_at=new.created_at, next_due=new.first_due
         )

@@ -14,7 +14,7 @@ from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.instances.history_view import without_results
 from durable_ray.actors.messages import Ending
-from durable_ray.actors.store.records import InstanceRow, is_queued, scheduled
+from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.history.codec import decode_event, decode_events
 from durable_ray.orchestrations.history.events import Event, ExecutionFailed
 from durable_ray.orchestrations.values.failures import FailureDetails
@@ -144,7 +144,7 @@ def status_of(
         show_input: with its input.
         show_history_output: with the results in its history.
     """
-    failure, start_at = failure_of(row.failure), scheduled(row.start_at)
+    failure = failure_of(row.failure)
     events = None if history is None else tuple(event for chunk in history for event in decode_events(chunk))
     if events is not None and not show_history_output:
         events = tuple(without_results(event) for event in events)
@@ -167,8 +167,8 @@ def status_of(
         placement=row.placement,
         tags=dict(row.tags),
         priority=row.priority,
-        scheduled_start=None if start_at is None else moment(start_at),
-        waiting_reason=row.waiting_reason or ("max_running" if is_queued(row.start_at) and not row.finished else None),
+        scheduled_start=None if row.start_at is None else moment(row.start_at),
+        waiting_reason=row.why_waiting,
     )
 
 

@@ -1,6 +1,6 @@
-"""Admission of dedicated instances: as many have an actor as the limit allows, by priority and age, and any asked for by name.
+"""Admission of dedicated instances: as many have an actor as the limit allows, and any asked for by name.
 
-The truth is a query (`dedicated_waiting`: due, by priority and age), run on every notification and in every sweep; in memory
+The truth is a query (`dedicated_waiting`: who is due, in order), run on every notification and in every sweep; in memory
 is only which actors exist. Under pressure, hosts that merely wait are asked to passivate, oldest first, so that parents
 waiting for dedicated children cannot lock each other out.
 """
@@ -20,7 +20,7 @@ from durable_ray.actors.registry.unopened import WaitingForHosts
 from durable_ray.actors.store.background import Blocking, Spawn, next_pause, until_answered
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.records import InstanceRow, is_queued
+from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 
 log = logging.getLogger("durable_ray.registry")
@@ -282,7 +282,7 @@ class Admission:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if due is not None and due > self._clock.now() and not is_queued(due):
+        if due is not None and due > self._clock.now():
             self._alarm = self._clock.wake(due, lambda: self._spawn(self.admit()))
 
 

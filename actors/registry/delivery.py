@@ -14,7 +14,7 @@ from durable_ray.actors.instances.pending import finish_pending, pause_refused, 
 from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.registry.queries import RegistryQueries
-from durable_ray.actors.store.records import InboxRow, InstanceRow, is_queued
+from durable_ray.actors.store.records import InboxRow, InstanceRow
 from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
 from durable_ray.orchestrations.history import events as ev
 
@@ -52,7 +52,7 @@ class RegistryDelivery(RegistryQueries):
             old = start.replaced
             if old is not None and start.new is not None and old.host != start.new.host and not old.finished:
                 self.notify([(old.host, old.instance_id)])
-        queued = {s.new.name for s in started if s.new and is_queued(s.new.start_at)}
+        queued = {s.new.name for s in started if s.new and s.new.queued}
         if queued:
             self.spawn(self.instance_limiter.dequeue(queued))
         signalled = [s for s in starts if s.request.signal is not None and s.reply and s.reply.code == "exists"]
@@ -79,7 +79,7 @@ class RegistryDelivery(RegistryQueries):
                 reply = replies[position] = delivery_reply(next(answers))
                 answered.append((delivery, reply))
         resumed = {d.instance_id for d in waiting if isinstance(d.message.event, ev.ExecutionResumed)}
-        names = {rows[i].name for i in resumed if i in rows and is_queued(rows[i].start_at)}
+        names = {rows[i].name for i in resumed if i in rows and rows[i].queued}
         if names:
             self.spawn(self.instance_limiter.dequeue(names))
         await self._notify_hosts(answered, rows)

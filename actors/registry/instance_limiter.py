@@ -28,7 +28,7 @@ def limit_of(name: str, definition_cache: DefinitionCache, settings: HubConfig) 
 
 
 class InstanceLimiter:
-    """Dequeues instances: higher priority first, then the oldest."""
+    """Dequeues instances, in the order of `Store.release`."""
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from durable_ray.actors.host.turns import receipt_reply
 from durable_ray.actors.instances.placement import is_dedicated
 from durable_ray.actors.instances.rewind_plan import Move
@@ -75,16 +77,7 @@ class RegistryManagement(RegistryDelivery):
         row = (await self.rows([instance_id])).get(instance_id)
         if row is None:
             return Reply("absent")
-        start_options = StartOptions(
-            row.name,
-            new_id,
-            uuid.uuid4().hex,
-            named=new_id == instance_id,
-            input=row.input,
-            tags=row.tags,
-            placement=row.placement,
-            priority=row.priority,
-        )
+        start_options = StartOptions.again(row, new_id, uuid.uuid4().hex)
         (reply,) = await self.start_many([StartRequest(request_id, start_options, revision=revision)])
         return reply
 
@@ -102,19 +95,7 @@ class RegistryManagement(RegistryDelivery):
         asked = [status for status in query.statuses if status in FINISHED]
         if query.statuses and not asked:
             return PurgedPage(0, None)
-        finished = InstanceQuery(
-            query.created_from,
-            query.created_to,
-            query.updated_from,
-            query.updated_to,
-            tuple(asked or FINISHED),
-            query.names,
-            query.id_prefix,
-            query.tags,
-            query.parent_id,
-            query.descending,
-            "none",
-        )
+        finished = replace(query, statuses=tuple(asked or FINISHED), payloads="none")
         page = await self.blocking(lambda: self.store.query(finished, limit, token))
         deleted = await self._purge([row.row_version for row in page.rows], recursive)
         return PurgedPage(deleted, page.token)

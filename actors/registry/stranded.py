@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from durable_ray.actors.instances.histories import DamagedHistory, restore
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import LIVE, InstanceQuery, Loaded, is_queued
+from durable_ray.actors.store.records import LIVE, InstanceQuery, Loaded
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import ParentAddress
 from durable_ray.orchestrations.history.snapshot import Snapshot
@@ -48,9 +48,11 @@ def _stranded(store: Store, loaded: Loaded, now: int, at_rest: bool) -> Iterator
     row = loaded.row
     name = f"{row.status} instance {row.instance_id!r}"
     if row.turn == 0:
+        if row.queued:
+            return
         if row.next_due is None:
             yield f"{name} never had a turn and is not due for one"
-        elif at_rest and not is_queued(row.start_at) and row.next_due <= now and row.waiting_reason is None:
+        elif at_rest and row.next_due <= now and row.waiting_reason is None:
             yield f"{name} was due for its first turn and did not have it"
         return
     try:

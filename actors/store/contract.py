@@ -232,7 +232,7 @@ class LimitStore(Protocol):
 
     def release(self, name: str, limit: int, now: int) -> tuple[tuple[str, str], ...]:
         """Dequeue the first queued instances of an orchestrator (priority, then age), until `limit` of its name are
-        running. Returns (host, instance_id) of each; see `records.QUEUED`."""
+        running, and make them due at `now`. Returns (host, instance_id) of each."""
 
     def permit(
         self, fence: Fence | None, asked: Sequence[Permit], returned: Sequence[Permit], limits: Mapping[str, int]

@@ -33,6 +33,9 @@ class NewInstance(Struct, frozen=True):
     input: Payload | None = None
     #: Not before this time (µs); None: at once.
     start_at: int | None = None
+    #: Behind others of its name (`max_running`): Pending, in either placement and without a process, until the registry
+    #: dequeues it. Time alone does not start it.
+    queued: bool = False
     parent: ParentAddress | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
@@ -41,6 +44,13 @@ class NewInstance(Struct, frozen=True):
     #: JSON object of per-instance settings (idle_timeout, retain_for, max_recoveries, resources of a dedicated
     #: actor …).
     settings: str = "{}"
+
+    @property
+    def first_due(self) -> int | None:
+        """When it is due for its first turn (µs); None: when it is dequeued."""
+        if self.queued:
+            return None
+        return self.created_at if self.start_at is None else self.start_at
 
 
 class RowVersion(Struct, frozen=True):
@@ -55,42 +65,30 @@ class RowVersion(Struct, frozen=True):
     turn: int
 
 
-class InstanceRow(Struct, frozen=True):
-    """An instance as stored. Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle)."""
+class InstanceRow(NewInstance, frozen=True):
+    """An instance as stored: what its start said, and what its turns make of it. The defaults are those of a new row.
 
-    instance_id: str
-    execution_id: str
-    name: str
-    version: str
-    code_id: str
-    status: Status
-    placement: Placement
-    host: str
-    resident: bool
+    Times in µs; `input`, `output`, `custom_status` are payloads (JSON text or a pickle).
+    """
+
+    status: Status = "Pending"
+    resident: bool = False
     #: Number of committed turns over all executions of this row; every turn's commit is conditional on it.
-    turn: int
+    turn: int = 0
     #: Number of events in the history of this execution.
-    events: int
-    generation: int
-    created_at: int
-    updated_at: int
-    started_at: int | None
-    completed_at: int | None
-    start_at: int | None
-    next_due: int | None
-    input: Payload | None
-    output: Payload | None
-    custom_status: Payload | None
+    events: int = 0
+    generation: int = 0
+    updated_at: int = 0
+    started_at: int | None = None
+    completed_at: int | None = None
+    next_due: int | None = None
+    output: Payload | None = None
+    custom_status: Payload | None = None
     #: JSON of FailureDetails where status is Failed.
-    failure: str | None
-    parent: ParentAddress | None
-    tags: Mapping[str, str]
-    priority: int
-    recoveries: int
+    failure: str | None = None
+    recoveries: int = 0
     #: Why a live instance makes no progress although it could ("code", "admission", …); None otherwise.
-    waiting_reason: str | None
-    environment: str
-    settings: str
+    waiting_reason: str | None = None
     #: Number of activities under way after the last turn; a revived host has to load those instances first.
     outstanding: int = 0
 
@@ -98,6 +96,11 @@ class InstanceRow(Struct, frozen=True):
     def finished(self) -> bool:
         """Whether the instance has ended."""
         return self.status in FINISHED
+
+    @property
+    def why_waiting(self) -> str | None:
+        """Why it makes no progress although it could, as users see it."""
+        return self.waiting_reason or ("max_running" if self.queued else None)
 
     @property
     def standing(self) -> Standing:
@@ -237,30 +240,3 @@ class Page(Struct, frozen=True):
 
     rows: tuple[InstanceRow, ...]
     token: str | None
-
-
-# --- instances queued by a limit ------------------------------------------------------------------
-
-#: Later than any real time (µs). Added to a start time it marks the instance as queued: it stays Pending, in either placement
-#: and without a process, until the registry dequeues it. The sum also keeps the earliest start, so nothing else is stored.
-QUEUED = 1 << 61
-
-
-def queued_start(start_at: int | None) -> int:
-    """The start time of a queued instance that must not begin before `start_at` (µs).
-
-    Example:
-        >>> scheduled(queued_start(5)), scheduled(queued_start(None)), scheduled(5), is_queued(queued_start(5))
-        (5, None, 5, True)
-    """
-    return QUEUED + (start_at or 0)
-
-
-def is_queued(start_at: int | None) -> bool:
-    """Whether an instance with this start time is queued behind others of its name (`max_running`)."""
-    return start_at is not None and start_at >= QUEUED
-
-
-def scheduled(start_at: int | None) -> int | None:
-    """The earliest start that was asked for, also of a queued instance; None: at once."""
-    return (start_at - QUEUED) or None if start_at is not None and start_at >= QUEUED else start_at

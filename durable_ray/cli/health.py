@@ -59,6 +59,8 @@ def damaged(found: Iterable[tuple[str, str]]) -> Iterator[CheckResult]:
 def _stuck(one: InstanceView, now: datetime) -> CheckResult | None:
     who = f"instance {one.instance_id}"
     silent = now - one.updated_at
+    if one.waiting_reason == "max_running":
+        return None
     if one.waiting_reason:
         return CheckResult("problem", who, f"waits for {one.waiting_reason}", _remedy(one))
     if one.status == "Suspended":

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable_ray.cli.exits import one_line
-from durable_ray.cli.hub.port import JSON_FIELDS, EventView, InstanceView
+from durable_ray.cli.hub.port import EventView, InstanceView
 
 STYLES = {
     "Pending": "yellow",
@@ -42,8 +42,7 @@ def print_json_line(value: Any) -> None:
 
 def as_json(instance: InstanceView) -> dict[str, Any]:
     """An instance, as `/api/v1` shows it."""
-    shown = {name: getattr(instance, name) for name in JSON_FIELDS}
-    shown = {name: stamp(value) if isinstance(value, datetime) else value for name, value in shown.items()}
+    shown = {name: stamp(value) if isinstance(value, datetime) else value for name, value in instance.document.items()}
     if instance.history is not None:
         shown["history"] = [event_json(event) for event in instance.history]
     return shown

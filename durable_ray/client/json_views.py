@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from durable_ray.actors.instances.status import failure_of, moment
-from durable_ray.actors.store.records import InstanceRow, scheduled
+from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.history.events import Event, TurnStarted
 from durable_ray.orchestrations.values.failures import FailureDetails
 from durable_ray.orchestrations.values.payloads import PICKLED, Payload
@@ -32,33 +32,37 @@ def opened(payload: Payload | None) -> Any:
     return from_json(payload)
 
 
+#: Of a row only for the hub itself: where it runs and on which code, and how far the runtime has got with it.
+_INTERNAL = {
+    "code_id", "host", "resident", "generation", "next_due", "environment", "settings", "outstanding", "queued",
+}  # fmt: skip
+#: What a reader looks for first.
+_FIRST = ("instance_id", "name", "version", "execution_id", "status")
+_SHOWN = (*_FIRST, *(name for name in InstanceRow.__struct_fields__ if name not in _INTERNAL | {*_FIRST}))
+_RENAMED = {"start_at": "scheduled_start", "parent": "parent_id", "turn": "turns"}
+_PAYLOADS = {"input", "output", "custom_status"}
+
+
 def instance_json(row: InstanceRow, *, payloads: bool = True) -> dict[str, Any]:
     """An instance, times as datetimes; without `payloads` neither input nor output are shown."""
-    failure = failure_of(row.failure)
-    return {
-        "instance_id": row.instance_id,
-        "name": row.name,
-        "version": row.version,
-        "execution_id": row.execution_id,
-        "status": row.status,
-        "created_at": moment(row.created_at),
-        "updated_at": moment(row.updated_at),
-        "started_at": None if row.started_at is None else moment(row.started_at),
-        "completed_at": None if row.completed_at is None else moment(row.completed_at),
-        "scheduled_start": None if (start_at := scheduled(row.start_at)) is None else moment(start_at),
-        "input": opened(row.input) if payloads else None,
-        "output": opened(row.output) if payloads else None,
-        "custom_status": opened(row.custom_status),
-        "failure": None if failure is None else _failure_json(failure),
-        "parent_id": row.parent.instance_id if row.parent else None,
-        "placement": row.placement,
-        "priority": row.priority,
-        "tags": dict(row.tags),
-        "waiting_reason": row.waiting_reason,
-        "recoveries": row.recoveries,
-        "turns": row.turn,
-        "events": row.events,
+    closed = () if payloads else ("input", "output")
+    shown = {
+        _RENAMED.get(name, name): None if name in closed else _column_json(name, getattr(row, name)) for name in _SHOWN
     }
+    return shown | {"waiting_reason": row.why_waiting}
+
+
+def _column_json(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in _PAYLOADS:
+        return opened(value)
+    if name.endswith("_at"):
+        return moment(value)
+    if name == "failure":
+        failure = failure_of(value)
+        return None if failure is None else _failure_json(failure)
+    return value.instance_id if name == "parent" else dict(value) if name == "tags" else value
 
 
 def history_json(events: Iterable[Event]) -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ def test_what_is_stuck_is_found(changes: dict[str, object], level: str, detail: 
         {"next_due": NOW + timedelta(days=30), "updated_at": NOW - timedelta(days=30)},
         {"next_due": NOW - timedelta(seconds=3)},
         {"status": "Pending", "scheduled_start": NOW + timedelta(hours=1)},
+        {"status": "Pending", "waiting_reason": "max_running"},
         {"status": "Suspended"},
         {"outstanding": 3},
         {"status": "Failed", "waiting_reason": "code", "recoveries": 5},

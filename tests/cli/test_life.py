@@ -146,7 +146,8 @@ def test_a_start_in_the_future_stays_pending(either: Cli) -> None:
 
 def test_each_starts_one_for_every_input(either: Cli, tmp_path: object) -> None:
     assert len(either.ok("start", "hello", "-", "--each", stdin='"a"\n"b"\n{"c": 1}\n').split()) == 3
-    assert len(either.json("start", "hello", "[1, 2]", "--each")["instance_ids"]) == 2
+    started = either.json("start", "hello", "[1, 2]", "--each", "--priority", "3")["instance_ids"]
+    assert [either.json("status", instance_id)["priority"] for instance_id in started] == [3, 3]
     assert either.json("count", "--name", "hello") == {"count": 5}
 
 

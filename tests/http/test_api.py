@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 import durable_ray as dr
+from durable_ray.http.api.models import Instance
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
@@ -52,6 +53,7 @@ async def test_start_and_wait(http: httpx.AsyncClient) -> None:
     assert shown["failure"] is None
     quiet = (await http.get(f"{API}/instances/h?show_payloads=false")).json()
     assert (quiet["input"], quiet["output"]) == (None, None)
+    assert shown.keys() == quiet.keys() == Instance.model_fields.keys()
 
 
 async def test_a_failure_says_what_went_wrong(http: httpx.AsyncClient) -> None:

@@ -14,7 +14,7 @@ import pytest
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.databases.database import FENCE
 from durable_ray.actors.store.opening import SqlStore, open_store
-from durable_ray.actors.store.records import Permit, queued_start
+from durable_ray.actors.store.records import Permit
 from durable_ray.actors.store.sql import group, limits, upkeep
 from durable_ray.actors.store.sql.statement import Statement
 from durable_ray.actors.store.writes import Delivered, Done, Hibernate, Stale, Started, StartInstance, TurnCommitted
@@ -141,14 +141,14 @@ def test_a_new_start_and_a_purge_of_the_old_meet_in_one_order(two: Two) -> None:
 
 
 def _hold(two: Two, *names: str) -> None:
-    made(two.first, *(start(name, created_at=n, start_at=queued_start(None)) for n, name in enumerate(names)))
+    made(two.first, *(start(name, created_at=n, queued=True) for n, name in enumerate(names)))
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
 def test_two_that_let_in_do_not_give_away_the_same_places(two: Two, after: int) -> None:
     """Whatever the first has found out when the second comes; and another is due for the second, and goes first."""
     _hold(two, "a", "b", "c")
-    made(two.first, start("urgent", priority=1, start_at=queued_start(NOW + 1)))
+    made(two.first, start("urgent", priority=1, start_at=NOW + 1, queued=True))
     first, second, _ = two.race(
         lambda: two.first.release("hello", 2, NOW), after, lambda: two.second.release("hello", 2, NOW + 1)
     )
@@ -160,7 +160,7 @@ def test_who_is_suspended_while_places_are_counted_makes_no_room(two: Two, after
     """One that is held is Suspended for the counters, too: taken off without having been counted it would be a place."""
     _hold(two, "a", "b", "c")
     two.first.release("hello", 1, NOW)
-    made(two.first, start("d", start_at=queued_start(None)))
+    made(two.first, start("d", queued=True))
     let_in, _, _ = two.race(
         lambda: two.first.release("hello", 1, NOW), after, lambda: made(two.second, pause("b"), pause("c"))
     )

@@ -14,7 +14,7 @@ Hence the rule of this file: **a turn that only goes on touches no index.** It f
 - `resident` is written only when it changes.
 
 A change of status (three in a usual life) moves one entry of `ix_instances_status`; for a dedicated instance that
-leaves Pending also one of `ix_instances_admission`.
+leaves Pending also one of `ix_instances_admission`. Only queued instances are in `ix_instances_queued`.
 
 A long input lives in a table of its own: SQLite writes a changed row anew, and a turn must not write 100 KB of
 input. Times are integers (µs since the epoch). Text compares by code point in every database, so that prefixes and
@@ -109,6 +109,7 @@ instances = Table(
     Column("started_at", BigInteger),
     Column("completed_at", BigInteger),
     Column("start_at", BigInteger),
+    Column("queued", Boolean, nullable=False),
     Column("next_due", BigInteger),
     Column("output", _text),
     Column("custom_status", _text),
@@ -152,6 +153,7 @@ _partial(
 _partial(
     "ix_instances_resident", and_(_dedicated, literal_column("resident"), _i.completed_at.is_(None)), _i.instance_id
 )
+_partial("ix_instances_queued", literal_column("queued"), _i.name, _i.priority.desc(), _i.created_at, _i.instance_id)
 _partial("ix_instances_expires", _i.expires.is_not(None), _i.expires)
 
 inputs = Table(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import IntEnum, auto
 from typing import NamedTuple
 
-from durable_ray.actors.store.sql.rows import COLUMNS
+from durable_ray.actors.store.records import NewInstance
+from durable_ray.actors.store.sql.rows import COLUMNS, columns_of
 from durable_ray.actors.store.sql.statement import Statement
 
 CONSUME = Statement("""
@@ -16,20 +17,13 @@ EMPTY_INBOX = Statement("DELETE FROM inbox WHERE instance_id = :instance_id")
 DROP_HISTORY = Statement("DELETE FROM history WHERE instance_id = :instance_id")
 DROP_TAGS = Statement("DELETE FROM tags WHERE instance_id = :instance_id")
 DROP_INPUT = Statement("DELETE FROM inputs WHERE instance_id = :instance_id")
-#: What a new row has: parameters, and what is the same in each.
+#: What a new row has: what its start says, and of the rest what is the same in each.
 _NEW_ROW = (
     dict.fromkeys((*COLUMNS, "expires"), "NULL")
     | dict.fromkeys(("turn", "events", "generation", "recoveries", "outstanding"), "0")
     | {"status": "'Pending'", "updated_at": ":created_at", "next_due": ":first_due"}
-    | {
-        name: f":{name}"
-        for name in (
-            "instance_id", "execution_id", "name", "version", "code_id", "placement", "host", "resident", "created_at",
-            "start_at", "input", "parent_id", "parent_execution", "parent_task", "tags", "priority", "environment",
-            "settings",
-        )
-    }
-)  # fmt: skip
+    | {name: f":{name}" for name in (*columns_of(NewInstance), "resident")}
+)
 _INSERT = f"INSERT INTO instances ({', '.join(_NEW_ROW)}) VALUES ({', '.join(_NEW_ROW.values())})"
 #: Two transactions that insert the same new ID cannot see each other; the second one finds fewer rows and starts over.
 CREATE = Statement(f"{_INSERT} ON CONFLICT (instance_id) DO NOTHING")
@@ -52,7 +46,7 @@ STEP = Statement("""
     """)
 MOVE = Statement("""
     UPDATE instances
-    SET status = :status, turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at,
+    SET status = :status, queued = FALSE, turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at,
         started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
         output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0,
         waiting_reason = :waiting_reason, outstanding = :outstanding, expires = :expires
@@ -60,8 +54,8 @@ MOVE = Statement("""
     """)
 SUCCEED = Statement("""
     UPDATE instances
-    SET execution_id = :next_execution, version = :version, code_id = :code_id, status = :status, turn = (:turn + 1),
-        events = (:first_event + :events), generation = :generation, updated_at = :updated_at,
+    SET execution_id = :next_execution, version = :version, code_id = :code_id, status = :status, queued = FALSE,
+        turn = (:turn + 1), events = (:first_event + :events), generation = :generation, updated_at = :updated_at,
         started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
         output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0,
         waiting_reason = :waiting_reason, outstanding = :outstanding, expires = :expires, input = :input
@@ -75,7 +69,7 @@ RECODE = Statement("""
 PAUSE = Statement("UPDATE instances SET status = :status WHERE instance_id = :instance_id AND turn = 0")
 END_UNSTARTED = Statement("""
     UPDATE instances
-    SET status = :status, turn = 1, events = :events, updated_at = :at, completed_at = :at, next_due = NULL,
+    SET status = :status, queued = FALSE, turn = 1, events = :events, updated_at = :at, completed_at = :at, next_due = NULL,
         output = :output, failure = :failure, expires = :expires
     WHERE instance_id = :instance_id AND turn = 0
     """)

@@ -257,25 +257,13 @@ class Group:
         self._known[new.instance_id] = known
         self._count(known, +1)
         long_input = new.input is not None and len(new.input) > LONG_INPUT
-        source = {
-            "instance_id": new.instance_id,
-            "execution_id": new.execution_id,
-            "name": new.name,
-            "version": new.version,
-            "code_id": new.code_id,
-            "placement": new.placement,
-            "host": new.host,
+        source = asdict(new) | {
             "resident": resident,
-            "created_at": new.created_at,
-            "start_at": new.start_at,
-            "first_due": new.created_at if new.start_at is None else new.start_at,
+            "first_due": new.first_due,
             "parent_id": parent.instance_id if parent else None,
             "parent_execution": parent.execution_id if parent else None,
             "parent_task": parent.task_id if parent else None,
             "tags": json.dumps(dict(new.tags)) if new.tags else "{}",
-            "priority": new.priority,
-            "environment": new.environment,
-            "settings": new.settings,
             "input": None if long_input else new.input,
         }
         self._change(new.instance_id, op, source)

@@ -11,7 +11,7 @@ from functools import partial
 from operator import attrgetter
 
 from durable_ray.actors.store.databases.database import Database, assert_fence
-from durable_ray.actors.store.records import QUEUED, Fence, Permit
+from durable_ray.actors.store.records import Fence, Permit
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 
 RETURN = Statement("""
@@ -123,38 +123,34 @@ def _forget(session: Session, hosts: Sequence[str]) -> None:
     session.run(FORGET, hosts=session.list(hosts))
 
 
-#: One statement, because in PostgreSQL each of several would have its own snapshot: an instance suspended between two of them
-#: would be subtracted without having been counted.
-TAKEN = Statement(f"""
+#: How many of a name run or are about to: all that live, but for those that are queued (Pending, or suspended early). One
+#: statement, because in PostgreSQL each of several would have its own snapshot, and what changes between two of them would be
+#: counted twice or not at all.
+TAKEN = Statement("""
     SELECT (
-        SELECT count(*)
-        FROM instances
-        WHERE status = 'Pending' AND name = :name AND (start_at IS NULL OR start_at < {QUEUED})
-    ) + (
         SELECT coalesce(sum(n), 0)
         FROM counters
-        WHERE name = :name AND status IN ('Running', 'Suspended')
+        WHERE name = :name AND status IN ('Pending', 'Running', 'Suspended')
     ) - (
         SELECT count(*)
         FROM instances
-        WHERE status = 'Suspended' AND name = :name AND start_at >= {QUEUED}
+        WHERE queued AND name = :name
     )
     """)
 #: One transaction at a time dequeues instances of a name, or two would give away the same places. SQLite has one writer
 #: anyway. The number is this project's.
 LOCK_ORCHESTRATOR = Statement(postgresql="SELECT pg_advisory_xact_lock(1146181966, hashtext(:name))")
-NEXT = Statement(f"""
+NEXT = Statement("""
     SELECT instance_id
     FROM instances
-    WHERE status = 'Pending' AND name = :name AND start_at >= {QUEUED} AND start_at <= :until
+    WHERE queued AND name = :name AND +status = 'Pending' AND (start_at IS NULL OR start_at <= :now)
     ORDER BY priority DESC, created_at, instance_id
     LIMIT :room
     """)
-BEGIN = Statement(f"""
+DEQUEUE = Statement("""
     UPDATE instances
-    SET start_at = CASE WHEN start_at = {QUEUED} THEN NULL ELSE start_at - {QUEUED} END,
-        next_due = :now
-    WHERE instance_id IN (:ids) AND turn = 0 AND start_at >= {QUEUED}
+    SET queued = FALSE, next_due = :now
+    WHERE instance_id IN (:ids) AND queued
     RETURNING host, instance_id
     """)
 
@@ -176,9 +172,9 @@ class SqlInstanceLimits:
             free = limit - int(taken[0])
             if free < 1:
                 return ()
-            chosen = [row[0] for row in session.all(NEXT, name=name, until=QUEUED + now, room=free)]
+            chosen = [row[0] for row in session.all(NEXT, name=name, now=now, room=free)]
             if not chosen:
                 return ()
-            return tuple((row[0], row[1]) for row in session.all(BEGIN, ids=session.list(chosen), now=now))
+            return tuple((row[0], row[1]) for row in session.all(DEQUEUE, ids=session.list(chosen), now=now))
 
         return self._database.write(body)

@@ -6,19 +6,26 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from durable_ray.actors.store.databases.database import Database
 from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded, Payloads
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 from durable_ray.orchestrations.history.events import ParentAddress
 
-#: The columns of an instance that are read, in the order of `InstanceRow`'s fields (the parent is three of them).
-COLUMNS = (
-    "instance_id", "execution_id", "name", "version", "code_id", "status", "placement", "host", "resident", "turn",
-    "events", "generation", "created_at", "updated_at", "started_at", "completed_at", "start_at", "next_due", "input",
-    "output", "custom_status", "failure", "parent_id", "parent_execution", "parent_task", "tags", "priority",
-    "recoveries", "waiting_reason", "environment", "settings", "outstanding",
-)  # fmt: skip
-_PARENT, _TAGS, _RESIDENT = COLUMNS.index("parent_id"), COLUMNS.index("tags"), COLUMNS.index("resident")
+#: The columns of `ParentAddress`, in its order.
+_PARENT = ("parent_id", "parent_execution", "parent_task")
+
+
+def columns_of(record: type[Struct]) -> tuple[str, ...]:
+    """The columns of the fields of an instance, in their order: each has its field's name, and the parent is three."""
+    return tuple([name for field in record.__struct_fields__ for name in (_PARENT if field == "parent" else (field,))])
+
+
+COLUMNS = columns_of(InstanceRow)
+_PARENT_AT, _TAGS = COLUMNS.index(_PARENT[0]), COLUMNS.index("tags")
+#: SQLite has no booleans.
+_FLAGS = (COLUMNS.index("queued"), COLUMNS.index("resident"))
 
 
 def _columns(**instead: str) -> str:
@@ -52,13 +59,12 @@ INBOX = Statement("""
 
 def to_row(row: Row) -> InstanceRow:
     """The value of one row of an instance."""
-    parent_id, parent_execution, parent_task, tags = row[_PARENT : _TAGS + 1]
     fields: list[Any] = [*row]
-    fields[_RESIDENT] = bool(row[_RESIDENT])
-    fields[_PARENT : _TAGS + 1] = [
-        ParentAddress(parent_id, parent_execution, parent_task) if parent_id is not None else None,
-        json.loads(tags) if tags != "{}" else {},
-    ]
+    for at in _FLAGS:
+        fields[at] = bool(row[at])
+    fields[_TAGS] = json.loads(row[_TAGS]) if row[_TAGS] != "{}" else {}
+    parent = row[_PARENT_AT : _PARENT_AT + len(_PARENT)]
+    fields[_PARENT_AT : _PARENT_AT + len(_PARENT)] = [ParentAddress(*parent) if parent[0] is not None else None]
     return InstanceRow(*fields)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import enum
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from durable_ray.cli.commands.inspecting import await_end, print_end
 from durable_ray.cli.exits import usage
-from durable_ray.cli.hub.port import StartCommand
 from durable_ray.cli.inputs import duration, json_value, json_values, tags, when
 from durable_ray.cli.output import print_json
 from durable_ray.cli.progress import bar
 from durable_ray.cli.session import CommandSession
+from durable_ray.client.operations.starting import StartKeywords
 
 _BATCH = 200
 
@@ -62,21 +61,20 @@ def start(
 
     Example: durable-ray start hello_cities '["Tokyo", "Seattle"]' --id hello --wait
     """
-    order = StartCommand(
-        orchestrator,
-        if_exists.value,
-        _start_time(at),
-        tags(tag or ()),
-        placement.value if placement else None,
-        version,
-        priority,
-    )
+    options: StartKeywords = {
+        "if_exists": if_exists.value,
+        "start_at": None if at is None else when(at, ahead=True),
+        "tags": tags(tag or ()),
+        "placement": placement.value if placement else None,
+        "version": version,
+        "priority": priority,
+    }
     if each:
         if instance_id is not None or wait:
             raise usage("--each starts many: it goes with neither --id nor --wait")
-        _start_each(session, order, json_values(input_ or "-"))
+        _start_each(session, orchestrator, json_values(input_ or "-"), options)
         return
-    (started,) = session.hub.start(order, [json_value(input_)], [instance_id])
+    started = session.hub.start(orchestrator, json_value(input_), instance_id, options)
     if wait:
         seconds = None if timeout is None else duration(timeout).total_seconds()
         session.note(started)
@@ -87,16 +85,12 @@ def start(
         print(started)
 
 
-def _start_time(at: str | None) -> datetime | None:
-    return None if at is None else when(at, ahead=True)
-
-
-def _start_each(session: CommandSession, order: StartCommand, inputs: list[Any]) -> None:
+def _start_each(session: CommandSession, orchestrator: str, inputs: list[Any], options: StartKeywords) -> None:
     started: list[str] = []
     with bar(session, "starting", len(inputs)) as advance:
         for first in range(0, len(inputs), _BATCH):
             batch = inputs[first : first + _BATCH]
-            started += session.hub.start(order, batch, [None] * len(batch))
+            started += session.hub.start_many(orchestrator, batch, options)
             advance(len(batch))
     if session.json:
         print_json({"instance_ids": started})

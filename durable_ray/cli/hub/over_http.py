@@ -22,7 +22,8 @@ from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.actors.store.urls import default_store, shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
-from durable_ray.cli.hub.port import Deployed, InstanceView, StartCommand, Verb
+from durable_ray.cli.hub.port import Deployed, InstanceView, Verb
+from durable_ray.client.operations.starting import StartKeywords
 from durable_ray.config import ClientSettings
 from durable_ray.http.keys import Access, kept_keyring, keys_path
 
@@ -65,21 +66,15 @@ class HttpHub:
         """See `HubPort.where`."""
         return {"hub": str(self._ask("GET", "/hub")["hub"]), "gateway": shown_url(str(self._client.base_url))}
 
-    def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
+    def start(self, orchestrator: str, value: Any, instance_id: str | None, options: StartKeywords) -> str:
         """See `HubPort.start`."""
-        body: dict[str, Any] = {
-            "orchestrator": order.name,
-            "start_at": _time(order.start_at),
-            "tags": dict(order.tags),
-            "placement": order.placement,
-            "version": order.version,
-        }
-        if len(inputs) == 1:
-            body |= {"input": inputs[0], "instance_id": instance_ids[0]}
-            body |= {"if_exists": order.if_exists, "priority": order.priority}
-            answer = self._ask("POST", "/instances", body, instance_id=instance_ids[0] or "")
-        else:
-            answer = self._ask("POST", "/bulk/start", body | {"inputs": list(inputs)})
+        body = _start_body(orchestrator, options) | {"input": value, "instance_id": instance_id}
+        answer = self._ask("POST", "/instances", body, instance_id=instance_id or "")
+        return str(answer["instance_ids"][0])
+
+    def start_many(self, orchestrator: str, values: Sequence[Any], options: StartKeywords) -> list[str]:
+        """See `HubPort.start_many`."""
+        answer = self._ask("POST", "/bulk/start", _start_body(orchestrator, options) | {"inputs": list(values)})
         return [str(instance_id) for instance_id in answer["instance_ids"]]
 
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
@@ -201,17 +196,21 @@ def _path(instance_id: str, *more: str) -> str:
     return "/instances/" + "/".join(quote(part, safe="") for part in (instance_id, *more))
 
 
+def _start_body(orchestrator: str, options: StartKeywords) -> dict[str, Any]:
+    given = {name: _time(value) if isinstance(value, datetime) else value for name, value in options.items()}
+    return {"orchestrator": orchestrator, **given}
+
+
 def _query(wanted: InstanceQuery) -> dict[str, Any]:
+    bounds = ("created_from", "created_to", "updated_from", "updated_to")
     query: dict[str, Any] = {
         "status": list(wanted.statuses) or None,
         "name": list(wanted.names) or None,
         "id_prefix": wanted.id_prefix or None,
-        "created_from": _bound(wanted.created_from),
-        "created_to": _bound(wanted.created_to),
         "tag": [f"{key}={value}" for key, value in wanted.tags.items()] or None,
         "parent_id": wanted.parent_id,
         "descending": wanted.descending or None,
-    }
+    } | {bound: _bound(getattr(wanted, bound)) for bound in bounds}
     # An empty text is a value, which nothing may match; only None was left out.
     return {key: value for key, value in query.items() if value is not None}
 

@@ -16,10 +16,11 @@ from durable_ray.actors.store.records import InstanceQuery, InstanceRow
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.local_ray import noted
-from durable_ray.cli.hub.port import Deployed, HubPort, InstanceView, StartCommand, Verb
+from durable_ray.cli.hub.port import Deployed, HubPort, InstanceView, Verb
 from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.client.client import Client
 from durable_ray.client.json_views import history_json, instance_json
+from durable_ray.client.operations.starting import StartKeywords
 from durable_ray.client.raw_hub import BlockingRawHub
 from durable_ray.config import ClientSettings
 
@@ -35,25 +36,13 @@ class RayHub:
         self.client = client
         self._raw = BlockingRawHub(client)
 
-    def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
+    def start(self, orchestrator: str, value: Any, instance_id: str | None, options: StartKeywords) -> str:
         """See `HubPort.start`."""
-        options: dict[str, Any] = {
-            "if_exists": order.if_exists,
-            "start_at": order.start_at,
-            "tags": order.tags,
-            "placement": order.placement,
-            "version": order.version,
-            "priority": order.priority,
-        }
-        if len(inputs) == 1:
-            handle = self.client.start_new(order.name, inputs[0], instance_id=instance_ids[0], **options)
-            return [handle.instance_id]
-        if any(instance_ids):
-            chosen = [instance_id for instance_id in instance_ids if instance_id]
-            handles = self.client.start_many(order.name, inputs, instance_ids=chosen, **options)
-        else:
-            handles = self.client.start_many(order.name, inputs, **options)
-        return [handle.instance_id for handle in handles]
+        return self.client.start_new(orchestrator, value, instance_id=instance_id, **options).instance_id
+
+    def start_many(self, orchestrator: str, values: Sequence[Any], options: StartKeywords) -> list[str]:
+        """See `HubPort.start_many`."""
+        return [handle.instance_id for handle in self.client.start_many(orchestrator, values, **options)]
 
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """See `HubPort.get`."""

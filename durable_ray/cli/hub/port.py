@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, Self
 
-from durable_ray.actors.store.records import FINISHED, IfExists, InstanceQuery, Placement
+from durable_ray.actors.store.records import FINISHED, InstanceQuery
+from durable_ray.client.operations.starting import StartKeywords
 
 Verb = Literal["terminate", "suspend", "resume", "rewind"]
 
@@ -48,10 +49,11 @@ class InstanceView:
     failure: Mapping[str, Any] | None = None
     parent_id: str | None = None
     placement: str = ""
-    priority: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
     waiting_reason: str | None = None
     recoveries: int = 0
+    #: All of it as `/api/v1` shows it.
+    document: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[EventView, ...] | None = None
     #: When its next timer is due, and how many activities are under way; known over Ray only.
     next_due: datetime | None = None
@@ -60,11 +62,11 @@ class InstanceView:
     @classmethod
     def of(cls, shown: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | None = None, **more: Any) -> Self:
         """From the JSON of `/api/v1`, whose times are datetimes or text."""
-        fields = {name: shown[name] for name in JSON_FIELDS}
-        fields |= {name: _time(fields[name]) for name in _TIMES}
+        document = {**shown, **{name: _time(shown[name]) for name in _TIMES}}
         if (failure := shown["failure"]) is not None:
-            fields["output"] = f"{failure['error_type'].removeprefix('builtins.')}: {failure['message']}"
-        return cls(**fields, history=None if history is None else event_views(history), **more)
+            document["output"] = f"{failure['error_type'].removeprefix('builtins.')}: {failure['message']}"
+        own = {field.name: document[field.name] for field in dataclasses.fields(cls) if field.name in document}
+        return cls(**own, document=document, history=None if history is None else event_views(history), **more)
 
     @property
     def finished(self) -> bool:
@@ -73,10 +75,6 @@ class InstanceView:
 
 
 _TIMES = ("created_at", "updated_at", "started_at", "completed_at", "scheduled_start")
-#: Those of `/api/v1`.
-JSON_FIELDS = tuple(
-    one.name for one in dataclasses.fields(InstanceView) if one.name not in ("history", "next_due", "outstanding")
-)
 #: Of an entry of a history; the others depend on the event's type.
 _ENTRY_FIELDS = frozenset({"index", "type", "at"})
 
@@ -105,19 +103,6 @@ def _time(at: datetime | str | None) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class StartCommand:
-    """A start, as it was asked for."""
-
-    name: str
-    if_exists: IfExists = "reject"
-    start_at: datetime | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    placement: Placement | None = None
-    version: str | None = None
-    priority: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Deployed:
     """A definition that the hub knows."""
 
@@ -135,8 +120,11 @@ class HubPort(Protocol):
     def where(self) -> Mapping[str, str]:
         """What it is and where, for people."""
 
-    def start(self, order: StartCommand, inputs: Sequence[Any], instance_ids: Sequence[str | None]) -> list[str]:
-        """Start instances; their IDs, in order."""
+    def start(self, orchestrator: str, value: Any, instance_id: str | None, options: StartKeywords) -> str:
+        """Start an instance; its ID."""
+
+    def start_many(self, orchestrator: str, values: Sequence[Any], options: StartKeywords) -> list[str]:
+        """Start an instance for each input; their IDs, in order."""
 
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """One instance; None if there is none."""

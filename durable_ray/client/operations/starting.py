@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
-from msgspec import Struct, field
+from msgspec.structs import replace
 
 from durable_ray.actors import errors
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
@@ -27,40 +27,54 @@ from durable_ray.orchestrations.values.ids import validate_instance_id, validate
 AnyOrchestrator = Orchestrator[..., Any] | str
 
 
-class _StartArguments(Struct, frozen=True):
-    """The options of a start: everything but orchestrator and input."""
+class StartKeywords(TypedDict, total=False):
+    """The options of `start_new` and `start_many`, for callers that pass them on as they are."""
 
-    if_exists: IfExists = "reject"
-    start_at: datetime | timedelta | None = None
-    tags: Mapping[str, str] | None = None
-    placement: Placement | None = None
-    version: str | None = None
-    priority: int | None = None
-    signal: Message | None = None
-    ids: Sequence[str | None] = field(default=(None,))
-
-    def __post_init__(self) -> None:
-        # What is sent is not validated again: an unknown value would be taken for another one, or fail in the store.
-        if self.if_exists not in _IF_EXISTS:
-            raise ValueError(f"if_exists is one of {', '.join(_IF_EXISTS)}, not {self.if_exists!r}")
-        if self.placement is not None and self.placement not in _PLACEMENTS:
-            raise ValueError(f"placement is one of {', '.join(_PLACEMENTS)}, not {self.placement!r}")
-        if self.start_at is not None and not isinstance(self.start_at, (datetime, timedelta)):
-            raise TypeError(f"start_at is a datetime or a timedelta, not {self.start_at!r}")
-        validate_tags(self.tags)
-        if self.version is not None:
-            if not isinstance(self.version, str):
-                raise TypeError(f"version is a text, not {self.version!r}")
-            validate_version(self.version)
-        if self.priority is not None:
-            if not isinstance(self.priority, int):
-                raise TypeError(f"priority is a whole number, not {self.priority!r}")
-            if abs(self.priority) >= 1 << 31:
-                raise ValueError(f"priority is a number of 32 bits; {self.priority} is too large")
+    if_exists: IfExists
+    start_at: datetime | timedelta | None
+    tags: Mapping[str, str] | None
+    placement: Placement | None
+    version: str | None
+    priority: int | None
 
 
 _IF_EXISTS: tuple[str, ...] = get_args(IfExists)
 _PLACEMENTS: tuple[str, ...] = get_args(Placement)
+
+
+def _options(
+    start_at: datetime | timedelta | None = None,
+    tags: Mapping[str, str] | None = None,
+    placement: Placement | None = None,
+    version: str | None = None,
+    priority: int | None = None,
+) -> StartOptions:
+    """The options, checked: what is sent is not validated again, and would be taken for another value or fail in the store.
+
+    Which orchestrator, its input and the IDs are filled in for each start.
+    """
+    if placement is not None and placement not in _PLACEMENTS:
+        raise ValueError(f"placement is one of {', '.join(_PLACEMENTS)}, not {placement!r}")
+    if start_at is not None and not isinstance(start_at, (datetime, timedelta)):
+        raise TypeError(f"start_at is a datetime or a timedelta, not {start_at!r}")
+    validate_tags(tags)
+    if version is not None:
+        if not isinstance(version, str):
+            raise TypeError(f"version is a text, not {version!r}")
+        validate_version(version)
+    if priority is not None:
+        if not isinstance(priority, int):
+            raise TypeError(f"priority is a whole number, not {priority!r}")
+        if abs(priority) >= 1 << 31:
+            raise ValueError(f"priority is a number of 32 bits; {priority} is too large")
+    return StartOptions(
+        version=version,
+        start_at=micros(start_at) if isinstance(start_at, datetime) else None,
+        delay=start_at // timedelta(microseconds=1) if isinstance(start_at, timedelta) else None,
+        tags=dict(tags or {}),
+        placement=placement,
+        priority=priority,
+    )
 
 
 class StartOperations(ClientCore[H]):
@@ -127,8 +141,8 @@ class StartOperations(ClientCore[H]):
 
         Durable Functions' `start_new`; the policies are Temporal's.
         """
-        arguments = _StartArguments(if_exists, start_at, tags, placement, version, priority, ids=[instance_id])
-        (handle,) = yield from self._start(orchestrator, [input], arguments)
+        options = _options(start_at, tags, placement, version, priority)
+        (handle,) = yield from self._start(orchestrator, [input], [instance_id], options, if_exists)
         return handle
 
     @operation
@@ -153,8 +167,8 @@ class StartOperations(ClientCore[H]):
         ids: list[str | None] = [None] * len(values) if instance_ids is None else list(instance_ids)
         if len(ids) != len(values):
             raise ValueError(f"{len(values)} inputs need as many instance IDs, not {len(ids)}")
-        arguments = _StartArguments(if_exists, start_at, tags, placement, version, priority, ids=ids)
-        return (yield from self._start(orchestrator, values, arguments))
+        options = _options(start_at, tags, placement, version, priority)
+        return (yield from self._start(orchestrator, values, ids, options, if_exists))
 
     @operation
     def start_from(
@@ -185,8 +199,9 @@ class StartOperations(ClientCore[H]):
             if wanted.instance_id is not None:
                 validate_instance_id(wanted.instance_id)
         for wanted in all_wanted:
-            arguments = _StartArguments(if_exists, ids=[wanted.instance_id])
-            handles += yield from self._start(wanted.function_name, [wanted.input], arguments)
+            handles += yield from self._start(
+                wanted.function_name, [wanted.input], [wanted.instance_id], _options(), if_exists
+            )
         return handles
 
     @operation
@@ -211,48 +226,45 @@ class StartOperations(ClientCore[H]):
         """
         message_id = uuid.uuid4().hex
         signal = Message(message_id, raised(event_name, event_data, message_id))
-        arguments = _StartArguments("use_existing", None, tags, placement, version, signal=signal, ids=[instance_id])
+        options = _options(None, tags, placement, version)
         validate_instance_id(instance_id)
-        (handle,) = yield from in_order(instance_id, self._start(orchestrator, [input], arguments))
+        start = self._start(orchestrator, [input], [instance_id], options, "use_existing", signal)
+        (handle,) = yield from in_order(instance_id, start)
         return handle
 
     # --- inside -----------------------------------------------------------------------------------
 
     def _start(
-        self, orchestrator: AnyOrchestrator, values: Sequence[object], arguments: _StartArguments
+        self,
+        orchestrator: AnyOrchestrator,
+        values: Sequence[object],
+        ids: Sequence[str | None],
+        options: StartOptions,
+        if_exists: IfExists,
+        signal: Message | None = None,
     ) -> Steps[list[H]]:
-        for instance_id in arguments.ids:
+        if if_exists not in _IF_EXISTS:
+            raise ValueError(f"if_exists is one of {', '.join(_IF_EXISTS)}, not {if_exists!r}")
+        for instance_id in ids:
             if instance_id is not None:
                 validate_instance_id(instance_id)
         name, hint = _named(orchestrator)
         own_version = (orchestrator.version or None) if isinstance(orchestrator, Orchestrator) else None
-        yield from self._deployer.deploy(self._router, name, arguments.version or own_version)
-        at = micros(arguments.start_at) if isinstance(arguments.start_at, datetime) else None
-        delay = arguments.start_at // timedelta(microseconds=1) if isinstance(arguments.start_at, timedelta) else None
+        options = replace(options, name=name, version=options.version or own_version)
+        yield from self._deployer.deploy(self._router, name, options.version)
+        revision = self._deployer.revision
         requests: dict[str | None, list[StartRequest]] = {}
         order: list[StartRequest] = []
-        for value, chosen in zip(values, arguments.ids, strict=True):
-            start_options = StartOptions(
-                name,
-                chosen or uuid.uuid4().hex,
-                uuid.uuid4().hex,
-                chosen is not None,
-                None if value is None else PYTHON_PAYLOADS.encode(value),
-                arguments.version or own_version,
-                at,
-                delay,
-                dict(arguments.tags or {}),
-                arguments.placement,
-                arguments.priority,
+        for value, chosen in zip(values, ids, strict=True):
+            start_options = replace(
+                options,
+                instance_id=chosen or uuid.uuid4().hex,
+                execution_id=uuid.uuid4().hex,
+                named=chosen is not None,
+                input=None if value is None else PYTHON_PAYLOADS.encode(value),
             )
-            request = StartRequest(
-                uuid.uuid4().hex,
-                start_options,
-                arguments.if_exists,
-                revision=self._deployer.revision,
-                signal=arguments.signal,
-            )
-            shared = chosen is None and arguments.placement != "dedicated" and self._deployer.may_be_shared(name)
+            request = StartRequest(uuid.uuid4().hex, start_options, if_exists, revision=revision, signal=signal)
+            shared = chosen is None and options.placement != "dedicated" and self._deployer.may_be_shared(name)
             host = partition_host(start_options.instance_id, self._partitions) if shared else None
             requests.setdefault(host, []).append(request)
             order.append(request)

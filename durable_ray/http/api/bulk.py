@@ -100,14 +100,7 @@ class BulkResult(ResponseModel):
 )
 async def start_many(body: StartManyBody, given: Given) -> Response:
     """Start one instance for each input, with one commit a host."""
-    handles = await given.raw_hub.client.start_many(
-        body.orchestrator,
-        body.inputs,
-        start_at=body.start_at,
-        tags=body.tags,
-        placement=body.placement,
-        version=body.version,
-    )
+    handles = await given.raw_hub.client.start_many(body.orchestrator, body.inputs, **body.keywords())
     return answer(StartedInstance(instance_ids=[handle.instance_id for handle in handles]), 201)
 
 

@@ -43,15 +43,7 @@ EventNameInPath = Annotated[EventName, Path()]
 async def start(body: StartBody, given: Given, request: Request) -> Response:
     """Start an orchestration; it is durable when this answers."""
     handle = await given.raw_hub.client.start_new(
-        body.orchestrator,
-        body.input,
-        instance_id=body.instance_id,
-        if_exists=body.if_exists,
-        start_at=body.start_at,
-        tags=body.tags,
-        placement=body.placement,
-        version=body.version,
-        priority=body.priority,
+        body.orchestrator, body.input, instance_id=body.instance_id, **body.keywords()
     )
     where = f"{request.scope.get('root_path', '')}/instances/{quote(handle.instance_id, safe='')}"
     return answer(StartedInstance(instance_ids=[handle.instance_id]), 201, {"Location": where})

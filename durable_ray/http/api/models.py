@@ -22,6 +22,7 @@ from pydantic import (
 
 from durable_ray.actors.store.records import IfExists, Placement
 from durable_ray.client.operations.bounds import plus_restored, read_status
+from durable_ray.client.operations.starting import StartKeywords
 from durable_ray.orchestrations.values.ids import (
     MAX_EVENT_NAME_LENGTH,
     MAX_INSTANCE_ID_LENGTH,
@@ -223,12 +224,10 @@ class History(ResponseModel):
     events: list[HistoryEntry]
 
 
-class StartBody(RequestModel):
-    """A start."""
+class StartOptionsBody(RequestModel):
+    """The options of a start."""
 
     orchestrator: Name
-    input: Any = None
-    instance_id: InstanceId | None = None
     if_exists: IfExists = "reject"
     start_at: Moment | None = Field(default=None, description="Not before this time.")
     tags: Tags = Field(default_factory=dict)
@@ -236,16 +235,22 @@ class StartBody(RequestModel):
     version: Name | None = None
     priority: Priority | None = None
 
+    def keywords(self) -> StartKeywords:
+        """What the client's `start_new` and `start_many` call alike."""
+        return {name: getattr(self, name) for name in StartKeywords.__annotations__}  # type: ignore[return-value]
 
-class StartManyBody(RequestModel):
+
+class StartBody(StartOptionsBody):
+    """A start."""
+
+    input: Any = None
+    instance_id: InstanceId | None = None
+
+
+class StartManyBody(StartOptionsBody):
     """Many starts of one orchestrator."""
 
-    orchestrator: Name
     inputs: list[Any] = Field(max_length=10_000)
-    start_at: Moment | None = None
-    tags: Tags = Field(default_factory=dict)
-    placement: Placement | None = None
-    version: Name | None = None
 
 
 class StartedInstance(ResponseModel):

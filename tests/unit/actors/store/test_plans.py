@@ -65,6 +65,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "permit by address": (lambda s: s.permit(None, [], [PERMIT], {"n": 1}), "ix_permits_address"),
     "permits": (lambda s: s.permits("h"), "ix_permits_host"),
     "forget_permits": (lambda s: s.forget_permits(["h"]), "ix_permits_host"),
+    "release": (lambda s: s.release("n", 1, 1), "ix_instances_queued"),
     "put_definitions": (
         lambda s: s.put_definitions([DefinitionRow("activity", "n", "", "c", "value", b"")]),
         "ix_definitions_newest",

@@ -66,6 +66,7 @@ def _instances() -> None:
         sa.Column("started_at", sa.BigInteger()),
         sa.Column("completed_at", sa.BigInteger()),
         sa.Column("start_at", sa.BigInteger()),
+        sa.Column("queued", sa.Boolean(), nullable=False),
         sa.Column("next_due", sa.BigInteger()),
         sa.Column("output", _text()),
         sa.Column("custom_status", _text()),
@@ -111,6 +112,12 @@ def _indexes_of_instances() -> None:
         "instances",
         ["parent_id", "created_at", "instance_id"],
         **_where("parent_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_instances_queued",
+        "instances",
+        ["name", sa.literal_column("priority DESC"), "created_at", "instance_id"],
+        **_where("queued"),
     )
     op.create_index(
         "ix_instances_resident",
