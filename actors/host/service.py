@@ -14,26 +14,16 @@ from msgspec.structs import replace
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host.host import InstanceHost
-from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_text
+from durable_ray.actors.host.turns import receipt_reply, receipt_text
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
-from durable_ray.actors.instances.pending import pausing, status_by
+from durable_ray.actors.instances.pending import pausing, stored_delivery
 from durable_ray.actors.instances.replay_check import check_replay
 from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts, start_writes, take_answers
 from durable_ray.actors.instances.waiters import begun
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError
-from durable_ray.actors.store.records import InstanceRow
-from durable_ray.actors.store.writes import (
-    Absent,
-    Answer,
-    Delivered,
-    Finished,
-    PutMessage,
-    Receipt,
-    Refused,
-    Repeated,
-    StartInstance,
-)
+from durable_ray.actors.store.records import InstanceRow, Receipt
+from durable_ray.actors.store.writes import Absent, Answer, Delivered, Finished, Refused, Repeated, StartInstance
 from durable_ray.orchestrations.history import events as ev
 
 #: Seconds for which one call waits at most. Callers renew longer waits, so that calls do not pile up on an actor that exits.
@@ -214,10 +204,8 @@ class HostService:
             return refused
         until = self._host.clock.now() + int(self._host.settings.receipt_seconds * SECOND)
         receipt = Receipt(delivery.request_id, receipt_text(Reply("ok")), until)
-        message = out_message(delivery.instance_id, delivery.message)
-        (answer,) = await host.committer.write_once(
-            [PutMessage(message, receipt, status_by(event), delivery.created_at)]
-        )
+        message = stored_delivery(delivery, receipt)
+        (answer,) = await host.committer.write_once([message])
         if isinstance(answer, Delivered):
             active = host.instance_cache.peek(delivery.instance_id)
             if active is not None and active.unstarted and answer.turn == 0:

@@ -15,8 +15,8 @@ from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.hub_config import expiry
-from durable_ray.actors.store.records import NewInstance, Status
-from durable_ray.actors.store.writes import CommitTurn, OutMessage, Receipt, Successor
+from durable_ray.actors.store.records import InboxMessage, NewInstance, Receipt, Status
+from durable_ray.actors.store.writes import CommitTurn, Successor
 from durable_ray.orchestrations.engine.commands import Decision, Raised
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event, encode_events
@@ -170,13 +170,20 @@ def _turn(
     return Turn(write, append, pending_messages, following)
 
 
-def _conflict(snapshot: Snapshot, start: ChildStart) -> OutMessage:
+def _conflict(snapshot: Snapshot, start: ChildStart) -> InboxMessage:
     return out_message(snapshot.instance_id, child_conflict(snapshot.execution_id, start))
 
 
-def out_message(instance_id: str, message: Message) -> OutMessage:
-    """A message as a row of the store."""
-    return OutMessage(instance_id, message.message_id, encode_event(message.event), message.execution_id)
+def out_message(
+    instance_id: str,
+    message: Message,
+    receipt: Receipt | None = None,
+    unstarted: Status | None = None,
+    created_at: int | None = None,
+) -> InboxMessage:
+    """A message as the inbox takes it."""
+    body = encode_event(message.event)
+    return InboxMessage(instance_id, message.message_id, body, message.execution_id, 0, receipt, unstarted, created_at)
 
 
 def _receipts(

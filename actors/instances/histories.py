@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import decode_event, decode_events
 from durable_ray.orchestrations.history.events import Event
@@ -78,7 +78,7 @@ def snapshot_from_row(row: InstanceRow) -> Snapshot:
     )
 
 
-def message_of(row: InboxRow) -> ev.Message:
+def message_of(row: InboxMessage) -> ev.Message:
     """The message of an inbox row. Raises DamagedHistory."""
     try:
         return ev.Message(row.message_id, decode_event(row.body), row.execution_id)

@@ -19,7 +19,7 @@ from durable_ray.actors.instances.active_instance import ActiveInstance, Instanc
 from durable_ray.actors.instances.histories import DamagedHistory, message_of, restore, snapshot_from_row
 from durable_ray.actors.store.background import Blocking, TaskSet, until_answered
 from durable_ray.actors.store.contract import ReadStore
-from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded
 from durable_ray.orchestrations.history.events import Event
 from durable_ray.orchestrations.history.snapshot import fold
 
@@ -143,14 +143,14 @@ class InstanceCache:
         active.on(InstanceEvent.READ)
         active.dirty = False
 
-        def look() -> tuple[Sequence[InboxRow], InstanceRow | None]:
+        def look() -> tuple[Sequence[InboxMessage], InstanceRow | None]:
             rows = self._store.inbox([active.instance_id])
             if any(row.row not in active.taken_rows for row in rows):
                 return rows, active.row
             return (), self._store.rows([active.instance_id]).get(active.instance_id)
 
         async def read() -> None:
-            rows: Sequence[InboxRow] = ()
+            rows: Sequence[InboxMessage] = ()
             now: InstanceRow | None = active.row
             try:
                 rows, now = await self._blocking(look)
@@ -245,7 +245,7 @@ class InstanceCache:
         self._on_loaded(active)
         return active
 
-    def _add_inbox_rows(self, active: ActiveInstance, rows: Iterable[InboxRow]) -> None:
+    def _add_inbox_rows(self, active: ActiveInstance, rows: Iterable[InboxMessage]) -> None:
         """Insert messages from the inbox before those that came directly from clients: they were accepted earlier.
 
         But after those that came from the inbox before and still wait (for `start_at`, or for code).

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from durable_ray.actors.host.turns import out_message
-from durable_ray.actors.messages import Reply
+from durable_ray.actors.messages import Delivery, Reply
 from durable_ray.actors.store.background import Blocking
 from durable_ray.actors.store.contract import ReadStore
 from durable_ray.actors.store.hub_config import expiry
-from durable_ray.actors.store.records import InboxRow, InstanceRow, Status
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, Receipt, Status
 from durable_ray.actors.store.writes import FinishUnstarted
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import decode_event, encode_events
@@ -17,7 +17,7 @@ from durable_ray.orchestrations.history.transition import tell_parent
 
 
 def finish_pending(
-    row: InstanceRow, inbox: Iterable[InboxRow], request: ev.TerminateRequested, now: int
+    row: InstanceRow, inbox: Iterable[InboxMessage], request: ev.TerminateRequested, now: int
 ) -> FinishUnstarted:
     """End an instance before its first turn.
 
@@ -54,7 +54,7 @@ async def pausing(store: ReadStore, blocking: Blocking, row: InstanceRow, event:
     return pause_refused(row, await blocking(lambda: store.inbox([row.instance_id])), event)
 
 
-def pause_refused(row: InstanceRow, inbox: Iterable[InboxRow], event: ev.Event) -> Reply | None:
+def pause_refused(row: InstanceRow, inbox: Iterable[InboxMessage], event: ev.Event) -> Reply | None:
     """The refusal of a suspension (or resumption) of an instance with this inbox, if any."""
     wanted = isinstance(event, ev.ExecutionSuspended)
     if paused_by(inbox, row.status == "Suspended") == wanted:
@@ -62,7 +62,13 @@ def pause_refused(row: InstanceRow, inbox: Iterable[InboxRow], event: ev.Event) 
     return None
 
 
-def status_by(event: ev.Event) -> Status | None:
+def stored_delivery(delivery: Delivery, receipt: Receipt) -> InboxMessage:
+    """What a client delivers, for the inbox of an instance that does not take it from memory."""
+    unstarted = _status_by(delivery.message.event)
+    return out_message(delivery.instance_id, delivery.message, receipt, unstarted, delivery.created_at)
+
+
+def _status_by(event: ev.Event) -> Status | None:
     """The status of an unstarted instance with this event in its inbox; None: unchanged.
 
     The inbox is not read before the first turn, so the row has to say that it is suspended.
@@ -72,7 +78,7 @@ def status_by(event: ev.Event) -> Status | None:
     return "Pending" if isinstance(event, ev.ExecutionResumed) else None
 
 
-def paused_by(inbox: Iterable[InboxRow], paused: bool) -> bool:
+def paused_by(inbox: Iterable[InboxMessage], paused: bool) -> bool:
     """Whether an instance is suspended after it has taken the messages of its inbox."""
     for row in inbox:
         event = decode_event(row.body)

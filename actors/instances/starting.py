@@ -13,14 +13,11 @@ from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_te
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.messages import Reply, StartRequest
-from durable_ray.actors.store.records import InstanceRow, NewInstance
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, NewInstance, Receipt
 from durable_ray.actors.store.writes import (
     Answer,
     Exists,
     Outdated,
-    OutMessage,
-    PutMessage,
-    Receipt,
     Refused,
     Repeated,
     Stale,
@@ -129,7 +126,7 @@ def start_writes(starts: Sequence[Start], now: int, receipt_seconds: float) -> l
         writes.append(StartInstance(start.new, start.request.if_exists, receipt, message, replaces, start.revision))
         if start.request.signal is not None:
             signalled = Receipt(f"{start.request.request_id}/signal", receipt_text(Reply("ok")), until)
-            writes.append(PutMessage(out_message(start.new.instance_id, start.request.signal), signalled))
+            writes.append(out_message(start.new.instance_id, start.request.signal, signalled))
     return writes
 
 
@@ -167,7 +164,7 @@ def _reply(start: Start, answer: Answer) -> Reply | None:
             raise TypeError(f"a start was answered by {answer!r}")
 
 
-def replaced_message(row: InstanceRow) -> OutMessage | None:
+def replaced_message(row: InstanceRow) -> InboxMessage | None:
     """The message to the parent of a running sub-orchestration that "terminate_existing" replaces."""
     if row.finished or row.parent is None:
         return None

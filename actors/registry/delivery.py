@@ -8,14 +8,14 @@ from msgspec.structs import replace
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host.service import delivery_reply, ending_of
-from durable_ray.actors.host.turns import out_message, receipt_text
+from durable_ray.actors.host.turns import receipt_text
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.instances.pending import finish_pending, pause_refused, status_by
+from durable_ray.actors.instances.pending import finish_pending, pause_refused, stored_delivery
 from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.registry.queries import RegistryQueries
-from durable_ray.actors.store.records import InboxRow, InstanceRow
-from durable_ray.actors.store.writes import Absent, Done, PutMessage, Receipt, Write
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, Receipt
+from durable_ray.actors.store.writes import Absent, Done, Write
 from durable_ray.orchestrations.history import events as ev
 
 #: How long the idempotency key of an event is remembered (µs).
@@ -71,7 +71,9 @@ class RegistryDelivery(RegistryQueries):
         ]
         await self._without_process(deliveries, replies, rows, until)
         waiting = [d for d, reply in zip(deliveries, replies, strict=True) if reply is None]
-        writes: list[Write] = [_put(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting]
+        writes: list[Write] = [
+            stored_delivery(d, Receipt(d.request_id, receipt_text(Reply("ok")), until)) for d in waiting
+        ]
         answers = iter(await self._committer.write_once(writes)) if writes else iter(())
         answered = [(delivery, known[delivery.request_id]) for delivery in deliveries if delivery.request_id in known]
         for position, delivery in enumerate(deliveries):
@@ -110,7 +112,7 @@ class RegistryDelivery(RegistryQueries):
             request_id = f"once/{row.instance_id}/{row.created_at}/{key}"
             receipt = Receipt(request_id, receipt_text(Reply("ok")), self.clock.now() + _KEYS_KEPT)
             to_this_one = replace(delivery, created_at=row.created_at)
-            (answer,) = await self._committer.write_once([_put(to_this_one, receipt)])
+            (answer,) = await self._committer.write_once([stored_delivery(to_this_one, receipt)])
             if not isinstance(answer, Absent):
                 break  # else it was purged or restarted meanwhile
         reply = delivery_reply(answer)
@@ -154,7 +156,7 @@ class RegistryDelivery(RegistryQueries):
         if not asked:
             return
         ids = [row.instance_id for _, _, row in asked]
-        inboxes: dict[str, list[InboxRow]] = {instance_id: [] for instance_id in ids}
+        inboxes: dict[str, list[InboxMessage]] = {instance_id: [] for instance_id in ids}
         for pending in await self.blocking(lambda: self.store.inbox(ids)):
             inboxes[pending.instance_id].append(pending)
         ends: list[tuple[int, InstanceRow, Write]] = []
@@ -187,8 +189,3 @@ class RegistryDelivery(RegistryQueries):
         if parents:
             found = (await self.rows(parents)).values()
             await self.notifier.notify([(row.host, row.instance_id) for row in found if not row.finished])
-
-
-def _put(delivery: Delivery, receipt: Receipt) -> PutMessage:
-    message, event = out_message(delivery.instance_id, delivery.message), delivery.message.event
-    return PutMessage(message, receipt, status_by(event), delivery.created_at)

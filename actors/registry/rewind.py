@@ -29,18 +29,8 @@ from durable_ray.actors.store.background import Blocking
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
-from durable_ray.actors.store.records import InstanceRow, Loaded
-from durable_ray.actors.store.writes import (
-    Answer,
-    CommitTurn,
-    Exists,
-    OutMessage,
-    PutMessage,
-    Receipt,
-    Stale,
-    StartInstance,
-    Write,
-)
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded, Receipt
+from durable_ray.actors.store.writes import Answer, CommitTurn, Exists, Stale, StartInstance, Write
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event, encode_events
 from durable_ray.orchestrations.history.events import ParentAddress
@@ -236,11 +226,11 @@ class Rewinder:
         if loaded is None or row is None or (row.parent != child.address and row.finished):
             self._start_child(plan, child)
         elif row.parent != child.address:
-            plan.add(PutMessage(out_message(child.parent_id, child_conflict(child.execution_id, child.start))), None)
+            plan.add(out_message(child.parent_id, child_conflict(child.execution_id, child.start)), None)
         elif row.status == "Completed":
             ending = ev.ExecutionCompleted(row.output)
             result = tell_parent(row.instance_id, row.execution_id, child.address, ending)
-            plan.add(PutMessage(out_message(child.parent_id, result)), None)
+            plan.add(out_message(child.parent_id, result), None)
         elif row.finished:
             await self._plan(plan, loaded, reason, (), child)
 
@@ -248,7 +238,7 @@ class Rewinder:
         scheduled = child.scheduled
         if self._definition_cache.orchestrator(scheduled.name, scheduled.version) is None:
             missing = unknown_child(child.execution_id, scheduled, self._definition_cache)
-            plan.add(PutMessage(out_message(child.parent_id, missing)), None)
+            plan.add(out_message(child.parent_id, missing), None)
             return
         new = self._instance_factory.new_child(child.start, self._clock.now())
         plan.add(StartInstance(new), child)
@@ -285,7 +275,7 @@ def _rewound(
     and until then a sweep finds the instance by it, should the notification be lost.
     """
     at = snapshot.at
-    call = OutMessage(row.instance_id, f"rewound/{row.turn}", encode_event(ev.TurnStarted(at)), "nobody")
+    call = InboxMessage(row.instance_id, f"rewound/{row.turn}", encode_event(ev.TurnStarted(at)), "nobody")
     return CommitTurn(
         instance_id=row.instance_id,
         execution_id=row.execution_id,

@@ -18,7 +18,7 @@ from durable_ray.actors.store.records import (
     DefinitionRow,
     Fence,
     HubRow,
-    InboxRow,
+    InboxMessage,
     InstanceQuery,
     InstanceRow,
     Loaded,
@@ -150,7 +150,7 @@ class ReadStore(Protocol):
     def history(self, instance_id: str) -> tuple[str, ...]:
         """The encoded chunks of the current execution's history, oldest first."""
 
-    def inbox(self, instance_ids: Sequence[str]) -> tuple[InboxRow, ...]:
+    def inbox(self, instance_ids: Sequence[str]) -> tuple[InboxMessage, ...]:
         """The waiting messages of these instances, oldest first."""
 
     def receipts(self, request_ids: Sequence[str]) -> Mapping[str, str]:

@@ -113,14 +113,33 @@ class InstanceRow(NewInstance, frozen=True):
         return RowVersion(self.instance_id, self.execution_id, self.turn)
 
 
-class InboxRow(Struct, frozen=True):
-    """A message that waits in the store; `row` orders them and is how they are consumed."""
+class Receipt(Struct, frozen=True):
+    """The recorded outcome of a client's request, so that its retry is answered alike. `expires` in µs."""
 
-    row: int
+    request_id: str
+    outcome: str
+    expires: int
+
+
+class InboxMessage(Struct, frozen=True):
+    """A message in an instance's inbox: the write that puts it there, and what is read.
+
+    Dropped if the instance does not exist or has finished.
+    """
+
     instance_id: str
     message_id: str
-    execution_id: str | None
     body: str
+    #: Only for this execution; None: for whichever takes it.
+    execution_id: str | None = None
+    #: As read: by this it is ordered, and consumed.
+    row: int = 0
+    #: As written for a client.
+    receipt: Receipt | None = None
+    #: The status of the instance with this message, if it never had a turn: Suspended, or Pending again.
+    unstarted: Status | None = None
+    #: Only to the instance that was created then (µs), which continue-as-new keeps; to a later one of its ID `Absent`.
+    created_at: int | None = None
 
 
 class Loaded(Struct, frozen=True):
@@ -128,7 +147,7 @@ class Loaded(Struct, frozen=True):
 
     row: InstanceRow
     history: tuple[str, ...]
-    inbox: tuple[InboxRow, ...]
+    inbox: tuple[InboxMessage, ...]
 
 
 class DefinitionRow(Struct, frozen=True):

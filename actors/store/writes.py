@@ -8,25 +8,17 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from durable_ray.actors.store.records import IfExists, InstanceRow, NewInstance, Placement, ScheduleRow, Status
+from durable_ray.actors.store.records import (
+    IfExists,
+    InboxMessage,
+    InstanceRow,
+    NewInstance,
+    Placement,
+    Receipt,
+    ScheduleRow,
+    Status,
+)
 from durable_ray.orchestrations.history.events import Payload
-
-
-class Receipt(Struct, frozen=True):
-    """The recorded outcome of a client's request, so that its retry is answered alike. `expires` in µs."""
-
-    request_id: str
-    outcome: str
-    expires: int
-
-
-class OutMessage(Struct, frozen=True):
-    """A message into another instance's inbox. Dropped if that instance does not exist or has finished."""
-
-    instance_id: str
-    message_id: str
-    body: str
-    execution_id: str | None = None
 
 
 class StartInstance(Struct, frozen=True):
@@ -42,7 +34,7 @@ class StartInstance(Struct, frozen=True):
     new: NewInstance
     if_exists: IfExists = "reject"
     receipt: Receipt | None = None
-    on_replaced: OutMessage | None = None
+    on_replaced: InboxMessage | None = None
     replaces: str | None = None
     #: See `Outdated`.
     revision: int | None = None
@@ -103,8 +95,8 @@ class CommitTurn(Struct, frozen=True):
     consumed: tuple[int, ...] = ()
     children: tuple[NewInstance, ...] = ()
     #: For each child, the message its parent gets, in this same commit, if the child's ID is taken by a live instance.
-    child_conflicts: tuple[OutMessage, ...] = ()
-    messages: tuple[OutMessage, ...] = ()
+    child_conflicts: tuple[InboxMessage, ...] = ()
+    messages: tuple[InboxMessage, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     successor: Successor | None = None
     #: (version, code_id) with which the execution goes on, if a rewind moves it to other code.
@@ -126,17 +118,6 @@ class TurnCommitted(Struct, frozen=True):
 
     conflicts: tuple[str, ...] = ()
     woken: dict[str, tuple[str, bool]] = field(default_factory=dict)
-
-
-class PutMessage(Struct, frozen=True):
-    """Put a message into an instance's inbox, if the instance exists and has not finished."""
-
-    message: OutMessage
-    receipt: Receipt | None = None
-    #: The status of the instance with this message, if it never had a turn: Suspended, or Pending again.
-    unstarted: Status | None = None
-    #: Only to the instance that was created then (µs), which continue-as-new keeps; to a later one of its ID `Absent`.
-    created_at: int | None = None
 
 
 class Delivered(Struct, frozen=True):
@@ -182,7 +163,7 @@ class FinishUnstarted(Struct, frozen=True):
     events: int
     output: Payload | None = None
     failure: str | None = None
-    message: OutMessage | None = None
+    message: InboxMessage | None = None
     receipt: Receipt | None = None
     expires: int | None = None
 
@@ -232,7 +213,7 @@ class Refused(Struct, frozen=True):
     reason: str
 
 
-Write = StartInstance | CommitTurn | PutMessage | FinishUnstarted | Hibernate | StoreSchedule
+Write = StartInstance | CommitTurn | InboxMessage | FinishUnstarted | Hibernate | StoreSchedule
 Answer = (
     Started
     | Exists

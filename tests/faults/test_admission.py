@@ -17,7 +17,7 @@ from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
-from durable_ray.actors.store.writes import OutMessage, PutMessage
+from durable_ray.actors.store.records import InboxMessage
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event
 from durable_ray.testing import TestHub
@@ -61,7 +61,7 @@ def actors(hub: TestHub) -> set[str]:
 
 def put(hub: TestHub, name: str) -> None:
     body = encode_event(ev.EventRaised("e", "1"))
-    hub.store.commit(None, [PutMessage(OutMessage(name, f"mail for {name}", body))])
+    hub.store.commit(None, [InboxMessage(name, f"mail for {name}", body)])
 
 
 def fails_once(call: Callable[..., Any], when: Callable[..., bool], error: Exception) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ import durable_ray as dr
 from durable_ray import HubSettings
 from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import SqlStore
-from durable_ray.actors.store.writes import OutMessage, PutMessage
+from durable_ray.actors.store.records import InboxMessage
 from durable_ray.testing import TestHub
 
 #: What was done to the stored history of the instance "bad", and a part of what is said of it.
@@ -119,7 +119,7 @@ def test_a_damaged_history_stops_its_instance_with_a_reason(hub: TestHub, what: 
 
 def test_a_message_that_cannot_be_read_stops_its_receiver(hub: TestHub) -> None:
     client = grown(hub)
-    hub.store.commit(None, [PutMessage(OutMessage("bad", "m", "no event"))])
+    hub.store.commit(None, [InboxMessage("bad", "m", "no event")])
     damage(hub, "UPDATE instances SET recoveries = 0 WHERE instance_id = 'bad'")
     client.raise_event("good", "more", False)
     assert client.wait_for_completion("good", 20) == 2

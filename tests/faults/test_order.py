@@ -20,8 +20,7 @@ from durable_ray.actors.host.turns import out_message
 from durable_ray.actors.messages import StartOptions, StartRequest
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.records import InstanceRow, Payloads
-from durable_ray.actors.store.writes import PutMessage, Receipt
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, Payloads, Receipt
 from durable_ray.testing import TestHub
 from tests.faults.armed import armed_hub
 from tests.faults.shapes import collector
@@ -34,7 +33,7 @@ NO_SWEEP = HubSettings(partitions=1, sweep_interval=600)
 
 def by_the_registry(fence: Any, writes: Sequence[Any]) -> bool:
     """Commits of mail by the registry."""
-    return fence is not None and fence.host == "registry" and any(isinstance(write, PutMessage) for write in writes)
+    return fence is not None and fence.host == "registry" and any(isinstance(write, InboxMessage) for write in writes)
 
 
 class SlowArrival:
@@ -197,7 +196,7 @@ def test_a_retry_of_what_a_dead_registry_had_stored_tells_the_process_of_it(thro
         handle, host = begun(hub, 2, "i")
         sent = event("i", 1)
         mail = out_message("i", sent.message)
-        store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
+        store.real.commit(None, [replace(mail, receipt=Receipt(sent.request_id, "ok", 2**60))])
         again = replace(sent, retry=True)
         target = "registry" if through == "registry" else host
         assert [reply.code for reply in ask(hub, target, HostApi.deliver_many, [again])] == ["ok"]

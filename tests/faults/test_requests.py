@@ -17,7 +17,7 @@ from durable_ray.actors.messages import Delivery, Reply, StartOptions, StartRequ
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Fenced
-from durable_ray.actors.store.writes import PutMessage, Receipt
+from durable_ray.actors.store.records import Receipt
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
 from durable_ray.testing import TestHub
@@ -116,7 +116,7 @@ def test_an_event_that_goes_two_ways_at_once_arrives_once() -> None:
         handle, host = begun(hub, 3)
         sent, other = event(handle.instance_id, 1), event(handle.instance_id, 2)
         mail = out_message(handle.instance_id, sent.message)
-        store.real.commit(None, [PutMessage(mail, Receipt(sent.request_id, "ok", 2**60))])
+        store.real.commit(None, [replace(mail, receipt=Receipt(sent.request_id, "ok", 2**60))])
         assert ask(hub, host, HostApi.deliver_many, [sent, other]) == [Reply("ok")] * 2
         hub.call_soon(hub.hub.hosts[host].notify, [handle.instance_id])
         hub.settle()

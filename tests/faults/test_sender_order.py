@@ -17,7 +17,7 @@ import durable_ray as dr
 from durable_ray.actors.cluster.in_process import _Hosts
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
-from durable_ray.actors.store.writes import PutMessage
+from durable_ray.actors.store.records import InboxMessage
 from durable_ray.testing import TestHub
 from tests.faults.armed import MODES, armed_hub, turns
 from tests.faults.shapes import collector
@@ -140,7 +140,7 @@ def test_a_commit_that_fails_changes_no_order(mode: str, aim: str) -> None:
     """Some are taken, some are sent again, by themselves or by another way."""
 
     def mail(fence: Any, writes: Sequence[Any]) -> bool:
-        return any(isinstance(write, PutMessage) for write in writes)
+        return any(isinstance(write, InboxMessage) for write in writes)
 
     with armed_hub(mode, [1, 3], turns if aim == "turns" else mail, settings=NO_SWEEP) as (hub, _):
         dedicated = "crash" not in mode

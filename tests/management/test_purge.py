@@ -12,7 +12,7 @@ import pytest
 import durable_ray as dr
 from durable_ray import HubSettings
 from durable_ray.actors.instances.placement import dedicated_host
-from durable_ray.actors.store.writes import OutMessage, PutMessage
+from durable_ray.actors.store.records import InboxMessage
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event
 from durable_ray.testing import TestHub
@@ -307,7 +307,7 @@ def test_bulk_terminate_of_pending_ones_is_one_commit_a_batch(
     for n in range(20):
         client.start_new(waiter, instance_id=f"p{n}", start_at=timedelta(days=1), placement="dedicated")
     event = encode_event(ev.EventRaised("go", "7", "m"))
-    hub.hub.store.commit(None, [PutMessage(OutMessage("p7", "m", event))])
+    hub.hub.store.commit(None, [InboxMessage("p7", "m", event)])
     commits: list[int] = []
     real = hub.hub.store.commit
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import FINISHED, InstanceRow, NewInstance
-from durable_ray.actors.store.writes import Answer, CommitTurn, OutMessage, PutMessage, StartInstance, Write
+from durable_ray.actors.store.records import FINISHED, InboxMessage, InstanceRow, NewInstance
+from durable_ray.actors.store.writes import Answer, CommitTurn, StartInstance, Write
 
 HOST = "partition-1"
 
@@ -58,14 +60,14 @@ def turn(row: InstanceRow | NewInstance, status: str = "Running", **more: Any) -
     return CommitTurn(**(given | more))
 
 
-def message(instance_id: str, message_id: str = "m1", body: str = "body") -> OutMessage:
+def message(instance_id: str, message_id: str = "m1", body: str = "body") -> InboxMessage:
     """A message to an instance."""
-    return OutMessage(instance_id, message_id, body)
+    return InboxMessage(instance_id, message_id, body)
 
 
-def put(instance_id: str, message_id: str = "m1", body: str = "body") -> PutMessage:
+def put(instance_id: str, message_id: str = "m1", body: str = "body") -> InboxMessage:
     """The write that delivers a message."""
-    return PutMessage(message(instance_id, message_id, body))
+    return message(instance_id, message_id, body)
 
 
 def made(store: Store, *writes: Write) -> Any:
@@ -89,6 +91,6 @@ def purge(store: Store, *instance_ids: str) -> int:
     return len(store.purge([row.row_version for row in store.rows(instance_ids).values()]))
 
 
-def pause(instance_id: str, status: Any = "Suspended") -> PutMessage:
+def pause(instance_id: str, status: Any = "Suspended") -> InboxMessage:
     """A message by which an instance that never had a turn has this status."""
-    return PutMessage(message(instance_id, f"pause-{status}"), unstarted=status)
+    return replace(message(instance_id, f"pause-{status}"), unstarted=status)

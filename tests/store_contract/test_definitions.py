@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import DefinitionRow
-from durable_ray.actors.store.writes import Outdated, Receipt, Repeated, Started, TurnCommitted
+from durable_ray.actors.store.records import DefinitionRow, Receipt
+from durable_ray.actors.store.writes import Outdated, Repeated, Started, TurnCommitted
 from tests.store_contract.building import made, start, turn
 
 

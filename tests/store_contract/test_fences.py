@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 
 from durable_ray.actors.store.contract import Fenced, Store
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, Permit, RowVersion, ScheduleRow
-from durable_ray.actors.store.writes import Receipt, StartInstance, StoreSchedule
+from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, Permit, Receipt, RowVersion, ScheduleRow
+from durable_ray.actors.store.writes import StartInstance, StoreSchedule
 from tests.store_contract.building import HOST, advance, dedicated, made, start
 
 PERMIT = Permit("crawl", "d", "d", "d-x1", 1, 1)

@@ -15,17 +15,9 @@ from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.store.records import FINISHED
+from durable_ray.actors.store.records import FINISHED, Receipt
 from durable_ray.actors.store.sql.checks import check
-from durable_ray.actors.store.writes import (
-    CommitTurn,
-    FinishUnstarted,
-    Hibernate,
-    Receipt,
-    Successor,
-    TurnCommitted,
-    Write,
-)
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Hibernate, Successor, TurnCommitted, Write
 from durable_ray.orchestrations.history.events import ParentAddress
 from tests.store_contract.building import HOST, message, new, put, start, turn
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import InstanceQuery, RowVersion
-from durable_ray.actors.store.writes import Receipt, StartInstance
+from durable_ray.actors.store.records import InstanceQuery, Receipt, RowVersion
+from durable_ray.actors.store.writes import StartInstance
 from tests.store_contract.building import advance, dedicated, made, purge, put, row, start, turn
 
 

@@ -8,18 +8,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.writes import (
-    Absent,
-    Delivered,
-    Done,
-    Finished,
-    Hibernate,
-    PutMessage,
-    Receipt,
-    Repeated,
-    Stale,
-    StartInstance,
-)
+from durable_ray.actors.store.records import Receipt
+from durable_ray.actors.store.writes import Absent, Delivered, Done, Finished, Hibernate, Repeated, Stale, StartInstance
 from tests.store_contract.building import advance, dedicated, made, message, pause, put, row, start, turn
 
 
@@ -31,7 +21,7 @@ def sleep(store: Store, instance_id: str, next_due: int | None = None) -> Hibern
 def test_messages_wait_in_the_order_in_which_they_came(store: Store) -> None:
     made(store, start("a"), start("b"))
     made(store, put("a", "m2", "x"), put("b", "m9"), put("a", "m1", "y"))
-    made(store, PutMessage(replace(message("a", "m0"), execution_id="a-x1")))
+    made(store, replace(message("a", "m0"), execution_id="a-x1"))
     waiting = store.inbox(["a"])
     assert [(each.message_id, each.body, each.execution_id) for each in waiting] == [
         ("m2", "x", None),
@@ -67,7 +57,7 @@ def test_a_message_waits_once_however_often_it_is_sent(store: Store) -> None:
 
 def test_a_request_with_a_receipt_is_not_done_twice_even_after_its_message_was_taken(store: Store) -> None:
     made(store, start("a"))
-    request = PutMessage(message("a", "m1"), Receipt("r1", "delivered", 9000))
+    request = replace(message("a", "m1"), receipt=Receipt("r1", "delivered", 9000))
     assert isinstance(made(store, request), Delivered)
     advance(store, "a", consumed=tuple(each.row for each in store.inbox(["a"])))
     assert made(store, request) == Repeated("delivered")
@@ -164,6 +154,6 @@ def test_a_message_may_suspend_who_never_had_a_turn_and_nobody_else(store: Store
     assert {name: row(store, name).status for name in "ab"} == {"a": "Suspended", "b": "Running"}
     assert store.counts() == {("hello", "Suspended"): 1, ("hello", "Running"): 1}
     assert len(store.inbox(["a", "b"])) == 2
-    answer = made(store, replace(pause("a", "Pending"), message=message("a", "m2")))
+    answer = made(store, replace(pause("a", "Pending"), message_id="m2"))
     assert answer == Delivered("partition-1", "shared", True, "Pending", 0)
     assert store.counts() == {("hello", "Pending"): 1, ("hello", "Running"): 1}

@@ -11,7 +11,8 @@ from typing import Any
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.store.writes import Receipt, Repeated, Started
+from durable_ray.actors.store.records import Receipt
+from durable_ray.actors.store.writes import Repeated, Started
 from tests.store_contract.building import made, message, new, put, row, start, turn
 
 RACERS = 16

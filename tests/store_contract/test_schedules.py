@@ -7,17 +7,8 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.store.contract import Fenced
-from durable_ray.actors.store.records import DefinitionRow, ScheduleRow
-from durable_ray.actors.store.writes import (
-    Exists,
-    Outdated,
-    Receipt,
-    Refused,
-    Repeated,
-    ScheduleStored,
-    Started,
-    StoreSchedule,
-)
+from durable_ray.actors.store.records import DefinitionRow, Receipt, ScheduleRow
+from durable_ray.actors.store.writes import Exists, Outdated, Refused, Repeated, ScheduleStored, Started, StoreSchedule
 from tests.store_contract.building import advance, made, row, start
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.records import FINISHED, DefinitionRow, IfExists
+from durable_ray.actors.store.records import FINISHED, DefinitionRow, IfExists, Receipt
 from durable_ray.actors.store.sql.group import LONG_INPUT
 from durable_ray.actors.store.writes import (
     Absent,
@@ -18,8 +18,6 @@ from durable_ray.actors.store.writes import (
     Exists,
     Finished,
     FinishUnstarted,
-    PutMessage,
-    Receipt,
     Refused,
     Repeated,
     Stale,
@@ -222,9 +220,9 @@ def test_what_was_decided_about_an_instance_is_not_done_to_a_later_one_of_its_id
     made(store, start("a"))
     made(store, start("a", execution_id="a-x2", created_at=2000, if_exists="terminate_existing"))
     assert made(store, FinishUnstarted("a", "a-x1", "Terminated", 3000, "ended", 1)) == Stale()
-    assert made(store, PutMessage(message("a"), created_at=1000)) == Absent()
+    assert made(store, replace(message("a"), created_at=1000)) == Absent()
     assert (row(store, "a").status, store.history("a"), store.inbox(["a"])) == ("Pending", (), ())
-    assert isinstance(made(store, PutMessage(message("a"), created_at=2000)), Delivered)
+    assert isinstance(made(store, replace(message("a"), created_at=2000)), Delivered)
     assert made(store, FinishUnstarted("a", "a-x2", "Terminated", 3000, "ended", 1)) == Done()
 
 

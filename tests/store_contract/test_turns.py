@@ -8,17 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
+from durable_ray.actors.store.records import Receipt
 from durable_ray.actors.store.sql.group import LONG_INPUT
-from durable_ray.actors.store.writes import (
-    PutMessage,
-    Receipt,
-    Refused,
-    Repeated,
-    Stale,
-    Started,
-    Successor,
-    TurnCommitted,
-)
+from durable_ray.actors.store.writes import Refused, Repeated, Stale, Started, Successor, TurnCommitted
 from durable_ray.orchestrations.history.events import ParentAddress
 from tests.store_contract.building import advance, made, message, new, put, row, start, turn
 
@@ -216,7 +208,7 @@ def test_a_turn_that_takes_what_was_taken_before_is_not_made(store: Store, first
     """One request, two ways to its instance: whichever is committed first, the other finds its receipt."""
     made(store, start("a"), start("b"))
     request, other = Receipt("r", "ok", 9000), Receipt("r2", "ok", 9000)
-    delivery = PutMessage(message("a"), request)
+    delivery = replace(message("a"), receipt=request)
     match first:
         case "in the inbox":
             made(store, delivery)

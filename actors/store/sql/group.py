@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import asdict
 
 from durable_ray.actors.store.contract import StoreError
-from durable_ray.actors.store.records import NewInstance, ScheduleRow, Status
+from durable_ray.actors.store.records import InboxMessage, NewInstance, Receipt, ScheduleRow
 from durable_ray.actors.store.sql.changes import CHANGES, Op
 from durable_ray.actors.store.sql.known import ENDED, Known, concerned, consistent
 from durable_ray.actors.store.sql.rows import RECEIPTS, read_rows
@@ -36,9 +36,6 @@ from durable_ray.actors.store.writes import (
     FinishUnstarted,
     Hibernate,
     Outdated,
-    OutMessage,
-    PutMessage,
-    Receipt,
     Repeated,
     ScheduleStored,
     Stale,
@@ -134,8 +131,8 @@ class Group:
             answer = self._start(write)
         elif isinstance(write, StoreSchedule):
             answer = self._schedule(write)
-        elif isinstance(write, PutMessage):
-            answer = self._put(write.message, write.unstarted, write.created_at)
+        elif isinstance(write, InboxMessage):
+            answer = self._put(write)
         else:
             answer = self._finish_unstarted(write)
         if receipt is not None and isinstance(answer, Started | Delivered | Done | ScheduleStored):
@@ -363,18 +360,19 @@ class Group:
             self._deliver(message, woken)
         return TurnCommitted(tuple(conflicts), woken)
 
-    def _deliver(self, message: OutMessage, woken: dict[str, tuple[str, bool]]) -> None:
+    def _deliver(self, message: InboxMessage, woken: dict[str, tuple[str, bool]]) -> None:
         answer = self._put(message)
         if isinstance(answer, Delivered):
             woken[message.instance_id] = (answer.host, answer.resident)
 
     # --- messages, endings, sleep -----------------------------------------------------------------
-    def _put(self, message: OutMessage, unstarted: Status | None = None, created_at: int | None = None) -> Answer:
+    def _put(self, message: InboxMessage) -> Answer:
         known = self._known.get(message.instance_id)
-        if known is None or (created_at is not None and known.created_at != created_at):
+        if known is None or (message.created_at is not None and known.created_at != message.created_at):
             return Absent()
         if known.status in ENDED:
             return Finished(known.status)
+        unstarted = message.unstarted
         if unstarted is not None and known.turn == 0 and known.status != unstarted:
             self._change(known.instance_id, Op.PAUSE, {"instance_id": known.instance_id, "status": unstarted})
             self._restatus(known, unstarted)

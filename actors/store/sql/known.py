@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from durable_ray.actors.store.records import FINISHED
-from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, PutMessage, StartInstance, StoreSchedule, Write
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, StartInstance, StoreSchedule, Write
 
 ENDED = frozenset(FINISHED)
 
@@ -87,8 +87,6 @@ def concerned(write: Write) -> Iterable[str]:
         )
     if isinstance(write, StartInstance):
         return (write.new.instance_id, *((write.on_replaced.instance_id,) if write.on_replaced else ()))
-    if isinstance(write, PutMessage):
-        return (write.message.instance_id,)
     if isinstance(write, FinishUnstarted):
         return (write.instance_id, *((write.message.instance_id,) if write.message else ()))
     if isinstance(write, StoreSchedule):

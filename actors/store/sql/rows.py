@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from durable_ray.actors.store.databases.database import Database
-from durable_ray.actors.store.records import InboxRow, InstanceRow, Loaded, Payloads
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded, Payloads
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 from durable_ray.orchestrations.history.events import ParentAddress
 
@@ -50,7 +50,7 @@ SIZES = Statement("""
     WHERE instances.instance_id IN (:ids)
     """)
 INBOX = Statement("""
-    SELECT "row", instance_id, message_id, execution_id, body
+    SELECT instance_id, message_id, body, execution_id, "row"
     FROM inbox
     WHERE instance_id IN (:ids)
     ORDER BY "row"
@@ -86,9 +86,9 @@ def read_sizes(session: Session, instance_ids: Iterable[str], payloads: Payloads
 _ROWS = {"all": ROWS, "output": ROWS_WITHOUT_INPUT, "none": ROWS_WITHOUT_PAYLOADS}
 
 
-def read_inbox(session: Session, instance_ids: Iterable[str]) -> tuple[InboxRow, ...]:
+def read_inbox(session: Session, instance_ids: Iterable[str]) -> tuple[InboxMessage, ...]:
     """The messages that wait for these instances, oldest first."""
-    return tuple(InboxRow(*row) for row in session.all(INBOX, ids=session.list(instance_ids)))
+    return tuple(InboxMessage(*row) for row in session.all(INBOX, ids=session.list(instance_ids)))
 
 
 HISTORIES = Statement("""
@@ -111,7 +111,7 @@ class SqlReads:
         with self._database.read() as session:
             rows = read_rows(session, instance_ids)
             chunks: dict[str, list[str]] = {name: [] for name in rows}
-            inbox: dict[str, list[InboxRow]] = {name: [] for name in rows}
+            inbox: dict[str, list[InboxMessage]] = {name: [] for name in rows}
             for instance_id, _, body in session.all(HISTORIES, ids=session.list(rows)):
                 chunks[instance_id].append(body)
             for message in read_inbox(session, rows):
@@ -128,7 +128,7 @@ class SqlReads:
         with self._database.read() as session:
             return tuple(row[2] for row in session.all(HISTORIES, ids=session.list([instance_id])))
 
-    def inbox(self, instance_ids: Sequence[str]) -> tuple[InboxRow, ...]:
+    def inbox(self, instance_ids: Sequence[str]) -> tuple[InboxMessage, ...]:
         """The waiting messages of these instances, oldest first."""
         with self._database.read() as session:
             return read_inbox(session, instance_ids)

@@ -40,6 +40,7 @@ import dataclasses, enum, pickle, sys
 from typing import *
 from pydantic import BaseModel, Field, field_validator
 from typing_extensions import TypedDict
+from durable_ray.actors.store.records import (Receipt)
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS, pack
 from durable_ray.orchestrations.authoring.decorators import activity, orchestrator
 from durable_ray.orchestrations.authoring.retries import RetryPolicy

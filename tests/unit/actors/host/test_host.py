@@ -243,14 +243,14 @@ def test_only_one_that_merely_waits_may_leave(hub: TestHub) -> None:
 
 
 def test_mail_that_comes_while_it_falls_asleep_keeps_it_awake(hub: TestHub) -> None:
-    from durable_ray.actors.store.writes import OutMessage, PutMessage
+    from durable_ray.actors.store.writes import InboxMessage
     from durable_ray.orchestrations.history import events as ev
     from durable_ray.orchestrations.history.codec import encode_event
 
     handle = hub.client.start_new(collect, 1, instance_id="own")
     hub.settle()
     host = hub.hub.hosts[dedicated_host("own")]
-    store(hub).commit(None, [PutMessage(OutMessage("own", "m", encode_event(ev.EventRaised("e", "1"))))])
+    store(hub).commit(None, [InboxMessage("own", "m", encode_event(ev.EventRaised("e", "1")))])
     assert not on(hub, passivate(host, "own"))
     assert not host.moved
     assert handle.wait_for_completion(timeout=10) == [1]

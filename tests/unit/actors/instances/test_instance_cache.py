@@ -15,8 +15,8 @@ from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.contract import Store, StoreError
-from durable_ray.actors.store.records import InstanceRow, NewInstance
-from durable_ray.actors.store.writes import CommitTurn, OutMessage, PutMessage, Receipt, StartInstance
+from durable_ray.actors.store.records import InboxMessage, InstanceRow, NewInstance, Receipt
+from durable_ray.actors.store.writes import CommitTurn, StartInstance
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event, encode_events
 from durable_ray.orchestrations.history.events import Message
@@ -84,7 +84,7 @@ class Home:
 
     def put(self, name: str, number: int) -> None:
         body = encode_event(ev.EventRaised("e", str(number)))
-        self.store.commit(None, [PutMessage(OutMessage(name, f"m{number}", body))])
+        self.store.commit(None, [InboxMessage(name, f"m{number}", body)])
 
 
 def new(name: str, execution: str = "e1", host: str = "h") -> NewInstance:

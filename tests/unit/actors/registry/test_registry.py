@@ -20,8 +20,8 @@ from durable_ray.actors.registry.admission import Admission
 from durable_ray.actors.registry.persistence import RetriedOpening
 from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import StoreError
+from durable_ray.actors.store.records import InboxMessage
 from durable_ray.actors.store.sql.statement import Statement
-from durable_ray.actors.store.writes import OutMessage, PutMessage
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event
 from durable_ray.testing import TestHub
@@ -67,7 +67,7 @@ def fall_asleep(hub: TestHub, name: str) -> None:
 def put(hub: TestHub, name: str, number: int) -> None:
     """A message whose nudge got lost."""
     body = encode_event(ev.EventRaised("e", str(number)))
-    hub.store.commit(None, [PutMessage(OutMessage(name, f"m{number}", body))])
+    hub.store.commit(None, [InboxMessage(name, f"m{number}", body)])
 
 
 def test_never_more_processes_than_allowed_and_the_rest_come_in_order(hub: TestHub) -> None:

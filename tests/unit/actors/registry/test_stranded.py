@@ -9,8 +9,8 @@ import pytest
 from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
-from durable_ray.actors.store.records import NewInstance
-from durable_ray.actors.store.writes import CommitTurn, OutMessage, PutMessage, StartInstance
+from durable_ray.actors.store.records import InboxMessage, NewInstance
+from durable_ray.actors.store.writes import CommitTurn, StartInstance
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event, encode_events
 from durable_ray.orchestrations.history.events import Event, ParentAddress
@@ -78,7 +78,7 @@ def test_an_activity_that_its_row_does_not_know(store: Store) -> None:
 def test_a_message_that_nobody_takes(store: Store) -> None:
     start(store, "a")
     turn(store, "a")
-    store.commit(None, [PutMessage(OutMessage("a", "m", encode_event(ev.EventRaised("go"))))])
+    store.commit(None, [InboxMessage("a", "m", encode_event(ev.EventRaised("go")))])
     assert stranded(store, AT) == []
     assert "1 messages that nobody takes" in stranded(store, AT, at_rest=True)[0]
 
@@ -98,8 +98,8 @@ def test_a_child_that_ended_without_a_word(store: Store) -> None:
     assert stranded(store, AT) == []
     turn(store, "a-kid", ev.ExecutionCompleted(), status="Completed", completed_at=AT)
     assert "which is Completed and has sent no answer" in stranded(store, AT)[0]
-    told = OutMessage("a", "x:done", encode_event(ev.ChildCompleted(1)))
-    store.commit(None, [PutMessage(told)])
+    told = InboxMessage("a", "x:done", encode_event(ev.ChildCompleted(1)))
+    store.commit(None, [told])
     assert stranded(store, AT) == []
 
 

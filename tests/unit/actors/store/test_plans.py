@@ -12,23 +12,16 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.store.opening import SqlStore, open_store
-from durable_ray.actors.store.records import DefinitionRow, InstanceQuery, NewInstance, Permit, RowVersion
+from durable_ray.actors.store.records import DefinitionRow, InboxMessage, InstanceQuery, NewInstance, Permit, RowVersion
 from durable_ray.actors.store.sql.changes import CHANGES, Op
 from durable_ray.actors.store.sql.queries import make_token
 from durable_ray.actors.store.sql.statement import Session
-from durable_ray.actors.store.writes import (
-    CommitTurn,
-    FinishUnstarted,
-    Hibernate,
-    OutMessage,
-    PutMessage,
-    StartInstance,
-)
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Hibernate, StartInstance
 
 Ask = Callable[[SqlStore], object]
 PERMIT = Permit("n", "h", "a", "x", 1, 1)
 NEW = NewInstance("a", "x", "n", "h", "dedicated", 1)
-TURN = CommitTurn("a", "x", "h", 0, "n", "Pending", "Running", 2, "body", 0, 1, messages=(OutMessage("a", "m", "b"),))
+TURN = CommitTurn("a", "x", "h", 0, "n", "Pending", "Running", 2, "body", 0, 1, messages=(InboxMessage("a", "m", "b"),))
 
 #: What is asked, and the index that must answer (of several asked of one table, one of them).
 QUESTIONS: dict[str, tuple[Ask, str]] = {
@@ -38,7 +31,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
             [
                 StartInstance(NEW),
                 TURN,
-                PutMessage(OutMessage("a", "m", "b")),
+                InboxMessage("a", "m", "b"),
                 FinishUnstarted("b", "x", "Failed", 1, "", 0),
                 Hibernate("a", "x", "h", 1, None),
             ],
