@@ -28,7 +28,7 @@ class Clock(Protocol):
     def now(self) -> int:
         """Microseconds since the epoch, UTC."""
 
-    def wake(self, at: int, call: Callable[[], None]) -> Alarm:
+    def call_at(self, at: int, call: Callable[[], None]) -> Alarm:
         """Call `call` on the running event loop at or after `at` (µs), or earlier: the callee checks `now` itself."""
 
 
@@ -39,7 +39,7 @@ class SystemClock:
         """Microseconds since the epoch, UTC."""
         return time.time_ns() // 1000
 
-    def wake(self, at: int, call: Callable[[], None]) -> Alarm:
+    def call_at(self, at: int, call: Callable[[], None]) -> Alarm:
         """Arm an asyncio timer."""
         delay = min(max(at - self.now(), 0) / SECOND, _LONGEST_WAIT)
         return asyncio.get_running_loop().call_later(delay, call)

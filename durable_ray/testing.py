@@ -73,7 +73,7 @@ class VirtualClock:
         """Microseconds since the epoch, UTC."""
         return self._now
 
-    def wake(self, at: int, ring: Callable[[], None]) -> Alarm:
+    def call_at(self, at: int, ring: Callable[[], None]) -> Alarm:
         """Ring at or after `at`."""
         alarm = _VirtualAlarm(ring)
         if len(self._alarms) >= self._many:

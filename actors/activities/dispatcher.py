@@ -179,14 +179,14 @@ class Dispatcher:
         timeout = job.known.options.timeout
         if timeout is not None:
             at = self._clock.now() + timeout
-            self._alarms[address] = self._clock.wake(at, lambda: self._check_timeout(job, at))
+            self._alarms[address] = self._clock.call_at(at, lambda: self._check_timeout(job, at))
 
     def _check_timeout(self, job: Job, at: int) -> None:
         address = job.invocation.address
         if address not in self._jobs:
             return
         if self._clock.now() < at:
-            self._alarms[address] = self._clock.wake(at, lambda: self._check_timeout(job, at))
+            self._alarms[address] = self._clock.call_at(at, lambda: self._check_timeout(job, at))
             return
         seconds = (job.known.options.timeout or 0) / SECOND
         for executor in self._executors.values():
@@ -254,7 +254,7 @@ class Dispatcher:
         )
         if pause:
             at = self._clock.now() + pause
-            self._pausing[address] = self._clock.wake(at, lambda: self._resubmit(job))
+            self._pausing[address] = self._clock.call_at(at, lambda: self._resubmit(job))
         else:
             self._executors[self._executor_of(job)].submit([job])
 

@@ -281,7 +281,7 @@ class InstanceHost:
     def _notify_addressees(self, turn: Turn, answer: TurnCommitted) -> None:
         children = {child.instance_id: child for child in turn.write.children}
         addressed = {message.instance_id for message in turn.write.messages}
-        for instance_id, (host, resident) in answer.woken.items():
+        for instance_id, (host, resident) in answer.receivers.items():
             if host != self.name:
                 self.peers.notify(host, [instance_id], resident)
                 if instance_id in children and children[instance_id].queued:

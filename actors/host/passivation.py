@@ -7,7 +7,7 @@ import logging
 from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.store.contract import StoreError
-from durable_ray.actors.store.writes import Done, Hibernate, Stale
+from durable_ray.actors.store.writes import Done, Passivate, Stale
 
 log = logging.getLogger("durable_ray.host")
 
@@ -34,7 +34,7 @@ async def passivate(host: InstanceHost, instance_id: str) -> bool:
         return False
     host.moved = True
     execution_id = active.snapshot.execution_id
-    write = Hibernate(active.instance_id, execution_id, host.name, active.turn, active.snapshot.next_due())
+    write = Passivate(active.instance_id, execution_id, host.name, active.turn, active.snapshot.next_due())
     try:
         (answer,) = await host.committer.write([write])
     except StoreError as error:

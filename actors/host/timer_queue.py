@@ -73,7 +73,7 @@ class TimerQueue:
                 return
             self._alarm.cancel()
         self._alarm_at = at
-        self._alarm = self._clock.wake(at, self._on_alarm)
+        self._alarm = self._clock.call_at(at, self._on_alarm)
 
     def _on_alarm(self) -> None:
         self._alarm = None

@@ -283,7 +283,7 @@ class Admission:
             self._alarm.cancel()
             self._alarm = None
         if due is not None and due > self._clock.now():
-            self._alarm = self._clock.wake(due, lambda: self._spawn(self.admit()))
+            self._alarm = self._clock.call_at(due, lambda: self._spawn(self.admit()))
 
 
 #: Seconds before the second attempt, and at most.

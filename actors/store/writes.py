@@ -110,14 +110,13 @@ class CommitTurn(Struct, frozen=True):
 
 
 class TurnCommitted(Struct, frozen=True):
-    """The turn is durable. `conflicts`: IDs of children that could not begin. `woken`: hosts of the targets of
-    children and messages.
+    """The turn is durable. `conflicts`: IDs of children that could not begin.
 
-    `woken` maps instance ID -> (host, resident) for each child begun and each message delivered: which hosts to notify.
+    `receivers` maps instance ID -> (host, resident) for each child begun and each message delivered: which hosts to notify.
     """
 
     conflicts: tuple[str, ...] = ()
-    woken: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    receivers: dict[str, tuple[str, bool]] = field(default_factory=dict)
 
 
 class Delivered(Struct, frozen=True):
@@ -168,7 +167,7 @@ class FinishUnstarted(Struct, frozen=True):
     expires: int | None = None
 
 
-class Hibernate(Struct, frozen=True):
+class Passivate(Struct, frozen=True):
     """Passivate: `resident` becomes false, if the turn still fits and the inbox is empty; else `Stale`."""
 
     instance_id: str
@@ -213,7 +212,7 @@ class Refused(Struct, frozen=True):
     reason: str
 
 
-Write = StartInstance | CommitTurn | InboxMessage | FinishUnstarted | Hibernate | StoreSchedule
+Write = StartInstance | CommitTurn | InboxMessage | FinishUnstarted | Passivate | StoreSchedule
 Answer = (
     Started
     | Exists

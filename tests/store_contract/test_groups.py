@@ -17,7 +17,7 @@ from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import FINISHED, Receipt
 from durable_ray.actors.store.sql.checks import check
-from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Hibernate, Successor, TurnCommitted, Write
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Passivate, Successor, TurnCommitted, Write
 from durable_ray.orchestrations.history.events import ParentAddress
 from tests.store_contract.building import HOST, message, new, put, start, turn
 
@@ -113,7 +113,7 @@ def an_ending(draw: st.DrawFn, world: World) -> Write:
 def a_sleep(draw: st.DrawFn, world: World) -> Write:
     name = draw(ids)
     guess = world.guesses.get(name, Guess("x"))
-    return Hibernate(name, guess.execution, HOST, guess.turn, draw(st.sampled_from([None, 6000])))
+    return Passivate(name, guess.execution, HOST, guess.turn, draw(st.sampled_from([None, 6000])))
 
 
 def a_message(draw: st.DrawFn, world: World) -> Write:

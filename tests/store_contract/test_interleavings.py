@@ -17,7 +17,7 @@ from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.actors.store.records import Permit
 from durable_ray.actors.store.sql import group, limits, upkeep
 from durable_ray.actors.store.sql.statement import Statement
-from durable_ray.actors.store.writes import Delivered, Done, Hibernate, Stale, Started, StartInstance, TurnCommitted
+from durable_ray.actors.store.writes import Delivered, Done, Passivate, Stale, Started, StartInstance, TurnCommitted
 from tests.store_contract.building import HOST, advance, dedicated, made, pause, put, row, start, turn
 from tests.store_contract.conftest import POSTGRES
 from tests.store_contract.interleaving import Rival, between
@@ -109,8 +109,10 @@ def test_a_sleeper_and_its_mail_meet_in_one_order(two: Two) -> None:
     made(two.first, StartInstance(dedicated("d")))
     advance(two.first, "d")
     seen = row(two.first, "d")
-    sleep = Hibernate("d", seen.execution_id, seen.host, seen.turn, None)
-    asleep, told, at_once = two.race(lambda: made(two.first, sleep), group.HAS_MAIL, lambda: made(two.second, put("d")))
+    sleep = Passivate("d", seen.execution_id, seen.host, seen.turn, None)
+    asleep, told, at_once = two.race(
+        lambda: made(two.first, sleep), group.HAS_MESSAGES, lambda: made(two.second, put("d"))
+    )
     assert (asleep, at_once) == (Done(), False)
     assert isinstance(told, Delivered)
     assert not told.resident  # so its sender wakes it

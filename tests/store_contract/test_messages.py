@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import Receipt
-from durable_ray.actors.store.writes import Absent, Delivered, Done, Finished, Hibernate, Repeated, Stale, StartInstance
+from durable_ray.actors.store.writes import Absent, Delivered, Done, Finished, Passivate, Repeated, Stale, StartInstance
 from tests.store_contract.building import advance, dedicated, made, message, pause, put, row, start, turn
 
 
-def sleep(store: Store, instance_id: str, next_due: int | None = None) -> Hibernate:
+def sleep(store: Store, instance_id: str, next_due: int | None = None) -> Passivate:
     now = row(store, instance_id)
-    return Hibernate(instance_id, now.execution_id, now.host, now.turn, next_due)
+    return Passivate(instance_id, now.execution_id, now.host, now.turn, next_due)
 
 
 def test_messages_wait_in_the_order_in_which_they_came(store: Store) -> None:

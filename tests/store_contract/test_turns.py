@@ -139,7 +139,7 @@ def test_a_turns_messages_reach_live_receivers_only(store: Store) -> None:
     answer = advance(
         store, "a", messages=(message("b", "m1"), message("done", "m2"), message("nobody", "m3"), message("a", "m4"))
     )
-    assert answer == TurnCommitted(woken={"b": ("partition-1", True), "a": ("partition-1", True)})
+    assert answer == TurnCommitted(receivers={"b": ("partition-1", True), "a": ("partition-1", True)})
     assert [(pending.instance_id, pending.message_id) for pending in store.inbox(["a", "b", "done"])] == [
         ("b", "m1"),
         ("a", "m4"),
@@ -151,7 +151,7 @@ def test_children_begin_with_the_turn_that_calls_them(store: Store) -> None:
     parent = ParentAddress("p", "p-x1", 1)
     children = (new("c1", parent=parent), new("c2", host="c2", placement="dedicated", parent=parent))
     answer = advance(store, "p", children=children)
-    assert answer == TurnCommitted(woken={"c1": ("partition-1", True), "c2": ("c2", False)})
+    assert answer == TurnCommitted(receivers={"c1": ("partition-1", True), "c2": ("c2", False)})
     assert row(store, "c1").parent == row(store, "c2").parent == parent
 
 
@@ -163,7 +163,7 @@ def test_a_child_whose_id_is_taken_becomes_a_message_home(store: Store) -> None:
         store, "p", children=children, child_conflicts=(message("p", "conflict 1"), message("p", "conflict 2"))
     )
     assert answer.conflicts == ("taken",)
-    assert answer.woken == {"old": ("partition-1", True), "p": ("partition-1", True)}
+    assert answer.receivers == {"old": ("partition-1", True), "p": ("partition-1", True)}
     assert row(store, "taken").execution_id == "taken-x1"
     assert row(store, "old").execution_id == "x2"
     assert [pending.message_id for pending in store.inbox(["p"])] == ["conflict 1"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Store
-from durable_ray.actors.store.writes import Done, Hibernate, StartInstance
+from durable_ray.actors.store.writes import Done, Passivate, StartInstance
 from tests.store_contract.building import HOST, advance, dedicated, made, pause, put, row, start
 
 
 def nap(store: Store, instance_id: str, next_due: int | None = None) -> None:
     now = row(store, instance_id)
-    assert made(store, Hibernate(instance_id, now.execution_id, now.host, now.turn, next_due)) == Done()
+    assert made(store, Passivate(instance_id, now.execution_id, now.host, now.turn, next_due)) == Done()
 
 
 def waiting(store: Store, now: int, limit: int = 10) -> list[str]:

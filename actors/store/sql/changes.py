@@ -37,14 +37,14 @@ TAG = Statement("""
     VALUES (:key, :value, :created_at, :instance_id)
     """)
 LONG_INPUT = Statement("INSERT INTO inputs (instance_id, body) VALUES (:instance_id, :body)")
-WAKE = Statement("UPDATE instances SET resident = TRUE WHERE instance_id = :instance_id")
-STEP = Statement("""
+MARK_RESIDENT = Statement("UPDATE instances SET resident = TRUE WHERE instance_id = :instance_id")
+TURN = Statement("""
     UPDATE instances
     SET turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at, next_due = :next_due,
         custom_status = :custom_status, recoveries = 0, waiting_reason = :waiting_reason, outstanding = :outstanding
     WHERE instance_id = :instance_id AND turn = :turn
     """)
-MOVE = Statement("""
+TURN_WITH_STATUS = Statement("""
     UPDATE instances
     SET status = :status, queued = FALSE, turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at,
         started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
@@ -52,7 +52,7 @@ MOVE = Statement("""
         waiting_reason = :waiting_reason, outstanding = :outstanding, expires = :expires
     WHERE instance_id = :instance_id AND turn = :turn
     """)
-SUCCEED = Statement("""
+CONTINUE_AS_NEW = Statement("""
     UPDATE instances
     SET execution_id = :next_execution, version = :version, code_id = :code_id, status = :status, queued = FALSE,
         turn = (:turn + 1), events = (:first_event + :events), generation = :generation, updated_at = :updated_at,
@@ -66,20 +66,27 @@ RECODE = Statement("""
     SET version = :version, code_id = :code_id
     WHERE instance_id = :instance_id
     """)
-PAUSE = Statement("UPDATE instances SET status = :status WHERE instance_id = :instance_id AND turn = 0")
-END_UNSTARTED = Statement("""
+SET_STATUS = Statement("UPDATE instances SET status = :status WHERE instance_id = :instance_id AND turn = 0")
+FINISH_UNSTARTED = Statement("""
     UPDATE instances
     SET status = :status, queued = FALSE, turn = 1, events = :events, updated_at = :at, completed_at = :at, next_due = NULL,
         output = :output, failure = :failure, expires = :expires
     WHERE instance_id = :instance_id AND turn = 0
     """)
-SLEEP = Statement("""
+
+
+def without_process(next_due: str) -> str:
+    """What changes of an instance without a process: one with activities under way is due at once, to be activated again."""
+    due = f"CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE {next_due} END"
+    return f"resident = FALSE, next_due = {due}"
+
+
+PASSIVATE = Statement(f"""
     UPDATE instances
-    SET resident = FALSE,
-        next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE :next_due END
+    SET {without_process(":next_due")}
     WHERE instance_id = :instance_id AND turn = :turn
     """)
-CHRONICLE = Statement("""
+APPEND_HISTORY = Statement("""
     INSERT INTO history (instance_id, execution_id, first_event, body)
     VALUES (:instance_id, :execution_id, :first_event, :body)
     """)
@@ -102,20 +109,23 @@ class Op(IntEnum):
     REPLACE = auto()
     TAG = auto()
     LONG_INPUT = auto()
-    WAKE = auto()
-    STEP = auto()
-    MOVE = auto()
-    SUCCEED = auto()
+    MARK_RESIDENT = auto()
+    TURN = auto()
+    TURN_WITH_STATUS = auto()
+    CONTINUE_AS_NEW = auto()
     RECODE = auto()
-    PAUSE = auto()
-    END_UNSTARTED = auto()
-    SLEEP = auto()
-    CHRONICLE = auto()
+    SET_STATUS = auto()
+    FINISH_UNSTARTED = auto()
+    PASSIVATE = auto()
+    APPEND_HISTORY = auto()
     PUT = auto()
 
 
 #: Operations that change exactly one row each; another number means that the world moved under us.
-_EXACT = (Op.CREATE, Op.REPLACE, Op.WAKE, Op.STEP, Op.MOVE, Op.SUCCEED, Op.RECODE, Op.PAUSE, Op.END_UNSTARTED, Op.SLEEP)
+_EXACT = {
+    Op.CREATE, Op.REPLACE, Op.MARK_RESIDENT, Op.TURN, Op.TURN_WITH_STATUS, Op.CONTINUE_AS_NEW, Op.RECODE, Op.SET_STATUS,
+    Op.FINISH_UNSTARTED, Op.PASSIVATE,
+}  # fmt: skip
 
 
 class Change(NamedTuple):

@@ -34,8 +34,8 @@ from durable_ray.actors.store.writes import (
     Exists,
     Finished,
     FinishUnstarted,
-    Hibernate,
     Outdated,
+    Passivate,
     Repeated,
     ScheduleStored,
     Stale,
@@ -54,7 +54,7 @@ KNOWN = Statement("""
     ORDER BY instance_id
     FOR NO KEY UPDATE
     """)
-HAS_MAIL = Statement("SELECT EXISTS (SELECT * FROM inbox WHERE instance_id = :instance_id)")
+HAS_MESSAGES = Statement("SELECT EXISTS (SELECT * FROM inbox WHERE instance_id = :instance_id)")
 RECORD = Statement("""
     INSERT INTO receipts (request_id, outcome, expires)
     VALUES (:request_id, :outcome, :expires)
@@ -121,8 +121,8 @@ class Group:
         """Judge one write and collect its changes."""
         if isinstance(write, CommitTurn):
             return self._turn(write)
-        if isinstance(write, Hibernate):
-            return self._hibernate(write)
+        if isinstance(write, Passivate):
+            return self._passivate(write)
         receipt = write.receipt
         if receipt is not None and (outcome := self._receipts.get(receipt.request_id)) is not None:
             return Repeated(outcome)
@@ -293,14 +293,16 @@ class Group:
         finished = write.status in ENDED
         if not known.resident:
             known.resident = True
-            self._change(instance_id, Op.WAKE, write)
+            self._change(instance_id, Op.MARK_RESIDENT, write)
         if write.successor is not None:
             self._succeed(known, consistent(write, finished))
         else:
-            steady = write.status == known.status and not finished
-            self._change(instance_id, Op.STEP if steady else Op.MOVE, write if steady else consistent(write, finished))
+            if write.status == known.status and not finished:
+                self._change(instance_id, Op.TURN, write)
+            else:
+                self._change(instance_id, Op.TURN_WITH_STATUS, consistent(write, finished))
             if write.events:
-                self._change(instance_id, Op.CHRONICLE, write)
+                self._change(instance_id, Op.APPEND_HISTORY, write)
             if write.recode is not None:
                 version, code_id = write.recode
                 self._change(
@@ -335,14 +337,14 @@ class Group:
             "version": following.version,
             "code_id": following.code_id,
         }
-        self._change(instance_id, Op.SUCCEED, changed)
+        self._change(instance_id, Op.CONTINUE_AS_NEW, changed)
         if following.events:
-            self._change(instance_id, Op.CHRONICLE, _Chunk(instance_id, following.execution_id, 0, following.body))
+            self._change(instance_id, Op.APPEND_HISTORY, _Chunk(instance_id, following.execution_id, 0, following.body))
 
     def _send(self, write: CommitTurn) -> TurnCommitted:
         """Start a turn's children and deliver its messages; a child whose ID is taken by a live instance becomes a message
         to its parent."""
-        woken: dict[str, tuple[str, bool]] = {}
+        receivers: dict[str, tuple[str, bool]] = {}
         conflicts = []
         for at, child in enumerate(write.children):
             taken = self._known.get(child.instance_id)
@@ -353,19 +355,19 @@ class Group:
             else:
                 conflicts.append(child.instance_id)
                 if at < len(write.child_conflicts):
-                    self._deliver(write.child_conflicts[at], woken)
+                    self._deliver(write.child_conflicts[at], receivers)
                 continue
-            woken[child.instance_id] = (child.host, child.placement == "shared")
+            receivers[child.instance_id] = (child.host, child.placement == "shared")
         for message in write.messages:
-            self._deliver(message, woken)
-        return TurnCommitted(tuple(conflicts), woken)
+            self._deliver(message, receivers)
+        return TurnCommitted(tuple(conflicts), receivers)
 
-    def _deliver(self, message: InboxMessage, woken: dict[str, tuple[str, bool]]) -> None:
+    def _deliver(self, message: InboxMessage, receivers: dict[str, tuple[str, bool]]) -> None:
         answer = self._put(message)
         if isinstance(answer, Delivered):
-            woken[message.instance_id] = (answer.host, answer.resident)
+            receivers[message.instance_id] = (answer.host, answer.resident)
 
-    # --- messages, endings, sleep -----------------------------------------------------------------
+    # --- messages, endings, passivation -----------------------------------------------------------
     def _put(self, message: InboxMessage) -> Answer:
         known = self._known.get(message.instance_id)
         if known is None or (message.created_at is not None and known.created_at != message.created_at):
@@ -374,7 +376,7 @@ class Group:
             return Finished(known.status)
         unstarted = message.unstarted
         if unstarted is not None and known.turn == 0 and known.status != unstarted:
-            self._change(known.instance_id, Op.PAUSE, {"instance_id": known.instance_id, "status": unstarted})
+            self._change(known.instance_id, Op.SET_STATUS, {"instance_id": known.instance_id, "status": unstarted})
             self._restatus(known, unstarted)
         source = {
             "placement": known.placement,
@@ -396,32 +398,32 @@ class Group:
         if known.turn != 0 or known.execution_id != write.execution_id or write.status not in ENDED:
             return Stale()
         known.turn = 1
-        self._change(write.instance_id, Op.END_UNSTARTED, write)
+        self._change(write.instance_id, Op.FINISH_UNSTARTED, write)
         if write.events:
             first = _Chunk(write.instance_id, known.execution_id, 0, write.body)
-            self._change(write.instance_id, Op.CHRONICLE, first)
+            self._change(write.instance_id, Op.APPEND_HISTORY, first)
         self._change(write.instance_id, Op.EMPTY_INBOX, write)
         self._restatus(known, write.status)
         if write.message is not None:
             self._put(write.message)
         return Done()
 
-    def _hibernate(self, write: Hibernate) -> Answer:
+    def _passivate(self, write: Passivate) -> Answer:
         known = self._known.get(write.instance_id)
         if (
             known is None
             or known.turn != write.turn
             or known.execution_id != write.execution_id
             or known.host != write.host
-            or self._has_mail(write.instance_id)
+            or self._has_messages(write.instance_id)
         ):
             return Stale()
         known.resident = False
-        self._change(write.instance_id, Op.SLEEP, write)
+        self._change(write.instance_id, Op.PASSIVATE, write)
         return Done()
 
-    def _has_mail(self, instance_id: str) -> bool:
+    def _has_messages(self, instance_id: str) -> bool:
         if instance_id in self._at:
             self._write_changes()
-        row = self._session.one(HAS_MAIL, instance_id=instance_id)
+        row = self._session.one(HAS_MESSAGES, instance_id=instance_id)
         return row is not None and bool(row[0])

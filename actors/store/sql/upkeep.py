@@ -9,6 +9,7 @@ from durable_ray.actors.messages import PROTOCOL
 from durable_ray.actors.store.contract import Fenced, HubInUse, StoreError, StoreUnusable
 from durable_ray.actors.store.databases.database import Database
 from durable_ray.actors.store.records import Fence, HubRow, RowVersion
+from durable_ray.actors.store.sql.changes import without_process
 from durable_ray.actors.store.sql.group import COUNT
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 
@@ -16,14 +17,14 @@ HUB = Statement("""
     SELECT name, boot_epoch, cluster, address, heartbeat, protocol, partitions, settings
     FROM hub
     """)
-FOUND = Statement("""
+CREATE_HUB = Statement("""
     UPDATE hub
     SET name = :name, boot_epoch = 0, partitions = :partitions, settings = :settings
     """)
 NEW_BOOT = Statement("UPDATE hub SET boot_epoch = boot_epoch + 1, cluster = :cluster")
 #: A new boot fences by this too: an old host's next commit finds another epoch, whatever it read of the hub's row.
 FENCE_ALL = Statement("UPDATE leases SET epoch = epoch + 1")
-ADDRESS = Statement("UPDATE hub SET address = :address, heartbeat = :now, protocol = :protocol")
+CLAIM_HUB = Statement("UPDATE hub SET address = :address, heartbeat = :now, protocol = :protocol")
 HEARTBEAT = Statement("UPDATE hub SET heartbeat = :now WHERE cluster = :cluster AND boot_epoch = :boot_epoch")
 LEASE = Statement("""
     INSERT INTO leases (host, epoch)
@@ -39,10 +40,9 @@ WITH_PROCESS = Statement("""
     SET resident = TRUE
     WHERE instance_id IN (:ids) AND placement = 'dedicated' AND resident IS FALSE
     """)
-WITHOUT_PROCESS = Statement("""
+WITHOUT_PROCESS = Statement(f"""
     UPDATE instances
-    SET resident = FALSE,
-        next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE next_due END
+    SET {without_process("next_due")}
     WHERE instance_id IN (:ids) AND placement = 'dedicated' AND resident IS TRUE
     """)
 RECOVERY = Statement("""
@@ -52,20 +52,19 @@ RECOVERY = Statement("""
     RETURNING recoveries
     """)
 #: From a partition to a process of its own, with all by which its host is known.
-ISOLATE = Statement("""
+ISOLATE = Statement(f"""
     UPDATE instances
-    SET placement = 'dedicated', host = :own_host, resident = FALSE,
-        next_due = CASE WHEN completed_at IS NOT NULL THEN NULL WHEN outstanding > 0 THEN updated_at ELSE next_due END
+    SET placement = 'dedicated', host = :own_host, {without_process("next_due")}
     WHERE instance_id = :instance_id AND host = :host AND placement = 'shared' AND completed_at IS NULL
     RETURNING name, status
     """)
-ISOLATE_MAIL = Statement("""
+ISOLATE_INBOX = Statement("""
     UPDATE inbox
     SET placement = 'dedicated', host = :own_host
     WHERE instance_id = :instance_id
     """)
 ISOLATE_PERMITS = Statement("UPDATE permits SET host = :own_host WHERE instance_id = :instance_id")
-WHY = Statement("""
+WAITING_REASON = Statement("""
     UPDATE instances
     SET waiting_reason = :reason
     WHERE instance_id = :instance_id AND completed_at IS NULL
@@ -132,7 +131,7 @@ class SqlUpkeep:
         def body(session: Session) -> HubRow:
             found = _hub_row(session.one(HUB))
             if found is None:
-                session.run(FOUND, name=name, partitions=partitions, settings=settings)
+                session.run(CREATE_HUB, name=name, partitions=partitions, settings=settings)
             elif found.name != name:
                 raise StoreUnusable(
                     f"this store belongs to the hub {found.name!r}, not to {name!r}; each hub has a store of its own"
@@ -140,7 +139,7 @@ class SqlUpkeep:
             if found is None or found.cluster != cluster:
                 session.run(NEW_BOOT, cluster=cluster)
                 session.run(FENCE_ALL)
-            session.run(ADDRESS, address=address, now=now, protocol=PROTOCOL)
+            session.run(CLAIM_HUB, address=address, now=now, protocol=PROTOCOL)
             row = _hub_row(session.one(HUB))
             assert row is not None
             return row
@@ -201,7 +200,7 @@ class SqlUpkeep:
             row = session.one(ISOLATE, instance_id=instance_id, host=host, own_host=own_host)
             if row is None:
                 return False
-            session.run(ISOLATE_MAIL, instance_id=instance_id, own_host=own_host)
+            session.run(ISOLATE_INBOX, instance_id=instance_id, own_host=own_host)
             session.run(ISOLATE_PERMITS, instance_id=instance_id, own_host=own_host)
             name, status = row
             moves = [
@@ -215,7 +214,7 @@ class SqlUpkeep:
 
     def set_waiting_reason(self, instance_id: str, reason: str | None) -> None:
         """Record why a live instance makes no progress although it could; a committed turn clears it."""
-        self._database.write(lambda session: session.run(WHY, instance_id=instance_id, reason=reason))
+        self._database.write(lambda session: session.run(WAITING_REASON, instance_id=instance_id, reason=reason))
 
     # --- retention --------------------------------------------------------------------------------
     def purge(self, matched: Sequence[RowVersion], ancestors: Sequence[RowVersion] = ()) -> tuple[str, ...]:
@@ -263,7 +262,7 @@ def _purge(session: Session, matched: Sequence[RowVersion], ancestors: Sequence[
     return tuple(as_matched)
 
 
-HOW_MANY = Statement("SELECT count(*) FROM instances")
+COUNT_INSTANCES = Statement("SELECT count(*) FROM instances")
 EMPTY = (
     Statement("DELETE FROM inbox"),
     Statement("DELETE FROM history"),
@@ -297,7 +296,7 @@ class SqlErasure:
             session.run(NEW_DEFINITIONS)
             session.run(FENCE_OTHERS, keep=keep)
             session.one(KEPT, keep=keep)
-            row = session.one(HOW_MANY)
+            row = session.one(COUNT_INSTANCES)
             for statement in EMPTY:
                 session.run(statement)
             return 0 if row is None else int(row[0])

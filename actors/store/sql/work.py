@@ -19,7 +19,7 @@ DUE = Statement("""
     LIMIT :limit
     """)
 #: Outstanding activities have no index (every turn would pay for it): a new process reads through its live rows once.
-REVIVE = Statement("""
+TO_REVIVE = Statement("""
     SELECT instances.instance_id
     FROM instances
     WHERE instances.host = :host
@@ -30,7 +30,7 @@ REVIVE = Statement("""
     FROM inbox
     WHERE inbox.placement IN ('dedicated', 'shared') AND inbox.host = :host
     """)
-MAIL = Statement("""
+WITH_MESSAGES = Statement("""
     SELECT DISTINCT instance_id
     FROM inbox
     WHERE placement IN ('dedicated', 'shared') AND host = :host
@@ -55,7 +55,7 @@ UNSTARTED = Statement("""
     ORDER BY priority DESC, created_at, instance_id
     LIMIT :limit
     """)
-WOKEN = Statement("""
+TO_ACTIVATE = Statement("""
     SELECT instances.instance_id, instances.priority, instances.created_at
     FROM instances
     WHERE instances.placement = 'dedicated'
@@ -93,12 +93,12 @@ class SqlWork:
     def to_revive(self, host: str, now: int) -> tuple[str, ...]:
         """Live instances that a fresh process of this host must load at once."""
         with self._database.read() as session:
-            return tuple(sorted(row[0] for row in session.all(REVIVE, host=host, until=now)))
+            return tuple(sorted(row[0] for row in session.all(TO_REVIVE, host=host, until=now)))
 
     def with_messages(self, host: str, limit: int) -> tuple[str, ...]:
         """Instances of a host with messages waiting."""
         with self._database.read() as session:
-            return tuple(row[0] for row in session.all(MAIL, host=host, limit=limit))
+            return tuple(row[0] for row in session.all(WITH_MESSAGES, host=host, limit=limit))
 
     def hosts_with_work(self, now: int) -> tuple[str, ...]:
         """Shared hosts that have something to do."""
@@ -117,7 +117,7 @@ class SqlWork:
     def dedicated_waiting(self, now: int, limit: int) -> tuple[InstanceRow, ...]:
         """Dedicated live instances without a process that should have one, in order of admission."""
         with self._database.read() as session:
-            candidates = {*session.all(UNSTARTED, until=now, limit=limit), *session.all(WOKEN, until=now)}
+            candidates = {*session.all(UNSTARTED, until=now, limit=limit), *session.all(TO_ACTIVATE, until=now)}
             first = sorted(candidates, key=lambda row: (-row[1], row[2], row[0]))[:limit]
             rows = read_rows(session, [row[0] for row in first])
         return tuple(rows[row[0]] for row in first)

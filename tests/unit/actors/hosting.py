@@ -61,7 +61,7 @@ class ToldClock:
     def now(self) -> int:
         return self.at
 
-    def wake(self, at: int, call: Callable[[], None]) -> Any:
+    def call_at(self, at: int, call: Callable[[], None]) -> Any:
         entry = [at, call]
         self.alarms.append(entry)
 

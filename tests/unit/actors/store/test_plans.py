@@ -16,7 +16,7 @@ from durable_ray.actors.store.records import DefinitionRow, InboxMessage, Instan
 from durable_ray.actors.store.sql.changes import CHANGES, Op
 from durable_ray.actors.store.sql.queries import make_token
 from durable_ray.actors.store.sql.statement import Session
-from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Hibernate, StartInstance
+from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, Passivate, StartInstance
 
 Ask = Callable[[SqlStore], object]
 PERMIT = Permit("n", "h", "a", "x", 1, 1)
@@ -33,7 +33,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
                 TURN,
                 InboxMessage("a", "m", "b"),
                 FinishUnstarted("b", "x", "Failed", 1, "", 0),
-                Hibernate("a", "x", "h", 1, None),
+                Passivate("a", "x", "h", 1, None),
             ],
         ),
         "sqlite_autoindex_instances_1",
@@ -172,7 +172,7 @@ def test_each_query_walks_along_its_index(store: SqlStore, asked: str, way: str)
 def test_a_turn_that_only_goes_on_touches_no_index_but_those_of_its_next_due_time(store: SqlStore) -> None:
     """And these two are partial: where `next_due` is and stays NULL, nothing is written to them either."""
     database: Any = store.database
-    step = CHANGES[Op.STEP].statement
+    step = CHANGES[Op.TURN].statement
     program = list(database._writer.execute(f"EXPLAIN {step.sqlite}", step.from_object(TURN)))
     touched = {row[5] for row in program if row[1] == "IdxDelete"}
     assert touched == {"ix_instances_due", "ix_instances_dedicated_due"}
