@@ -2,7 +2,7 @@
 #
 #   make demo                 see it run: processes are killed, the work goes on   (DIR=... measures that directory)
 #   make test                 all tests; installs PostgreSQL if it may (ARGS="-k timers" to choose)
-#   make unit                 the tests that need no cluster, no server, no browser: seconds
+#   make unit                 the tests that need no cluster and no server: seconds
 #   make lint                 ruff, formatting, mypy
 #   make bench                measure against raw Ray, as ratios; PEERS=1: and the peers  (ARGS=...)
 #
@@ -48,7 +48,7 @@ else
 endif
 
 unit: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m "not (ray or postgres or browser or fault or slow)" $(ARGS)
+	$(BIN)/python -m pytest -m "not (ray or postgres or fault or slow)" $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ import logging
 import os
 
 from durable_ray.orchestrations.history.snapshot import Snapshot
-from durable_ray.orchestrations.values.payloads import PICKLED, Payload
+from durable_ray.orchestrations.values.payloads import Payload, is_pickled
 
 log = logging.getLogger("durable_ray.instances")
 #: Apart, so that it can be turned off by itself.
@@ -91,7 +91,7 @@ def _reason(reason: Payload | None) -> str:
     # Payloads are JSON, in which control characters are escaped.
     if reason is None:
         return "none given"
-    return "a Python value" if reason.startswith(PICKLED) else _short(reason)
+    return "a Python value" if is_pickled(reason) else _short(reason)
 
 
 def _short(text: str) -> str:

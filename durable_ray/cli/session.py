@@ -91,7 +91,6 @@ OPTIONS: dict[str, Any] = {
     "debug": _option(bool, "--debug", text="Tracebacks."),
 }
 _DEFAULTS: dict[str, Any] = {"as_json": False, "debug": False}
-_SETTINGS = ("address", "hub", "store", "url", "key")
 
 
 def _parameters() -> list[inspect.Parameter]:

@@ -16,14 +16,14 @@ from durable_ray.actors.instances.status import failure_of, moment
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.history.events import Event, TurnStarted
 from durable_ray.orchestrations.values.failures import FailureDetails
-from durable_ray.orchestrations.values.payloads import PICKLED, Payload
+from durable_ray.orchestrations.values.payloads import PICKLED, Payload, is_pickled
 
 
 def opened(payload: Payload | None) -> Any:
     """A payload's JSON value; for a pickled one, a note about it."""
     if payload is None:
         return None
-    if payload.startswith(PICKLED):
+    if is_pickled(payload):
         return {
             "$pickled": True,
             "bytes": (len(payload) - len(PICKLED)) * 3 // 4,

@@ -181,11 +181,6 @@ class HostActor:
             await host.background.blocking(lambda: host.store.commit(None, ()))
         await asyncio.to_thread(make_registry_apart, self._info, True)
 
-    async def in_memory(self) -> int:
-        """How many instances are in memory here."""
-        await self._opening
-        return len(self._host.instance_cache)
-
     async def end(self, whose: str = "") -> None:
         """End this process for good (with `whose`, only if it is that one); its work continues elsewhere, or when the
         host is created again."""
