@@ -18,6 +18,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from durable_ray.actors.store.records import InstanceQuery
+from durable_ray.cli.commands.filters import FILTER_OPTIONS, make_filter
 from durable_ray.cli.exits import CommandError, Exit, problem_of
 from durable_ray.cli.hub.port import HubPort
 from durable_ray.config import ClientSettings
@@ -122,8 +124,15 @@ def before_commands(function: Callable[[], None], open_hub: OpenHub) -> Callable
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a function of `(session, ...)` a command: with the shared options, and its errors as one line."""
-    own = inspect.signature(function, eval_str=True).parameters
+    """Make a function of `(session, ...)` a command: with the shared options, and its errors as one line.
+
+    A parameter that is an `InstanceQuery` stands for the options of a filter.
+    """
+    own = [*inspect.signature(function, eval_str=True).parameters.values()][1:]
+    query = next((at for at, parameter in enumerate(own) if parameter.annotation is InstanceQuery), None)
+    wanted = None if query is None else own[query].name
+    if query is not None:
+        own[query : query + 1] = FILTER_OPTIONS
 
     @functools.wraps(function)
     def run(context: typer.Context, **given: Any) -> None:
@@ -133,6 +142,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         as_json, debug = bool(shared.pop("as_json", False)), bool(shared.pop("debug", False))
         try:
             session = CommandSession(ClientSettings(**shared), context.obj.open_hub, as_json, debug)
+            if wanted is not None:
+                given[wanted] = make_filter(**{option.name: given.pop(option.name) for option in FILTER_OPTIONS})
             function(session, **given)
         except (typer.Exit, typer.Abort):
             raise
@@ -147,7 +158,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
                 traceback.print_exc()
             raise typer.Exit(report(problem_of(error), as_json=as_json)) from None
 
-    return _with_parameters(run, [*list(own.values())[1:], *_parameters()], function.__doc__)  # type: ignore[no-any-return]
+    return _with_parameters(run, [*own, *_parameters()], function.__doc__)  # type: ignore[no-any-return]
 
 
 def report(problem: CommandError, *, as_json: bool) -> int:

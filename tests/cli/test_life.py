@@ -121,6 +121,7 @@ def test_purge_by_filter_asks_first(either: Cli) -> None:
     assert refused.exit_code == 1
     assert "purge 3 instances?" in refused.stderr
     assert either.json("count")["total"] == 4
+    assert either.ok("purge", "--parent", "nobody", "--yes") == "purged 0\n"
     assert either.ok("purge", "--prefix", "h", "--yes") == "purged 3\n"
     assert either.json("count")["total"] == 1
 

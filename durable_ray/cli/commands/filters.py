@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -57,17 +58,15 @@ ParentOption = Annotated[
 
 
 def make_filter(
-    status: Sequence[str] | None,
-    name: Sequence[str] | None,
-    prefix: str | None,
-    created_after: str | None,
-    created_before: str | None,
-    tag: Sequence[str] | None,
-    parent: str | None = None,
-    *,
-    descending: bool = False,
+    status: StatusOption = None,
+    name: NameOption = None,
+    prefix: PrefixOption = None,
+    created_after: AfterOption = None,
+    created_before: BeforeOption = None,
+    tag: TagOption = None,
+    parent: ParentOption = None,
 ) -> InstanceQuery:
-    """A filter from what was typed."""
+    """A filter from what was typed: a command that takes an `InstanceQuery` has these options instead."""
     if prefix == "":
         raise usage("--prefix is empty", "leave it out to choose all")
     return InstanceQuery(
@@ -78,8 +77,10 @@ def make_filter(
         created_to=None if created_before is None else micros(through(when(created_before))),
         tags=tags_of(tag or ()),
         parent_id=parent,
-        descending=descending,
     )
+
+
+FILTER_OPTIONS = tuple(inspect.signature(make_filter, eval_str=True).parameters.values())
 
 
 def statuses_of(options: Sequence[str]) -> tuple[str, ...]:

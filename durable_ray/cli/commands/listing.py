@@ -6,19 +6,12 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 from rich import box
 from rich.table import Table
 
 from durable_ray.actors.store.records import InstanceQuery
 from durable_ray.cli.commands.filters import (
-    AfterOption,
-    BeforeOption,
-    NameOption,
-    ParentOption,
-    PrefixOption,
-    StatusOption,
-    TagOption,
-    make_filter,
     matching,
     page,
 )
@@ -30,13 +23,7 @@ from durable_ray.client.json_views import counts_json
 
 def list_(
     session: CommandSession,
-    status: StatusOption = None,
-    name: NameOption = None,
-    prefix: PrefixOption = None,
-    created_after: AfterOption = None,
-    created_before: BeforeOption = None,
-    tag: TagOption = None,
-    parent: ParentOption = None,
+    wanted: InstanceQuery,
     newest: Annotated[bool, typer.Option("--newest", help="Newest first.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="At most so many.")] = 100,
     token: Annotated[
@@ -56,7 +43,7 @@ def list_(
     """
     if everything and token is not None:
         raise usage("--all lists everything: it goes without --token")
-    wanted = make_filter(status, name, prefix, created_after, created_before, tag, parent, descending=newest)
+    wanted = replace(wanted, descending=newest)
     following: str | None = None
     if everything:
         shown = list(matching(session.hub, wanted))
@@ -79,16 +66,9 @@ def list_(
 
 def count(
     session: CommandSession,
-    status: StatusOption = None,
-    name: NameOption = None,
-    prefix: PrefixOption = None,
-    created_after: AfterOption = None,
-    created_before: BeforeOption = None,
-    tag: TagOption = None,
-    parent: ParentOption = None,
+    wanted: InstanceQuery,
 ) -> None:
     """Count instances: those that match, or without a filter all, by orchestrator and status."""
-    wanted = make_filter(status, name, prefix, created_after, created_before, tag, parent)
     if wanted != InstanceQuery():
         number = session.hub.count(wanted)
         if session.json:

@@ -13,15 +13,6 @@ from msgspec.structs import replace
 
 from durable_ray.actors.errors import InstanceNotFound
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
-from durable_ray.cli.commands.filters import (
-    AfterOption,
-    BeforeOption,
-    NameOption,
-    PrefixOption,
-    StatusOption,
-    TagOption,
-    make_filter,
-)
 from durable_ray.cli.exits import CommandError, Exit, problem_of, usage
 from durable_ray.cli.hub.port import Verb
 from durable_ray.cli.inputs import ids, json_value
@@ -102,16 +93,11 @@ def restart(
 
 def purge(
     session: CommandSession,
+    wanted: InstanceQuery,
     instance_ids: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ID...]", help="IDs; - for those piped in; or a filter.", show_default=False),
     ] = None,
-    status: StatusOption = None,
-    name: NameOption = None,
-    prefix: PrefixOption = None,
-    created_after: AfterOption = None,
-    created_before: BeforeOption = None,
-    tag: TagOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Their sub-orchestrations too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -119,7 +105,6 @@ def purge(
 
     Example: durable-ray purge --status Completed --created-before 30d --yes
     """
-    wanted = make_filter(status, name, prefix, created_after, created_before, tag)
     if bool(instance_ids) == (wanted != InstanceQuery()):
         raise usage(
             "say which: either IDs or a filter", "durable-ray purge --status Completed purges all that completed"
