@@ -11,13 +11,14 @@ from durable_ray.actors.store.sql.statement import Session, Statement
 
 TRUTH = Statement("SELECT name, status, count(*) FROM instances GROUP BY name, status")
 COUNTED = Statement("SELECT name, status, sum(n) FROM counters GROUP BY name, status")
-#: Columns that contradict each other. A finished row has an end (its last update), no due time, and only it expires.
+#: Columns that contradict each other. A finished row has an end (its last update), no due time, and only it expires; a queued
+#: one has had no turn, and time does not start it.
 AT_ODDS = Statement("""
     SELECT instance_id, status
     FROM instances
     WHERE CASE WHEN status IN ('Completed', 'Failed', 'Terminated')
-        THEN completed_at IS NULL OR completed_at != updated_at OR next_due IS NOT NULL
-        ELSE completed_at IS NOT NULL OR expires IS NOT NULL
+        THEN completed_at IS NULL OR completed_at != updated_at OR next_due IS NOT NULL OR queued
+        ELSE completed_at IS NOT NULL OR expires IS NOT NULL OR (queued AND (turn > 0 OR next_due IS NOT NULL))
         END
     """)
 MISADDRESSED = Statement("""
@@ -41,18 +42,15 @@ OLD_HISTORY = Statement("""
         WHERE instances.instance_id = history.instance_id AND instances.execution_id = history.execution_id
     )
     """)
-ORPHANED_INPUTS = Statement("""
-    SELECT inputs.instance_id
-    FROM inputs
-    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = inputs.instance_id)
-    """)
-ORPHANED_TAGS = Statement("""
-    SELECT tags.instance_id
-    FROM tags
-    WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = tags.instance_id)
-    """)
-
-_ORPHANS = {"inputs": ORPHANED_INPUTS, "tags": ORPHANED_TAGS}
+#: Rows of an instance that is absent.
+_ORPHANS = {
+    table: Statement(f"""
+        SELECT {table}.instance_id
+        FROM {table}
+        WHERE NOT EXISTS (SELECT * FROM instances WHERE instances.instance_id = {table}.instance_id)
+        """)
+    for table in ("inputs", "tags")
+}
 
 
 def check(store: Store) -> list[str]:

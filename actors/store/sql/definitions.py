@@ -21,61 +21,35 @@ TAKE_REVISION = Statement("""
     SET definitions_revision = definitions_revision + :by
     RETURNING definitions_revision
     """)
-OF_NAME = Statement("""
-    SELECT kind, name, version, code_id, how, options, runtime_env, revision
-    FROM definitions
-    WHERE kind = :kind AND name = :name
-    ORDER BY revision DESC
-    LIMIT :limit
-    """)
-PUT = Statement("""
-    INSERT INTO definitions (kind, name, version, code_id, revision, how, options, runtime_env, body)
-    VALUES (:kind, :name, :version, :code_id, :revision, :how, :options, :runtime_env, :body)
+_COLUMNS = DefinitionRow.__struct_fields__
+_ALL = ", ".join(_COLUMNS)
+#: A body is large: it is read only of the one that is asked for.
+_DESCRIBED = ", ".join(["NULL" if name == "body" else name for name in _COLUMNS])
+_BODY = _COLUMNS.index("body")
+
+PUT = Statement(f"""
+    INSERT INTO definitions ({_ALL})
+    VALUES ({", ".join(f":{name}" for name in _COLUMNS)})
     ON CONFLICT (kind, name, version, code_id) DO UPDATE
     SET revision = excluded.revision, how = excluded.how, options = excluded.options,
         runtime_env = excluded.runtime_env, body = excluded.body
     """)
-SINCE = Statement("""
-    SELECT kind, name, version, code_id, how, options, runtime_env, revision
-    FROM definitions
-    WHERE revision > :since
-    ORDER BY revision
-    """)
-NEWEST = Statement("""
-    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
-    FROM definitions
-    WHERE kind = :kind AND name = :name
-    ORDER BY revision DESC
-    LIMIT :limit
-    """)
-NEWEST_OF_VERSION = Statement("""
-    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
-    FROM definitions
-    WHERE kind = :kind AND name = :name AND version = :version
-    ORDER BY revision DESC
-    LIMIT :limit
-    """)
-NEWEST_OF_CODE = Statement("""
-    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
-    FROM definitions
-    WHERE kind = :kind AND name = :name AND code_id = :code_id
-    ORDER BY revision DESC
-    LIMIT :limit
-    """)
-NEWEST_OF_BOTH = Statement("""
-    SELECT kind, name, version, code_id, how, body, options, runtime_env, revision
-    FROM definitions
-    WHERE kind = :kind AND name = :name AND version = :version AND code_id = :code_id
-    ORDER BY revision DESC
-    LIMIT :limit
-    """)
+SINCE = Statement(f"SELECT {_DESCRIBED} FROM definitions WHERE revision > :since ORDER BY revision")
 
+
+def _newest(*more: str, columns: str = _ALL) -> Statement:
+    """The newest of a name, of those of which these columns are as asked for."""
+    where = " AND ".join(f"{name} = :{name}" for name in ("kind", "name", *more))
+    return Statement(f"SELECT {columns} FROM definitions WHERE {where} ORDER BY revision DESC LIMIT :limit")
+
+
+OF_NAME = _newest(columns=_DESCRIBED)
 #: By whether a version is asked for, and a code.
 _NEWEST = {
-    (False, False): NEWEST,
-    (True, False): NEWEST_OF_VERSION,
-    (False, True): NEWEST_OF_CODE,
-    (True, True): NEWEST_OF_BOTH,
+    (False, False): _newest(),
+    (True, False): _newest("version"),
+    (False, True): _newest("code_id"),
+    (True, True): _newest("version", "code_id"),
 }
 
 
@@ -125,20 +99,17 @@ class SqlDefinitions:
         statement = _NEWEST[version is not None, code_id is not None]
         with self._database.read() as session:
             row = session.one(statement, kind=kind, name=name, version=version, code_id=code_id, limit=1)
-        return None if row is None else _to_row(row[:5], bytes(row[5]), row[6:])
+        return None if row is None else _to_row(row)
 
     def definitions(self, since: int = 0) -> tuple[DefinitionRow, ...]:
         """Every definition registered after revision `since`, oldest first, without bodies."""
         with self._database.read() as session:
-            return tuple(_without_body(row) for row in session.all(SINCE, since=since))
+            return tuple(_to_row(row) for row in session.all(SINCE, since=since))
 
 
-def _without_body(row: Row) -> DefinitionRow:
-    return _to_row(row[:5], b"", row[5:])
-
-
-def _to_row(described: Row, body: bytes, rest: Row) -> DefinitionRow:
-    fields: list[Any] = [*described, body, *rest]
+def _to_row(row: Row) -> DefinitionRow:
+    fields: list[Any] = [*row]
+    fields[_BODY] = bytes(row[_BODY] or b"")
     return DefinitionRow(*fields)
 
 
@@ -146,7 +117,7 @@ def _news(session: Session, rows: list[DefinitionRow]) -> list[DefinitionRow]:
     """Those of one name that have to be written: none, if they are what the store has as the newest, in this order."""
     wanted = list({(row.version, row.code_id): row for row in reversed(rows)}.values())[::-1]
     found = session.all(OF_NAME, kind=wanted[0].kind, name=wanted[0].name, limit=len(wanted))
-    newest = [_without_body(row) for row in reversed(found)]
+    newest = [_to_row(row) for row in reversed(found)]
     present = [row for row in wanted if not row.absent]
     if present or any(not row.absent for row in newest):
         # What is there stays the newest, whoever else could not deploy something of that name.

@@ -18,13 +18,14 @@ RETURN = Statement("""
     DELETE FROM permits
     WHERE instance_id = :instance_id AND execution_id = :execution_id AND task_id = :task_id AND attempt = :attempt
     """)
-ASK = Statement("""
-    INSERT INTO permits (name, host, instance_id, execution_id, task_id, attempt, priority, granted)
-    VALUES (:name, :host, :instance_id, :execution_id, :task_id, :attempt, :priority, FALSE)
+_COLUMNS = ", ".join(Permit.__struct_fields__)
+ASK = Statement(f"""
+    INSERT INTO permits ({_COLUMNS}, granted)
+    VALUES ({", ".join(f":{name}" for name in Permit.__struct_fields__)}, FALSE)
     ON CONFLICT (instance_id, execution_id, task_id, attempt) DO NOTHING
     """)
 RUNNING = Statement("SELECT count(*) FROM permits WHERE name = :name AND granted IS TRUE")
-GRANT = Statement("""
+GRANT = Statement(f"""
     UPDATE permits
     SET granted = TRUE
     WHERE "row" IN (
@@ -34,15 +35,15 @@ GRANT = Statement("""
         ORDER BY priority DESC, "row"
         LIMIT :room
     )
-    RETURNING name, host, instance_id, execution_id, task_id, attempt, priority
+    RETURNING {_COLUMNS}
     """)
-GRANTED = Statement("""
-    SELECT name, host, instance_id, execution_id, task_id, attempt, priority
+GRANTED = Statement(f"""
+    SELECT {_COLUMNS}
     FROM permits
     WHERE host = :host AND granted IS TRUE AND instance_id IN (:ids)
     """)
-OF_HOST = Statement("""
-    SELECT name, host, instance_id, execution_id, task_id, attempt, priority, granted
+OF_HOST = Statement(f"""
+    SELECT {_COLUMNS}, granted
     FROM permits
     WHERE host = :host
     ORDER BY "row"

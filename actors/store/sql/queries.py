@@ -35,17 +35,18 @@ MORE_IDS = Statement("""
     LIMIT 1 OFFSET 2000
     """)
 MORE_UPDATED = Statement("SELECT 1 FROM instances WHERE completed_at >= :updated_from LIMIT 1 OFFSET 2000")
+_STANDING = ", ".join(Standing.__struct_fields__)
 #: What tells one state of an instance from another: of all that live, by the index of those.
-LIVE_STANDINGS = Statement("""
-    SELECT host, instance_id, execution_id, turn, status, events, waiting_reason
+LIVE_STANDINGS = Statement(f"""
+    SELECT host, {_STANDING}
     FROM instances
     WHERE completed_at IS NULL AND (host, instance_id) > (:after_host, :after_id)
     ORDER BY host, instance_id
     LIMIT :limit
     """)
 #: Of those that ended, from some time on.
-ENDED_STANDINGS = Statement("""
-    SELECT completed_at, instance_id, execution_id, turn, status, events, waiting_reason
+ENDED_STANDINGS = Statement(f"""
+    SELECT completed_at, {_STANDING}
     FROM instances
     WHERE completed_at >= :after_at AND (completed_at, instance_id) > (:after_at, :after_id)
     ORDER BY completed_at, instance_id

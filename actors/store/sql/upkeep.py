@@ -13,10 +13,7 @@ from durable_ray.actors.store.sql.changes import without_process
 from durable_ray.actors.store.sql.group import COUNT
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 
-HUB = Statement("""
-    SELECT name, boot_epoch, cluster, address, heartbeat, protocol, partitions, settings
-    FROM hub
-    """)
+HUB = Statement(f"SELECT {', '.join(HubRow.__struct_fields__)} FROM hub")
 CREATE_HUB = Statement("""
     UPDATE hub
     SET name = :name, boot_epoch = 0, partitions = :partitions, settings = :settings
