@@ -46,9 +46,9 @@ from durable_ray.actors.store.writes import (
     Write,
 )
 
-#: What a decision needs of an instance, in the order of `known.Known`.
-KNOWN = Statement("""
-    SELECT instance_id, execution_id, name, placement, host, resident, status, turn, parent_id, created_at
+#: What a decision needs of an instance.
+KNOWN = Statement(f"""
+    SELECT {", ".join(Known.__struct_fields__)}
     FROM instances
     WHERE instance_id IN (:ids)
     ORDER BY instance_id

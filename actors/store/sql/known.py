@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from durable_ray.actors.store.records import FINISHED
+from durable_ray.actors.store.records import FINISHED, Placement, Status
 from durable_ray.actors.store.writes import CommitTurn, FinishUnstarted, StartInstance, StoreSchedule, Write
 
 ENDED = frozenset(FINISHED)
 
 
-class Known:
+class Known(Struct):
     """What decisions need of an instance, as of this point of the group."""
 
-    __slots__ = (
-        "created_at",
-        "execution_id",
-        "host",
-        "instance_id",
-        "name",
-        "parent_id",
-        "placement",
-        "resident",
-        "status",
-        "turn",
-    )
+    instance_id: str
+    execution_id: str
+    name: str
+    placement: Placement
+    host: str
+    resident: bool
+    status: Status
+    turn: int
+    parent_id: str | None
+    created_at: int
 
-    def __init__(
-        self,
-        instance_id: str,
-        execution_id: str,
-        name: str,
-        placement: Any,
-        host: str,
-        resident: bool,
-        status: Any,
-        turn: int,
-        parent_id: str | None,
-        created_at: int,
-    ) -> None:
-        self.instance_id = instance_id
-        self.execution_id = execution_id
-        self.name = name
-        self.placement = placement
-        self.host = host
-        self.resident = bool(resident)
-        self.status = status
-        self.turn = turn
-        self.parent_id = parent_id
-        self.created_at = created_at
+    def __post_init__(self) -> None:
+        self.resident = bool(self.resident)  # SQLite has no booleans
 
     @property
     def shard(self) -> str:
