@@ -182,7 +182,16 @@ def make_registry(info: HubInfo, known: bool = False) -> None:
         max_restarts=-1,
         num_cpus=0,
         resources=info.pin,
-    ).remote(info, classes(), context.gcs_address, context.get_session_name(), known)
+    ).remote(info, classes(), context.gcs_address, session_name(), known)
+
+
+def session_name() -> str:
+    """The name of this Ray cluster's session, which no other cluster has, nor this one after its head was replaced."""
+    context = ray.get_runtime_context()
+    if hasattr(context, "get_session_name"):
+        return str(context.get_session_name())
+    # Ray 2.50 and older keep it where only Ray itself looks.
+    return str(ray._private.worker.global_worker.node.session_name)
 
 
 def make_known_registry(info: HubInfo) -> None:
