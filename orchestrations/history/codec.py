@@ -156,7 +156,7 @@ def _read(kind: Any, said: Any) -> Any:
     """The value of which `said` gives the fields; those that this release does not know are left out."""
     try:
         known = {
-            name: said[name] if convert is None or said[name] is None else convert(said[name])
+            name: said[name] if convert is None else convert(said[name])
             for name, convert in _readers(kind).items()
             if name in said
         }
@@ -172,16 +172,26 @@ def _readers(kind: Any) -> dict[str, Callable[[Any], Any] | None]:
 
 def _reader(hint: Any) -> Callable[[Any], Any] | None:
     """How a field of this type is made of what JSON has: ``FailureDetails | None``, ``tuple[int, ...]``."""
+    if hint in (int, str):
+        # A time that is a text would break the turn that meets it, and not this read. Texts that may be absent were taken as
+        # they came by early releases.
+        return lambda said: _of(hint, said)
     for part in (hint, *typing.get_args(hint)):
         if part in (FailureDetails, ParentAddress, RetryPolicy):
-            return lambda said: _read(part, said)
+            return lambda said: None if said is None else _read(part, said)
         if typing.get_origin(part) is tuple:
             return _each(_reader(typing.get_args(part)[0]))
     return None
 
 
+def _of(kind: type[Any], said: Any) -> Any:
+    if type(said) is not kind:
+        raise TypeError(f"{said!r} is no {kind.__name__}")
+    return said
+
+
 def _each(read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    return tuple if read is None else lambda said: tuple(read(item) for item in said)
+    return lambda said: None if said is None else tuple(said if read is None else [read(item) for item in said])
 
 
 def _policy(known: dict[str, Any]) -> RetryPolicy:

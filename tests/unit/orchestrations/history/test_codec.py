@@ -193,3 +193,19 @@ def test_a_text_or_number_of_a_derived_class_is_written_as_what_it_is(text: str)
     assert isinstance(read, ev.ActivityFailed)
     assert (read.task_id, read.failure.message) == (3, text)
     assert (type(read.task_id), type(read.failure.message)) == (int, str)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        '{"t":"TimerFired","task_id":"two"}',
+        '{"t":"TimerFired","task_id":null}',
+        '{"t":"TurnStarted","at":"soon"}',
+        '{"t":"EventRaised","name":["a"],"data":"1"}',
+    ],
+)
+def test_a_field_of_another_type_is_damage(event: str) -> None:
+    with pytest.raises(UnreadableHistory, match="damaged"):
+        decode_events(f'{{"v":1,"e":[{event}]}}')
+    with pytest.raises(UnreadableHistory, match="damaged"):
+        decode_event(f'{{"v":1,{event[1:]}')
