@@ -173,6 +173,8 @@ class TestHub:
         calm = 0
         while calm < 2:
             await asyncio.sleep(0)
+            if self.virtual_clock is not None:
+                self.virtual_clock.advance(self.virtual_clock.now())  # what is due already needs no time to pass
             calm = calm + 1 if self.hub.idle else 0
             if not calm:
                 await asyncio.sleep(0.0005)

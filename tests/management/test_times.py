@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -100,3 +100,17 @@ def test_a_timer_that_is_made_after_the_clock_was_mended_fires_on_time(hub: Test
 def test_the_command_line_takes_a_huge_duration() -> None:
     assert duration("99999999999999999w").days > 2_900_000
     assert duration("1" * 400 + "d") == duration("99999999999999999w")
+
+
+def test_a_timer_that_is_due_already_fires_although_time_stands_still() -> None:
+    @dr.orchestrator(name="times.past")
+    async def past(ctx: dr.OrchestrationContext) -> str:
+        await ctx.create_timer(timedelta(days=-1))
+        await ctx.create_timer(datetime.min.replace(tzinfo=UTC))
+        await asyncio.sleep(0)
+        return "fired"
+
+    with TestHub(auto_advance=False) as hub:
+        handle = hub.client.start_new(past)
+        hub.settle()
+        assert handle.get_status().output == "fired"
