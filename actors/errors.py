@@ -73,6 +73,32 @@ class UnknownDefinition(DurableRayError, LookupError):
     """No orchestrator (or activity) of this name was deployed to this hub."""
 
 
+class ScheduleNotFound(DurableRayError, LookupError):
+    """No schedule has this ID in this hub."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"No schedule with ID {quoted(schedule_id)} found.")
+        self.schedule_id = schedule_id
+
+    def __reduce__(self) -> tuple[type[ScheduleNotFound], tuple[str]]:
+        return type(self), (self.schedule_id,)
+
+
+class ScheduleAlreadyExists(DurableRayError):
+    """The hub has a schedule of this ID: update or delete it, or choose another ID."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"A schedule with ID {quoted(schedule_id)} already exists; update or delete it.")
+        self.schedule_id = schedule_id
+
+    def __reduce__(self) -> tuple[type[ScheduleAlreadyExists], tuple[str]]:
+        return type(self), (self.schedule_id,)
+
+
+class ScheduleChanged(DurableRayError):
+    """The schedule has another version than the one that was to be changed; nothing was changed. Read it again."""
+
+
 class OrchestrationEnded(OrchestrationError):
     """The awaited orchestration ended without a result."""
 

@@ -91,6 +91,22 @@ class Reply(Struct, frozen=True):
     placement: Placement = "shared"
 
 
+class ScheduleReply(Struct, frozen=True):
+    """The outcome of a request about a schedule; `state` is the text of the schedule as it is then (`ScheduleState`)."""
+
+    code: Literal[
+        "ok",  # done, durably
+        "exists",  # there is one of this ID
+        "absent",  # there is none
+        "unknown",  # its orchestrator is not deployed (`detail` says which)
+        "invalid",  # it cannot be (`detail` says why)
+        "version",  # it was changed meanwhile
+        "state",  # it is not in a state for this (`detail` says why)
+    ]
+    detail: str = ""
+    state: str | None = None
+
+
 def started_anew() -> Reply:
     """The reply to a request for an instance whose ID belongs to a later one by now."""
     return Reply("absent", "another instance was started under its ID meanwhile")

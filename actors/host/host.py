@@ -46,6 +46,7 @@ from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event
 from durable_ray.orchestrations.history.snapshot import Snapshot, fold
 from durable_ray.orchestrations.values.failures import FailureDetails
+from durable_ray.orchestrations.values.ids import SCHEDULE_TAG
 
 log = logging.getLogger("durable_ray.host")
 
@@ -325,7 +326,8 @@ class InstanceHost:
         self.timers.queue.discard(active.instance_id)
         self.instance_cache.drop(active)
         self.waiters.ended(Ending(active.instance_id, snapshot.status, snapshot.output, failure))
-        if is_dedicated(self.name) or limit_of(active.row.name, self.definition_cache, self.settings) is not None:
+        limited = limit_of(active.row.name, self.definition_cache, self.settings) is not None
+        if is_dedicated(self.name) or limited or SCHEDULE_TAG in active.row.tags:
             self.peers.finished([active.instance_id])
 
     def refused(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception | None) -> None:

@@ -3,8 +3,8 @@
 It owns the hub (lease, heartbeat, background sweeps), and is called only where no host is known: an event for a running
 instance does not pass through it. It moves payloads and code as text and bytes and opens neither.
 
-Its methods are in `queries`, `delivery` and `management`, each on top of the one before; here are its life, the reports of
-hosts, and the sweeps.
+Its methods are in `queries`, `delivery`, `management` and `schedules/`, each on top of the one before; here are its life, the
+reports of hosts, and the sweeps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from durable_ray.actors.code.described import described
 from durable_ray.actors.host.service import ending_of
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
-from durable_ray.actors.registry.management import RegistryManagement
+from durable_ray.actors.registry.schedules.managing import RegistrySchedules
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.records import DefinitionRow
 
@@ -30,7 +30,7 @@ _EXPIRED_BATCH, _EXPIRED_BATCHES = 500, 20
 _RECEIPTS = 5_000
 
 
-class Registry(RegistryManagement):
+class Registry(RegistrySchedules):
     """A plain class: `RegistryActor` runs it as a Ray actor, `InProcessHub` as it is."""
 
     _sweeps: tuple[asyncio.Task[None], ...] = ()
@@ -42,6 +42,7 @@ class Registry(RegistryManagement):
         await self.notifier.open()
         # Not awaited: it may ask a host that is passivating, which answers no call before its own report is answered.
         self.spawn(self.admission.admit())
+        self.spawn(self.schedules_due())
         self._sweeps = tuple(self._loop.create_task(self._repeat(sweep)) for sweep in self._upkeep())
 
     async def asked(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -89,13 +90,15 @@ class Registry(RegistryManagement):
     # --- reports of hosts -------------------------------------------------------------------------
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
-        """These instances have ended (dedicated ones, and those of a name with a limit), or wait for one that ends."""
+        """These instances have ended (dedicated ones, runs of schedules, those of a name with a limit), or wait for one that
+        ends."""
         rows = await self.rows(instance_ids)
         for row in rows.values():
             if row.finished:
                 self.waiters.ended(ending_of(row))
         await self.instance_limiter.dequeue({row.name for row in rows.values()})
         await self.admission.ended(instance_ids)
+        await self.runs_ended(rows.values())
 
     async def passivating(self, instance_id: str) -> None:
         """The dedicated host of this instance passivates. Answers at once: a process does not end before the calls that it
@@ -117,6 +120,7 @@ class Registry(RegistryManagement):
             self.notifier.sweep,
             lambda: self.instance_limiter.dequeue(self.instance_limiter.limited()),
             self.permits.sweep,
+            self.sweep_schedules,
             self.purge_expired,
             self.forget_receipts,
             lambda: self.blocking(self.store.checkpoint),

@@ -13,7 +13,14 @@ from msgspec.structs import force_setattr
 from durable_ray.orchestrations.history.events import Payload
 from durable_ray.orchestrations.schedules.patterns import InvalidSchedule
 from durable_ray.orchestrations.schedules.spec import ScheduleSpec, span_of
-from durable_ray.orchestrations.values.ids import MAX_INSTANCE_ID_LENGTH, validate_definition_name, validate_instance_id
+from durable_ray.orchestrations.values.ids import (
+    MAX_INSTANCE_ID_LENGTH,
+    MAX_TAGS,
+    validate_definition_name,
+    validate_instance_id,
+    validate_tags,
+    validate_version,
+)
 from durable_ray.orchestrations.values.times import SECOND, to_datetime
 from durable_ray.orchestrations.values.values import Value
 
@@ -53,10 +60,11 @@ class ScheduleAction(Value, frozen=True, forbid_unknown_fields=True, omit_defaul
     def __post_init__(self) -> None:
         try:
             validate_definition_name(self.orchestrator)
+            _check_start(self.version, self.placement, self.priority, self.tags)
             if self.instance_id is not None:
                 _template_fields(self.instance_id)
                 validate_instance_id(fill(self.instance_id, "s", 0))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise InvalidSchedule(str(error)) from None
 
     def run_id(self, schedule_id: str, time: int, *, each: bool) -> str:
@@ -89,8 +97,8 @@ class SchedulePolicy(Value, frozen=True, forbid_unknown_fields=True, omit_defaul
     pause_on_failure: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("overlap", self.overlap, get_args(Overlap))
-        _one_of("catch_up", self.catch_up, get_args(CatchUp))
+        one_of("overlap", self.overlap, get_args(Overlap))
+        one_of("catch_up", self.catch_up, get_args(CatchUp))
         window = span_of(self.catch_up_window, "catch_up_window", least=0)
         if window < ON_TIME:
             raise InvalidSchedule(
@@ -169,6 +177,18 @@ def time_text(time: int) -> str:
     return to_datetime(time).isoformat().replace("+00:00", "Z")
 
 
+def _check_start(version: object, placement: object, priority: object, tags: Mapping[str, str]) -> None:
+    if version is not None:
+        validate_version(version)
+    if placement is not None:
+        one_of("placement", placement, ("dedicated", "shared"))
+    if priority is not None and (not isinstance(priority, int) or abs(priority) >= 1 << 31):
+        raise InvalidSchedule(f"priority is a whole number of 32 bits, not {priority!r}")
+    validate_tags(tags)
+    if len(tags) > MAX_TAGS - 2:
+        raise InvalidSchedule(f"a run has at most {MAX_TAGS - 2} tags beside the two of its schedule, not {len(tags)}")
+
+
 def _template_fields(template: str) -> set[str]:
     try:
         parts = list(string.Formatter().parse(template))
@@ -181,6 +201,12 @@ def _template_fields(template: str) -> set[str]:
     return names
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def overlaps() -> tuple[str, ...]:
+    """All overlap policies."""
+    return get_args(Overlap)
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raises InvalidSchedule if it is none of these."""
     if value not in allowed:
         raise InvalidSchedule(f"{name} is one of {', '.join(allowed)}, not {value!r}")

@@ -31,6 +31,9 @@ _DOT_SEGMENTS = frozenset({".", ".."})
 #: IDs that begin so are kept for entities, as in Durable Functions.
 RESERVED_PREFIX = "@"
 
+#: Tags of an instance that a schedule started: the schedule's ID, and the time due.
+SCHEDULE_TAG, SCHEDULED_AT_TAG = "durable_ray.schedule", "durable_ray.scheduled_at"
+
 _NAMESPACE = uuid.UUID("9e952958-5e33-4daf-827f-2fa12937b875")
 
 

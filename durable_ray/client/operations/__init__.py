@@ -7,6 +7,7 @@ from durable_ray.client.operations.bulk import BulkOperations
 from durable_ray.client.operations.gateway import GatewayOperations
 from durable_ray.client.operations.managing import LifecycleOperations
 from durable_ray.client.operations.messaging import MessageOperations
+from durable_ray.client.operations.scheduling import ScheduleOperations
 from durable_ray.client.operations.starting import StartOperations
 from durable_ray.client.operations.waiting import WaitOperations
 
@@ -20,5 +21,6 @@ class Operations(
     BulkOperations[H],
     GatewayOperations[H],
     WaitOperations[H],
+    ScheduleOperations[H],
 ):
     """Everything a client can do."""
