@@ -8,7 +8,8 @@ import os
 import socket
 import time
 from collections import deque
-from typing import Self
+from collections.abc import AsyncGenerator
+from typing import Self, cast
 
 from durable_ray.actors.wire.address import WireAddress, WireBroken, dialled, dialled_in_time
 from durable_ray.actors.wire.frames import ASK, ERROR, Frames, error_of, frame
@@ -86,24 +87,31 @@ class BlockingWireClient:
             self._idle.pop().close()
 
 
-class WireConnection:
+class WireConnection(asyncio.Protocol):
     """One connection on one event loop: any number of calls under way, received in the order they were made."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, line: socket.socket) -> None:
-        self._loop = loop
-        self._line = line
+    _transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._frames = Frames()
         self._numbers = itertools.count()
-        self._unsent = bytearray()
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self.broken = False
         self._closing = False
-        loop.add_reader(line, self._read)
+        self._until_end = self._until_the_loop_ends()
 
     @classmethod
     async def dial(cls, address: WireAddress) -> Self:
         """A new connection. Raises WireBroken."""
-        return cls(asyncio.get_running_loop(), await dialled_in_time(address, _DIAL))
+        line = await dialled_in_time(address, _DIAL)
+        try:
+            _, connection = await asyncio.get_running_loop().create_unix_connection(cls, sock=line)
+        except BaseException:
+            line.close()
+            raise
+        await anext(connection._until_end)
+        return connection
 
     @property
     def idle(self) -> bool:
@@ -119,18 +127,7 @@ class WireConnection:
         number = next(self._numbers) & 0xFFFFFFFF
         self._waiting[number] = answer
         answer.add_done_callback(lambda _: self._done(number))
-        data = frame(number, ASK, body)
-        if not self._unsent:
-            try:
-                data = data[self._line.send(data) :]
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._break(str(error))
-                return answer
-            if data:
-                self._loop.add_writer(self._line, self._write)
-        self._unsent += data
+        self._transport.write(frame(number, ASK, body))
         return answer
 
     def close(self) -> None:
@@ -139,33 +136,10 @@ class WireConnection:
         if not self._waiting:
             self._break("hung up")
 
-    def _done(self, number: int) -> None:
-        self._waiting.pop(number, None)
-        if self._closing and not self._waiting:
-            self._break("hung up")
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # not every event loop's are a subclass
 
-    def _write(self) -> None:
-        try:
-            del self._unsent[: self._line.send(self._unsent)]
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._break(str(error))
-            return
-        if not self._unsent:
-            self._loop.remove_writer(self._line)
-
-    def _read(self) -> None:
-        try:
-            data = self._line.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._break(str(error))
-            return
-        if not data:
-            self._break("the other end closed the connection")
-            return
+    def data_received(self, data: bytes) -> None:
         for number, kind, body in self._frames.feed(data):
             answer = self._waiting.pop(number, None)
             if answer is None or answer.done():
@@ -175,21 +149,30 @@ class WireConnection:
             else:
                 answer.set_result(body)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._break(str(exc or "the other end closed the connection"))
+
+    def _done(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        if self._closing and not self._waiting:
+            self._break("hung up")
+
     def _break(self, why: str) -> None:
         if self.broken:
             return
         self.broken = True
-        self._loop.remove_reader(self._line)
-        self._loop.remove_writer(self._line)
-        self._line.close()
+        self._transport.abort()
         waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
             if not answer.done():
                 answer.set_exception(WireBroken(why))
 
-    def __del__(self) -> None:
-        # The loop may have ended without closing this; the socket then ends with this object, not with a warning.
-        self._line.close()
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None]:
+        # A loop closes the generators that it began before it ends itself, so what nobody closed leaves no warning behind.
+        try:
+            yield
+        finally:
+            self._break("hung up")
 
 
 class WireConnectionPool:

@@ -307,6 +307,21 @@ def test_a_line_of_a_loop_that_ended_makes_no_noise(recwarn: pytest.WarningsReco
     assert [w for w in map(str, recwarn) if "unclosed <socket" in w and "raddr" in w] == []
 
 
+def test_nor_does_its_transport(recwarn: pytest.WarningsRecorder) -> None:
+    """With a listener that has no transports, so that all are the caller's."""
+    gc.collect()  # those of other tests
+    recwarn.clear()
+    address = threaded(twice)
+
+    async def ask() -> bytes:
+        return await (await WireConnection.dial(address)).call(b"a")
+
+    for _ in range(3):
+        assert asyncio.run(ask()) == b"aa"
+    gc.collect()
+    assert [w for w in map(str, recwarn) if "unclosed transport" in w and "_SelectorSocketTransport" in w] == []
+
+
 def test_a_line_that_is_closed_lets_its_calls_come_to_their_end(on_loop: OnLoop) -> None:
     """A client closes the line to whom it calls least: somebody may still be waiting there."""
 
