@@ -1,17 +1,16 @@
-"""What the processes of a hub call of each other: the methods of hosts, registry and workers, as Protocols.
+"""What the processes of a hub call of each other: the methods of hosts and registry, as Protocols.
 
 A caller names a method by the function itself (`HostApi.wait`), so arguments and result are type-checked, usages are found and
-a renamed method fails the type check; what travels is its `__name__`. A method of the registry that clients call is named by
-its only implementation (`Registry.query`); those below have several implementations, or are called in both directions, so that
-an import of the class would close a circle.
+a renamed method fails the type check; what travels is its `__name__`. Where there is one implementation, a method is named by
+that class (`Registry.query`, `ActivityWorker.held`). Those below have several, or are called in both directions, so that an
+import of the class would close a circle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-from durable_ray.actors.activities.ports import ActivityResult, Address
 from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
 from durable_ray.actors.wire.address import WireAddress
 
@@ -70,8 +69,8 @@ class DedicatedActorApi(HostActorApi, Protocol):
 class RegistryActorApi(ActorApi, Protocol):
     """What hosts call of the registry's actor."""
 
-    async def ask(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call a method of the `Registry`."""
+    async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
+        """See `RegistryDelivery.deliver_once`."""
 
     async def notify_many(self, targets: list[tuple[str, str]]) -> None:
         """The store has something for these (host, instance)."""
@@ -87,34 +86,3 @@ class RegistryActorApi(ActorApi, Protocol):
 
     async def workers(self, create: bool) -> list[str]:
         """Names of the hub's activity workers; with `create`, those that are missing are created."""
-
-
-class WorkerApi(Protocol):
-    """What hosts call of an activity worker; see `ActivityWorker`."""
-
-    def run_packed(self, packed: bytes) -> bytes:
-        """`ActivityWorker.run`, with its arguments and its answer pickled."""
-
-    def begin_packed(self, packed: bytes) -> bytes:
-        """`ActivityWorker.begin`, as `run_packed`."""
-
-    def wire(self) -> WireAddress | None:
-        """Where `run_packed` is called without Ray on the same machine; None if that cannot be had."""
-
-    def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
-        """See `ActivityWorker.collect`."""
-
-    def held(self, host: str) -> list[Address]:
-        """See `ActivityWorker.held`."""
-
-    def forget(self, host: str, acknowledged: Collection[Address]) -> None:
-        """See `ActivityWorker.forget`."""
-
-    def cancel(self, host: str, address: Address) -> bool:
-        """See `ActivityWorker.cancel`."""
-
-    def pid(self) -> int:
-        """Its process."""
-
-    def end(self) -> None:
-        """End it for good."""

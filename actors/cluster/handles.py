@@ -14,6 +14,7 @@ from durable_ray.actors.registry.actor_lifecycle import Unreachable
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 REGISTRY = "registry"
 WORKER_PREFIX = "worker-"
@@ -46,6 +47,17 @@ def find(hub: str, target: str) -> Any:
         return ray.get_actor(name, namespace=namespace)
     except ValueError as error:
         raise Gone(target) from error
+
+
+def in_group(group: str) -> Callable[[F], F]:
+    """Give the calls of a method threads of their own. `ray.method`, with the method's types."""
+    marked: Callable[[F], F] = ray.method(concurrency_group=group)
+    return marked
+
+
+def ctl(method: F) -> F:
+    """Answer the calls of this method also while user code blocks the actor's event loop, or all its threads."""
+    return in_group("ctl")(method)
 
 
 @overload

@@ -19,8 +19,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
 from durable_ray.actors.activities.sigterm import ProcessEnds
+from durable_ray.actors.activities.worker import ActivityWorker
 from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
-from durable_ray.actors.api import ActorApi, DedicatedActorApi, HostActorApi, RegistryActorApi, WorkerApi
+from durable_ray.actors.api import ActorApi, DedicatedActorApi, HostActorApi, RegistryActorApi
 from durable_ray.actors.cluster.handles import (
     REGISTRY,
     WORKER_PREFIX,
@@ -35,10 +36,10 @@ from durable_ray.actors.cluster.handles import (
 )
 from durable_ray.actors.cluster.process_reserve import ProcessReserve
 from durable_ray.actors.cluster.processes import end_this_process
+from durable_ray.actors.cluster.ray_actors.worker_actor import WorkerActor
 from durable_ray.actors.host.crash_marker import marker_name
 from durable_ray.actors.instances.placement import dedicated_host, environment_of
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
-from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.registry.unopened import CannotOpen
 from durable_ray.actors.store.background import next_pause
 from durable_ray.actors.store.hub_config import HubConfig
@@ -131,13 +132,6 @@ class RayPeers:
             log.info("there is no registry now; its sweep will find what was not reported")
 
 
-def ask_registry(
-    hub: str, method: Callable[Concatenate[Registry, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
-) -> Awaitable[T]:
-    """Call a method of the registry (`Registry.deliver_once`) from another actor. Raises Gone."""
-    return remote(find(hub, REGISTRY), RegistryActorApi.ask, method.__name__, args, kwargs)
-
-
 class RayWorkerLink:
     """An activity worker, as a host reaches it: over the wire on its own machine, else (and when that breaks) through Ray."""
 
@@ -161,28 +155,28 @@ class RayWorkerLink:
             except WireBroken:
                 pass  # a running worker remembers its jobs: asking again does not run one again
         if answer is None:
-            answer = await self._ask(remote(self._handle, WorkerApi.run_packed, packed))
+            answer = await self._ask(remote(self._handle, WorkerActor.run_packed, packed))
         results = pickle.loads(answer)
         return results
 
     async def collect(self, host: str, acks: Collection[Address]) -> Sequence[tuple[Address, ActivityResult]]:
         """See `ActivityWorker.collect`."""
-        return await self._ask(remote(self._handle, WorkerApi.collect, host, acks))
+        return await self._ask(remote(self._handle, ActivityWorker.collect, host, acks))
 
     async def held(self, host: str) -> Sequence[Address]:
         """See `ActivityWorker.held`."""
-        addresses = await self._ask(remote(self._handle, WorkerApi.held, host))
+        addresses = await self._ask(remote(self._handle, ActivityWorker.held, host))
         if self._wired:
-            self._lines = await reached(await self._ask(remote(self._handle, WorkerApi.wire)))
+            self._lines = await reached(await self._ask(remote(self._handle, WorkerActor.wire)))
         return addresses
 
     def forget(self, host: str, acks: Collection[Address]) -> None:
         """See `ActivityWorker.forget`."""
-        remote(self._handle, WorkerApi.forget, host, acks)
+        remote(self._handle, ActivityWorker.forget, host, acks)
 
     def cancel(self, host: str, address: Address) -> None:
         """See `ActivityWorker.cancel`."""
-        remote(self._handle, WorkerApi.cancel, host, address)
+        remote(self._handle, ActivityWorker.cancel, host, address)
 
     async def _ask(self, ref: Awaitable[T]) -> T:
         try:
@@ -211,12 +205,12 @@ class RayDetachedActorLink(RayWorkerLink):
         """See `ActivityWorker.begin`."""
         packed = pickle.dumps((host, jobs, code), protocol=5)
         results: Sequence[tuple[Address, ActivityResult]]
-        results = pickle.loads(await self._ask(remote(self._handle, WorkerApi.begin_packed, packed)))
+        results = pickle.loads(await self._ask(remote(self._handle, WorkerActor.begin_packed, packed)))
         return results
 
     def dismiss(self) -> None:
         """End the process."""
-        remote(self._handle, WorkerApi.end)
+        remote(self._handle, WorkerActor.end)
 
 
 def find_detached_actor(
@@ -339,7 +333,7 @@ class RayHosts:
             worker = self._classes.worker.options(**options)
             made[name] = worker.remote(self._info.hub, settings.worker_slots, settings.worker_idle)
         # One that does not start in time is found by its name later.
-        answers = (asyncio.wait_for(remote(handle, WorkerApi.pid), _WORKER_SECONDS) for handle in made.values())
+        answers = (asyncio.wait_for(remote(handle, ActivityWorker.pid), _WORKER_SECONDS) for handle in made.values())
         pids = await asyncio.gather(*answers, return_exceptions=True)
         failed = [pid for pid in pids if isinstance(pid, BaseException)]
         if failed and len(failed) == len(made) and not there:

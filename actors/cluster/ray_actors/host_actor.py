@@ -25,7 +25,7 @@ from durable_ray.actors.activities.worker_client import WorkerLink
 from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.api import HostApi, RegistryActorApi
 from durable_ray.actors.clock import SystemClock
-from durable_ray.actors.cluster.handles import REGISTRY, Gone, find, remote, workers_of
+from durable_ray.actors.cluster.handles import REGISTRY, Gone, ctl, find, remote, workers_of
 from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
 from durable_ray.actors.cluster.ray_actors.ray_task_executor import RayTaskExecutor
 from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
@@ -164,12 +164,12 @@ class HostActor:
         await self._opening
         self._host.deployments.look()
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     async def pid(self) -> int:
         """The process, also while user code blocks the loop."""
         return os.getpid()
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     async def heartbeat(self, within: float) -> None:
         """The registry's heartbeat; the next follows `within` seconds. The answer shows that this process lives."""
         self._watch_registry.heartbeat(within)

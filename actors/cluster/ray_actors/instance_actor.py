@@ -14,15 +14,16 @@ from typing import Any
 import ray
 
 from durable_ray.actors import errors
+from durable_ray.actors.api import RegistryActorApi
 from durable_ray.actors.clock import SECOND, monotonic
+from durable_ray.actors.cluster.handles import REGISTRY, ctl, find, remote
 from durable_ray.actors.cluster.ray_actors.host_actor import HostActor
-from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, ask_registry
+from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers
 from durable_ray.actors.host.passivation import passivate
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.instances.requests import once_key, raised, termination, why
 from durable_ray.actors.instances.status import OrchestrationStatus, result_of, status_of
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
-from durable_ray.actors.registry.registry import Registry
 from durable_ray.orchestrations.authoring.options import UNSET
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.events import Message
@@ -41,7 +42,7 @@ class DedicatedActor(HostActor):
 
     # --- what a driver calls ----------------------------------------------------------------------
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     async def get_status(
         self, show_history: bool = False, show_history_output: bool = False, show_input: bool = True
     ) -> OrchestrationStatus | None:
@@ -80,7 +81,7 @@ class DedicatedActor(HostActor):
         self._asking += 1
         try:
             key = once_key(event_name, idempotency_key)
-            reply = await ask_registry(self._info.hub, Registry.deliver_once, delivery, key)
+            reply = await remote(find(self._info.hub, REGISTRY), RegistryActorApi.deliver_once, delivery, key)
         finally:
             self._asking -= 1
         errors.raise_for(self._instance_id, reply.code, reply.detail)

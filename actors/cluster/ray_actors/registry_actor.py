@@ -14,12 +14,12 @@ import ray
 
 from durable_ray.actors.activities import sigterm
 from durable_ray.actors.clock import SystemClock
-from durable_ray.actors.cluster.handles import REGISTRY
+from durable_ray.actors.cluster.handles import REGISTRY, ctl
 from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
 from durable_ray.actors.cluster.ray_hub import ActorClasses, HubInfo, RayHosts
 from durable_ray.actors.host.watchdog import end_with_this_thread
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.messages import PROTOCOL, Hello
+from durable_ray.actors.messages import PROTOCOL, Delivery, Hello, Reply
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.liveness import Detector, send_heartbeats
 from durable_ray.actors.registry.persistence import RetriedOpening, StillOpening
@@ -140,6 +140,11 @@ class RegistryActor:
         """Call a method of the `Registry`."""
         return await (await self._registry()).asked(method, args, kwargs)
 
+    async def deliver_once(self, delivery: Delivery, key: str) -> Reply:
+        """See `RegistryDelivery.deliver_once`."""
+        reply: Reply = await self.ask(Registry.deliver_once.__name__, (delivery, key), {})
+        return reply
+
     async def packed(self, call: bytes) -> bytes:
         """`ask`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
         return pickle.dumps(await self.ask(*pickle.loads(call)), protocol=5)
@@ -174,7 +179,7 @@ class RegistryActor:
         await self._registry()
         return await self._hosts.workers(create)
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     async def pid(self) -> int:
         """The registry's process."""
         return os.getpid()

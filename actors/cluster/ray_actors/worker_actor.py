@@ -16,7 +16,7 @@ import ray
 from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.ports import ActivityResult, Address
 from durable_ray.actors.activities.worker import ActivityWorker
-from durable_ray.actors.api import WorkerApi
+from durable_ray.actors.cluster.handles import ctl, in_group
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import ThreadListener
 
@@ -47,41 +47,41 @@ class WorkerActor(ActivityWorker):
         """`run`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
         return pickle.dumps(self.run(*pickle.loads(packed)), protocol=5)
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def begin_packed(self, packed: bytes) -> bytes:
         """`begin`, as `run_packed`."""
         return pickle.dumps(self.begin(*pickle.loads(packed)), protocol=5)
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def wire(self) -> WireAddress | None:
         """Where hosts on the same machine call `run_packed` without Ray; None if that cannot be had."""
         return self._wire
 
-    @ray.method(concurrency_group="collect")
+    @in_group("collect")
     def collect(self, host: str, acknowledged: Collection[Address] = ()) -> list[tuple[Address, ActivityResult]]:
         return super().collect(host, acknowledged)
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def forget(self, host: str, acknowledged: Collection[Address]) -> None:
         super().forget(host, acknowledged)
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def held(self, host: str) -> list[Address]:
         return super().held(host)
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def cancel(self, host: str, address: Address) -> bool:
         return super().cancel(host, address)
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def busy(self) -> int:
         return super().busy()
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def pid(self) -> int:
         return super().pid()
 
-    @ray.method(concurrency_group="ctl")
+    @ctl
     def end(self) -> None:
         """End this process for good."""
         ray.actor.exit_actor()
@@ -90,6 +90,4 @@ class WorkerActor(ActivityWorker):
 @functools.cache
 def worker_class() -> Any:
     """The Ray actor class of workers, also used for detached activities."""
-    worker: type[WorkerApi] = WorkerActor
-    options: dict[str, Any] = {"concurrency_groups": _GROUPS, "max_concurrency": THREADS, "enable_task_events": False}
-    return ray.remote(**options)(worker)
+    return ray.remote(concurrency_groups=_GROUPS, max_concurrency=THREADS, enable_task_events=False)(WorkerActor)
