@@ -39,10 +39,8 @@ from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.client import inside
 from durable_ray.client.client import AsyncClient, Client
-from durable_ray.client.coalescing import Coalescer
 from durable_ray.client.deploying import Deployer
-from durable_ray.client.drive import drive, drive_async
-from durable_ray.client.ordering import Ordering
+from durable_ray.client.drive import LoopDriver, PerLoop, drive
 from durable_ray.client.steps import Call, Steps, TargetGone, TargetUnavailable
 from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog, catalog
 from durable_ray.orchestrations.values.times import after, duration
@@ -265,13 +263,11 @@ class _AsyncDriver:
 
     def __init__(self, hub: TestHub) -> None:
         self._hub = hub
-        # As over Ray: calls of one step are one.
-        self._coalescer = Coalescer(self._call)
-        self._ordering = Ordering(self.run)
+        self._loops = PerLoop(lambda: LoopDriver(self._call))  # as over Ray
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
-        return await drive_async(steps, self._coalescer.make, self._ordering.take)
+        return await self._loops.get().run(steps)
 
     def blocking(self) -> _Driver:
         """A driver of the same hub that blocks."""

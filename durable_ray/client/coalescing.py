@@ -31,40 +31,11 @@ _MOST = 500
 _SLICE, _SLACK = 9.0, 20.0
 
 
-def _at_any_time(target: str) -> bool:
-    return False
-
-
 class Coalescer:
-    """Joins calls, for each event loop by itself. `send` makes one; calls to targets `in_turn` are made one by one."""
+    """Joins calls made on one event loop. `send` makes one; calls to targets `in_turn` are made one by one."""
 
-    def __init__(self, send: Send, in_turn: Callable[[str], bool] = _at_any_time) -> None:
-        self._send = send
-        self._in_turn = in_turn
-        self._boards: dict[asyncio.AbstractEventLoop, _Board] = {}
-
-    async def make(self, call: Call) -> Any:
-        """Make a call, perhaps together with others; answers (or raises) what it alone would have."""
-        loop = asyncio.get_running_loop()
-        board = self._boards.get(loop)
-        if board is None:
-            for ended in [known for known in tuple(self._boards) if known.is_closed()]:
-                self._boards.pop(ended, None)
-            board = self._boards[loop] = _Board(loop, self._send, self._in_turn)
-        if call.method in _LISTS:
-            return await board.add(call)
-        if call.method is HostApi.wait and len(call.args[0]) == 1 and not call.kwargs.get("all_of_them"):
-            return await board.wait(call)
-        if call.method is Registry.register:
-            return await board.share(call)
-        return await self._send(call)
-
-
-class _Board:
-    """What is joined on one loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, send: Send, in_turn: Callable[[str], bool]) -> None:
-        self._loop = loop
+    def __init__(self, send: Send, in_turn: Callable[[str], bool] = lambda _: False) -> None:
+        self._loop = asyncio.get_running_loop()
         self._send = send
         self._in_turn = in_turn
         #: Joined calls that are not answered yet.
@@ -74,7 +45,17 @@ class _Board:
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: dict[int, asyncio.Future[Any]] = {}
 
-    async def share(self, call: Call) -> Any:
+    async def make(self, call: Call) -> Any:
+        """Make a call, perhaps together with others; answers (or raises) what it alone would have."""
+        if call.method in _LISTS:
+            return await self._add(call)
+        if call.method is HostApi.wait and len(call.args[0]) == 1 and not call.kwargs.get("all_of_them"):
+            return await self._wait(call)
+        if call.method is Registry.register:
+            return await self._share(call)
+        return await self._send(call)
+
+    async def _share(self, call: Call) -> Any:
         """A call whose argument another call under way has too: one is made."""
         key = id(call.args[0])
         answer = self._shared.get(key)
@@ -83,7 +64,7 @@ class _Board:
             answer.add_done_callback(lambda _: self._shared.pop(key, None))
         return await asyncio.shield(answer)
 
-    def add(self, call: Call) -> asyncio.Future[Any]:
+    def _add(self, call: Call) -> asyncio.Future[Any]:
         """A request of a list."""
         again = any(getattr(request, "retry", False) for request in call.args[0])
         key = (call.target, call.method, again)
@@ -95,15 +76,15 @@ class _Board:
         waiting.append((call, answer))
         return answer
 
-    async def wait(self, call: Call) -> list[Ending]:
+    async def _wait(self, call: Call) -> list[Ending]:
         """A wait for one instance."""
         key = (call.target, bool(call.kwargs.get("start")))
         watch = self._watches.get(key)
         if watch is None:
-            watch = self._watches[key] = _Watch(self._loop, self._send, self.keep, self._watches.pop, *key)
+            watch = self._watches[key] = _Watch(self._loop, self._send, self._keep, self._watches.pop, *key)
         return await watch.ending(call.args[0][0], call.args[1])
 
-    def keep(self, work: Any) -> None:
+    def _keep(self, work: Any) -> None:
         """Run a coroutine to its end."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
@@ -126,7 +107,7 @@ class _Board:
 
     def _send_soon(self, key: _List, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
         self._under_way[key] += 1
-        self.keep(self._send_joined(key, group))
+        self._keep(self._send_joined(key, group))
 
     async def _send_joined(self, key: _List, group: Sequence[tuple[Call, asyncio.Future[Any]]]) -> None:
         try:

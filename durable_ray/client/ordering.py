@@ -12,7 +12,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from durable_ray.client.steps import InOrder, Steps
 
@@ -35,19 +34,16 @@ _NEXT_STEP = _NextStep()
 
 
 class Ordering:
-    """Carries what was asked for in order, for each event loop by itself. `run` drives the steps that carry it."""
+    """Carries what was asked for in order on one event loop. `run` drives the steps that carry it."""
 
     def __init__(self, run: Callable[[Steps[Any]], Awaitable[Any]]) -> None:
         self._run = run
-        self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queues] = WeakKeyDictionary()
+        self._queues: _Queues = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, wanted: InOrder) -> Any:
         """The answer to one item; it is sent when those before it have theirs."""
-        loop = asyncio.get_running_loop()
-        queues = self._queues.get(loop)
-        if queues is None:
-            queues = self._queues[loop] = {}
+        queues = self._queues
         key = wanted.key
         if key in queues:
             return await _queued(queues, wanted)
@@ -63,7 +59,7 @@ class Ordering:
             if queue is None:
                 del queues[key]
             else:
-                task = loop.create_task(self._carry(queues, queue))
+                task = asyncio.create_task(self._carry(queues, queue))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         return await answer

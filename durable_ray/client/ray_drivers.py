@@ -19,9 +19,7 @@ from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, remo
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.wire.address import WireAddress, WireBroken
 from durable_ray.actors.wire.callers import BlockingWireClient, WireConnection
-from durable_ray.client.coalescing import Coalescer
-from durable_ray.client.drive import drive, drive_async
-from durable_ray.client.ordering import Ordering
+from durable_ray.client.drive import LoopDriver, PerLoop, drive
 from durable_ray.client.steps import Call, Steps, TargetGone, TargetUnavailable
 
 R = TypeVar("R")
@@ -157,15 +155,13 @@ class AsyncRayDriver:
 
     def __init__(self, link: HubLink) -> None:
         self._link = link
-        self._coalescer = Coalescer(self._make, self._in_turn)
-        self._ordering = Ordering(self.run)
-        self._lines: dict[asyncio.AbstractEventLoop, _Lines] = {}
+        self._loops = PerLoop(self._on_this_loop)
         self._blocking: RayDriver | None = None
         self._gate = threading.Lock()
 
     async def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
-        return await drive_async(steps, self._coalescer.make, self._ordering.take)
+        return await self._loops.get().run(steps)
 
     def blocking(self) -> RayDriver:
         """A driver of the same hub that blocks; always the same one."""
@@ -174,22 +170,9 @@ class AsyncRayDriver:
                 self._blocking = RayDriver(self._link)
             return self._blocking
 
-    def _in_turn(self, target: str) -> bool:
-        lines = self._lines.get(asyncio.get_running_loop())
-        return lines is None or not lines.wired(target)
-
-    async def _make(self, call: Call) -> Any:
-        loop = asyncio.get_running_loop()
-        lines = self._lines.get(loop)
-        if lines is None:
-            # Wires belong to their loop, and end with it. Loops in several threads may meet here.
-            with self._gate:
-                lines = _Lines(self._link)
-                self._lines = {
-                    **{known: old for known, old in self._lines.items() if not known.is_closed()},
-                    loop: lines,
-                }
-        return await lines.make(call)
+    def _on_this_loop(self) -> LoopDriver:
+        lines = _Lines(self._link)  # belong to their loop, and end with it
+        return LoopDriver(lines.make, lambda target: not lines.wired(target))
 
 
 class _Queue:

@@ -12,6 +12,7 @@ from durable_ray.actors.api import HostApi
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.coalescing import Coalescer
+from durable_ray.client.drive import PerLoop
 from durable_ray.client.steps import Call, TargetGone
 
 
@@ -222,12 +223,15 @@ async def test_of_targets_that_were_waited_for_nothing_is_kept() -> None:
         given_up.cancel()
         target.end(name)
         await asyncio.gather(*answers)
-    (board,) = coalescer._boards.values()
-    assert not board._watches
+    assert not coalescer._watches
 
 
 def test_a_loop_that_has_ended_is_forgotten() -> None:
-    coalescer = Coalescer(Target().send)
+    coalescers = PerLoop(lambda: Coalescer(Target().send))
+
+    async def make() -> Any:
+        return await coalescers.get().make(Call("host", HostApi.deliver_many, ([1],)))
+
     for _ in range(5):
-        assert asyncio.run(coalescer.make(Call("host", HostApi.deliver_many, ([1],)))) == [2]
-    assert len(coalescer._boards) == 1
+        assert asyncio.run(make()) == [2]
+    assert len(coalescers) == 1

@@ -147,4 +147,4 @@ def test_each_event_loop_has_wires_of_its_own_and_they_end_with_it() -> None:
     for _ in range(3):
         asyncio.run(until_wired(driver, "a"))
     gc.collect()
-    assert len(driver._lines) == 1
+    assert len(driver._loops) == 1
