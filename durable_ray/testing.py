@@ -249,13 +249,7 @@ class _Driver:
         return drive(steps, self._call)
 
     def _call(self, wanted: Call) -> Any:
-        work = call(self._hub.hub, wanted.target, wanted.method, *wanted.args, **wanted.kwargs)
-        try:
-            return self._hub.on_loop(work).result(wanted.seconds)
-        except KeyError as error:
-            raise TargetGone(wanted.target) from error
-        except Unreachable as error:
-            raise TargetUnavailable(str(error)) from error
+        return self._hub.on_loop(_answered(self._hub, wanted)).result(wanted.seconds)
 
 
 class _AsyncDriver:
@@ -274,10 +268,13 @@ class _AsyncDriver:
         return _Driver(self._hub)
 
     async def _call(self, wanted: Call) -> Any:
-        work = call(self._hub.hub, wanted.target, wanted.method, *wanted.args, **wanted.kwargs)
-        try:
-            return await asyncio.wrap_future(self._hub.on_loop(work))
-        except KeyError as error:
-            raise TargetGone(wanted.target) from error
-        except Unreachable as error:
-            raise TargetUnavailable(str(error)) from error
+        return await asyncio.wrap_future(self._hub.on_loop(_answered(self._hub, wanted)))
+
+
+async def _answered(hub: TestHub, wanted: Call) -> Any:
+    try:
+        return await call(hub.hub, wanted.target, wanted.method, *wanted.args, **wanted.kwargs)
+    except KeyError as error:
+        raise TargetGone(wanted.target) from error
+    except Unreachable as error:
+        raise TargetUnavailable(str(error)) from error

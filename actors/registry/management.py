@@ -9,7 +9,6 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from durable_ray.actors.host.turns import receipt_reply
 from durable_ray.actors.instances.placement import is_dedicated
 from durable_ray.actors.instances.rewind_plan import Move
 from durable_ray.actors.messages import PurgedPage, Reply, StartOptions, StartRequest
@@ -71,9 +70,9 @@ class RegistryManagement(RegistryDelivery):
 
     async def restart(self, request_id: str, instance_id: str, new_id: str, revision: int = 0) -> Reply:
         """Start `new_id` with the name, input and tags of `instance_id`, on the newest code."""
-        known = await self.blocking(lambda: self.store.receipts([request_id]))
+        known = await self._recorded([request_id])
         if request_id in known:
-            return receipt_reply(known[request_id])
+            return known[request_id]
         row = (await self.rows([instance_id])).get(instance_id)
         if row is None:
             return Reply("absent")

@@ -52,7 +52,7 @@ class QueryOperations(ClientCore[H]):
             show_history_output: with the results in those events.
             show_input: with its input.
         """
-        found = yield from self._router.registry(Registry.row, instance_id, show_history, _payloads(show_input))
+        found = yield from self._router.registry(Registry.row, instance_id, show_history, payloads_of(show_input))
         if found is None:
             return None
         row, history = found
@@ -165,13 +165,13 @@ class QueryOperations(ClientCore[H]):
         return (yield from self._router.registry(Registry.counts))
 
 
-def _payloads(show_input: bool) -> Payloads:
+def payloads_of(show_input: bool) -> Payloads:
     """Which payloads have to be read: an input that is not shown stays in the store."""
     return "all" if show_input else "output"
 
 
 def _query(filters: Filters, show_input: bool) -> InstanceQuery:
-    return replace(query_of(filters), payloads=_payloads(show_input))
+    return replace(query_of(filters), payloads=payloads_of(show_input))
 
 
 def _at_least(least: int, what: str, number: object) -> int:

@@ -9,8 +9,9 @@ from starlette.responses import Response, StreamingResponse
 from durable_ray.actors.instances.history_view import merged_history
 from durable_ray.actors.instances.status import RuntimeStatus, micros
 from durable_ray.actors.registry.registry import Registry
-from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
+from durable_ray.actors.store.records import InstanceQuery, Page
 from durable_ray.client.json_views import opened
+from durable_ray.client.operations.asking import payloads_of
 from durable_ray.client.operations.bounds import through
 from durable_ray.http.answers import JSON, answer, azure_error, empty, written
 from durable_ray.http.azure.call import ManagementCall
@@ -78,11 +79,6 @@ async def _all(call: ManagementCall, query: InstanceQuery, page: Page, show_inpu
             yield b"]"
             return
         page = await call.raw_hub.ask(Registry.query, query, call.settings.page_size, page.token)
-
-
-def payloads_of(show_input: bool) -> Payloads:
-    """What has to be read of a row that is shown."""
-    return "all" if show_input else "output"
 
 
 @takes(createdTimeFrom=Params.moment, createdTimeTo=Params.moment, runtimeStatus=Params.statuses)
