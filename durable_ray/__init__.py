@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         TaskFailed,
     )
     from durable_ray.orchestrations.values.ids import InvalidInstanceId
+    from durable_ray.orchestrations.values.payloads import UnreadablePayload
 
 __all__ = [
     "ActivityContext",
@@ -109,6 +110,7 @@ __all__ = [
     "SubOrchestrationFailed",
     "TaskFailed",
     "UnknownDefinition",
+    "UnreadablePayload",
     "activity",
     "client_of",
     "management_payload",
@@ -171,6 +173,7 @@ _HOME = {
     "SubOrchestrationFailed": "durable_ray.orchestrations.values.failures",
     "TaskFailed": "durable_ray.orchestrations.values.failures",
     "UnknownDefinition": "durable_ray.actors.errors",
+    "UnreadablePayload": "durable_ray.orchestrations.values.payloads",
     "activity": "durable_ray.orchestrations.authoring.decorators",
     "client_of": "durable_ray.client.inside",
     "management_payload": "durable_ray.client.inside",

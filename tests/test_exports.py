@@ -68,6 +68,7 @@ PUBLIC = [
     "SubOrchestrationFailed",
     "TaskFailed",
     "UnknownDefinition",
+    "UnreadablePayload",
     "activity",
     "client_of",
     "management_payload",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from durable_ray.actors.store.hub_config import retention_of
 from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import decode_event, decode_events
@@ -27,6 +28,12 @@ class DamagedHistory(Exception):
 
 def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snapshot]:
     """The events of an instance's history and its snapshot. Raises DamagedHistory."""
+    if row.damage is not None:
+        raise DamagedHistory(row.instance_id, f"in its row, {row.damage}")
+    try:
+        retention_of(row.settings)
+    except ValueError as error:
+        raise DamagedHistory(row.instance_id, f"in its row, {error}") from error
     events: list[Event] = []
     for chunk in chunks:
         try:

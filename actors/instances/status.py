@@ -15,9 +15,10 @@ from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, Orc
 from durable_ray.actors.instances.history_view import without_results
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import InstanceRow
-from durable_ray.orchestrations.history.codec import decode_event, decode_events
-from durable_ray.orchestrations.history.events import Event, ExecutionFailed
+from durable_ray.orchestrations.history.codec import UnreadableHistory, decode_event, decode_events
+from durable_ray.orchestrations.history.events import Event, ExecutionFailed, Payload
 from durable_ray.orchestrations.values.failures import FailureDetails
+from durable_ray.orchestrations.values.payloads import PayloadError, UnreadablePayload
 from durable_ray.orchestrations.values.times import to_datetime, to_micros
 from durable_ray.orchestrations.values.values import Value
 
@@ -49,7 +50,7 @@ class OrchestrationStatus(Value, frozen=True):
         created_time: when the start was accepted (aware, UTC); it never changes.
         last_updated_time: when its last turn was committed.
         started_time, completed_time: when its first turn ran, when it ended; None before.
-        input, custom_status: JSON values (or what was pickled).
+        input, custom_status: JSON values (or what was pickled); `UnreadablePayload` where that cannot be read here.
         output: the result if Completed; the failure's text if Failed; the reason if Terminated; else None.
         failure: all that is known of a failure.
         history: the events of the current execution, if they were asked for.
@@ -126,7 +127,10 @@ def micros(when: datetime) -> int:
 
 def failure_of(text: str | None) -> FailureDetails | None:
     """The failure in a row."""
-    event = decode_event(text) if text else None
+    try:
+        event = decode_event(text) if text else None
+    except UnreadableHistory as error:
+        return FailureDetails("durable_ray.UnreadableHistory", str(error))
     return event.failure if isinstance(event, ExecutionFailed) else None
 
 
@@ -154,9 +158,9 @@ def status_of(
         runtime_status=RuntimeStatus(row.status),
         created_time=moment(row.created_at),
         last_updated_time=moment(row.updated_at),
-        input=PYTHON_PAYLOADS.decode(row.input) if show_input else None,
-        output=str(failure) if failure else PYTHON_PAYLOADS.decode(row.output),
-        custom_status=PYTHON_PAYLOADS.decode(row.custom_status),
+        input=_shown(row.input) if show_input else None,
+        output=str(failure) if failure else _shown(row.output),
+        custom_status=_shown(row.custom_status),
         started_time=None if row.started_at is None else moment(row.started_at),
         completed_time=None if row.completed_at is None else moment(row.completed_at),
         failure=failure,
@@ -170,6 +174,14 @@ def status_of(
         scheduled_start=None if row.start_at is None else moment(row.start_at),
         waiting_reason=row.why_waiting,
     )
+
+
+def _shown(payload: Payload | None) -> Any:
+    """A payload's value. One that cannot be read here must not keep a status, or a list of many, from being shown."""
+    try:
+        return PYTHON_PAYLOADS.decode(payload)
+    except PayloadError as error:
+        return UnreadablePayload(str(error))
 
 
 def result_of(ending: Ending, hint: Any = None) -> Any:

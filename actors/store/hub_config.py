@@ -78,6 +78,21 @@ def own_settings(options: OrchestratorOptions, hub: HubConfig) -> str:
 
 
 def expiry(settings: str, ended_at: int) -> int | None:
-    """When an instance of these settings that ended at `ended_at` may be purged by itself (µs); None: never."""
-    kept = None if settings == "{}" else json.loads(settings).get("retain_for")
-    return None if kept is None else min(ended_at + int(kept), LATEST)
+    """When an instance of these settings that ended at `ended_at` may be purged by itself (µs); None: never.
+
+    Never, too, if they are damaged: such an instance is ended by somebody who wants to see it.
+    """
+    try:
+        kept = retention_of(settings)
+    except ValueError:
+        return None
+    return None if kept is None else min(ended_at + kept, LATEST)
+
+
+def retention_of(settings: str) -> int | None:
+    """How long an instance of these settings is kept once it has ended (µs); None: for ever. Raises ValueError."""
+    try:
+        kept = None if settings == "{}" else json.loads(settings).get("retain_for")
+        return None if kept is None else int(kept)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"its settings cannot be read ({error})") from error

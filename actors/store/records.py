@@ -91,6 +91,8 @@ class InstanceRow(NewInstance, frozen=True):
     waiting_reason: str | None = None
     #: Number of activities under way after the last turn; a revived host has to load those instances first.
     outstanding: int = 0
+    #: What of this row could not be read when it was (no column); None: nothing.
+    damage: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -100,7 +102,8 @@ class InstanceRow(NewInstance, frozen=True):
     @property
     def why_waiting(self) -> str | None:
         """Why it makes no progress although it could, as users see it."""
-        return self.waiting_reason or ("max_running" if self.queued else None)
+        damage = None if self.damage is None or self.finished else f"row: {self.damage}"
+        return damage or self.waiting_reason or ("max_running" if self.queued else None)
 
     @property
     def standing(self) -> Standing:

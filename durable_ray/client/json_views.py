@@ -29,12 +29,15 @@ def opened(payload: Payload | None) -> Any:
             "bytes": (len(payload) - len(PICKLED)) * 3 // 4,
             "note": "a Python value that JSON cannot say; read it with durable_ray.Client",
         }
-    return from_json(payload)
+    try:
+        return from_json(payload)
+    except ValueError as error:
+        return {"$unreadable": True, "note": f"what is stored is no JSON: {error}"}
 
 
 #: Of a row only for the hub itself: where it runs and on which code, and how far the runtime has got with it.
 _INTERNAL = {
-    "code_id", "host", "resident", "generation", "next_due", "environment", "settings", "outstanding", "queued",
+    "code_id", "host", "resident", "generation", "next_due", "environment", "settings", "outstanding", "queued", "damage",
 }  # fmt: skip
 #: What a reader looks for first.
 _FIRST = ("instance_id", "name", "version", "execution_id", "status")

@@ -59,6 +59,17 @@ class PayloadNotReadable(PayloadError):
     """A pickled payload met a reader that has no unpickler, or its bytes no longer load."""
 
 
+@dataclasses.dataclass(frozen=True)
+class UnreadablePayload:
+    """Stands in a status for an input, output or custom status that this process cannot read.
+
+    Attributes:
+        reason: why: the class of a pickled value cannot be imported here, or what is stored is damaged.
+    """
+
+    reason: str
+
+
 class PayloadTypeError(PayloadError, TypeError):
     """The payload is well-formed but does not fit the type hint of its reader."""
 

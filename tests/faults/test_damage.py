@@ -15,6 +15,7 @@ from durable_ray import HubSettings
 from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.records import InboxMessage
+from durable_ray.client.json_views import instance_json
 from durable_ray.testing import TestHub
 
 #: What was done to the stored history of the instance "bad", and a part of what is said of it.
@@ -172,3 +173,48 @@ def test_a_mended_history_goes_on_with_its_next_process(hub: TestHub) -> None:
     hub.advance(timedelta(seconds=1))
     assert client.wait_for_completion("bad", 20) == 3
     assert stands(client, "bad") == ("Completed", "")
+
+
+#: A change of the row, and what its status says.
+ROWS = {
+    "its tags are no JSON": ("tags = '{'", "its tags cannot be read"),
+    "its tags are no texts": ("tags = '[1]'", "its tags cannot be read"),
+    "its settings are no JSON": ("settings = '{'", "its settings cannot be read"),
+    "its settings are no object": ("settings = '7'", "its settings cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_a_damaged_row_stops_its_instance_with_a_reason_and_hides_no_other(hub: TestHub, what: str) -> None:
+    client = grown(hub)
+    change, said = ROWS[what]
+    damage(hub, f"UPDATE instances SET {change} WHERE instance_id = 'bad'")
+    for name in ("bad", "good"):
+        client.raise_event(name, "more", False)
+    hub.settle()
+    assert client.wait_for_completion("good", 20) == 2
+    assert {status.instance_id for status in client.list_instances()} == {"bad", "good"}
+    status, reason = stands(client, "bad")
+    assert (status, said in reason) == ("Running", True), reason
+    client.terminate("bad")
+    hub.settle()
+    assert stands(client, "bad") == ("Terminated", "")
+
+
+@pytest.mark.parametrize("column", ["input", "output", "custom_status", "failure"])
+@pytest.mark.parametrize("text", ["{", "\\x80", ""])
+def test_a_payload_that_cannot_be_read_hides_no_status(hub: TestHub, column: str, text: str) -> None:
+    client = grown(hub)
+    client.terminate("bad")
+    hub.settle()
+    damage(hub, f"UPDATE instances SET {column} = '{text}' WHERE instance_id = 'bad'")
+    assert {status.instance_id for status in client.list_instances()} == {"bad", "good"}
+    status = client.get_status("bad")
+    assert status is not None
+    if column == "failure":
+        assert status.failure is None if not text else status.failure.error_type == "durable_ray.UnreadableHistory"
+    else:
+        assert "JSON" in getattr(status, column).reason
+        assert "JSON" in status.to_dict()[column]["reason"]
+    rows = hub.store.rows(["bad"])
+    assert instance_json(rows["bad"])["status"] == "Terminated"

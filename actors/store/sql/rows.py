@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from durable_ray.actors.store.databases.database import Database
@@ -19,13 +19,17 @@ _PARENT = ("parent_id", "parent_execution", "parent_task")
 
 def columns_of(record: type[Struct]) -> tuple[str, ...]:
     """The columns of the fields of an instance, in their order: each has its field's name, and the parent is three."""
-    return tuple([name for field in record.__struct_fields__ for name in (_PARENT if field == "parent" else (field,))])
+    names = [name for field in record.__struct_fields__ for name in (_PARENT if field == "parent" else (field,))]
+    return tuple([name for name in names if name != "damage"])
 
 
 COLUMNS = columns_of(InstanceRow)
 _PARENT_AT, _TAGS = COLUMNS.index(_PARENT[0]), COLUMNS.index("tags")
 #: SQLite has no booleans.
 _FLAGS = (COLUMNS.index("queued"), COLUMNS.index("resident"))
+
+
+_decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def _columns(**instead: str) -> str:
@@ -58,13 +62,20 @@ INBOX = Statement("""
 
 
 def to_row(row: Row) -> InstanceRow:
-    """The value of one row of an instance."""
+    """The value of one row of an instance. What of it cannot be read is in `damage`: a query of many must not fail for one."""
+    damage = None
     fields: list[Any] = [*row]
     for at in _FLAGS:
         fields[at] = bool(row[at])
-    fields[_TAGS] = json.loads(row[_TAGS]) if row[_TAGS] != "{}" else {}
+    fields[_TAGS] = {}
+    if row[_TAGS] != "{}":
+        try:
+            fields[_TAGS] = _decode_tags(row[_TAGS])
+        except msgspec.MsgspecError as error:
+            damage = f"its tags cannot be read ({error})"
     parent = row[_PARENT_AT : _PARENT_AT + len(_PARENT)]
     fields[_PARENT_AT : _PARENT_AT + len(_PARENT)] = [ParentAddress(*parent) if parent[0] is not None else None]
+    fields.append(damage)
     return InstanceRow(*fields)
 
 
