@@ -60,6 +60,7 @@ class Registry(RegistrySchedules):
 
     async def close(self) -> None:
         """Stop."""
+        self._disarm()
         self._background.tasks.cancel()
         for task in self._sweeps:
             task.cancel()

@@ -97,6 +97,9 @@ class RegistryScheduling(RegistryManagement):
         #: Held by whoever reads schedules to change them.
         self._changing = asyncio.Lock()
         self._schedule_alarm: Alarm | None = None
+        #: Instances that have ended, to be noted; and whether others are being noted now.
+        self._ended: dict[str, InstanceRow] = {}
+        self._noting = False
 
     # --- what happens to schedules ----------------------------------------------------------------
 
@@ -113,23 +116,28 @@ class RegistryScheduling(RegistryManagement):
         return await self.blocking(lambda: self.store.schedules_due(now, _GROUP))
 
     async def runs_ended(self, rows: Iterable[InstanceRow]) -> None:
-        """Instances have ended; note it for those that are runs of schedules, and start what waited for them."""
-        ended: dict[str, list[InstanceRow]] = {}
-        for row in rows:
-            if row.finished and (schedule_id := row.tags.get(SCHEDULE_TAG)) is not None:
-                ended.setdefault(schedule_id, []).append(row)
-        if not ended:
+        """Instances have ended; note it for those that are runs of schedules, and start what waited for them.
+
+        Those that end while others are noted share the next commit.
+        """
+        self._ended.update({row.instance_id: row for row in rows if row.finished and SCHEDULE_TAG in row.tags})
+        if self._noting or not self._ended:
             return
-        async with self._changing:
-            found = await self.blocking(lambda: self.store.schedules(list(ended)))
-            changes = []
-            for schedule_id, schedule in found.items():
-                state = await self._readable(schedule)
-                if state is not None:
-                    rows_by_id = {row.instance_id: row for row in ended[schedule_id]}
-                    changes.append(ScheduleChange(state, _endings(state, rows_by_id, absent=False)))
-            await self._change(changes)
+        self._noting = True
+        try:
+            while self._ended:
+                ended, self._ended = self._ended, {}
+                await self._note_ended(ended)
+        finally:
+            self._noting = False
         await self._arm()
+
+    async def _note_ended(self, ended: Mapping[str, InstanceRow]) -> None:
+        schedule_ids = sorted({row.tags[SCHEDULE_TAG] for row in ended.values()})
+        async with self._changing:
+            found = await self.blocking(lambda: self.store.schedules(schedule_ids))
+            states = [state for row in found.values() if (state := await self._readable(row)) is not None]
+            await self._change([ScheduleChange(state, _endings(state, ended, absent=False)) for state in states])
 
     async def _ended_without_process(self, ended: Sequence[InstanceRow]) -> None:
         await super()._ended_without_process(ended)
@@ -280,11 +288,14 @@ class RegistryScheduling(RegistryManagement):
                 await self._committer.write_once([StoreSchedule(later)])
             return None
 
-    async def _arm(self) -> None:
-        due = await self.blocking(self.store.schedule_next)
+    def _disarm(self) -> None:
         if self._schedule_alarm is not None:
             self._schedule_alarm.cancel()
             self._schedule_alarm = None
+
+    async def _arm(self) -> None:
+        due = await self.blocking(self.store.schedule_next)
+        self._disarm()
         if due is not None:
             self._schedule_alarm = self.clock.call_at(due, lambda: self.spawn(self.schedules_due()))
 

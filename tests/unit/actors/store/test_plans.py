@@ -59,6 +59,12 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "permits": (lambda s: s.permits("h"), "ix_permits_host"),
     "forget_permits": (lambda s: s.forget_permits(["h"]), "ix_permits_host"),
     "release": (lambda s: s.release("n", 1, 1), "ix_instances_queued"),
+    "schedules": (lambda s: s.schedules(["a"]), "sqlite_autoindex_schedules_1"),
+    "schedules_due": (lambda s: s.schedules_due(1, 1), "ix_schedules_due"),
+    "schedule_next": (lambda s: s.schedule_next(), "ix_schedules_due"),
+    "schedules_running": (lambda s: s.schedules_running("", 1), "ix_schedules_under_way"),
+    "schedules_page": (lambda s: s.schedules_page("", "", 1), "sqlite_autoindex_schedules_1"),
+    "delete_schedule": (lambda s: s.delete_schedule("a"), "sqlite_autoindex_schedules_1"),
     "put_definitions": (
         lambda s: s.put_definitions([DefinitionRow("activity", "n", "", "c", "value", b"")]),
         "ix_definitions_newest",
