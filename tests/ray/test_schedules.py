@@ -1,0 +1,98 @@
+"""Schedules on a real Ray, under `kill -9` of registry and hosts: each second due is run exactly once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import ray
+
+import durable_ray as dr
+from durable_ray.orchestrations.values.ids import SCHEDULE_TAG, SCHEDULED_AT_TAG
+from tests.ray.orchestrators import hello_cities
+from tests.ray_cluster import PATIENCE, eventually, kill_9, pid_of, running_hub
+
+pytestmark = [pytest.mark.ray, pytest.mark.fault]
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def client(ray_cluster: None, tmp_path: Path) -> Iterator[dr.Client]:
+    with running_hub(tmp_path, partitions=1) as client:
+        client.start_new(hello_cities, ["a"]).wait_for_completion(PATIENCE)
+        yield client
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(20, marks=pytest.mark.timeout(240)),
+        pytest.param(600, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+    ],
+)
+def test_each_second_is_run_once_while_registry_and_hosts_are_killed(client: dr.Client, seconds: int) -> None:
+    client.create_schedule(
+        "tick",
+        hello_cities,
+        ["a"],
+        spec="* * * * * *",
+        overlap="allow_all",
+        catch_up_window=600,
+        placement="shared",
+    )
+    chance, kills = random.Random(7), 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(chance.uniform(1.0, 4.0))
+        kills += _kill(client, chance.choice(["registry", "partition-0"]))
+    assert kills >= 3
+    schedule = eventually(lambda: _paused(client), "it is paused")
+    schedule = eventually(lambda: _quiet(client), "all runs have ended")
+    assert schedule.skipped == ()
+    assert {run.outcome for run in schedule.runs} == {"completed"}
+    runs = client.list_instances(tags={SCHEDULE_TAG: "tick"})
+    due = sorted(datetime.fromisoformat(run.tags[SCHEDULED_AT_TAG]) for run in runs)
+    assert [later - earlier for earlier, later in pairwise(due)] == [SECOND] * (len(due) - 1)
+    assert len(due) == schedule.counts.scheduled == schedule.counts.completed >= seconds - 2
+    assert {run.instance_id for run in runs} == {f"tick:{at.isoformat().replace('+00:00', 'Z')}" for at in due}
+
+
+def test_a_dedicated_run_is_a_singleton_that_its_successor_waits_for(client: dr.Client) -> None:
+    client.create_schedule("single", hello_cities, ["a"], spec="* * * * * *", overlap="buffer_one")
+    schedule = eventually(lambda: _completed(client, "single", 3), "three runs have completed")
+    assert {run.instance_id for run in schedule.runs} == {"single"}
+    ended = [run for run in schedule.runs if run.ended_time is not None]
+    for later, earlier in pairwise(ended):
+        assert earlier.ended_time is not None
+        assert earlier.ended_time <= later.started_time
+    client.delete_schedule("single")
+
+
+def _kill(client: dr.Client, target: str) -> int:
+    try:
+        kill_9(pid_of(client, target))
+    except (ray.exceptions.RayError, ValueError, ProcessLookupError):
+        return 0  # it is being restarted
+    return 1
+
+
+def _paused(client: dr.Client) -> dr.ScheduleDescription:
+    return client.pause_schedule("tick")
+
+
+def _quiet(client: dr.Client) -> dr.ScheduleDescription | None:
+    schedule = client.get_schedule("tick")
+    assert schedule is not None
+    return schedule if not schedule.waiting and all(run.ended_time for run in schedule.runs) else None
+
+
+def _completed(client: dr.Client, schedule_id: str, count: int) -> dr.ScheduleDescription | None:
+    schedule = client.get_schedule(schedule_id)
+    assert schedule is not None
+    return schedule if schedule.counts.completed >= count else None
