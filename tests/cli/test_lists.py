@@ -30,6 +30,7 @@ from tests.cli.conftest import Cli, fill
         (["--created-after", "2030-01-01", "--name", "approval"], ["a-1"]),
         (["--created-before", "2029-12-31"], []),
         (["--parent", "nobody"], []),
+        (["--schedule", "nobody"], []),
     ],
 )
 def test_filters_choose(filled: Cli, options: list[str], expected: list[str]) -> None:

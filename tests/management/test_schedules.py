@@ -57,6 +57,9 @@ def test_each_hour_has_its_run(hub: TestHub, client: dr.Client, placement: Any) 
     assert status.tags == {"team": "a", SCHEDULE_TAG: "s", SCHEDULED_AT_TAG: "2030-01-01T03:00:00Z"}
     assert status.created_time == START + 3 * HOUR
     assert found(client).counts.completed == 3
+    client.start_new(echo, instance_id="other")
+    assert [run.instance_id for run in client.list_instances(schedule_id="s")] == ["s"]
+    assert client.list_instances(schedule_id="s", tags={"team": "b"}) == client.list_instances(schedule_id="") == []
 
 
 def test_a_year_of_nights_over_both_changes_of_the_clock(hub: TestHub, client: dr.Client) -> None:

@@ -16,6 +16,7 @@ from durable_ray.cli.hub.port import HubPort, InstanceView
 from durable_ray.cli.inputs import tags as tags_of
 from durable_ray.cli.inputs import when
 from durable_ray.client.operations.bounds import through
+from durable_ray.orchestrations.values.ids import SCHEDULE_TAG
 
 _PANEL = "Which instances"
 _PAGE = 500
@@ -56,6 +57,11 @@ ParentOption = Annotated[
     typer.Option("--parent", metavar="ID", help="Sub-orchestrations of this instance.", rich_help_panel=_PANEL),
 ]
 
+ScheduleOption = Annotated[
+    str | None,
+    typer.Option("--schedule", metavar="ID", help="Runs of this schedule.", rich_help_panel=_PANEL),
+]
+
 
 def make_filter(
     status: StatusOption = None,
@@ -65,6 +71,7 @@ def make_filter(
     created_before: BeforeOption = None,
     tag: TagOption = None,
     parent: ParentOption = None,
+    schedule: ScheduleOption = None,
 ) -> InstanceQuery:
     """A filter from what was typed: a command that takes an `InstanceQuery` has these options instead."""
     if prefix == "":
@@ -75,7 +82,7 @@ def make_filter(
         id_prefix=prefix or "",
         created_from=None if created_after is None else micros(when(created_after)),
         created_to=None if created_before is None else micros(through(when(created_before))),
-        tags=tags_of(tag or ()),
+        tags=tags_of(tag or ()) | ({} if schedule is None else {SCHEDULE_TAG: schedule}),
         parent_id=parent,
     )
 

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from durable_ray.actors.instances.status import RuntimeStatus, micros
 from durable_ray.actors.store.records import InstanceQuery
-from durable_ray.orchestrations.values.ids import validate_tags
+from durable_ray.orchestrations.values.ids import SCHEDULE_TAG, validate_tags
 
 
 class Filters(TypedDict, total=False):
@@ -25,6 +25,7 @@ class Filters(TypedDict, total=False):
         instance_id_prefix: the beginning of the ID.
         tags: all of these labels.
         parent_instance_id: sub-orchestrations of this instance.
+        schedule_id: runs of this schedule.
         descending: newest first.
     """
 
@@ -37,6 +38,7 @@ class Filters(TypedDict, total=False):
     instance_id_prefix: str | None
     tags: Mapping[str, str] | None
     parent_instance_id: str | None
+    schedule_id: str | None
     descending: bool
 
 
@@ -64,10 +66,14 @@ def query_of(filters: Filters) -> InstanceQuery:
         statuses=tuple(statuses),
         names=tuple(_several("name", filters.get("name"))),
         id_prefix=_prefix(filters.get("instance_id_prefix")),
-        tags=_tags(filters.get("tags")),
+        tags=_tags(filters.get("tags")) | _runs_of(filters.get("schedule_id")),
         parent_id=_text("parent_instance_id", filters.get("parent_instance_id")),
         descending=_flag("descending", filters.get("descending")),
     )
+
+
+def _runs_of(schedule_id: object) -> dict[str, str]:
+    return {} if schedule_id is None else {SCHEDULE_TAG: _text("schedule_id", schedule_id) or ""}
 
 
 def acting_query_of(filters: Filters) -> InstanceQuery:
