@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -73,7 +74,9 @@ class RetryPolicy:
         assign = object.__setattr__
         assign(self, "first_retry_interval", duration(first_retry_interval, "first_retry_interval", least=0))
         assign(self, "max_number_of_attempts", int(min(max_number_of_attempts, _MANY)))
-        assign(self, "backoff_coefficient", float(backoff_coefficient))
+        # A whole number of hundreds of digits is no float; multiplied with that much or more, every wait is endless.
+        endless = backoff_coefficient > LATEST
+        assign(self, "backoff_coefficient", math.inf if endless else float(backoff_coefficient))
         assign(self, "max_retry_interval", _optional_micros(max_retry_interval, "max_retry_interval"))
         assign(self, "retry_timeout", _optional_micros(retry_timeout, "retry_timeout"))
         assign(self, "retry_on", _names(retry_on))

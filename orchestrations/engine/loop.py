@@ -161,7 +161,7 @@ class DeterministicLoop(WorldlessLoop):
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run `callback` after `delay` seconds, on a durable timer."""
-        return self._call_at(self.now / _SECOND + delay, duration(delay, "a delay"), callback, args, context)
+        return self._call_at(delay == math.inf, duration(delay, "a delay"), callback, args, context)
 
     def call_at(  # type: ignore[override]
         self,
@@ -171,20 +171,20 @@ class DeterministicLoop(WorldlessLoop):
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run `callback` at `when` (seconds since the epoch), on a durable timer."""
-        return self._call_at(when, duration(when, "a time") - self.now, callback, args, context)
+        return self._call_at(when == math.inf, duration(when, "a time") - self.now, callback, args, context)
 
     def _call_at(
         self,
-        when: float,
+        never: bool,
         delay: int,
         callback: Callable[..., object],
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> TimerHandle:
         at = after(self.now, delay)
-        handle = TimerHandle(callback, args, context, self._timers, when if when == math.inf else at / _SECOND)
-        if when == math.inf:
-            pass  # never
+        handle = TimerHandle(callback, args, context, self._timers, math.inf if never else at / _SECOND)
+        if never:
+            pass
         elif at > self.now and not self.inert:
             handle.number = self._timers.arm(at, handle)
         else:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from durable_ray.orchestrations.engine.commands import CancelTimer, CreateTimer, ScheduleActivity
+from durable_ray.orchestrations.values.times import LATEST
 from tests.laws.world import START
 from tests.unit.orchestrations.driving import Driven
 
@@ -100,6 +101,26 @@ def test_call_later_can_be_cancelled_and_knows_when() -> None:
     run = Driven(caller)
     assert run.complete(2).commands == (CancelTimer(1), ScheduleActivity(3, "b"))
     assert run.complete(3).result == [True, "soon", True]
+
+
+@pytest.mark.parametrize("seconds", [10**400, sys.maxsize, 1e300])
+def test_a_delay_of_any_length_is_one_that_never_ends(seconds: float) -> None:
+    async def sleeper(ctx: Any) -> float:
+        loop = asyncio.get_running_loop()
+        loop.call_at(seconds, print)
+        return loop.call_later(seconds, print).when()
+
+    run = Driven(sleeper)
+    assert run.commands == (CreateTimer(1, LATEST), CreateTimer(2, LATEST))
+    assert run.result == LATEST / 1_000_000
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="asyncio itself refuses it, by isnan")
+def test_a_sleep_of_any_length() -> None:
+    async def sleeper(ctx: Any) -> None:
+        await asyncio.sleep(10**400)
+
+    assert Driven(sleeper).commands == (CreateTimer(1, LATEST),)
 
 
 def test_context_variables_are_the_executions_own() -> None:

@@ -145,3 +145,9 @@ def test_time_stands_still_where_clocks_of_machines_differ_a_little() -> None:
     assert turn_time(NOW + SECOND // 2, NOW) == NOW + SECOND // 2
     assert turn_time(NOW, NOW + 1) == NOW + 1
     assert turn_time(NOW + MONTH, NOW) == NOW
+
+
+@pytest.mark.parametrize("coefficient", [10**400, 1e300, math.inf])
+def test_waits_that_grow_without_measure_are_endless(coefficient: float) -> None:
+    policy = RetryPolicy(first_retry_interval=1, backoff_coefficient=coefficient)
+    assert policy._delay(2) == LATEST
