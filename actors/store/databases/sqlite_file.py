@@ -3,7 +3,7 @@
 - Before 3.51.3 (3.50.7, 3.44.6) SQLite could lose committed pages when a WAL was reset under concurrent connections
   (its release notes call it the WAL-reset bug), so an older library is refused.
 - WAL needs shared memory between all processes, which network filesystems do not give.
-- Nobody but its owner may write the file: it holds code that the hub runs.
+- Nobody but its owner may write the file, or put another in its place: it holds code that the hub runs.
 - `<file>.writers`: SQLite lets competing writers poll, and under load one of them gets nearly all turns. The kernel
   queues those who wait for a file lock, so writers take this lock first.
 - `<file>.hub`: held by the process that owns the hub for as long as it lives; the kernel drops it with the process.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 import stat
@@ -24,6 +25,8 @@ import weakref
 from pathlib import Path
 
 from durable_ray.actors.store.contract import StoreUnusable
+
+log = logging.getLogger("durable_ray.store")
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "glusterfs", "ceph", "lustre", "beegfs", "gpfs", "afs", "ocfs2"}
 _NETWORK_FUSE = {
@@ -107,6 +110,9 @@ def prepare(path: Path, create: bool) -> None:
                 f"{path.parent} is on a network filesystem ({kind}), where SQLite cannot work safely; "
                 "put the store on a local disk, or use a PostgreSQL store"
             )
+    for folder in dict.fromkeys((path.parent, path.resolve().parent)):
+        with contextlib.suppress(OSError):  # of what cannot be looked at, opening says more
+            _only_its_owner_replaces(path, folder, folder.stat().st_mode)
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (OSError, ValueError) as error:
@@ -123,6 +129,23 @@ def _only_its_owner_writes(path: Path, mode: int) -> None:
         raise StoreUnusable(
             f"others may write to the store {path} (its mode is {stat.S_IMODE(mode):04o}), and whoever writes it runs code in "
             f"its hub: chmod 600 {path}"
+        )
+
+
+def _only_its_owner_replaces(path: Path, folder: Path, mode: int) -> None:
+    """In a folder that others may write, they may remove the store and put one of theirs in its place; not in one with the
+    sticky bit, as `/tmp` has. A group is often its user's own, so for that it is a warning."""
+    if mode & stat.S_ISVTX:
+        return
+    found = f"the folder {folder} of the store {path} (its mode is {stat.S_IMODE(mode):04o})"
+    if mode & stat.S_IWOTH:
+        raise StoreUnusable(
+            f"others may write to {found}, and whoever replaces the store runs code in its hub: chmod o-w {folder}, or choose "
+            "another store"
+        )
+    if mode & stat.S_IWGRP:
+        log.warning(
+            "the group may write to %s, and whoever replaces the store runs code in its hub: chmod g-w it", found
         )
 
 

@@ -316,3 +316,31 @@ def test_a_child_leaves_the_locks_to_its_process(tmp_path: Path) -> None:
     assert other.try_acquire()
     held.close()
     other.close()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_store_in_a_folder_where_others_may_replace_it_is_refused(tmp_path: Path, linked: bool) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    open_store(f"sqlite:///{folder}/store.db").close()
+    at = folder
+    if linked:
+        at = tmp_path / "own"
+        at.mkdir()
+        (at / "store.db").symlink_to(folder / "store.db")
+    folder.chmod(0o777)
+    with pytest.raises(StoreUnusable, match=rf"{folder} .*0777.*chmod o-w {folder}"):
+        open_store(f"sqlite:///{at}/store.db")
+    with pytest.raises(StoreUnusable, match="chmod o-w"):
+        open_store(f"sqlite:///{folder}/new.db")
+    assert not (folder / "new.db").exists()
+    folder.chmod(0o1777)
+    open_store(f"sqlite:///{at}/store.db").close()
+
+
+def test_a_store_in_a_folder_that_its_group_may_write_is_opened_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(0o770)
+    open_store(f"sqlite:///{tmp_path}/store.db").close()
+    assert any("chmod g-w" in record.message for record in caplog.records)
