@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 import durable_ray as dr
+from durable_ray.http.api import bulk
 from durable_ray.http.api.models import Instance
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
@@ -213,6 +214,30 @@ async def test_bulk(http: httpx.AsyncClient) -> None:
     assert await bulk("purge", matching) == {"done": 3, "refused": [], "more": False}
     problem(await http.post(f"{API}/bulk/purge", json={}), 422)
     problem(await http.post(f"{API}/bulk/purge", json={"select": {}}), 422)
+
+
+async def test_a_bulk_action_by_filter_goes_on_past_those_that_are_refused(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_MOST", 2)
+    for number in range(5):
+        await start(http, "echo", f"done-{number}")
+        await ended(http, f"done-{number}")
+    await start(http, "approval", "z")
+    refused, done, token, asked = [], 0, None, 0
+    while True:
+        select = {"filter": {}, "continuation_token": token}
+        said = (await http.post(f"{API}/bulk/terminate", json={"select": select})).json()
+        refused += [one["instance_id"] for one in said["refused"]]
+        done, token, asked = done + said["done"], said.get("continuation_token"), asked + 1
+        assert said["more"] == (token is not None)
+        if not said["more"]:
+            break
+        assert asked < 10, "it never ends"
+    assert (sorted(refused), done) == ([f"done-{number}" for number in range(5)], 1)
+    assert (await ended(http, "z"))["status"] == "Terminated"
+    wrong = {"filter": {"name": ["http.echo"]}, "continuation_token": "x"}
+    problem(await http.post(f"{API}/bulk/terminate", json={"select": wrong}), 409)
 
 
 @pytest.mark.parametrize("action", ["purge", "terminate"])

@@ -43,9 +43,13 @@ class Chosen(RequestModel):
 
 
 class Matching(RequestModel):
-    """Instances by filter; an empty one means all. At most 10,000 at a time: repeat until `more` is false."""
+    """Instances by filter; an empty one means all. At most 10,000 at a time: repeat with the
+    `continuation_token` of the answer until `more` is false."""
 
     filter: Filter
+    continuation_token: str | None = Field(
+        default=None, description="Of the answer before, with the same filter: go on after those that it looked at."
+    )
 
 
 Selection = Chosen | Matching
@@ -88,11 +92,13 @@ class BulkRefusal(ResponseModel):
 
 
 class BulkResult(ResponseModel):
-    """To how many it was done, to which not, and whether the filter matches more than were looked at."""
+    """To how many it was done, to which not, and whether the filter matches more than were looked at: then the token leads on,
+    past those that were refused, too."""
 
     done: int
     refused: list[BulkRefusal]
     more: bool
+    continuation_token: str | None = Field(default=None, description="Only where there is more.")
 
 
 @router.post(
@@ -150,18 +156,18 @@ async def purge(body: BulkPurgeBody, given: Given) -> Response:
     ids = list(dict.fromkeys(body.select.instance_ids))
     outcomes = await asyncio.gather(*map(refused, ids))
     not_done = [outcome for outcome in outcomes if outcome]
-    return answer(BulkResult(done=len(ids) - len(not_done), refused=not_done, more=False))
+    return _result(len(ids) - len(not_done), not_done)
 
 
 async def _purge_matching(given: Given, select: Matching, recursive: bool, limit: int) -> Response:
     """Step by step: the registry deletes what it finds, so nothing that begins meanwhile is taken for it."""
-    query, done, examined, token = select.filter.query(), 0, 0, None
+    query, done, examined, token = select.filter.query(), 0, 0, select.continuation_token
     while True:
         size = min(_BATCH, limit - examined)
         page = await given.raw_hub.ask(Registry.purge_page, query, size, token, recursive)
         done, examined, token = done + page.deleted, examined + size, page.token
         if token is None or examined >= limit:
-            return answer(BulkResult(done=done, refused=[], more=token is not None))
+            return _result(done, [], token)
 
 
 async def _each(
@@ -175,7 +181,7 @@ async def _each(
     version: Literal["latest"] | None = None,
 ) -> Response:
     make = maker(action, reason, event_name, event_data)
-    matched, more = await _chosen(given, select)
+    matched, token = await _chosen(given, select)
     refused: list[BulkRefusal] = []
     for at in range(0, len(matched), _BATCH):
         batch = matched[at : at + _BATCH]
@@ -185,18 +191,24 @@ async def _each(
                 raise_for(instance_id, reply.code, reply.detail)
             except DurableRayError as error:
                 refused.append(BulkRefusal(instance_id=instance_id, detail=str(error)))
-    return answer(BulkResult(done=len(matched) - len(refused), refused=refused, more=more))
+    return _result(len(matched) - len(refused), refused, token)
 
 
-async def _chosen(given: Given, select: Selection) -> tuple[list[tuple[str, int | None]], bool]:
-    """Which instances, each with the time of its creation if it was matched, for another may get its ID meanwhile."""
+def _result(done: int, refused: list[BulkRefusal], token: str | None = None) -> Response:
+    result = BulkResult(done=done, refused=refused, more=token is not None, continuation_token=token)
+    return answer(result.model_dump(exclude_none=True))
+
+
+async def _chosen(given: Given, select: Selection) -> tuple[list[tuple[str, int | None]], str | None]:
+    """Which instances, and the token that leads to more. Each has the time of its creation if it was matched, for another may
+    get its ID meanwhile."""
     if isinstance(select, Chosen):
-        return [(instance_id, None) for instance_id in dict.fromkeys(select.instance_ids)], False
-    query, token = replace(select.filter.query(), payloads="none"), None
+        return [(instance_id, None) for instance_id in dict.fromkeys(select.instance_ids)], None
+    query, token = replace(select.filter.query(), payloads="none"), select.continuation_token
     matched: list[tuple[str, int | None]] = []
     while True:
         page = await given.raw_hub.ask(Registry.query, query, min(1000, _MOST - len(matched)), token)
         matched += [(row.instance_id, row.created_at) for row in page.rows]
         token = page.token
         if token is None or len(matched) >= _MOST:
-            return matched, token is not None
+            return matched, token
