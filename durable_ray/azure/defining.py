@@ -40,8 +40,10 @@ def define_orchestrator(
     return made
 
 
-def define_activity(target: Any, name: str | None, parameter: str) -> definitions.Activity[..., Any]:
+def define_activity(target: Any, name: str | None, parameter: str | None) -> definitions.Activity[..., Any]:
     """Make a function an activity. Its annotations change no value: on Azure `name: str` may be given a dict."""
+    if parameter is None:
+        raise ValueError("its trigger names no parameter")
     host = HostFunction.of(target)
     expect(host.fn, parameter)
     called = _alone(host.fn, parameter)
@@ -50,6 +52,21 @@ def define_activity(target: Any, name: str | None, parameter: str) -> definition
     if name is not None:
         _named.add(made)
     return made
+
+
+def define_unusable(name: str, reason: str, *, activity: bool) -> Definition:
+    """Register an activity or orchestrator in the place of one that cannot be called: calling it says why."""
+    if activity:
+
+        def unusable(value: Any = None) -> Any:
+            raise ValueError(reason)
+
+        return activity_of(name=name)(unusable)
+
+    async def cannot_run(context: Any, value: Any = None) -> Any:
+        raise ValueError(reason)
+
+    return orchestrator_of(name=name)(cannot_run)
 
 
 def rename(target: Any, name: str) -> Any:

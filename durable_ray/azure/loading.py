@@ -1,7 +1,8 @@
 """Loading an unchanged Functions app from its folder: its definitions are registered like any others.
 
 While it is imported, `azure.durable_functions` is `durable_ray.azure`. Both programming models: `function_app.py`, and a folder
-with a `function.json` for each function.
+with a `function.json` for each function. A function that does not fit its `function.json` is registered all the same: the
+others load, and calling it says what is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from durable_ray.azure.defining import Definition, define_activity, renamed
+from durable_ray.azure.defining import Definition, define_activity, define_unusable, renamed
 from durable_ray.orchestrations.authoring import definitions
 
 _REAL = "azure.durable_functions"
@@ -62,14 +63,21 @@ def _load_function(root: Path, description: Path) -> None:
     if trigger is None:
         return  # a starter or an entity: it is never called here
     name = description.parent.name
-    script = Path(declared.get("scriptFile", "__init__.py"))
+    script, point = Path(declared.get("scriptFile", "__init__.py")), declared.get("entryPoint", "main")
     module = importlib.import_module(_module_name(root, (description.parent / script).resolve()))
-    entry = getattr(module, declared.get("entryPoint", "main"))
-    if trigger["type"] == "activityTrigger":
-        if not isinstance(entry, definitions.Definition):
-            define_activity(entry, name, trigger["name"])
-    elif isinstance(entry, definitions.Orchestrator) and entry.name != name:
-        renamed(entry, name)
+    entry = getattr(module, point, None)
+    activity = trigger["type"] == "activityTrigger"
+    try:
+        if entry is None:
+            raise ValueError(f"{script} has no function {point!r}, which is its entry point")
+        if activity and not isinstance(entry, definitions.Definition):
+            define_activity(entry, name, trigger.get("name"))
+        elif not activity and not isinstance(entry, definitions.Orchestrator):
+            raise ValueError(f"{point!r} in {script} is not made by durable_functions.Orchestrator.create")
+        elif not activity and entry.name != name:
+            renamed(entry, name)
+    except ValueError as error:
+        define_unusable(name, f"{name}/function.json does not fit the function: {error}", activity=activity)
 
 
 def _module_name(root: Path, file: Path) -> str:

@@ -304,3 +304,19 @@ def test_functions_import_across_their_folders(tmp_path: Path) -> None:
         catalog.register(definition)
     with TestHub(definitions=catalog) as hub:
         assert hub.client.start_new("Azure_Across").wait_for_completion(30) == 8
+
+
+def test_a_function_that_does_not_fit_its_description_says_so_when_it_is_called_and_the_others_load() -> None:
+    loaded = app_of("broken")
+    with TestHub(definitions=loaded.definitions) as hub:
+        client = hub.client
+        assert client.start_new("Calls", "Fits").wait_for_completion(20) == "Hello Oslo!"
+        for name, why in (
+            ("OtherParameter", "main has no parameter named 'city'"),
+            ("NoParameter", "its trigger names no parameter"),
+            ("NoEntry", "__init__.py has no function 'main'"),
+        ):
+            with pytest.raises(dr.OrchestrationFailed, match=f"{name}/function.json does not fit the function: {why}"):
+                client.start_new("Calls", name).wait_for_completion(20)
+        with pytest.raises(dr.OrchestrationFailed, match=r"PlainOrchestrator/function.json.*Orchestrator.create"):
+            client.start_new("PlainOrchestrator").wait_for_completion(20)
