@@ -371,6 +371,7 @@ class InstanceHost:
 
     def _fenced(self, error: Fenced) -> None:
         """Another process owns this host: stop acting at once."""
+        self.background.refusal = error
         self._reply_moved()
         if not self.moved:
             self.moved = True

@@ -83,6 +83,8 @@ class Background:
     def __init__(self, who: str, threads: int, fenced: Callable[[Fenced], None]) -> None:
         self._who = who
         self._fenced = fenced
+        #: Once it is set, calls raise it instead of being made.
+        self.refusal: Fenced | None = None
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=who)
         self._calls = 0
         self.tasks = TaskSet(self._log)
@@ -94,6 +96,8 @@ class Background:
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """Run `call` on a thread that may block."""
+        if self.refusal is not None:
+            raise Fenced(str(self.refusal))
         self._calls += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)

@@ -124,3 +124,6 @@ def test_what_a_replaced_host_notes_beside_its_turns_is_refused_too(url: str) ->
         assert [type(error) for error in hub.on_loop(all_of_them()).result(60)] == [Fenced, Fenced]
         assert contents(other) == before
         assert host.moved, "it does not know that it is done"
+        # It is being closed, or was: whatever it still tries is refused before it is tried, and by the same error.
+        with pytest.raises(Fenced):
+            hub.on_loop(host.background.blocking(lambda: pytest.fail("it was called"))).result(60)

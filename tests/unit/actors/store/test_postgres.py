@@ -35,12 +35,15 @@ def opening(postgres_url: str) -> Iterator[Callable[[], Store]]:
 
 @pytest.fixture
 def kill(postgres_url: str) -> Callable[[str], None]:
-    """End all other sessions in a state ("idle" …) of this database, as an administrator or a failing network would."""
+    """End all other sessions in a state ("idle" …) of this database, as an administrator or a failing network would.
+
+    Waits until they have ended, for one that is still ending may answer and hold its locks.
+    """
 
     def run(condition: str) -> None:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = current_database()"
                 f" AND pid <> pg_backend_pid() AND ({condition})".encode()
             )
 
