@@ -61,3 +61,6 @@ class Marker(Protocol):
 
     def take(self) -> str | None:
         """The instance whose code ran when the previous process died; cleared by being read."""
+
+    def remove(self) -> None:
+        """Delete it: the host passivates, so no instance's code will run in it."""

@@ -74,8 +74,10 @@ class FileMarker:
 
     def __init__(self, path: Path) -> None:
         descriptor = _own_file(path)
+        self._path = path
         try:
             os.ftruncate(descriptor, _SIZE)
+            self._file = _identity(os.fstat(descriptor))
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
@@ -106,6 +108,21 @@ class FileMarker:
         self.clear()
         return text or None
 
+    def remove(self) -> None:
+        """Delete the file: its host passivates, so no instance's code will run in it. Not a successor's file at that path."""
+        folder = _own_folder(self._path.parent)
+        try:
+            if _identity(os.stat(self._path.name, dir_fd=folder, follow_symlinks=False)) == self._file:
+                os.unlink(self._path.name, dir_fd=folder)
+        except FileNotFoundError:
+            pass
+        finally:
+            os.close(folder)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
 
 class NoMarker:
     """A marker that records nothing (in-process hubs)."""
@@ -123,3 +140,6 @@ class NoMarker:
     def take(self) -> str | None:
         """None."""
         return None
+
+    def remove(self) -> None:
+        """Do nothing."""

@@ -29,6 +29,7 @@ async def passivate(host: InstanceHost, instance_id: str) -> bool:
     if active is None:
         # Finished, or never loaded.
         host.moved = True
+        _remove_marker(host)
         return True
     if active.unstarted or not active.at_rest:
         return False
@@ -43,7 +44,16 @@ async def passivate(host: InstanceHost, instance_id: str) -> bool:
     if isinstance(answer, Done) and active.at_rest:
         if instance_log.log.isEnabledFor(logging.DEBUG):
             instance_log.trace("passivated", instance_id, execution_id, active.turn)
+        _remove_marker(host)
         return True
     host.moved = False
     host.notify([instance_id])
     return False
+
+
+def _remove_marker(host: InstanceHost) -> None:
+    """Every dedicated instance there ever was would leave a file behind."""
+    try:
+        host.marker.remove()
+    except (OSError, StoreError) as error:
+        log.warning("the crash marker of host %s could not be removed: %s", host.name, error)

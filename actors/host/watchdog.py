@@ -69,6 +69,10 @@ class Watchdog:
         """The instance whose code ran when the previous process died."""
         return self._marker.take()
 
+    def remove(self) -> None:
+        """Delete the marker: its host passivates."""
+        self._marker.remove()
+
     def _watch(self) -> None:
         pause = threading.Event()
         while not pause.wait(min(1.0, self._limit / 4)):

@@ -36,9 +36,15 @@ async def nap(ctx: dr.OrchestrationContext, seconds: float) -> str:
     return "woken by its timer"
 
 
+def markers(client: dr.Client) -> int:
+    return len(list(Path(client._hello.store.partition("///")[2] + ".markers").iterdir()))
+
+
 def test_an_event_activates_it(short_idle_client: dr.Client) -> None:
+    before = markers(short_idle_client)
     short_idle_client.start_new(wait_for_go, instance_id="sleeper").wait_for_start(30)
     eventually(lambda: asleep(short_idle_client, "sleeper"), "it left memory")
+    assert markers(short_idle_client) == before, "its crash marker has gone with its process"
     assert short_idle_client.get_status("sleeper").runtime_status == "Running"
     short_idle_client.raise_event("sleeper", "Go", "good morning")
     assert short_idle_client.wait_for_completion("sleeper", 30) == "good morning"

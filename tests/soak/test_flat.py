@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
+from pathlib import Path
 
 import pytest
 
 from durable_ray.actors.activities import runner
+from durable_ray.actors.cluster import in_process
 from durable_ray.actors.code import definition_cache
 from durable_ray.actors.code.recent import Recent
+from durable_ray.actors.host.crash_marker import FileMarker
 from durable_ray.actors.settings import HubSettings
 from durable_ray.testing import TestHub
 from tests.soak.containers import grown, sizes_of
@@ -85,6 +89,22 @@ def leaked_by(hub: TestHub, shape: str, count: int, name: str) -> dict[str, str]
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_thousand_leave_nothing_behind(shape: str) -> None:
     assert_flat(shape, 100, 300 if shape in {"named", "deployed"} else 900)
+
+
+def test_dedicated_instances_leave_no_crash_markers_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[FileMarker] = []
+
+    def marker() -> FileMarker:
+        made.append(FileMarker(tmp_path / "markers" / uuid.uuid4().hex))
+        return made[-1]
+
+    monkeypatch.setattr(in_process, "NoMarker", marker)
+    with TestHub(settings=HubSettings(partitions=2, max_dedicated=20, sweep_interval=0.2)) as hub:
+        pass_through(hub, "named", 60, "marked")
+        measured(hub)
+        assert len(made) >= 60, "one for each instance"
+        left = list((tmp_path / "markers").iterdir())
+        assert len(left) <= 2, "at most one for each partition, none for an instance that has ended"
 
 
 @pytest.mark.slow

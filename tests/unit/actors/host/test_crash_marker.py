@@ -152,3 +152,16 @@ def test_a_process_whose_event_loop_has_ended_ends() -> None:
         [sys.executable, "-c", LOOP_ENDS], env=environment, capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 71, done.stderr.decode()
+
+
+def test_a_host_that_passivates_removes_its_own_marker_and_not_its_successors(tmp_path: Path) -> None:
+    path = tmp_path / "markers" / "marker"
+    first = FileMarker(path)
+    first.remove()
+    assert list(path.parent.iterdir()) == []
+    first.remove()
+    successor = FileMarker(path)
+    successor.set("x")
+    first.clear()
+    first.remove()
+    assert FileMarker(path).take() == "x"
