@@ -40,4 +40,4 @@ def azure_error(status: int, message: str, exception: str = "", kind: str = "") 
             "ExceptionType": kind or "System.InvalidOperationException",
             "StackTrace": "",
         }
-    return answer(body, status, {"Retry-After": "5"} if status == 503 else None)
+    return answer(body, status, {"Retry-After": "5"} if status in (429, 503) else None)

@@ -11,6 +11,7 @@ from durable_ray.http.api.app import api_app
 from durable_ray.http.api.services import Services
 from durable_ray.http.azure.routes import ManagementApi
 from durable_ray.http.keys import Keyring, kept_keyring, keys_path, new_keyring, ray_key
+from durable_ray.http.limits import stream_limit, wait_limit
 from durable_ray.http.security import guarded
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
@@ -33,10 +34,11 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     settings = settings or GatewaySettings()
     ring = keyring or keyring_of(client, settings)
     raw_hub = RawHub(client)
-    services = Services(raw_hub, settings, Watch(raw_hub, settings.stream_interval, settings.stream_heartbeat))
+    watch, waits = Watch(raw_hub, settings.stream_interval, settings.stream_heartbeat), wait_limit(settings.max_waits)
+    services = Services(raw_hub, settings, watch, stream_limit(settings.max_streams), waits)
     routes = [Mount("/api/v1", app=api_app(services))]
     # Not a mount at "/": a path with a line break in it would match no pattern, and miss its answer.
-    router = Router(routes, redirect_slashes=False, default=ManagementApi(raw_hub, settings))
+    router = Router(routes, redirect_slashes=False, default=ManagementApi(raw_hub, settings, waits))
     return guarded(router, settings, ring)
 
 

@@ -45,6 +45,8 @@ class GatewaySettings(BaseSettings):
     stream_heartbeat: PositiveFloat = 15.0
     #: Streams that one key may follow at once.
     max_streams: PositiveInt = 100
+    #: Requests of one key that may wait for an instance at once.
+    max_waits: PositiveInt = 1000
     #: Connections at once. A new one takes the place of the one that has been silent for longest; where none is silent it is
     #: answered 503.
     max_connections: PositiveInt = 4096

@@ -29,6 +29,7 @@ from durable_ray.http.answers import answer, problem
 from durable_ray.http.api import bulk, instances, overview, streams
 from durable_ray.http.api.models import Problem
 from durable_ray.http.api.services import Services
+from durable_ray.http.limits import RETRY_AFTER, TooMany
 from durable_ray.http.requests import body_of, is_json, replayed
 from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
 from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooLarge, from_json_text
@@ -53,6 +54,7 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     InvalidLabel: (422, "No instance can have this tag or version"),
     PayloadTooLarge: (413, "Too large"),
     PayloadError: (400, "Not JSON"),
+    TooMany: (429, "Too many requests that wait"),
     HubUnavailable: (503, "The hub does not answer"),
 }
 
@@ -139,7 +141,7 @@ def _answer(error: Exception) -> Response:
     status, title = next(
         (known for kind, known in _STATUS.items() if isinstance(error, kind)), (500, "Something went wrong")
     )
-    return problem(status, title, str(error), {"Retry-After": "5"} if status == 503 else None)
+    return problem(status, title, str(error), RETRY_AFTER if status in (429, 503) else None)
 
 
 async def _known(request: Request, error: Exception) -> Response:

@@ -65,17 +65,19 @@ async def list_instances(
     return answer({"instances": shown, "continuation_token": page.token})
 
 
-@router.get("/{instance_id}", response_model=Instance, responses=problems(400, 404))
+@router.get("/{instance_id}", response_model=Instance, responses=problems(400, 404, 429))
 async def get_instance(
     instance_id: Id,
     given: Given,
+    request: Request,
     wait: Annotated[float, Query(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for its end.")] = 0,
     show_payloads: bool = True,
 ) -> Response:
     """One instance; with `wait` as soon as it has ended, or as it stands when the time is over."""
     existing(instance_id)
     if wait:
-        await given.raw_hub.wait(instance_id, min(wait, given.settings.max_wait))
+        with given.waits.one_more(request.scope):
+            await given.raw_hub.wait(instance_id, min(wait, given.settings.max_wait))
     row = await given.raw_hub.row(instance_id, "all" if show_payloads else "none")
     return answer(instance_json(row, payloads=show_payloads))
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from durable_ray.client.raw_hub import RawHub
-from durable_ray.http.keys import Key
+from durable_ray.http.limits import PerKey
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The hub, how the gateway is set, and what follows changes."""
+    """The hub, how the gateway is set, what follows changes, and how much each key may have under way."""
 
     raw_hub: RawHub
     settings: GatewaySettings
     watch: Watch
-    #: Streams under way, by the key of who follows them.
-    open_streams: Counter[Key | None] = field(default_factory=Counter)
+    streams: PerKey
+    waits: PerKey
 
 
 async def _services(request: Request) -> Services:
@@ -45,6 +44,6 @@ _DESCRIPTIONS = {
     409: "Not in this state",
     413: "Too large",
     415: "Only JSON is taken",
-    429: "Too many streams of this key",
+    429: "Too many streams, or requests that wait, of this key",
     422: "The body is not what the schema says",
 }

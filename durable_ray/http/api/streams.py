@@ -21,7 +21,7 @@ from durable_ray.client.json_views import history_json, instance_json
 from durable_ray.http.answers import problem, written
 from durable_ray.http.api.instances import Id
 from durable_ray.http.api.services import Given, Services, problems
-from durable_ray.http.keys import Key
+from durable_ray.http.limits import RETRY_AFTER, TooMany
 from durable_ray.http.watch import Follower
 
 log = logging.getLogger("durable_ray.http")
@@ -48,17 +48,11 @@ class Stream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, or 429."""
-        open_streams, most = self._given.open_streams, self._given.settings.max_streams
-        key: Key | None = scope.get("state", {}).get("key")
-        if open_streams[key] >= most:
-            detail = f"this key follows {most} streams already: end one of them, or raise max_streams"
-            await problem(429, "Too many streams", detail, {"Retry-After": "5"})(scope, receive, send)
-            return
-        open_streams[key] += 1
         try:
-            await super().__call__(scope, receive, send)
-        finally:
-            open_streams[key] -= 1
+            with self._given.streams.one_more(scope):
+                await super().__call__(scope, receive, send)
+        except TooMany as error:
+            await problem(429, "Too many streams", str(error), RETRY_AFTER)(scope, receive, send)
 
 
 @router.get("/instances/{instance_id}/stream", response_class=Response, responses={**_SHOWN, **problems(400, 404, 429)})

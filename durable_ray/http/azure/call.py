@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.answers import answer, empty
 from durable_ray.http.azure.errors import BadRequest
 from durable_ray.http.azure.shapes import check_status, output_of, status_object
+from durable_ray.http.limits import PerKey
 from durable_ray.http.requests import Params, body_of, is_json, url_of, value_from_outside
 from durable_ray.http.settings import GatewaySettings
 
@@ -30,6 +32,7 @@ class ManagementCall:
     request: Request
     params: Params
     rpc: bool
+    waits: PerKey
 
     async def body(self) -> Any:
         """The JSON value of the body; None if it is empty. Raises BadRequest, PayloadError."""
@@ -54,6 +57,10 @@ class ManagementCall:
         flag = self.params.flag("returnInternalServerErrorOnFailure", False)
         body, headers = check_status(self.request.scope, self.raw_hub.hub, instance_id, failure_is_500=flag)
         return answer(body, 202, headers)
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Holds one of the places for requests that wait; taken before anything is started. Raises TooMany."""
+        return self.waits.one_more(self.request.scope)
 
     async def outcome(self, instance_id: str, seconds: float, *, failure_is_500: bool) -> Response:
         """200 with the output once it has ended, 202 as of a start if it has not after `seconds`."""

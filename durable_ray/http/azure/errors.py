@@ -15,6 +15,7 @@ from durable_ray.actors.errors import (
 )
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.http.answers import azure_error, empty
+from durable_ray.http.limits import TooMany
 from durable_ray.http.requests import Unreadable
 from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
 from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooLarge
@@ -55,6 +56,8 @@ def response_to(error: Exception) -> Response:
             return azure_error(413, text, text)
         case PayloadError():
             return azure_error(400, "Invalid JSON content", text, "System.ArgumentException")
+        case TooMany():
+            return azure_error(429, "Too many requests that wait", text)
         case HubUnavailable():
             return azure_error(503, "The hub does not answer", text)
     # The text of any other error may reveal internals.

@@ -84,14 +84,14 @@ async def restart(call: ManagementCall, instance_id: str) -> Response:
         text = "InstanceId does not match a valid orchestration instance."
         return azure_error(400, text, text, "System.ArgumentException")
     fresh = call.params.flag("restartWithNewInstanceId", True)
-    handle = await call.raw_hub.client.restart(instance_id, restart_with_new_instance_id=fresh)
-    if call.rpc:
-        # What Azure's Python client returns to its caller, who is promised an ID.
-        return answer(handle.instance_id, 202)
     seconds = call.params.number("timeout")
-    if seconds is None or call.params.number("pollingInterval") is None:
-        return call.started(handle.instance_id)
-    return await call.outcome(handle.instance_id, seconds, failure_is_500=False)
+    if call.rpc or seconds is None or call.params.number("pollingInterval") is None:
+        handle = await call.raw_hub.client.restart(instance_id, restart_with_new_instance_id=fresh)
+        # What Azure's Python client returns to its caller, who is promised an ID.
+        return answer(handle.instance_id, 202) if call.rpc else call.started(handle.instance_id)
+    with call.waiting():
+        handle = await call.raw_hub.client.restart(instance_id, restart_with_new_instance_id=fresh)
+        return await call.outcome(handle.instance_id, seconds, failure_is_500=False)
 
 
 async def purge(call: ManagementCall, instance_id: str) -> Response:

@@ -19,6 +19,7 @@ from durable_ray.http.azure import managing, querying, starting
 from durable_ray.http.azure.call import ManagementCall
 from durable_ray.http.azure.errors import response_to
 from durable_ray.http.azure.parameters import declared
+from durable_ray.http.limits import PerKey
 from durable_ray.http.requests import Params, segments
 from durable_ray.http.settings import GatewaySettings
 
@@ -47,9 +48,10 @@ _WAITING = ("timeout", "retryInterval")
 class ManagementApi:
     """The ASGI app of the management API."""
 
-    def __init__(self, raw_hub: RawHub, settings: GatewaySettings) -> None:
+    def __init__(self, raw_hub: RawHub, settings: GatewaySettings, waits: PerKey) -> None:
         self._raw_hub = raw_hub
         self._settings = settings
+        self._waits = waits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -60,7 +62,7 @@ class ManagementApi:
             return
         rpc, handler = found
         request = Request(scope, receive)
-        call = ManagementCall(self._raw_hub, self._settings, request, params, rpc)
+        call = ManagementCall(self._raw_hub, self._settings, request, params, rpc, self._waits)
         try:
             call.params.check(declared(handler))
             response = await handler(call)

@@ -21,12 +21,13 @@ from durable_ray.orchestrations.values.ids import quoted
 )
 async def start(call: ManagementCall, name: str, instance_id: str | None = None) -> Response:
     """`POST orchestrators/{name}/{id?}`: 202, or with `timeout` and `pollingInterval` the output."""
-    began = await begin(call, name, instance_id, await call.body())
+    body = await call.body()
     seconds = call.params.number("timeout")
     if seconds is None or call.params.number("pollingInterval") is None:
-        return call.started(began)
+        return call.started(await begin(call, name, instance_id, body))
     flag = call.params.flag("returnInternalServerErrorOnFailure", False)
-    return await call.outcome(began, seconds, failure_is_500=flag)
+    with call.waiting():
+        return await call.outcome(await begin(call, name, instance_id, body), seconds, failure_is_500=flag)
 
 
 @takes(version=Params.text, returnInternalServerErrorOnFailure=Params.flag)
@@ -56,8 +57,9 @@ async def start_and_wait(call: ManagementCall, name: str) -> Response:
     if pause > seconds and interval is not None:
         text = f"Total timeout {seconds * 1000:g} (ms) should be bigger than retry timeout {pause * 1000:g} (ms)"
         raise BadRequest(BAD_ARGUMENT, text)
-    began = await begin(call, name, None, await call.body())
-    return await call.outcome(began, seconds, failure_is_500=True)
+    body = await call.body()
+    with call.waiting():
+        return await call.outcome(await begin(call, name, None, body), seconds, failure_is_500=True)
 
 
 async def begin(call: ManagementCall, name: str, instance_id: str | None, value: object) -> str:
