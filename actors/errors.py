@@ -69,6 +69,24 @@ class HistoryMismatch(InvalidState):
         return type(self), (self.instance_id, self.detail)
 
 
+class DamagedHistory(DurableRayError):
+    """What is stored of an instance cannot be read, or contradicts itself; the message says what and where, and what to do.
+
+    `get_status` without the history still answers.
+    """
+
+    def __init__(self, instance_id: str, what: str) -> None:
+        super().__init__(
+            f"the history of {quoted(instance_id)} is damaged: {what}; restore the store from a backup (or upgrade, if a newer "
+            "release wrote this), or terminate the instance"
+        )
+        self.instance_id = instance_id
+        self.what = what
+
+    def __reduce__(self) -> tuple[type[DamagedHistory], tuple[str, str]]:
+        return type(self), (self.instance_id, self.what)
+
+
 class UnknownDefinition(DurableRayError, LookupError):
     """No orchestrator (or activity) of this name was deployed to this hub."""
 

@@ -6,8 +6,9 @@ restore, manual edits. Replaying a damaged history would commit a wrong turn, so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from durable_ray.actors.errors import DamagedHistory
 from durable_ray.actors.store.hub_config import retention_of
 from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded
 from durable_ray.orchestrations.history import events as ev
@@ -15,19 +16,12 @@ from durable_ray.orchestrations.history.codec import decode_event, decode_events
 from durable_ray.orchestrations.history.events import Event
 from durable_ray.orchestrations.history.snapshot import Snapshot, fold
 
-
-class DamagedHistory(Exception):
-    """What is stored of an instance cannot be read, or contradicts itself; the message says what and where."""
-
-    def __init__(self, instance_id: str, what: str) -> None:
-        super().__init__(
-            f"the history of {instance_id!r} is damaged: {what}; restore the store from a backup (or upgrade, if a newer "
-            "release wrote this), or terminate the instance"
-        )
+_SCHEDULING = (ev.ActivityScheduled, ev.ChildScheduled, ev.TimerCreated, ev.EventSent)
 
 
-def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snapshot]:
+def restore(loaded: Loaded) -> tuple[list[Event], Snapshot]:
     """The events of an instance's history and its snapshot. Raises DamagedHistory."""
+    row = loaded.row
     if row.damage is not None:
         raise DamagedHistory(row.instance_id, f"in its row, {row.damage}")
     try:
@@ -35,7 +29,9 @@ def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snaps
     except ValueError as error:
         raise DamagedHistory(row.instance_id, f"in its row, {error}") from error
     events: list[Event] = []
-    for chunk in chunks:
+    expected: list[int] = []
+    for chunk in loaded.history:
+        expected.append(len(events))
         try:
             events += decode_events(chunk)
         except Exception as error:
@@ -44,6 +40,11 @@ def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snaps
             ) from error
     if len(events) != row.events:
         raise DamagedHistory(row.instance_id, f"it has {len(events)} events, its row says {row.events}")
+    for position, index in zip(loaded.positions, expected, strict=True):
+        if position != index:
+            raise DamagedHistory(row.instance_id, f"event #{position} is stored where #{index} must be")
+    if (misplaced := _misplaced(events)) is not None:
+        raise DamagedHistory(row.instance_id, f"event #{misplaced} comes before what it answers")
     try:
         snapshot = fold(row.instance_id, events)
     except Exception as error:
@@ -56,10 +57,24 @@ def restore(row: InstanceRow, chunks: Sequence[str]) -> tuple[list[Event], Snaps
     return events, snapshot
 
 
+def _misplaced(events: Iterable[Event]) -> int | None:
+    """The first event about a task that no event before it has scheduled."""
+    scheduled: set[int] = set()
+    for index, event in enumerate(events):
+        task_id = getattr(event, "task_id", None)
+        if task_id is None:
+            continue
+        if isinstance(event, _SCHEDULING):
+            scheduled.add(task_id)
+        elif task_id not in scheduled:
+            return index
+    return None
+
+
 def damage(loaded: Loaded) -> str | None:
     """The damage of what is stored of an instance; None if it can go on."""
     try:
-        restore(loaded.row, loaded.history)
+        restore(loaded)
         for row in loaded.inbox:
             message_of(row)
     except DamagedHistory as error:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from durable_ray.actors.errors import DamagedHistory
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.active_instance import ActiveInstance, InstanceEvent, InstanceState, PendingMessage
-from durable_ray.actors.instances.histories import DamagedHistory, message_of, restore, snapshot_from_row
+from durable_ray.actors.instances.histories import message_of, restore, snapshot_from_row
 from durable_ray.actors.store.background import Blocking, TaskSet, until_answered
 from durable_ray.actors.store.contract import ReadStore
 from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded
@@ -227,7 +228,7 @@ class InstanceCache:
             return existing
         damage: DamagedHistory | None = None
         try:
-            history, snapshot = restore(loaded.row, loaded.history)
+            history, snapshot = restore(loaded)
         except DamagedHistory as error:
             damage, history, snapshot = error, [], snapshot_from_row(loaded.row)
         active = ActiveInstance(loaded.row, snapshot)

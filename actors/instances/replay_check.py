@@ -10,8 +10,9 @@ from typing import Any
 
 from durable_ray.actors.code.definition_cache import DefinitionMissing
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS, DefinitionCannotLoad
+from durable_ray.actors.errors import DamagedHistory
 from durable_ray.actors.host.host import InstanceHost
-from durable_ray.actors.instances.histories import DamagedHistory, restore
+from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.rewind_plan import Move, rewind_events
 from durable_ray.actors.messages import Reply
 from durable_ray.actors.store.records import InstanceRow
@@ -31,9 +32,11 @@ async def check_replay(host: InstanceHost, row: InstanceRow, wanted: ev.Executio
         )
     except (DefinitionMissing, DefinitionCannotLoad) as error:
         return Reply("mismatch", f"the code cannot be loaded: {error}")
-    chunks = await host.background.blocking(lambda: host.store.history(row.instance_id))
+    loaded = (await host.background.blocking(lambda: host.store.load([row.instance_id]))).get(row.instance_id)
+    if loaded is None or loaded.row.row_version != row.row_version:
+        return Reply("mismatch", "it has changed meanwhile")
     try:
-        history, _ = restore(row, chunks)
+        history, _ = restore(loaded)
     except DamagedHistory as error:
         return Reply("mismatch", str(error))
     move = Move(row.instance_id, row.execution_id, row.turn, row.host, row.name, wanted.version, wanted.code_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, Orc
 from durable_ray.actors.instances.history_view import without_results
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import InstanceRow
-from durable_ray.orchestrations.history.codec import UnreadableHistory, decode_event, decode_events
+from durable_ray.orchestrations.history.codec import UnreadableHistory, decode_event
 from durable_ray.orchestrations.history.events import Event, ExecutionFailed, Payload
 from durable_ray.orchestrations.values.failures import FailureDetails
 from durable_ray.orchestrations.values.payloads import PayloadError, UnreadablePayload
@@ -136,7 +136,7 @@ def failure_of(text: str | None) -> FailureDetails | None:
 
 def status_of(
     row: InstanceRow,
-    history: tuple[str, ...] | None = None,
+    history: Sequence[Event] | None = None,
     *,
     show_input: bool = True,
     show_history_output: bool = False,
@@ -144,12 +144,12 @@ def status_of(
     """The status by a row. Pickled payloads are loaded, so this is for Python clients only.
 
     Args:
-        history: the encoded turns, where the history was asked for.
+        history: the events, where the history was asked for.
         show_input: with its input.
         show_history_output: with the results in its history.
     """
     failure = failure_of(row.failure)
-    events = None if history is None else tuple(event for chunk in history for event in decode_events(chunk))
+    events = None if history is None else tuple(history)
     if events is not None and not show_history_output:
         events = tuple(without_results(event) for event in events)
     return OrchestrationStatus(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from durable_ray.actors.host.service import SLICE, ending_of
 from durable_ray.actors.instances.histories import damage
 from durable_ray.actors.messages import Ending
@@ -14,6 +16,7 @@ from durable_ray.actors.store.records import (
     DefinitionRow,
     InstanceQuery,
     InstanceRow,
+    Loaded,
     Page,
     Payloads,
     Standing,
@@ -32,16 +35,14 @@ class RegistryQueries(RegistryCore):
         rows = await self.rows(instance_ids, "none")
         return {instance_id: (row.host, row.status) for instance_id, row in rows.items()}
 
-    async def row(
-        self, instance_id: str, history: bool = False, payloads: Payloads = "all"
-    ) -> tuple[InstanceRow, tuple[str, ...]] | None:
-        """An instance's row (with those payloads) or, if asked for, all of it with the encoded chunks of its history."""
+    async def row(self, instance_id: str, history: bool = False, payloads: Payloads = "all") -> Loaded | None:
+        """An instance's row (with those payloads) or, if asked for, all of it with the encoded chunks of its history; without
+        its inbox."""
         if history:
-            found = await self.blocking(lambda: self.store.load([instance_id]))
-            loaded = found.get(instance_id)
-            return (loaded.row, loaded.history) if loaded else None
+            loaded = (await self.blocking(lambda: self.store.load([instance_id]))).get(instance_id)
+            return loaded and replace(loaded, inbox=())
         row = (await self.rows([instance_id], payloads)).get(instance_id)
-        return (row, ()) if row else None
+        return Loaded(row, (), ()) if row else None
 
     async def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> dict[str, InstanceRow]:
         """Those of the named instances that exist."""

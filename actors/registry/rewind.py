@@ -20,8 +20,9 @@ from msgspec import Struct, field
 
 from durable_ray.actors.clock import SECOND, Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
+from durable_ray.actors.errors import DamagedHistory
 from durable_ray.actors.host.turns import out_message, receipt_reply, receipt_text
-from durable_ray.actors.instances.histories import DamagedHistory, restore
+from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.instances.rewind_plan import Move, rewind_events
 from durable_ray.actors.messages import Reply, started_anew
@@ -175,7 +176,7 @@ class Rewinder:
                 )
             found.append(Move(at, row.execution_id, row.turn, row.host, row.name, known.row.version, known.row.code_id))
             try:
-                history, _ = restore(row, loaded.history)
+                history, _ = restore(loaded)
             except DamagedHistory as error:
                 return Reply("refused", str(error))
             _, snapshot = rewind_events(at, history, self._clock.now(), None, self._newest)
@@ -204,7 +205,7 @@ class Rewinder:
         self, plan: _Plan, loaded: Loaded, reason: str | None, receipts: tuple[Receipt, ...], about: _Waited | None
     ) -> None:
         row = loaded.row
-        history, _ = restore(row, loaded.history)
+        history, _ = restore(loaded)
         move = plan.move(row)
         pinned = move is None and self._definition_cache.pins(row.name, row.version)
         code = (lambda activity: "") if pinned else self._newest

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from durable_ray.actors.instances.histories import DamagedHistory, restore
+from durable_ray.actors.errors import DamagedHistory
+from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.records import LIVE, InstanceQuery, Loaded
 from durable_ray.orchestrations.history import events as ev
@@ -56,7 +57,7 @@ def _stranded(store: Store, loaded: Loaded, now: int, at_rest: bool) -> Iterator
             yield f"{name} was due for its first turn and did not have it"
         return
     try:
-        _, snapshot = restore(row, loaded.history)
+        _, snapshot = restore(loaded)
     except DamagedHistory as error:
         yield str(error)
         return

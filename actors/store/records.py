@@ -151,6 +151,8 @@ class Loaded(Struct, frozen=True):
     row: InstanceRow
     history: tuple[str, ...]
     inbox: tuple[InboxMessage, ...]
+    #: The index of the first event of each chunk.
+    positions: tuple[int, ...] = ()
 
 
 class DefinitionRow(Struct, frozen=True):

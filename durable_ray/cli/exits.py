@@ -69,6 +69,7 @@ _RULES = (
     ),
     _Rule((errors.InstanceNotFound,), Exit.NOT_FOUND, "durable-ray list shows what there is"),
     _Rule((errors.UnknownDefinition,), Exit.NOT_FOUND, "durable-ray deploy FILE, then durable-ray definitions"),
+    _Rule((errors.DamagedHistory,), Exit.FAILURE, "durable-ray status ID still shows how it stands"),
     _Rule((errors.HistoryMismatch,), Exit.CONFLICT, "without --latest it goes on with the code it began with"),
     _Rule((errors.InstanceFinished, errors.InvalidState), Exit.CONFLICT, "durable-ray status ID shows how it stands"),
     _Rule((errors.OrchestrationEnded,), Exit.FAILED, "durable-ray history ID shows what happened"),

@@ -10,13 +10,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceRow, Payloads
 from durable_ray.client.client import AsyncClient, Client
 from durable_ray.client.router import Router
 from durable_ray.client.steps import Awaiting, Blocking, Steps, operation
-from durable_ray.orchestrations.history.codec import decode_events
 from durable_ray.orchestrations.history.events import Event
 from durable_ray.orchestrations.values.ids import InvalidInstanceId, validate_instance_id
 
@@ -40,16 +40,16 @@ class _Raw:
         found = yield from self._router.registry(Registry.row, instance_id, False, payloads)
         if found is None:
             raise InstanceNotFound(instance_id)
-        return found[0]
+        return found.row
 
     @operation
     def with_history(self, instance_id: str) -> Steps[tuple[InstanceRow, list[Event]]]:
-        """An instance's row with the events of its current execution. Raises InstanceNotFound."""
+        """An instance's row with the events of its current execution. Raises InstanceNotFound, DamagedHistory."""
         existing(instance_id)
         found = yield from self._router.registry(Registry.row, instance_id, True)
         if found is None:
             raise InstanceNotFound(instance_id)
-        return found[0], [event for chunk in found[1] for event in decode_events(chunk)]
+        return found.row, restore(found)[0]
 
     @operation
     def wait(self, instance_id: str, seconds: float) -> Steps[Ending | None]:

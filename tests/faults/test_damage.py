@@ -8,15 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
 
 import durable_ray as dr
 from durable_ray import HubSettings
+from durable_ray.actors.errors import DamagedHistory
 from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.records import InboxMessage
+from durable_ray.cli.hub.over_ray import RayHub
 from durable_ray.client.json_views import instance_json
+from durable_ray.http.app import create_app
+from durable_ray.http.settings import GatewaySettings
 from durable_ray.testing import TestHub
+from tests.http.world import KEY, RING
 
 #: What was done to the stored history of the instance "bad", and a part of what is said of it.
 DAMAGES = {
@@ -29,6 +35,17 @@ DAMAGES = {
         "DELETE FROM history WHERE instance_id = 'bad' AND first_event = "
         "(SELECT min(first_event) FROM history WHERE instance_id = 'bad' AND first_event > 0)",
         "its row says",
+    ),
+    "its last row is in another position": (
+        "UPDATE history SET first_event = 1 WHERE instance_id = 'bad' AND first_event = "
+        "(SELECT max(first_event) FROM history WHERE instance_id = 'bad')",
+        "event #1 is stored where",
+    ),
+    "two rows of one length have changed places": (
+        "UPDATE history SET first_event = -1 WHERE instance_id = 'bad' AND first_event = 5;"
+        "UPDATE history SET first_event = 5 WHERE instance_id = 'bad' AND first_event = 10;"
+        "UPDATE history SET first_event = 10 WHERE instance_id = 'bad' AND first_event = -1",
+        "comes before what it answers",
     ),
     "nothing is left": ("DELETE FROM history WHERE instance_id = 'bad'", "it has 0 events"),
     "a row is half there": (
@@ -75,7 +92,8 @@ def hub() -> Iterator[TestHub]:
 def damage(hub: TestHub, statement: str) -> None:
     """Change what is stored, while no process has it in memory."""
     assert isinstance(hub.store, SqlStore)
-    hub.store.database.write(lambda session: session.plain(statement))
+    for part in statement.split(";"):
+        hub.store.database.write(lambda session, part=part: session.plain(part))
     hub.crash()
     hub.settle()
 
@@ -218,3 +236,38 @@ def test_a_payload_that_cannot_be_read_hides_no_status(hub: TestHub, column: str
         assert "JSON" in status.to_dict()[column]["reason"]
     rows = hub.store.rows(["bad"])
     assert instance_json(rows["bad"])["status"] == "Terminated"
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_whoever_asks_for_a_damaged_history_is_told_and_gets_no_part_of_it(hub: TestHub, what: str) -> None:
+    client = grown(hub)
+    statement, told = DAMAGES[what]
+    damage(hub, statement)
+    for ask in (
+        lambda: client.get_history("bad"),
+        lambda: client.get_status("bad", show_history=True),
+        lambda: RayHub(client, {}).get("bad", history=True),
+    ):
+        with pytest.raises(DamagedHistory, match=f"the history of 'bad' is damaged: .*{told}"):
+            ask()
+    assert stands(client, "bad")[0] in ("Running", "Suspended"), "its status can still be had"
+    assert client.get_history("good")
+
+
+async def test_http_says_that_a_history_is_damaged(hub: TestHub) -> None:
+    grown(hub)
+    damage(hub, DAMAGES["its last row is missing"][0])
+    app = create_app(hub.async_client, GatewaySettings(), RING)
+    headers = {"x-functions-key": KEY}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", headers=headers, timeout=30
+    ) as http:
+        shown = await http.get("/runtime/webhooks/durabletask/instances/bad?showHistory=true")
+        assert (shown.status_code, "is damaged" in shown.json()["ExceptionMessage"]) == (500, True)
+        shown = await http.get("/api/v1/instances/bad/history")
+        assert (shown.status_code, shown.json()["title"]) == (500, "The history is damaged")
+        stream = await http.get("/api/v1/instances/bad/stream")
+        assert "event: end" in stream.text
+        assert '"status":"damaged"' in stream.text.replace(": ", ":")
+        assert (await http.get("/runtime/webhooks/durabletask/instances/bad")).status_code == 202
+        assert (await http.get("/api/v1/instances/bad")).status_code == 200

@@ -20,6 +20,7 @@ from durable_ray.actors.cluster.handles import REGISTRY, ctl, find, remote
 from durable_ray.actors.cluster.ray_actors.host_actor import HostActor
 from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers
 from durable_ray.actors.host.passivation import passivate
+from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.instances.requests import once_key, raised, termination, why
 from durable_ray.actors.instances.status import OrchestrationStatus, result_of, status_of
@@ -53,7 +54,7 @@ class DedicatedActor(HostActor):
         loaded = found.get(self._instance_id)
         if loaded is None:
             return None
-        history = loaded.history if show_history else None
+        history = restore(loaded)[0] if show_history else None
         return status_of(loaded.row, history, show_input=show_input, show_history_output=show_history_output)
 
     async def raise_event(

@@ -103,7 +103,7 @@ def read_inbox(session: Session, instance_ids: Iterable[str]) -> tuple[InboxMess
 
 
 HISTORIES = Statement("""
-    SELECT instance_id, execution_id, body
+    SELECT instance_id, first_event, body
     FROM history
     WHERE instance_id IN (:ids)
     ORDER BY instance_id, execution_id, first_event
@@ -122,12 +122,17 @@ class SqlReads:
         with self._database.read() as session:
             rows = read_rows(session, instance_ids)
             chunks: dict[str, list[str]] = {name: [] for name in rows}
+            positions: dict[str, list[int]] = {name: [] for name in rows}
             inbox: dict[str, list[InboxMessage]] = {name: [] for name in rows}
-            for instance_id, _, body in session.all(HISTORIES, ids=session.list(rows)):
+            for instance_id, first_event, body in session.all(HISTORIES, ids=session.list(rows)):
                 chunks[instance_id].append(body)
+                positions[instance_id].append(first_event)
             for message in read_inbox(session, rows):
                 inbox[message.instance_id].append(message)
-        return {name: Loaded(row, tuple(chunks[name]), tuple(inbox[name])) for name, row in rows.items()}
+        return {
+            name: Loaded(row, tuple(chunks[name]), tuple(inbox[name]), tuple(positions[name]))
+            for name, row in rows.items()
+        }
 
     def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> Mapping[str, InstanceRow]:
         """The named instances' rows."""

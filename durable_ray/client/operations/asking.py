@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from msgspec.structs import replace
 
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
+from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.history_view import merged_history
 from durable_ray.actors.instances.status import OrchestrationStatus, status_of
 from durable_ray.actors.registry.registry import Registry
@@ -19,7 +20,6 @@ from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.operations.filters import Filters, query_of
 from durable_ray.client.steps import Awaiting, Steps, operation
-from durable_ray.orchestrations.history.codec import decode_events
 
 #: Instances fetched by one call when all are wanted.
 _PAGE = 500
@@ -51,14 +51,15 @@ class QueryOperations(ClientCore[H]):
             show_history: with the events of its current execution (`get_history` has them as the HTTP API shows them).
             show_history_output: with the results in those events.
             show_input: with its input.
+
+        Raises:
+            DamagedHistory: the history was asked for and is not what the instance's row says.
         """
         found = yield from self._router.registry(Registry.row, instance_id, show_history, payloads_of(show_input))
         if found is None:
             return None
-        row, history = found
-        return status_of(
-            row, history if show_history else None, show_input=show_input, show_history_output=show_history_output
-        )
+        history = restore(found)[0] if show_history else None
+        return status_of(found.row, history, show_input=show_input, show_history_output=show_history_output)
 
     @operation
     def get_history(
@@ -72,12 +73,14 @@ class QueryOperations(ClientCore[H]):
         Args:
             show_output: with the results of activities, sub-orchestrations and of the orchestration itself.
             show_input: with inputs.
+
+        Raises:
+            DamagedHistory: what is stored is not what the instance's row says.
         """
         found = yield from self._router.registry(Registry.row, instance_id, True)
         if found is None:
             return None
-        events = [event for chunk in found[1] for event in decode_events(chunk)]
-        return merged_history(events, PYTHON_PAYLOADS.decode, show_output=show_output, show_input=show_input)
+        return merged_history(restore(found)[0], PYTHON_PAYLOADS.decode, show_output=show_output, show_input=show_input)
 
     @operation
     def query_instances(

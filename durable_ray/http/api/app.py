@@ -16,6 +16,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from durable_ray.actors.errors import (
+    DamagedHistory,
     HistoryMismatch,
     HubUnavailable,
     InstanceAlreadyExists,
@@ -46,6 +47,7 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     InstanceAlreadyExists: (409, "The instance ID is taken"),
     InstanceFinished: (409, "The instance has finished"),
     HistoryMismatch: (409, "A history does not replay on the newest code"),
+    DamagedHistory: (500, "The history is damaged"),
     InvalidState: (409, "Not in this state"),
     # Well-formed and yet of another query: nothing that the schema could express.
     InvalidToken: (409, "The token does not continue this query"),

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from durable_ray.actors.errors import InstanceNotFound
+from durable_ray.actors.errors import DamagedHistory, InstanceNotFound
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.client.json_views import history_json, instance_json
@@ -98,6 +98,9 @@ async def _instance(given: Services, row: InstanceRow, last_id: str) -> AsyncIte
                     fresh, events = await given.raw_hub.with_history(instance_id)
                 except InstanceNotFound:
                     yield _event("end", {"instance_id": instance_id, "status": "purged"})
+                    return
+                except DamagedHistory as error:
+                    yield _event("end", {"instance_id": instance_id, "status": "damaged", "detail": str(error)})
                     return
                 except Exception:
                     log.warning("a stream cannot read its instance; it tries again", exc_info=True)

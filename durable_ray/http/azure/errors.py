@@ -7,6 +7,7 @@ import logging
 from starlette.responses import Response
 
 from durable_ray.actors.errors import (
+    DamagedHistory,
     HubUnavailable,
     InstanceAlreadyExists,
     InstanceFinished,
@@ -42,6 +43,8 @@ def response_to(error: Exception) -> Response:
             return azure_error(400, text, error.exception, "System.ArgumentException")
         case Unreadable():
             return azure_error(400, text, text, "System.ArgumentException")
+        case DamagedHistory():
+            return azure_error(500, "The history is damaged", text)
         case InstanceNotFound():
             return empty(404)
         case InstanceFinished():

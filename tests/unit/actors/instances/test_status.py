@@ -13,7 +13,7 @@ from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.instances.status import RuntimeStatus, micros, moment, result_of, status_of
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import NewInstance
-from durable_ray.orchestrations.history.codec import encode_event, encode_events
+from durable_ray.orchestrations.history.codec import encode_event
 from durable_ray.orchestrations.history.events import ExecutionFailed, ParentAddress, TurnStarted
 from durable_ray.orchestrations.values.failures import FailureDetails
 
@@ -44,8 +44,8 @@ def test_a_failure_is_output_and_details() -> None:
 
 
 def test_history_is_opened() -> None:
-    chunks = (encode_events([TurnStarted(1)]), encode_events([TurnStarted(2), TurnStarted(3)]))
-    assert status_of(ROW, chunks).history == (TurnStarted(1), TurnStarted(2), TurnStarted(3))
+    events = [TurnStarted(1), TurnStarted(2), TurnStarted(3)]
+    assert status_of(ROW, events).history == (TurnStarted(1), TurnStarted(2), TurnStarted(3))
 
 
 def test_words_of_a_status() -> None:
