@@ -38,7 +38,12 @@ class PendingMessage(Struct):
             self.answer.set_result(reply)
 
 
-class InstanceState(enum.Enum):
+class _LookedUp(enum.Enum):
+    #: Members are one each, and are looked up four times a turn: Enum's own hash is a function in Python.
+    __hash__ = object.__hash__
+
+
+class InstanceState(_LookedUp):
     """Who has an instance in memory."""
 
     #: It waits for a message, for time to pass, or for what keeps it from its turn.
@@ -55,7 +60,7 @@ class InstanceState(enum.Enum):
     DROPPED = enum.auto()
 
 
-class InstanceEvent(enum.Enum):
+class InstanceEvent(_LookedUp):
     """What happens to an instance in memory."""
 
     #: It has something to do.
