@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import durable_ray as dr
+from durable_ray.client.json_views import instance_json
 from durable_ray.testing import TestHub
 from tests.management.conftest import assert_nobody_is_forgotten
 
@@ -55,6 +56,7 @@ def test_the_others_wait_and_the_oldest_is_next(hub: TestHub, client: dr.Client,
     waiting = client.get_status("i4")
     assert waiting is not None
     assert (waiting.waiting_reason, waiting.scheduled_start) == ("max_running", None)
+    assert instance_json(hub.store.rows(["i4"])["i4"])["waiting_reason"] == "max_running"
     client.raise_event("i1", "go", 1)
     hub.settle()
     assert by_status(client) == {"Running": ["i0", "i2"], "Completed": ["i1"], "Pending": ["i3", "i4"]}
