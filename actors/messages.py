@@ -46,10 +46,9 @@ class StartOptions(Struct, frozen=True):
     priority: int | None = None
 
     @classmethod
-    def again(cls, row: InstanceRow, instance_id: str, execution_id: str) -> StartOptions:
-        """The start of an instance once more, on the newest code and at once."""
-        kept: dict[str, Any] = {name: getattr(row, name) for name in ("name", "input", "tags", "placement", "priority")}
-        return cls(instance_id=instance_id, execution_id=execution_id, named=instance_id == row.instance_id, **kept)
+    def like(cls, record: object, **given: Any) -> StartOptions:
+        """The options that a row or the action of a schedule has, in fields of the same names; but for those `given`."""
+        return cls(**{name: getattr(record, name) for name in cls.__struct_fields__ if hasattr(record, name)} | given)
 
 
 class StartRequest(Struct, frozen=True):

@@ -76,7 +76,14 @@ class RegistryManagement(RegistryDelivery):
         row = (await self.rows([instance_id])).get(instance_id)
         if row is None:
             return Reply("absent")
-        start_options = StartOptions.again(row, new_id, uuid.uuid4().hex)
+        start_options = StartOptions.like(
+            row,
+            instance_id=new_id,
+            execution_id=uuid.uuid4().hex,
+            named=new_id == instance_id,
+            version=None,
+            start_at=None,
+        )
         (reply,) = await self.start_many([StartRequest(request_id, start_options, revision=revision)])
         return reply
 

@@ -315,16 +315,13 @@ def schedule_row(state: ScheduleState) -> ScheduleRow:
 
 def _options(state: ScheduleState, run: StartRun) -> StartOptions:
     action = state.schedule.action
-    return StartOptions(
-        action.orchestrator,
-        run.instance_id,
-        uuid.uuid5(uuid.NAMESPACE_OID, run.request_id).hex,
+    return StartOptions.like(
+        action,
+        name=action.orchestrator,
+        instance_id=run.instance_id,
+        execution_id=uuid.uuid5(uuid.NAMESPACE_OID, run.request_id).hex,
         named=True,
-        input=action.input,
-        version=action.version,
         tags={**action.tags, SCHEDULE_TAG: state.schedule_id, SCHEDULED_AT_TAG: time_text(run.time)},
-        placement=action.placement,
-        priority=action.priority,
     )
 
 
