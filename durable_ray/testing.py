@@ -107,7 +107,8 @@ class TestHub:
     Args:
         store: URL of its store; in memory by default. A file survives the hub, so a second one goes on where it stopped.
         start: the virtual time at which it begins; None: real time.
-        auto_advance: jump to the next timer whenever all is idle. Without it, time moves by `advance` only.
+        auto_advance: jump to the next timer whenever all is idle. Without it, time moves by `advance` only; so it should with
+            schedules, from one run of which time would jump to the next for as long as the hub lives.
         settings: the hub's settings.
         definitions: what may be started by name; by default all that this process has decorated.
     """
