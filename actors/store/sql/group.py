@@ -254,15 +254,14 @@ class Group:
         self._known[new.instance_id] = known
         self._count(known, +1)
         long_input = new.input is not None and len(new.input) > LONG_INPUT
-        source = asdict(new) | {
-            "resident": resident,
-            "first_due": new.first_due,
-            "parent_id": parent.instance_id if parent else None,
-            "parent_execution": parent.execution_id if parent else None,
-            "parent_task": parent.task_id if parent else None,
-            "tags": json.dumps(dict(new.tags)) if new.tags else "{}",
-            "input": None if long_input else new.input,
-        }
+        source = asdict(new)  # and in place: this runs for every start
+        source["resident"] = resident
+        source["first_due"] = new.first_due
+        source["parent_id"] = parent.instance_id if parent else None
+        source["parent_execution"] = parent.execution_id if parent else None
+        source["parent_task"] = parent.task_id if parent else None
+        source["tags"] = json.dumps(dict(new.tags)) if new.tags else "{}"
+        source["input"] = None if long_input else new.input
         self._change(new.instance_id, op, source)
         for key, value in new.tags.items():
             tag = {"key": key, "value": value, "created_at": new.created_at, "instance_id": new.instance_id}
