@@ -45,6 +45,9 @@ class ActorApi(Protocol):
     async def pid(self) -> int:
         """Its process."""
 
+    async def end(self, whose: str = "") -> None:
+        """End its process for good; with `whose`, only if it is that one."""
+
 
 class HostActorApi(HostApi, ActorApi, Protocol):
     """What the registry calls of a host's actor."""

@@ -135,6 +135,6 @@ def end_this_process(identity: str) -> None:
     killer.daemon = True
     killer.start()
     try:
-        ray.get_runtime_context().current_actor.end.remote(identity)
+        remote(ray.get_runtime_context().current_actor, ActorApi.end, identity)
     except Exception as error:
         actor_log.warning("Ray does not end this process, it ends by itself: %s", error)

@@ -149,7 +149,7 @@ class DedicatedActor(HostActor):
             return False
         self._host.waiters.moved(self._host.waiters.waited_for())
         RayPeers(self._info).passivating(self._instance_id)
-        ray.get_runtime_context().current_actor.end.remote(self._identity)
+        remote(ray.get_runtime_context().current_actor, HostActor.end, self._identity)
         return True
 
     async def _watch(self) -> None:

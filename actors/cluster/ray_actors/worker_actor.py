@@ -16,7 +16,7 @@ import ray
 from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.ports import ActivityResult, Address
 from durable_ray.actors.activities.worker import ActivityWorker
-from durable_ray.actors.cluster.handles import ctl, in_group
+from durable_ray.actors.cluster.handles import ctl, in_group, remote
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import ThreadListener
 
@@ -41,7 +41,7 @@ class WorkerActor(ActivityWorker):
         pause = threading.Event()
         while not self.may_exit():
             pause.wait(min(5.0, self._idle_seconds / 2))
-        self._myself.end.remote()
+        remote(self._myself, WorkerActor.end)
 
     def run_packed(self, packed: bytes) -> bytes:
         """`run`, with its arguments and its answer as bytes: what the wire carries, and Ray passes on as they are."""
