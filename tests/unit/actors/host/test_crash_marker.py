@@ -165,3 +165,13 @@ def test_a_host_that_passivates_removes_its_own_marker_and_not_its_successors(tm
     first.clear()
     first.remove()
     assert FileMarker(path).take() == "x"
+
+
+def test_a_link_that_was_put_in_the_place_of_a_marker_is_not_followed_when_it_is_removed(tmp_path: Path) -> None:
+    precious, path = tmp_path / "precious", tmp_path / "markers" / "marker"
+    precious.write_text("not to be removed")
+    marker = FileMarker(path)
+    path.unlink()
+    path.symlink_to(precious)
+    marker.remove()
+    assert (path.is_symlink(), precious.read_text()) == (True, "not to be removed")
