@@ -14,7 +14,7 @@ from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.instances.history_view import without_results
 from durable_ray.actors.messages import Ending
-from durable_ray.actors.store.records import InstanceRow
+from durable_ray.actors.store.records import FINISHED, LIVE, InstanceRow
 from durable_ray.orchestrations.history.codec import UnreadableHistory, decode_event
 from durable_ray.orchestrations.history.events import Event, ExecutionFailed, Payload
 from durable_ray.orchestrations.values.failures import FailureDetails
@@ -155,7 +155,8 @@ def status_of(
     return OrchestrationStatus(
         name=row.name,
         instance_id=row.instance_id,
-        runtime_status=RuntimeStatus(row.status),
+        # One of no status is damaged (`waiting_reason` says so), and still has to be ended.
+        runtime_status=RuntimeStatus(row.status if row.status in FINISHED or row.status in LIVE else "Running"),
         created_time=moment(row.created_at),
         last_updated_time=moment(row.updated_at),
         input=_shown(row.input) if show_input else None,

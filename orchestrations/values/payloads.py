@@ -269,6 +269,10 @@ def _offenders(root: object) -> Iterator[tuple[str, str]]:
         reason: str | None = None
         if id(value) in above:
             reason = "it contains itself"
+        elif len(above) > MAX_PAYLOAD_DEPTH:
+            # Each place is told by its path: a walk to any depth would take quadratic time, on the loop of all neighbours.
+            reason = f"it nests deeper than {MAX_PAYLOAD_DEPTH} levels"
+            path = f"{path[:40]}…"
         elif (parts := _parts(value)) is None:
             reason = _refusal(value)
         else:

@@ -198,6 +198,7 @@ ROWS = {
     "its tags are no JSON": ("tags = '{'", "its tags cannot be read"),
     "its tags are no texts": ("tags = '[1]'", "its tags cannot be read"),
     "its settings are no JSON": ("settings = '{'", "its settings cannot be read"),
+    "its status is none": ("status = 'Flying'", "the status 'Flying'"),
     "its settings are no object": ("settings = '7'", "its settings cannot be read"),
 }
 

@@ -155,10 +155,12 @@ async def test_one_that_is_said_twice_and_differs_is_refused(filled: httpx.Async
     assert (await filled.get(f"{API}/instances?limit=1&limit=1")).status_code == 200
 
 
-async def test_nobody_chooses_among_the_instances_of_a_hub_he_did_not_name(filled: httpx.AsyncClient) -> None:
-    for method in ("GET", "DELETE"):
-        answer = await filled.request(method, f"{HOOKS}/instances?createdTimeFrom=2000-01-01&taskHub=another")
-        assert (answer.status_code, "another" in answer.text) == (400, True)
+async def test_another_task_hub_is_400_on_every_route_of_the_management_api(filled: httpx.AsyncClient) -> None:
+    for method, path in ALL_MANAGED:
+        answer = await filled.request(method, f"{path}?taskHub=another&createdTimeFrom=2000-01-01")
+        assert answer.status_code == 400, (method, path)
+        answer = await filled.request(method, f"{path}?taskHub=another")
+        assert (answer.status_code, "another" in answer.text) == (400, True), (method, path)
     assert (await filled.get(f"{HOOKS}/instances?taskHub=TESTING")).status_code == 200
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from durable_ray.actors.store.databases.database import Database
-from durable_ray.actors.store.records import InboxMessage, InstanceRow, Loaded, Payloads
+from durable_ray.actors.store.records import FINISHED, LIVE, InboxMessage, InstanceRow, Loaded, Payloads
 from durable_ray.actors.store.sql.statement import Row, Session, Statement
 from durable_ray.orchestrations.history.events import ParentAddress
 
@@ -25,6 +25,7 @@ def columns_of(record: type[Struct]) -> tuple[str, ...]:
 
 COLUMNS = columns_of(InstanceRow)
 _PARENT_AT, _TAGS = COLUMNS.index(_PARENT[0]), COLUMNS.index("tags")
+_STATUS, _STATUSES = COLUMNS.index("status"), frozenset((*LIVE, *FINISHED))
 #: SQLite has no booleans.
 _FLAGS = (COLUMNS.index("queued"), COLUMNS.index("resident"))
 
@@ -73,6 +74,8 @@ def to_row(row: Row) -> InstanceRow:
             fields[_TAGS] = _decode_tags(row[_TAGS])
         except msgspec.MsgspecError as error:
             damage = f"its tags cannot be read ({error})"
+    if row[_STATUS] not in _STATUSES:
+        damage = f"it has the status {row[_STATUS]!r}, which does not exist"
     parent = row[_PARENT_AT : _PARENT_AT + len(_PARENT)]
     fields[_PARENT_AT : _PARENT_AT + len(_PARENT)] = [ParentAddress(*parent) if parent[0] is not None else None]
     fields.append(damage)

@@ -41,8 +41,8 @@ class ManagementCall:
             raise BadRequest("Only application/json request content is supported")
         return value_from_outside(body, twice=self.rpc)
 
-    def same_hub(self) -> None:
-        """Refuse to choose among this hub's instances for somebody who names another hub. Raises BadRequest."""
+    def check_hub(self) -> None:
+        """Refuse a request that names another task hub in `taskHub`: its instance of that ID is another. Raises BadRequest."""
         given = self.params.text("taskHub")
         if given is not None and given.lower() != self.raw_hub.hub.lower():
             raise BadRequest(f"this gateway serves the task hub {self.raw_hub.hub!r}, not {shown(given)}")

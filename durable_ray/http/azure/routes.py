@@ -65,6 +65,7 @@ class ManagementApi:
         call = ManagementCall(self._raw_hub, self._settings, request, params, rpc, self._waits)
         try:
             call.params.check(declared(handler))
+            call.check_hub()
             response = await handler(call)
         except ClientDisconnect:
             raise

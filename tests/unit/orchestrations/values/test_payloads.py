@@ -12,6 +12,7 @@ import enum
 import json
 import math
 import pickle
+import time
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -331,3 +332,14 @@ def test_errors_survive_their_process() -> None:
         assert type(back) is kind
         assert str(back) == "a sentence"
         assert isinstance(back, PayloadError)
+
+
+@pytest.mark.parametrize("depth", [300, 100_000])
+def test_a_value_of_any_depth_is_refused_at_once(depth: int) -> None:
+    value: list[object] = []
+    for _ in range(depth):
+        value = [value, {1: 2}]
+    began = time.process_time()
+    with pytest.raises(PayloadNotSerializable, match="deeper than 200"):
+        encode(value)
+    assert time.process_time() - began < 5  # it took minutes
