@@ -132,7 +132,8 @@ class InstanceHost:
         self.waiters.moved(self.waiters.waited_for())
         await self.dispatcher.close()
         # Commits under way finish and answer their callers; all others are redirected.
-        await self.background.blocking(self.committer.close)
+        # Not by `background`, which refuses calls once the fence is lost: a fenced host closes, too.
+        await asyncio.get_running_loop().run_in_executor(None, self.committer.close)
         self._reply_moved()
         for active in self.instance_cache.all():
             self.instance_cache.drop(active)
