@@ -131,7 +131,9 @@ class AzureSuite:
 
     async def test_raise_event_without_data_and_with_a_task_hub(self, azure: Any) -> None:
         name = await azure.start_new("http.approval", new_id())
-        await azure.raise_event(name, "approval", task_hub_name=azure._orchestration_bindings.task_hub_name, connection_name="Storage")
+        await azure.raise_event(
+            name, "approval", task_hub_name=azure._orchestration_bindings.task_hub_name, connection_name="Storage"
+        )
         assert (await until(azure, name, Status.Completed)).output is None
 
     async def test_terminate(self, azure: Any) -> None:
