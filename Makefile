@@ -41,7 +41,7 @@ demo: $(VENV)/core.stamp
 test: $(VENV)/dev.stamp
 	scripts/test_servers.sh
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n 2 -m "not (ray or slow)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (ray or slow)"
 	$(BIN)/python -m pytest -m "ray and not slow"
 else
 	$(BIN)/python -m pytest $(ARGS)
