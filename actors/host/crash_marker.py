@@ -1,4 +1,4 @@
-"""Crash marker: a file that survives `kill -9` and names the instance whose code was running when the process died.
+"""Crash marker: a file that survives `kill -9` and names the instance whose code was running; and the watchdog of turns.
 
 A memory-mapped file: writing it costs a copy into the page cache, no system call, and the kernel keeps it when the process
 is gone. It need not survive the machine, whose failure no instance caused.
@@ -10,12 +10,17 @@ nor a file in it is reached through a link.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
+import logging
 import mmap
 import os
 import stat
+import sys
+import threading
 from pathlib import Path
 
+from durable_ray.actors.clock import monotonic
 from durable_ray.actors.store.contract import StoreUnusable
 
 _SIZE = 4096
@@ -143,3 +148,74 @@ class NoMarker:
 
     def remove(self) -> None:
         """Do nothing."""
+
+
+log = logging.getLogger("durable_ray.host")
+
+#: Seconds within which a process exits after an orderly stop of its loop.
+_ORDERLY_SECONDS = 2.0
+
+
+def end_with_this_thread() -> None:
+    """Exit this process when the calling thread, which runs the event loop, has ended.
+
+    Without its loop the process could not answer, and Ray would take it for alive.
+    """
+    watched = threading.current_thread()
+
+    def watch() -> None:
+        watched.join()
+        threading.Event().wait(_ORDERLY_SECONDS)
+        log.critical("the event loop has ended but its process has not: the process exits and is replaced")
+        os._exit(71)
+
+    threading.Thread(target=watch, name="end with the loop", daemon=True).start()
+
+
+class Watchdog:
+    """A marker with a time limit for each turn, in seconds."""
+
+    def __init__(self, marker: FileMarker, limit: float) -> None:
+        self._marker = marker
+        self._limit = limit
+        self._since = 0.0
+        self._whose = ""
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+
+    def set(self, instance_id: str) -> None:
+        """This instance's code runs now."""
+        self._whose = instance_id
+        self._marker.set(instance_id)
+        self._since = monotonic()
+
+    def clear(self) -> None:
+        """No instance's code runs now."""
+        self._since = 0.0
+        self._marker.clear()
+
+    def timed_out(self) -> bool:
+        """Whether the watchdog ended the previous process."""
+        return self._marker.timed_out()
+
+    def take(self) -> str | None:
+        """The instance whose code ran when the previous process died."""
+        return self._marker.take()
+
+    def remove(self) -> None:
+        """Delete the marker: its host passivates."""
+        self._marker.remove()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(min(1.0, self._limit / 4)):
+            since = self._since
+            if since and monotonic() - since > self._limit:
+                log.critical(
+                    "a turn of instance %r has taken over %.0f s: its host process exits and is replaced",
+                    self._whose,
+                    self._limit,
+                )
+                self._marker.time_out()
+                faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+                os._exit(70)

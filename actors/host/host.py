@@ -21,9 +21,8 @@ from durable_ray.actors.clock import Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.code.deployments import Deployments
 from durable_ray.actors.host.activity_results import ActivityResults, invocation_of
-from durable_ray.actors.host.isolation import Isolating
 from durable_ray.actors.host.message_delivery import MessageDelivery
-from durable_ray.actors.host.quarantine import Quarantine
+from durable_ray.actors.host.quarantine import Isolating, Quarantine
 from durable_ray.actors.host.replaying import Replaying
 from durable_ray.actors.host.timer_queue import InstanceTimers
 from durable_ray.actors.host.turn_scheduler import TurnScheduler

@@ -14,11 +14,19 @@ from msgspec.structs import replace
 
 from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host.host import InstanceHost
+from durable_ray.actors.host.replay_check import check_replay
 from durable_ray.actors.host.turns import receipt_reply, receipt_text
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
-from durable_ray.actors.instances.pending import pausing, stored_delivery
-from durable_ray.actors.instances.replay_check import check_replay
-from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts, start_writes, take_answers
+from durable_ray.actors.instances.starting import (
+    Start,
+    begin,
+    make_rows,
+    new_starts,
+    pausing,
+    start_writes,
+    stored_delivery,
+    take_answers,
+)
 from durable_ray.actors.instances.waiters import begun
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError

@@ -10,8 +10,15 @@ from durable_ray.actors.clock import SECOND
 from durable_ray.actors.host.service import delivery_reply, ending_of
 from durable_ray.actors.host.turns import receipt_text
 from durable_ray.actors.instances import instance_log
-from durable_ray.actors.instances.pending import finish_pending, pause_refused, stored_delivery
-from durable_ray.actors.instances.starting import Start, begin, make_rows, new_starts
+from durable_ray.actors.instances.starting import (
+    Start,
+    begin,
+    finish_pending,
+    make_rows,
+    new_starts,
+    pause_refused,
+    stored_delivery,
+)
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.registry.queries import RegistryQueries
 from durable_ray.actors.store.records import InboxMessage, InstanceRow, Receipt

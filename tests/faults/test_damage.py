@@ -14,7 +14,6 @@ import pytest
 import durable_ray as dr
 from durable_ray import HubSettings
 from durable_ray.actors.errors import DamagedHistory
-from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import SqlStore
 from durable_ray.actors.store.records import InboxMessage
 from durable_ray.cli.hub.over_ray import RayHub
@@ -23,6 +22,7 @@ from durable_ray.http.app import create_app
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.testing import TestHub
 from tests.http.world import KEY, RING
+from tests.stranded import stranded
 
 #: What was done to the stored history of the instance "bad", and a part of what is said of it.
 DAMAGES = {

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from durable_ray import Client, HubSettings
-from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.sql.checks import check
 from durable_ray.testing import TestHub
 from tests.management import shapes
+from tests.stranded import stranded
 
 #: Seconds between two sweeps of a hub in which every word has to arrive.
 SWEEPS_NEVER = 3600.0

@@ -12,11 +12,11 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.actors.registry.registry import Registry
-from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.sql.checks import check
 from durable_ray.actors.wire.management_urls import GatewayAddress
 from tests.ray_cluster import eventually
+from tests.stranded import stranded
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 ROUNDS = 6

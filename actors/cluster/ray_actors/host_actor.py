@@ -32,10 +32,9 @@ from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
 from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, RayWorkerLink, find_detached_actor
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
 from durable_ray.actors.code.definition_cache import DefinitionCache
-from durable_ray.actors.host.crash_marker import FileMarker
+from durable_ray.actors.host.crash_marker import FileMarker, Watchdog, end_with_this_thread
 from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.host.service import HostService
-from durable_ray.actors.host.watchdog import Watchdog, end_with_this_thread
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.messages import PROTOCOL, Delivery, Ending, Hello, Reply, StartRequest
 from durable_ray.actors.registry.liveness import Detector, RegistryWatch

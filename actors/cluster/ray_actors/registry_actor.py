@@ -17,7 +17,7 @@ from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster.handles import REGISTRY, ctl
 from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
 from durable_ray.actors.cluster.ray_hub import ActorClasses, HubInfo, RayHosts
-from durable_ray.actors.host.watchdog import end_with_this_thread
+from durable_ray.actors.host.crash_marker import end_with_this_thread
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.messages import PROTOCOL, Delivery, Hello, Reply
 from durable_ray.actors.registry.actor_lifecycle import Unreachable

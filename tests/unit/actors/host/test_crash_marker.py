@@ -29,7 +29,7 @@ HANGS = """
 import sys
 from pathlib import Path
 from durable_ray.actors.host.crash_marker import FileMarker
-from durable_ray.actors.host.watchdog import Watchdog
+from durable_ray.actors.host.crash_marker import Watchdog
 watchdog = Watchdog(FileMarker(Path(sys.argv[1])), 0.2)
 watchdog.set("quick")
 watchdog.clear()
@@ -131,13 +131,13 @@ def test_a_name_of_any_length_fits(tmp_path: Path) -> None:
 
 LOOP_ENDS = """
 import asyncio, threading
-from durable_ray.actors.host import watchdog
-watchdog._ORDERLY_SECONDS = 0.1
+from durable_ray.actors.host import crash_marker
+crash_marker._ORDERLY_SECONDS = 0.1
 
 def run():
     loop = asyncio.new_event_loop()
     def leave(): raise KeyboardInterrupt
-    loop.call_soon(watchdog.end_with_this_thread)
+    loop.call_soon(crash_marker.end_with_this_thread)
     loop.call_soon(leave)
     loop.run_forever()
 

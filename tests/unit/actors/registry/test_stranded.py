@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from durable_ray.actors.registry.stranded import stranded
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import InboxMessage, NewInstance
@@ -14,6 +13,7 @@ from durable_ray.actors.store.writes import CommitTurn, StartInstance
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import encode_event, encode_events
 from durable_ray.orchestrations.history.events import Event, ParentAddress
+from tests.stranded import stranded
 
 HOST, AT = "partition-0", 1_000
 

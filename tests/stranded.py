@@ -1,8 +1,7 @@
 """The check for stranded instances: every live one must have a pending message, timer or task, or wait for an outside event.
 
 What the code waits for is known only to the code; but all else that could continue an instance is in its history and its
-row, and the two must agree. For tests after faults and races, and for `doctor`; reads every live instance, so not for a hot
-path.
+row, and the two must agree. An oracle for tests after faults and races.
 """
 
 from __future__ import annotations
