@@ -43,7 +43,7 @@ class Coalescer:
         self._lists: dict[_List, list[tuple[Call, asyncio.Future[Any]]]] = {}
         self._watches: dict[tuple[str, bool], _Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._shared: dict[int, asyncio.Future[Any]] = {}
+        self._shared: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
 
     async def make(self, call: Call) -> Any:
         """Make a call, perhaps together with others; answers (or raises) what it alone would have."""
@@ -56,8 +56,8 @@ class Coalescer:
         return await self._send(call)
 
     async def _share(self, call: Call) -> Any:
-        """A call whose argument another call under way has too: one is made."""
-        key = id(call.args[0])
+        """A call whose argument equals that of another call under way: one is made."""
+        key = tuple(call.args[0])
         answer = self._shared.get(key)
         if answer is None:
             answer = self._shared[key] = asyncio.ensure_future(self._send(call))

@@ -31,6 +31,7 @@ Key = tuple[Kind, str, str]
 class _Packed(Struct):
     """Definitions that travel, as rows; and those that do not, with why."""
 
+    #: What is sent: of those that do not travel, the reason.
     rows: list[DefinitionRow]
     stuck: dict[Key, tuple[AnyDefinition, Exception]]
     #: All that were tried.
@@ -101,9 +102,8 @@ class Deployer:
         packed = known[1] if known is not None and known[0] == span and not again else self._pack((*again, *new))
         self._under_way = (span, packed)
         try:
-            reasons = [absent(key[0], key[1], str(error)) for key, (_, error) in packed.stuck.items()]
-            if packed.rows or reasons:
-                yield from self._send(reach, [*packed.rows, *reasons])
+            if packed.rows:
+                yield from self._send(reach, packed.rows)
         finally:
             self._under_way = None
         with self._lock:
@@ -123,6 +123,7 @@ class Deployer:
                 packed.stuck[_key(definition)] = (definition, error)
                 if _key(definition) not in self._stuck:
                     log.warning("%s %r is not deployed: %s", definition.kind, definition.name, error)
+        packed.rows += [absent(kind, name, str(error)) for (kind, name, _), (_, error) in packed.stuck.items()]
         return packed
 
     def _blocking(self, orchestrator: str, version: str | None) -> list[Key]:

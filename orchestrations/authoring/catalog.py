@@ -27,7 +27,7 @@ class DefinitionCatalog:
     """Definitions by kind, name and version.
 
     Example:
-        >>> catalog = Catalog()
+        >>> catalog = DefinitionCatalog()
         >>> counter, new = catalog.changes(since=0)
     """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +14,26 @@ from durable_ray.actors.api import HostApi
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.coalescing import Coalescer
-from durable_ray.client.drive import PerLoop
+from durable_ray.client.deploying import Deployer
+from durable_ray.client.drive import PerLoop, drive_async
+from durable_ray.client.ordering import Ordering
+from durable_ray.client.router import Router
 from durable_ray.client.steps import Call, TargetGone
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
+from durable_ray.orchestrations.authoring.definitions import Activity
+from durable_ray.orchestrations.authoring.options import ActivityOptions
+
+
+def says(value: str) -> str:
+    return value
+
+
+def holding(lock: Any) -> Callable[[str], str]:
+    def holds_a_lock(value: str) -> str:
+        with lock:
+            return value
+
+    return holds_a_lock
 
 
 class Target:
@@ -34,6 +54,11 @@ class Target:
             self.changed.clear()
             await self.changed.wait()
         return [Ending(one, "Completed") for one in call.args[0] if one in self.ended]
+
+    async def deployed(self, call: Call) -> int:
+        self.calls.append(call)
+        await asyncio.sleep(0)
+        return 1
 
     def end(self, *instance_ids: str) -> None:
         self.ended.update(instance_ids)
@@ -202,12 +227,29 @@ async def test_a_caller_who_gives_up_takes_nobody_along() -> None:
 async def test_many_who_deploy_the_same_make_one_call() -> None:
     target = Target()
     coalescer = Coalescer(target.send)
-    rows = [1, 2]
-    answers = await asyncio.gather(*[coalescer.make(Call("registry", Registry.register, (rows,))) for _ in range(5)])
+    answers = await asyncio.gather(*[coalescer.make(Call("registry", Registry.register, ([1, 2],))) for _ in range(5)])
     assert answers == [[2, 4]] * 5
     assert len(target.calls) == 1
-    await coalescer.make(Call("registry", Registry.register, (rows,)))
+    await coalescer.make(Call("registry", Registry.register, ([1, 2],)))
     assert len(target.calls) == 2
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+async def test_all_who_start_at_once_deploy_with_one_call(stuck: bool) -> None:
+    catalog, target = DefinitionCatalog(), Target()
+    catalog.register(Activity(says, ActivityOptions("says")))
+    if stuck:
+        catalog.register(Activity(holding(threading.Lock()), ActivityOptions("holds_a_lock")))
+    deployer, coalescer = Deployer(catalog, None), Coalescer(target.deployed)
+
+    async def deploy() -> None:
+        await drive_async(deployer.deploy(Router()), coalescer.make, Ordering(lambda steps: None).take)  # type: ignore[arg-type]
+
+    await asyncio.gather(*[deploy() for _ in range(20)])
+    (call,) = target.calls
+    assert [(row.name, row.absent) for row in call.args[0]] == [("says", False), ("holds_a_lock", True)][: 1 + stuck]
+    await deploy()
+    assert len(target.calls) == 1
 
 
 async def test_of_targets_that_were_waited_for_nothing_is_kept() -> None:
