@@ -87,7 +87,7 @@ class Dispatcher:
     ) -> None:
         self._on_result = on_result
         self._limiter = limiter
-        limiter.granted = self.submit
+        limiter.granted, limiter.submitted = self.submit, self._is_submitted
         self._definition_cache = definition_cache
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -168,6 +168,9 @@ class Dispatcher:
             await executor.close()
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _is_submitted(self, address: Address) -> bool:
+        return address in self._jobs
 
     def _executor_of(self, job: Job) -> str:
         name = job.known.executor

@@ -53,6 +53,9 @@ class ActivityLimiter:
         self._loop = asyncio.get_running_loop()
         #: Set by the dispatcher: called with attempts whose permits were granted.
         self.granted: Callable[[Sequence[Invocation]], None]
+        #: Set by the dispatcher: whether an attempt was submitted and has no result. While its code is looked up, it has not
+        #: asked for its permit, but may have one from before its host was restarted.
+        self.submitted: Callable[[Address], bool]
         #: Not granted yet (or not known to be), in the order in which they came.
         self._waiting: dict[Address, Invocation] = {}
         #: Granted and under way.
@@ -168,7 +171,7 @@ class ActivityLimiter:
                 del self._waiting[address]
                 self._running[address] = permit
                 ready.append(invocation)
-            elif self._open and address not in self._running:
+            elif self._open and not self._wanted(address):
                 self._returned[address] = permit  # it was cancelled meanwhile
         if ready:
             self.granted(ready)
@@ -184,12 +187,15 @@ class ActivityLimiter:
             found.add(address)
             if granted:
                 self._begin_granted([permit])
-            elif address not in self._waiting:
+            elif not self._wanted(address):
                 self._returned[address] = permit
         for address, invocation in self._waiting.items():
             limited = activity_limit(invocation.name, self._definition_cache, self._settings) is not None
             if limited and address not in found and address not in self._asked:
                 self._ask(invocation)
+
+    def _wanted(self, address: Address) -> bool:
+        return address in self._waiting or address in self._running or self.submitted(address)
 
 
 def _fields(address: Address) -> tuple[str, str, int, int]:

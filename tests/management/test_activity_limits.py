@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -226,6 +227,37 @@ def test_a_host_that_comes_back_keeps_its_places(hub: TestHub, client: dr.Client
     assert client.wait_many(handles, 20) == [f"i{n}" for n in range(6)]
     assert GAUGE.most == 2
     assert sorted(GAUGE.began[4:]) == ["i2", "i3", "i4", "i5"]
+
+
+def test_a_host_keeps_its_places_while_it_looks_up_their_code(
+    hub: TestHub, client: dr.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handles = spread(hub, client, 6)
+    assert GAUGE.inside(2) == ["i0", "i1"]
+    GAUGE.forget()
+    found, permits, definition = threading.Event(), hub.store.permits, hub.store.definition
+    read: set[str] = set()
+
+    def note(host: str) -> Any:
+        read.add(host)
+        return permits(host)
+
+    def look_up(kind: str, *args: Any, **kwargs: Any) -> Any:
+        assert kind != "activity" or found.wait(20)
+        return definition(kind, *args, **kwargs)
+
+    monkeypatch.setattr(hub.store, "permits", note)
+    monkeypatch.setattr(hub.store, "definition", look_up)
+    holders = {host for host, _ in hub.store.permit_holders()}
+    hub.crash()
+    while not read.issuperset(holders):
+        hub.on_loop(asyncio.sleep(0.01)).result(20)
+    hub.on_loop(asyncio.sleep(0.1)).result(20)  # what they read has been dealt with
+    found.set()
+    GAUGE.holds("i0", "i1")
+    GAUGE.let_out()
+    assert client.wait_many(handles, 20) == [f"i{n}" for n in range(6)]
+    assert GAUGE.most == 2
 
 
 def test_a_word_that_was_lost_is_made_up_for(hub: TestHub, client: dr.Client) -> None:
