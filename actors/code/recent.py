@@ -29,9 +29,12 @@ class Recent(OrderedDict[K, V]):
 
     def get(self, key: K) -> V | None:  # type: ignore[override]
         """What was put there, if it is still there."""
-        found = super().get(key)
-        with suppress(KeyError):  # it is not there; or another thread has just put something else in its place
+        found: V | None = None
+        try:  # not `suppress`: this is called several times in each turn
+            found = self[key]
             self.move_to_end(key)
+        except KeyError:
+            pass  # it is not there; or another thread has just put something else in its place
         return found
 
     def __setitem__(self, key: K, value: V) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import ray
 
-from durable_ray.actors.activities import sigterm
 from durable_ray.actors.activities.detached_executor import DetachedExecutor
 from durable_ray.actors.activities.dispatcher import MakeExecutor
 from durable_ray.actors.activities.thread_executor import ThreadExecutor
@@ -26,16 +25,15 @@ from durable_ray.actors.activities.worker_pool import WorkerPool
 from durable_ray.actors.api import HostApi, RegistryActorApi
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster.handles import REGISTRY, Gone, ctl, find, remote, workers_of
-from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
+from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after, prepare_this_process
 from durable_ray.actors.cluster.ray_actors.ray_task_executor import RayTaskExecutor
 from durable_ray.actors.cluster.ray_actors.worker_actor import worker_class
 from durable_ray.actors.cluster.ray_hub import HubInfo, RayPeers, RayWorkerLink, find_detached_actor
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
 from durable_ray.actors.code.definition_cache import DefinitionCache
-from durable_ray.actors.host.crash_marker import FileMarker, Watchdog, end_with_this_thread
+from durable_ray.actors.host.crash_marker import FileMarker, Watchdog
 from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.host.service import HostService
-from durable_ray.actors.instances import instance_log
 from durable_ray.actors.messages import PROTOCOL, Delivery, Ending, Hello, Reply, StartRequest
 from durable_ray.actors.registry.liveness import Detector, RegistryWatch
 from durable_ray.actors.registry.unopened import CannotOpen, opened
@@ -58,9 +56,7 @@ class HostActor:
     """A partition. `DedicatedActor` adds what a driver calls on the handle of one instance."""
 
     def __init__(self, info: HubInfo, host: str) -> None:
-        instance_log.show()
-        sigterm.end_at_once()
-        end_with_this_thread()
+        prepare_this_process()
         self._info = info
         self._name = host
         self._identity = uuid.uuid4().hex

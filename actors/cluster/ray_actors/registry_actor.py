@@ -12,13 +12,10 @@ from typing import Any
 
 import ray
 
-from durable_ray.actors.activities import sigterm
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.cluster.handles import REGISTRY, ctl
-from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after
+from durable_ray.actors.cluster.processes import RayProcesses, end_this_process, hung_after, prepare_this_process
 from durable_ray.actors.cluster.ray_hub import ActorClasses, HubInfo, RayHosts
-from durable_ray.actors.host.crash_marker import end_with_this_thread
-from durable_ray.actors.instances import instance_log
 from durable_ray.actors.messages import PROTOCOL, Delivery, Hello, Reply
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.liveness import Detector, send_heartbeats
@@ -42,9 +39,7 @@ class RegistryActor:
 
     def __init__(self, info: HubInfo, classes: ActorClasses, address: str, cluster: str, known: bool = False) -> None:
         """`known`: the hub was open in this cluster before, so what keeps it from opening is temporary."""
-        instance_log.show()
-        sigterm.end_at_once()
-        end_with_this_thread()
+        prepare_this_process()
         self._info = info
         self._classes = classes
         self._address = address
