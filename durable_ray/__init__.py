@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from durable_ray.orchestrations.authoring.context import OrchestrationContext
     from durable_ray.orchestrations.authoring.decorators import activity, orchestrator
     from durable_ray.orchestrations.authoring.retries import RetryPolicy
+    from durable_ray.orchestrations.schedules.declared import DeclaredSchedule
     from durable_ray.orchestrations.schedules.patterns import InvalidSchedule
     from durable_ray.orchestrations.schedules.schedule import Schedule, ScheduleAction, SchedulePolicy
     from durable_ray.orchestrations.schedules.spec import Calendar, Cron, Interval, OneTime, Period, ScheduleSpec
@@ -65,6 +66,7 @@ __all__ = [
     "Calendar",
     "Client",
     "Cron",
+    "DeclaredSchedule",
     "DurableRayError",
     "FailureDetails",
     "HistoryMismatch",
@@ -128,6 +130,7 @@ _HOME = {
     "Calendar": "durable_ray.orchestrations.schedules.spec",
     "Client": "durable_ray.client.client",
     "Cron": "durable_ray.orchestrations.schedules.spec",
+    "DeclaredSchedule": "durable_ray.orchestrations.schedules.declared",
     "DurableRayError": "durable_ray.actors.errors",
     "FailureDetails": "durable_ray.orchestrations.values.failures",
     "HistoryMismatch": "durable_ray.actors.errors",

@@ -23,6 +23,7 @@ PUBLIC = [
     "Calendar",
     "Client",
     "Cron",
+    "DeclaredSchedule",
     "DurableRayError",
     "FailureDetails",
     "HistoryMismatch",

@@ -73,15 +73,17 @@ class Registry(RegistrySchedules):
 
         Raises:
             DefinitionUnreadable: one of them cannot be read; none was stored.
+            InvalidSchedule: one declares a schedule that cannot be; none was stored.
         """
-        for row in definitions:
-            if not row.absent:
-                described(row)  # before any is stored: an unreadable one must not be the newest of its name
+        # Before any is stored: an unreadable one must not be the newest of its name.
+        scheduled = await self.check_declared([described(row) for row in definitions if not row.absent])
         before = self.definition_cache.revision
         revision = await self.blocking(lambda: self.store.put_definitions(definitions))
         await self.deployments.current(revision)
         if revision > before:
             self.spawn(self.notifier.announce())
+        if scheduled:
+            await self.declare_schedules(scheduled)
         return revision
 
     async def ensure(self, host: str) -> bool:

@@ -180,7 +180,8 @@ class ScheduleRow(Struct, frozen=True):
     """A schedule as stored: its state as text, and what of it is looked for by."""
 
     schedule_id: str
-    status: Literal["active", "paused", "ended"]
+    #: "deleted": all that is left is what code declares of it.
+    status: Literal["active", "paused", "ended", "deleted"]
     created_at: int
     #: When something has to be decided (µs); None: paused, or ended.
     due: int | None

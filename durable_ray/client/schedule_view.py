@@ -10,7 +10,7 @@ from durable_ray.actors.instances.status import moment
 from durable_ray.orchestrations.schedules.documents import decode_state
 from durable_ray.orchestrations.schedules.occurrences import next_times
 from durable_ray.orchestrations.schedules.schedule import Schedule
-from durable_ray.orchestrations.schedules.state import Origin, RunCounts, ScheduleState, SkipReason
+from durable_ray.orchestrations.schedules.state import Declaration, Origin, RunCounts, ScheduleState, SkipReason
 
 #: How many of the next times are shown.
 _NEXT = 10
@@ -54,6 +54,7 @@ class ScheduleDescription:
         waiting: how many runs wait for the end of those under way.
         skipped: the last times that were not run, the newest first.
         counts: how often what happened since it was created.
+        declared: if code declares it, or did: the orchestrator, the schedule as it was declared last, and whether it still is.
     """
 
     schedule_id: str
@@ -67,6 +68,7 @@ class ScheduleDescription:
     waiting: int
     skipped: tuple[ScheduleSkip, ...]
     counts: RunCounts
+    declared: Declaration | None = None
 
 
 def described_schedule(text: str) -> ScheduleDescription:
@@ -98,6 +100,7 @@ def described_schedule(text: str) -> ScheduleDescription:
         len(state.waiting),
         tuple(skipped),
         state.counts,
+        state.declared,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from durable_ray.orchestrations.authoring.catalog import catalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
@@ -22,6 +22,10 @@ from durable_ray.orchestrations.authoring.options import (
     options_from,
 )
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from durable_ray.orchestrations.schedules.declared import DeclaredSchedule
+    from durable_ray.orchestrations.schedules.spec import ScheduleSpec
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,6 +113,7 @@ def orchestrator(
     pin_activities: bool = False,
     priority: int = 0,
     max_running: int | None = None,
+    schedule: DeclaredSchedule | ScheduleSpec | str | None = None,
 ) -> Callable[[Callable[P, R]], Orchestrator[P, R]]: ...
 def orchestrator(fn: Any = None, /, **declared: Any) -> Any:
     """Make a function an orchestrator: deterministic code that schedules activities, timers and sub-orchestrations.
@@ -117,10 +122,15 @@ def orchestrator(fn: Any = None, /, **declared: Any) -> Any:
     yields tasks (as in Azure's Python SDK), or a plain function that returns at once. The options are those
     of `OrchestratorOptions`; durations are timedeltas or seconds.
 
+    `schedule` starts it by the clock, from when it is deployed: a cron expression (in UTC), a `ScheduleSpec`, or a
+    `DeclaredSchedule` with input and policies. What is changed in code changes the schedule at the next deployment; what was
+    changed by hand stays until then, and a pause for good.
+
     Raises:
         TypeError: not a function of that form, a type hint that cannot be understood, or an option that does not exist
             or is refused.
         ValueError: an option has a value it cannot have.
+        InvalidSchedule: (a ValueError) what is wrong with the schedule; of a cron expression, at which character.
         DuplicateDefinition: another function of this process has the name and version.
 
     Example:
@@ -134,7 +144,7 @@ def orchestrator(fn: Any = None, /, **declared: Any) -> Any:
     """
 
     def define(function: Callable[..., Any]) -> Orchestrator[..., Any]:
-        made = Orchestrator(function, options_from(OrchestratorOptions, _named(function, declared)))
+        made = Orchestrator(function, options_from(OrchestratorOptions, _scheduled(_named(function, declared))))
         made.look_at_hints()
         catalog.register(made)
         return made
@@ -149,3 +159,12 @@ def _named(function: Any, declared: Mapping[str, Any]) -> dict[str, Any]:
         if name == "<lambda>":
             raise TypeError("a lambda has no name to be registered and found by; use def, or give it name=...")
     return {**declared, "name": name}
+
+
+def _scheduled(options: dict[str, Any]) -> dict[str, Any]:
+    if options.get("schedule") is None:
+        return options
+    # Here, as few orchestrators have one and every worker imports this file.
+    from durable_ray.orchestrations.schedules.declared import declaration_of
+
+    return {**options, "schedule": declaration_of(options["name"], options["schedule"])}

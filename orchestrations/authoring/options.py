@@ -157,6 +157,7 @@ class OrchestratorOptions:
             rewinds (but not `rewind(version="latest")`). Otherwise each attempt takes the newest.
         priority: of those waiting for a dedicated actor, the higher goes first.
         max_running: how many instances run at a time in the hub; the others wait. None: no limit.
+        schedule: that it declares, as `orchestrations/schedules/declared.py` makes and reads it.
 
     Raises:
         ValueError: a number is out of range, or resources are asked for a shared placement.
@@ -175,6 +176,7 @@ class OrchestratorOptions:
     pin_activities: bool = False
     priority: int = 0
     max_running: int | None = None
+    schedule: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         validate_definition_name(self.name)

@@ -117,6 +117,12 @@ def check_fires(spec: ScheduleSpec, now: int) -> None:
     )
 
 
+def check_possible(spec: ScheduleSpec) -> None:
+    """Raises InvalidSchedule if no time at all, past or future, is within its fields, start and end."""
+    if _occurrences(spec).candidate(EARLIEST) is None:
+        raise InvalidSchedule("the schedule would never fire: no date is within its fields, start and end")
+
+
 def _from(spec: ScheduleSpec, after: int) -> Iterator[int]:
     occurrences = _occurrences(spec)
     time = occurrences.after(after)

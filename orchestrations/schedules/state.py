@@ -84,6 +84,21 @@ class RunCounts(Value, frozen=True, omit_defaults=True):
     skipped: int = 0
 
 
+class Declaration(Value, frozen=True, omit_defaults=True):
+    """What the code of an orchestrator declares.
+
+    Attributes:
+        orchestrator: its name.
+        schedule: as it was declared when code that declares it so was deployed for the first time. Where that of the schedule
+            differs, somebody has updated it since.
+        current: whether the newest code of that name still declares it. It is stored as true, and found out by who reads it.
+    """
+
+    orchestrator: str
+    schedule: Schedule
+    current: bool = True
+
+
 class ScheduleState(Value, frozen=True, omit_defaults=True):
     """A schedule with all that is known of it.
 
@@ -94,6 +109,9 @@ class ScheduleState(Value, frozen=True, omit_defaults=True):
         under_way: runs that were started and have not ended.
         waiting: runs that begin when those under way have ended, in this order.
         requests: IDs of triggers and backfills that were accepted, so that a retry changes nothing.
+        declared: by which code it was created, or changed last.
+        deleted: it was deleted although code declares it; all that is left is `declared`, so that the same code does not create
+            it again. To all who ask it is absent.
     """
 
     schedule_id: str
@@ -111,6 +129,8 @@ class ScheduleState(Value, frozen=True, omit_defaults=True):
     skipped: tuple[SkippedTimes, ...] = ()
     requests: tuple[str, ...] = ()
     counts: RunCounts = RunCounts()
+    declared: Declaration | None = None
+    deleted: bool = False
 
     @property
     def runs_used(self) -> int:
@@ -170,6 +190,12 @@ class ScheduleUpdated(Value, frozen=True):
     version: int | None = None
 
 
+class ScheduleDeclared(Value, frozen=True):
+    """Code that declares it was deployed."""
+
+    declaration: Declaration
+
+
 class ScheduleBackfilled(Value, frozen=True):
     """Somebody wants all times from `begin` to `end` run (again), one after the other or all at once."""
 
@@ -187,6 +213,7 @@ ScheduleEvent = (
     | ScheduleResumed
     | ScheduleTriggered
     | ScheduleUpdated
+    | ScheduleDeclared
     | ScheduleBackfilled
 )
 

@@ -12,6 +12,7 @@ never goes back. What is asked for from outside (a trigger, a backfill) is known
 | resumed    | rejected                                   | go on with times after now, start what waits | rejected |
 | triggered  | start, by the overlap policy               | the same               | the same             |
 | updated    | decide what is due by the old, then change | change                 | change, active if due |
+| declared   | as updated, if it is declared differently than before | the same | the same |
 | backfilled | let all wait, or start all                 | the same               | the same             |
 
 What becomes of one time due is decided by `ON_OVERLAP`.
@@ -25,6 +26,8 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from durable_ray.orchestrations.schedules import occurrences
 from durable_ray.orchestrations.schedules.draft import Draft
 from durable_ray.orchestrations.schedules.patterns import InvalidSchedule
@@ -32,10 +35,12 @@ from durable_ray.orchestrations.schedules.schedule import Overlap, Schedule, tim
 from durable_ray.orchestrations.schedules.state import (
     MAX_UNDER_WAY,
     MAX_WAITING,
+    Declaration,
     RequestRejected,
     RunEnded,
     RunRefused,
     ScheduleBackfilled,
+    ScheduleDeclared,
     ScheduleDue,
     ScheduleEffect,
     ScheduleEvent,
@@ -136,6 +141,16 @@ def create(schedule_id: str, schedule: Schedule, now: int, *, paused: bool = Fal
     return draft.state
 
 
+def absent(schedule_id: str, declaration: Declaration, now: int) -> ScheduleState:
+    """A schedule that is not there, for code that declares it to create."""
+    return ScheduleState(schedule_id, declaration.schedule, now, now, paused=True, deleted=True)
+
+
+def deleted(state: ScheduleState, declaration: Declaration) -> ScheduleState:
+    """What is left of a schedule that code declares."""
+    return replace(absent(state.schedule_id, declaration, state.created_at), declared=declaration)
+
+
 def transition(state: ScheduleState, event: ScheduleEvent, now: int) -> ScheduleDecision:
     """What becomes of a schedule at `now` by an event. An event that was heard before changes nothing."""
     draft = Draft(state, now)
@@ -202,17 +217,32 @@ def _on_updated(draft: Draft, event: ScheduleUpdated) -> None:
     if event.version is not None and event.version != state.version:
         detail = f"the schedule has version {state.version} by now, not {event.version}: read it again"
         raise _Rejected(RequestRejected("version", detail))
-    same_times = schedule.spec == state.schedule.spec
     try:
         validate_schedule_id(state.schedule_id, schedule)
-        if not same_times:
+        if schedule.spec != state.schedule.spec:
             occurrences.check_fires(schedule.spec, draft.now)
     except InvalidSchedule as error:
         raise _Rejected(RequestRejected("invalid", str(error))) from None
+    _become(draft, schedule)
+
+
+def _on_declared(draft: Draft, event: ScheduleDeclared) -> None:
+    state, declaration = draft.state, event.declaration
+    if state.declared == declaration:
+        return  # whatever was changed by hand since, stays
+    if state.deleted:
+        draft.state = ScheduleState(state.schedule_id, declaration.schedule, draft.now, draft.now)
+    elif state.schedule != declaration.schedule:
+        _become(draft, declaration.schedule)
+    draft.change(declared=declaration)
+
+
+def _become(draft: Draft, schedule: Schedule) -> None:
+    """From now on it is this one; what is due by now is decided by the old."""
     _decide_due(draft)
-    if not same_times:
+    if schedule.spec != draft.state.schedule.spec:
         _drop_undecided(draft)
-    draft.change(schedule=schedule, version=state.version + 1)
+    draft.change(schedule=schedule, version=draft.state.version + 1)
 
 
 def _on_backfilled(draft: Draft, event: ScheduleBackfilled) -> None:
@@ -247,6 +277,7 @@ _HANDLERS: dict[type, Callable[[Draft, Any], None]] = {
     ScheduleResumed: _on_resumed,
     ScheduleTriggered: _on_triggered,
     ScheduleUpdated: _on_updated,
+    ScheduleDeclared: _on_declared,
     ScheduleBackfilled: _on_backfilled,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.records import DefinitionRow, Receipt, ScheduleRow
@@ -103,6 +104,8 @@ def test_pages_go_by_id(store: Any) -> None:
     assert [found.schedule_id for found in store.schedules_page("", "", 3)] == ["B", "a", "b1"]
     assert [found.schedule_id for found in store.schedules_page("", "b1", 3)] == ["b2", "c"]
     assert [found.schedule_id for found in store.schedules_page("b", "", 2)] == ["b1", "b2"]
+    made(store, StoreSchedule(replace(schedule("b1"), status="deleted")))
+    assert [found.schedule_id for found in store.schedules_page("b", "", 2)] == ["b2", "c"]
 
 
 def test_a_deleted_schedule_leaves_its_runs(store: Any) -> None:

@@ -305,7 +305,7 @@ def schedule_row(state: ScheduleState) -> ScheduleRow:
     due = None if state.next_due is None else state.next_due.at
     return ScheduleRow(
         state.schedule_id,
-        "paused" if state.paused else "ended" if state.ended else "active",
+        "deleted" if state.deleted else "paused" if state.paused else "ended" if state.ended else "active",
         state.created_at,
         due,
         len(state.under_way),

@@ -23,7 +23,10 @@ BY_ID = Statement(f"{_SELECT} WHERE schedule_id IN (:ids)")
 DUE = Statement(f"{_SELECT} WHERE due <= :until ORDER BY due, schedule_id LIMIT :limit")
 NEXT = Statement("SELECT due FROM schedules WHERE due IS NOT NULL ORDER BY due LIMIT 1")
 RUNNING = Statement(f"{_SELECT} WHERE under_way > 0 AND schedule_id > :after ORDER BY schedule_id LIMIT :limit")
-PAGE = Statement(f"{_SELECT} WHERE schedule_id >= :first AND schedule_id > :after ORDER BY schedule_id LIMIT :limit")
+PAGE = Statement(
+    f"{_SELECT} WHERE schedule_id >= :first AND schedule_id > :after AND status <> 'deleted'"
+    " ORDER BY schedule_id LIMIT :limit"
+)
 DELETE = Statement("DELETE FROM schedules WHERE schedule_id = :schedule_id")
 
 
@@ -55,7 +58,7 @@ class SqlSchedules:
             return tuple(ScheduleRow(*row) for row in session.all(RUNNING, after=after, limit=limit))
 
     def schedules_page(self, first: str, after: str, limit: int) -> tuple[ScheduleRow, ...]:
-        """The schedules from ID `first`, later than `after`, by ID."""
+        """The schedules from ID `first`, later than `after`, by ID, without those of which only a declaration is left."""
         with self._database.read() as session:
             return tuple(ScheduleRow(*row) for row in session.all(PAGE, first=first, after=after, limit=limit))
 
