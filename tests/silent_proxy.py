@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 class SilentProxy:
     """Connections to `port` reach a port of this machine, until it is hushed."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, address: str = "127.0.0.1") -> None:
         self._target = target
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server((address, 0))
         self.port: int = self._listening.getsockname()[1]
         self._silent = False
         self._sockets: list[socket.socket] = []
@@ -70,9 +70,9 @@ class SilentProxy:
 
 
 @contextmanager
-def silent_proxy(target: int) -> Iterator[SilentProxy]:
-    """A proxy in front of a port of this machine."""
-    proxy = SilentProxy(target)
+def silent_proxy(target: int, address: str = "127.0.0.1") -> Iterator[SilentProxy]:
+    """A proxy in front of a port of this machine, listening at one of its addresses."""
+    proxy = SilentProxy(target, address)
     try:
         yield proxy
     finally:
