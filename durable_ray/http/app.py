@@ -10,7 +10,7 @@ from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.api.app import api_app
 from durable_ray.http.api.services import Services
 from durable_ray.http.azure.routes import ManagementApi
-from durable_ray.http.keys import Keyring, kept_keyring, keys_path, new_keyring, ray_key
+from durable_ray.http.keys import Keyring, given_keyring, kept_keyring, keys_path, new_keyring, ray_key
 from durable_ray.http.limits import stream_limit, wait_limit
 from durable_ray.http.security import guarded
 from durable_ray.http.settings import GatewaySettings
@@ -43,6 +43,8 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
 
 
 def keyring_of(client: AsyncClient, settings: GatewaySettings) -> Keyring:
-    """The keys of a hub's gateway: those it keeps, and the cluster's token."""
+    """The keys of a hub's gateway: those it was given, else those it keeps; and the cluster's token."""
+    if settings.key or settings.read_only_key:
+        return given_keyring(settings.key, settings.read_only_key).and_also(ray_key())
     path = settings.keys_file or keys_path(client.hub, client._hello.store)
     return (kept_keyring(path) if path else new_keyring()).and_also(ray_key())

@@ -90,6 +90,11 @@ def new_keyring() -> Keyring:
     return Keyring(_new_keys())
 
 
+def given_keyring(full: str | None, read_only: str | None) -> Keyring:
+    """The keys that the gateway's settings name."""
+    return Keyring([Key("default", Access.FULL, full or ""), Key("read-only", Access.READ, read_only or "")])
+
+
 def kept_keyring(path: Path) -> Keyring:
     """The keys kept at `path` (JSON, mode 0600); two are made and kept there if there is no such file.
 

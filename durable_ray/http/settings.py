@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from durable_ray.orchestrations.values.payloads import MAX_PAYLOAD_BYTES
+
+#: A secret that callers show. Stripped, because files of secrets end with a line break.
+Secret = Annotated[str, StringConstraints(strip_whitespace=True, min_length=16, pattern=r"^[!-~]+$")]
 
 
 class GatewaySettings(BaseSettings):
@@ -20,13 +31,19 @@ class GatewaySettings(BaseSettings):
         8080
     """
 
-    model_config = SettingsConfigDict(env_prefix="DURABLE_RAY_HTTP_", extra="ignore", frozen=True)
+    # What was given is not shown in errors: it may be a key.
+    model_config = SettingsConfigDict(
+        env_prefix="DURABLE_RAY_HTTP_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     #: Address to bind. Beyond loopback only with a key.
     host: str = "127.0.0.1"
     port: int = Field(default=7071, ge=0, le=65535)
     #: Where the keys are kept; None: beside the hub's store (or in the user's state directory).
     keys_file: Path | None = None
+    #: Keys from the environment instead of a file, as containers get their secrets: with full access, and read-only.
+    key: Secret | None = Field(default=None, repr=False)
+    read_only_key: Secret | None = Field(default=None, repr=False)
     #: Names under which the gateway may be called, besides IP addresses, `localhost` and this machine's own name.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Origins whose pages may call the gateway, besides its own: `https://ops.example`.
@@ -62,6 +79,17 @@ class GatewaySettings(BaseSettings):
     def _normalized(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         """Origins as browsers send them: in lower case, without a path and without the port that goes without saying."""
         return tuple(_origin(origin) for origin in origins)
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        """Where the keys come from is said once, and each key means one access."""
+        if self.keys_file is not None and (self.key or self.read_only_key):
+            raise ValueError("the keys come from keys_file, or from key and read_only_key: leave one of them out")
+        if self.key is not None and self.key == self.read_only_key:
+            raise ValueError(
+                "key and read_only_key are the same: callers of the one would have the access of the other"
+            )
+        return self
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod

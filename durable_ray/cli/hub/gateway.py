@@ -47,4 +47,6 @@ def _client(settings: ClientSettings) -> AsyncClient:
 
 
 def _keys(client: AsyncClient, wanted: GatewaySettings) -> str:
+    if wanted.key or wanted.read_only_key:
+        return "the environment (DURABLE_RAY_HTTP_KEY, DURABLE_RAY_HTTP_READ_ONLY_KEY)"
     return str(wanted.keys_file or keys_path(client.hub, client._hello.store) or "memory")
