@@ -42,7 +42,10 @@ def is_installed(module_name: str | None) -> bool:
     file = space.get("__file__")
     if isinstance(file, str):
         return _is_installed_file(file)
-    folders = list(space.get("__path__") or ())
+    try:
+        folders = list(space.get("__path__") or ())
+    except KeyError:  # a folder without `__init__` asks its parent package for the path, and that one's import failed
+        return is_installed(top)
     if folders:
         return all(_is_installed_file(folder) for folder in folders)
     # Made at run time; at home where its parent package is, if it has one (parts of extension modules do).
