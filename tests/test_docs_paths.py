@@ -15,7 +15,7 @@ PAGES = sorted(
         *ROOT.glob("docs/*.md"),
     )
 )
-ROOMS = "actors|orchestrations|durable_ray|tests|benchmarks|examples|docs|scripts"
+ROOMS = "deploy|actors|orchestrations|durable_ray|tests|benchmarks|examples|docs|scripts"
 #: A path as prose names it: a file with its suffix, or a folder that ends with a slash.
 PATH = re.compile(rf"(?<![\w/.:])((?:{ROOMS})/(?:[\w-]+/)*(?:[\w.-]+\.\w+|(?<=/)))(?![\w/*])")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
