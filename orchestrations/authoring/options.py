@@ -195,6 +195,11 @@ class OrchestratorOptions:
             raise ValueError(f"priority is a whole number of 32 bits, not {self.priority!r}")
         _check_limit(self.max_running)
 
+    def __setstate__(self, state: list[Any]) -> None:
+        """Code that is stored by value holds a pickle of these: an older release's lacks the fields that came last."""
+        for index, field in enumerate(fields(self)):
+            object.__setattr__(self, field.name, state[index] if index < len(state) else field.default)
+
     def to_json_dict(self) -> dict[str, Any]:
         """The declared options as JSON values. An absent duration is unset; a null one is None."""
         return _declared(self)
