@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp
 
@@ -36,8 +38,10 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     raw_hub = RawHub(client)
     watch, waits = Watch(raw_hub, settings.stream_interval, settings.stream_heartbeat), wait_limit(settings.max_waits)
     services = Services(raw_hub, settings, watch, stream_limit(settings.max_streams), waits)
-    routes = [Mount("/api/v1", app=api_app(services))]
-    # Not a mount at "/": a path with a line break in it would match no pattern, and miss its answer.
+    api = Mount("/api/v1", app=api_app(services))
+    # A path may have a line break in it, which is to get its answer as any other. For the same reason no mount at "/" follows.
+    api.path_regex = re.compile(api.path_regex.pattern, re.DOTALL)
+    routes = [api]
     router = Router(routes, redirect_slashes=False, default=ManagementApi(raw_hub, settings, waits))
     return guarded(router, settings, ring)
 

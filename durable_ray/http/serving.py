@@ -177,7 +177,8 @@ def bind(settings: GatewaySettings, keyring: Keyring) -> socket.socket:
         raise DurableRayError(f"the gateway has no key, so it listens on loopback only, not on {host}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio turns off Nagle's delay only where the protocol is named; without that each answer takes 40 ms longer.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise DurableRayError(f"there is no address {host!r} to listen on ({error})") from error
     try:

@@ -185,7 +185,8 @@ async def test_nobody_is_404(http: httpx.AsyncClient) -> None:
         ("POST", "/restart"),
     ):
         problem(await http.request(method, f"{API}/instances/nobody{path}"), 404)
-    problem(await http.get(f"{API}/nonsense"), 404)
+    for path in ("nonsense", "instances/%0Ax", "instances/x%0A/history", "%0A"):
+        problem(await http.get(f"{API}/{path}"), 404)
     wrong = await http.put(f"{API}/instances")
     problem(wrong, 405)
     assert wrong.headers["allow"] == "GET, POST"

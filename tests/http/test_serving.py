@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 
 from benchmarks.http_load import load, lost
 from durable_ray.actors.errors import InvalidState
+from durable_ray.http.serving import bind
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.testing import TestHub
 from tests.http import world
@@ -90,3 +93,19 @@ def test_many_clients_at_once() -> None:
     assert tally.started
     assert (missing, tally.wrong) == ([], [])
     assert set(tally.codes) == {200, 202}
+
+
+async def test_answers_are_not_delayed_by_nagles_algorithm() -> None:
+    """Head and body are two writes; the second would wait for the first to be acknowledged, which takes clients 40 ms."""
+    bound = bind(GatewaySettings(port=0), world.RING)
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def on_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async with await asyncio.start_server(on_connection, sock=bound) as server:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await accepted
+        writer.close()
