@@ -12,6 +12,8 @@ from durable_ray.orchestrations.schedules.occurrences import next_times
 from durable_ray.orchestrations.schedules.schedule import Schedule
 from durable_ray.orchestrations.schedules.state import Declaration, Origin, RunCounts, ScheduleState, SkipReason
 
+ScheduleStatus = Literal["active", "paused", "ended"]
+
 #: How many of the next times are shown.
 _NEXT = 10
 
@@ -59,7 +61,7 @@ class ScheduleDescription:
 
     schedule_id: str
     schedule: Schedule
-    status: Literal["active", "paused", "ended"]
+    status: ScheduleStatus
     version: int
     note: str
     created_time: datetime
@@ -73,7 +75,16 @@ class ScheduleDescription:
 
 def described_schedule(text: str) -> ScheduleDescription:
     """What the store has of a schedule, as users see it."""
-    state = decode_state(text)
+    return described_state(decode_state(text))
+
+
+def status_of_state(state: ScheduleState) -> ScheduleStatus:
+    """Whether times are due."""
+    return "paused" if state.paused else "ended" if state.ended else "active"
+
+
+def described_state(state: ScheduleState) -> ScheduleDescription:
+    """A schedule's state as users see it."""
     under_way = [
         ScheduleRun(run.instance_id, moment(run.time), moment(run.started_at), None, "running", run.origin)
         for run in reversed(state.under_way)
@@ -91,7 +102,7 @@ def described_schedule(text: str) -> ScheduleDescription:
     return ScheduleDescription(
         state.schedule_id,
         state.schedule,
-        "paused" if state.paused else "ended" if state.ended else "active",
+        status_of_state(state),
         state.version,
         state.note,
         moment(state.created_at),

@@ -38,7 +38,7 @@ _WELCOME = {"www-authenticate": "Bearer"}
 
 
 #: What a page of an allowed origin may send, and may read of an answer beside its body.
-_CORS_METHODS = ("GET", "HEAD", "POST", "DELETE")
+_CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 _CORS_SENT = ("authorization", "content-type", "last-event-id", "x-functions-key", "x-ms-continuation-token")
 _CORS_READ = ("Location", "Retry-After", "x-ms-continuation-token")
 

@@ -33,6 +33,7 @@ def test_every_command_says_what_is_shown(tmp_path: Path) -> None:
         script = "".join(f"echo '{MARK}'\n{commands}" for commands, _ in steps)
         done = subprocess.run(
             ["bash", "-eu"],
+            cwd=tmp_path,
             input=script.replace("http://127.0.0.1:7071", url),
             env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
             capture_output=True,

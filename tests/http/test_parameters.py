@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from durable_ray.http.api import bulk, instances, overview, streams
+from durable_ray.http.api import bulk, instances, overview, schedules, streams
 from durable_ray.http.azure import parameters
 from durable_ray.http.azure.parameters import EVERYWHERE, declared
 from durable_ray.http.azure.routes import BASES, route
@@ -55,6 +55,7 @@ V1_UNREADABLE = {
     "updated_to": ["", "01/31/2001"],
     "tag": ["", "novalue", "=x"],
     "parent_id": ["a%00b"],
+    "schedule_id": ["a%00b"],
     "id_prefix": ["", "a%00b"],
     "descending": ["", "sideways"],
     "limit": ["", "0", "1001", "many", "1.5"],
@@ -79,10 +80,11 @@ async def filled(http: httpx.AsyncClient, hub: TestHub) -> AsyncIterator[httpx.A
 
 def v1_routes() -> Iterator[tuple[str, str, list[str]]]:
     """(method, path, names of the query parameters) of each route of `/api/v1`."""
-    for part in (instances, bulk, overview, streams):
+    for part in (instances, bulk, schedules, overview, streams):
         for one in part.router.routes:
             assert isinstance(one, APIRoute)
             path = one.path.replace("{instance_id}", "live").replace("{event_name}", "Approval")
+            path = path.replace("{schedule_id}", "nightly")
             for method in one.methods:
                 yield method, API + path, sorted(found_in(one.dependant))
     yield "GET", f"{API}/openapi.json", []

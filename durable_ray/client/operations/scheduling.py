@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from durable_ray.actors import errors
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
@@ -14,7 +14,7 @@ from durable_ray.actors.messages import ScheduleReply
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import Placement
 from durable_ray.client.operations.base import ClientCore, H
-from durable_ray.client.schedule_view import ScheduleDescription, described_schedule
+from durable_ray.client.schedule_view import ScheduleDescription, ScheduleStatus, described_schedule
 from durable_ray.client.steps import Steps, operation
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.orchestrations.schedules.documents import encode_schedule
@@ -113,12 +113,12 @@ class ScheduleOperations(ClientCore[H]):
         self,
         *,
         schedule_id_prefix: str | None = None,
-        status: Literal["active", "paused", "ended"] | None = None,
+        status: ScheduleStatus | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Steps[list[ScheduleDescription]]:
         """The schedules of the hub, by ID: all, or those with this prefix, this status and all of these tags."""
         if status is not None:
-            one_of("status", status, ("active", "paused", "ended"))
+            one_of("status", status, get_args(ScheduleStatus))
         if tags == {} or schedule_id_prefix == "":
             raise ValueError("a filter that says nothing is none: leave out tags={} and an empty prefix to list all")
         wanted = validate_tags(tags).items()

@@ -23,21 +23,27 @@ from durable_ray.actors.errors import (
     InstanceFinished,
     InstanceNotFound,
     InvalidState,
+    ScheduleAlreadyExists,
+    ScheduleChanged,
+    ScheduleNotFound,
     UnknownDefinition,
 )
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.http.answers import answer, problem
-from durable_ray.http.api import bulk, instances, overview, streams
+from durable_ray.http.api import bulk, instances, overview, schedules, streams
 from durable_ray.http.api.models import Problem
+from durable_ray.http.api.schedule_models import add_schedule_schema
 from durable_ray.http.api.services import Services
 from durable_ray.http.limits import RETRY_AFTER, TooMany
 from durable_ray.http.requests import body_of, is_json, replayed
+from durable_ray.orchestrations.schedules.documents import UnreadableSchedule
+from durable_ray.orchestrations.schedules.patterns import InvalidSchedule
 from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
 from durable_ray.orchestrations.values.payloads import PayloadError, PayloadTooLarge, from_json_text
 
 log = logging.getLogger("durable_ray.http")
 
-_PARTS = (instances, bulk, overview, streams)
+_PARTS = (instances, bulk, schedules, overview, streams)
 #: The query parameter that every route takes: the key.
 _EVERYWHERE = frozenset({"code"})
 
@@ -49,6 +55,11 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     HistoryMismatch: (409, "A history does not replay on the newest code"),
     DamagedHistory: (500, "The history is damaged"),
     InvalidState: (409, "Not in this state"),
+    ScheduleNotFound: (404, "No such schedule"),
+    ScheduleAlreadyExists: (409, "The schedule's ID is taken"),
+    ScheduleChanged: (409, "The schedule was changed meanwhile"),
+    InvalidSchedule: (400, "No schedule can be like this"),
+    UnreadableSchedule: (500, "What is stored of the schedule is damaged"),
     # Well-formed and yet of another query: nothing that the schema could express.
     InvalidToken: (409, "The token does not continue this query"),
     InvalidInstanceId: (422, "No instance can have this ID"),
@@ -193,6 +204,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         )
         parts = document["components"]
         parts["schemas"]["Problem"] = Problem.model_json_schema()
+        add_schedule_schema(parts["schemas"])
         for unused in ("HTTPValidationError", "ValidationError"):
             parts["schemas"].pop(unused, None)
         parts["securitySchemes"] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 from durable_ray.actors.instances.status import micros
 from durable_ray.actors.store.records import InstanceQuery
 from durable_ray.http.api.models import TAG_PATTERN, Moment, Name, RequestModel, StatusAsked, Text, storable
-from durable_ray.orchestrations.values.ids import validate_tags
+from durable_ray.orchestrations.values.ids import SCHEDULE_TAG, validate_tags
 
 
 def _tag(text: str) -> str:
@@ -44,6 +45,7 @@ class Filter(RequestModel):
     updated_to: Moment | None = None
     tag: list[Tag] = Field(default_factory=list, min_length=1, max_length=20, description="`key=value`")
     parent_id: Text | None = None
+    schedule_id: Text | None = Field(default=None, description="Runs of this schedule.")
     descending: StrictBool = False
 
     def query(self) -> InstanceQuery:
@@ -58,15 +60,15 @@ class Filter(RequestModel):
             statuses=tuple(self.status),
             names=tuple(self.name),
             id_prefix=self.id_prefix or "",
-            tags=dict(_pair(tag) for tag in self.tag),
+            tags=tags_of(self.tag) | ({} if self.schedule_id is None else {SCHEDULE_TAG: self.schedule_id}),
             parent_id=self.parent_id,
             descending=self.descending,
         )
 
 
-def _pair(tag: str) -> tuple[str, str]:
-    key, _, value = tag.partition("=")
-    return key, value
+def tags_of(pairs: Iterable[str]) -> dict[str, str]:
+    """Tags that were checked, as a mapping."""
+    return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
 async def _from_query(
@@ -79,6 +81,7 @@ async def _from_query(
     updated_to: Annotated[Moment | None, Query()] = None,
     tag: Annotated[list[Tag], Query(max_length=20, description="`key=value`")] = [],  # noqa: B006
     parent_id: Annotated[Text | None, Query()] = None,
+    schedule_id: Annotated[Text | None, Query(description="Runs of this schedule.")] = None,
     descending: bool = False,
 ) -> InstanceQuery:
     lists = {"status": status, "name": name, "tag": tag}
@@ -89,6 +92,7 @@ async def _from_query(
         updated_from=updated_from,
         updated_to=updated_to,
         parent_id=parent_id,
+        schedule_id=schedule_id,
         descending=descending,
         # A query string has no empty list: what is not there was left out.
         **{part: values for part, values in lists.items() if values},  # type: ignore[arg-type]

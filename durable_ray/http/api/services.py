@@ -39,7 +39,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _DESCRIPTIONS = {
-    400: "A parameter cannot be understood, or the body is not JSON",
+    400: "A parameter cannot be understood, the body is not JSON, or no schedule can be like this",
     404: "There is nothing of that name",
     409: "Not in this state",
     413: "Too large",
