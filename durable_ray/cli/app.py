@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from durable_ray.cli.commands import doctor, inspecting, listing, running, sending, starting
+from durable_ray.cli.commands import doctor, inspecting, listing, running, schedules, sending, starting
 from durable_ray.cli.func_names import FuncAware, add_func_names
 from durable_ray.cli.hub.port import HubPort
 from durable_ray.cli.session import before_commands, command
@@ -52,6 +52,18 @@ _PANELS: dict[str, dict[str, Any]] = {
     },
 }
 
+_SCHEDULE: dict[str, Any] = {
+    "create": schedules.create,
+    "list": schedules.list_,
+    "describe": schedules.describe,
+    "update": schedules.update,
+    "pause": schedules.pause,
+    "resume": schedules.resume,
+    "trigger": schedules.trigger,
+    "backfill": schedules.backfill,
+    "delete": schedules.delete,
+}
+
 
 def open_hub(settings: ClientSettings) -> HubPort:
     """Reach the hub: over HTTP if the settings name a gateway, else over Ray. Only what is used is imported."""
@@ -72,6 +84,15 @@ app.callback()(before_commands(_root, open_hub))
 for _panel, _commands in _PANELS.items():
     for _name, _function in _commands.items():
         app.command(_name, cls=FuncAware, rich_help_panel=_panel)(command(_function))
+schedule_app = typer.Typer(no_args_is_help=True)
+for _name, _function in _SCHEDULE.items():
+    schedule_app.command(_name)(command(_function))
+app.add_typer(
+    schedule_app,
+    name="schedule",
+    help="Start orchestrations by the clock: create, list, describe, update, pause, resume, trigger, backfill, delete.",
+    rich_help_panel="Schedules",
+)
 add_func_names(app)
 
 

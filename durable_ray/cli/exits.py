@@ -11,6 +11,7 @@ from pydantic_settings import SettingsError
 
 from durable_ray.actors import errors
 from durable_ray.actors.store.contract import HubInUse, InvalidToken, StoreError
+from durable_ray.orchestrations.schedules.patterns import InvalidSchedule
 from durable_ray.orchestrations.values.ids import InvalidEventName, InvalidInstanceId, InvalidLabel
 from durable_ray.orchestrations.values.payloads import PayloadError
 
@@ -21,9 +22,9 @@ class Exit(enum.IntEnum):
     OK = 0
     #: Something else went wrong; or `doctor` found a problem.
     FAILURE = 1
-    #: The command line makes no sense (also: bad JSON, a bad time, a bad ID).
+    #: The command line makes no sense (also: bad JSON, a bad time, a bad ID, a schedule that cannot be).
     USAGE = 2
-    #: No such instance, or no such definition.
+    #: No such instance, definition or schedule.
     NOT_FOUND = 3
     #: It is not in a state for this: the ID is taken, it has finished, it is suspended already.
     CONFLICT = 4
@@ -69,6 +70,9 @@ _RULES = (
     ),
     _Rule((errors.InstanceNotFound,), Exit.NOT_FOUND, "durable-ray list shows what there is"),
     _Rule((errors.UnknownDefinition,), Exit.NOT_FOUND, "durable-ray deploy FILE, then durable-ray definitions"),
+    _Rule((errors.ScheduleNotFound,), Exit.NOT_FOUND, "durable-ray schedule list shows what there is"),
+    _Rule((errors.ScheduleAlreadyExists,), Exit.CONFLICT, "durable-ray schedule update changes it"),
+    _Rule((errors.ScheduleChanged,), Exit.CONFLICT, "durable-ray schedule describe ID shows what it is now"),
     _Rule((errors.DamagedHistory,), Exit.FAILURE, "durable-ray status ID still shows how it stands"),
     _Rule((errors.HistoryMismatch,), Exit.CONFLICT, "without --latest it goes on with the code it began with"),
     _Rule((errors.InstanceFinished, errors.InvalidState), Exit.CONFLICT, "durable-ray status ID shows how it stands"),
@@ -77,7 +81,18 @@ _RULES = (
     _Rule((errors.ProtocolMismatch,), Exit.UNAVAILABLE),
     _Rule((errors.HubUnavailable, ConnectionError), Exit.UNAVAILABLE, "durable-ray doctor tells what is missing"),
     _Rule((TimeoutError,), Exit.TIMEOUT, "it goes on; wait longer with --timeout, or look: durable-ray watch ID"),
-    _Rule((InvalidInstanceId, InvalidEventName, InvalidLabel, PayloadError, SettingsError, InvalidToken), Exit.USAGE),
+    _Rule(
+        (
+            InvalidInstanceId,
+            InvalidEventName,
+            InvalidLabel,
+            InvalidSchedule,
+            PayloadError,
+            SettingsError,
+            InvalidToken,
+        ),
+        Exit.USAGE,
+    ),
     _Rule((StoreError,), Exit.UNAVAILABLE, "durable-ray doctor looks at the store"),
 )
 

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.instances.status import moment
 from durable_ray.cli.exits import CommandError, usage
-from durable_ray.client.operations.bounds import read_moment
+from durable_ray.client.operations.bounds import read_local, read_moment
 from durable_ray.orchestrations.values.ids import validate_tags
 from durable_ray.orchestrations.values.payloads import PayloadError, from_json_text
 from durable_ray.orchestrations.values.times import duration as micros_of
@@ -101,12 +101,12 @@ def duration(text: str) -> timedelta:
     return timedelta(microseconds=micros_of(seconds, "a duration"))
 
 
-def when(text: str, *, ahead: bool = False) -> datetime:
-    """A time (ISO 8601; without a zone: UTC), or a duration: so long ago, or with `ahead` from now."""
+def when(text: str, *, ahead: bool = False, local: bool = False) -> datetime:
+    """A time (ISO 8601; without a zone: UTC, with `local` as it is), or a duration: so long ago, or with `ahead` from now."""
     if _DURATION.match(text) and not re.match(r"\d{4}-", text):
         return now() + duration(text) if ahead else now() - duration(text)
     try:
-        return read_moment(text)
+        return read_local(text) if local else read_moment(text)
     except ValueError as error:
         raise usage(
             f"{text!r} is no time", "write 2030-01-31T09:00, 2030-01-31 09:00+02:00, or a duration: 2h"

@@ -82,10 +82,10 @@ def plain(value: object) -> Text:
 
 
 #: What rich puts between two columns: a space on each side of a divider.
-_GAP = 3
+GAP = 3
 
 
-def _made(columns: Sequence[tuple[str, int]], *, fold: str = "") -> Table:
+def made_table(columns: Sequence[tuple[str, int]], *, fold: str = "") -> Table:
     """A table whose columns have these widths; only the one named `fold` breaks over lines."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for name, width in columns:
@@ -93,7 +93,8 @@ def _made(columns: Sequence[tuple[str, int]], *, fold: str = "") -> Table:
     return made
 
 
-def _longest(texts: Iterable[str], header: str) -> int:
+def longest(texts: Iterable[str], header: str) -> int:
+    """The width of a column."""
     return max([len(header), *(len(text) for text in texts)])
 
 
@@ -104,18 +105,18 @@ def instances_table(instances: Sequence[InstanceView], width: int) -> Table:
         times = {}
     fixed = {"status": 10, **times}
     shown = 3 + len(fixed)
-    left = width - sum(fixed.values()) - _GAP * shown
+    left = width - sum(fixed.values()) - GAP * shown
     # A random ID has 32 characters; where these leave room for the rest, it stays on one line.
     most = max(32, left * 45 // 100) if left >= 50 else max(8, left * 45 // 100)
-    id_width = min(_longest((one.instance_id for one in instances), "instance"), most)
-    name_width = min(_longest((one.name for one in instances), "orchestrator"), max(8, (left - id_width) * 45 // 100))
+    id_width = min(longest((one.instance_id for one in instances), "instance"), most)
+    name_width = min(longest((one.name for one in instances), "orchestrator"), max(8, (left - id_width) * 45 // 100))
     columns = {
         "instance": id_width,
         "orchestrator": name_width,
         **fixed,
         "result": max(6, left - id_width - name_width),
     }
-    made = _made(list(columns.items()), fold="instance")
+    made = made_table(list(columns.items()), fold="instance")
     for one in instances:
         moments = [utc(one.created_at), utc(one.updated_at)][: len(times)]
         result = one.waiting_reason or one.output or one.custom_status
@@ -187,10 +188,10 @@ def detail(data: Mapping[str, Any]) -> str:
 
 def history_table(events: Sequence[EventView], width: int) -> Table:
     """A history, a line an event."""
-    fixed = {"time": 9, "event": _longest((event.kind for event in events), "event"), "#": 3}
-    left = max(16, width - sum(fixed.values()) - _GAP * 5)
-    name_width = min(_longest((event.name for event in events), "name"), max(6, left * 35 // 100))
-    made = _made([*fixed.items(), ("name", name_width), ("detail", left - name_width)])
+    fixed = {"time": 9, "event": longest((event.kind for event in events), "event"), "#": 3}
+    left = max(16, width - sum(fixed.values()) - GAP * 5)
+    name_width = min(longest((event.name for event in events), "name"), max(6, left * 35 // 100))
+    made = made_table([*fixed.items(), ("name", name_width), ("detail", left - name_width)])
     for event in events:
         style = "red" if "Failed" in event.kind else "green" if event.kind == "ExecutionCompleted" else ""
         task = str(event.data.get("task_id", ""))

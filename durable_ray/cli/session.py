@@ -20,6 +20,7 @@ from rich.console import Console
 
 from durable_ray.actors.store.records import InstanceQuery
 from durable_ray.cli.commands.filters import FILTER_OPTIONS, make_filter
+from durable_ray.cli.commands.schedule_options import SCHEDULE_OPTIONS, ScheduleParts, make_parts
 from durable_ray.cli.exits import CommandError, Exit, problem_of
 from durable_ray.cli.hub.port import HubPort
 from durable_ray.config import ClientSettings
@@ -123,16 +124,24 @@ def before_commands(function: Callable[[], None], open_hub: OpenHub) -> Callable
     return _with_parameters(callback, _parameters(), function.__doc__)  # type: ignore[no-any-return]
 
 
+#: The options for which a parameter of such a type stands, and what makes one of them.
+_GROUPS: dict[type, tuple[tuple[inspect.Parameter, ...], Callable[..., Any]]] = {
+    InstanceQuery: (FILTER_OPTIONS, make_filter),
+    ScheduleParts: (SCHEDULE_OPTIONS, make_parts),
+}
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Make a function of `(session, ...)` a command: with the shared options, and its errors as one line.
 
-    A parameter that is an `InstanceQuery` stands for the options of a filter.
+    A parameter that is an `InstanceQuery` stands for the options of a filter, `ScheduleParts` for those of a schedule.
     """
     own = [*inspect.signature(function, eval_str=True).parameters.values()][1:]
-    query = next((at for at, parameter in enumerate(own) if parameter.annotation is InstanceQuery), None)
-    wanted = None if query is None else own[query].name
-    if query is not None:
-        own[query : query + 1] = FILTER_OPTIONS
+    group = next((at for at, parameter in enumerate(own) if parameter.annotation in _GROUPS), None)
+    made = "" if group is None else own[group].name
+    options, make = ((), None) if group is None else _GROUPS[own[group].annotation]
+    if group is not None:
+        own[group : group + 1] = options
 
     @functools.wraps(function)
     def run(context: typer.Context, **given: Any) -> None:
@@ -142,8 +151,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         as_json, debug = bool(shared.pop("as_json", False)), bool(shared.pop("debug", False))
         try:
             session = CommandSession(ClientSettings(**shared), context.obj.open_hub, as_json, debug)
-            if wanted is not None:
-                given[wanted] = make_filter(**{option.name: given.pop(option.name) for option in FILTER_OPTIONS})
+            if make is not None:
+                given[made] = make(**{option.name: given.pop(option.name) for option in options})
             function(session, **given)
         except (typer.Exit, typer.Abort):
             raise

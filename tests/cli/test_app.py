@@ -11,12 +11,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from durable_ray.cli.app import app
+from durable_ray.cli.app import app, schedule_app
 from durable_ray.cli.exits import Exit
 from durable_ray.cli.session import OPTIONS
 from tests.sources import ROOT
 
 COMMANDS = sorted(str(command.name) for command in app.registered_commands if not command.hidden)
+SCHEDULE = sorted(str(command.name) for command in schedule_app.registered_commands)
 WIDE = {"COLUMNS": "200"}
 
 
@@ -34,9 +35,14 @@ def test_every_command_of_durable_functions_tools_and_of_this_one_is_there() -> 
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_every_verb_of_schedules_is_there() -> None:
+    assert sorted("create list describe update pause resume trigger backfill delete".split()) == SCHEDULE
+    assert "schedule" in help_of()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"schedule {verb}" for verb in SCHEDULE)])
 def test_every_command_has_the_shared_options_and_says_what_it_does(command: str) -> None:
-    said = help_of(command)
+    said = help_of(*command.split())
     for option in ("--json", "--address", "--hub", "--store", "--url", "--key", "--debug"):
         assert option in said, f"{command} lacks {option}"
     assert len(OPTIONS) == 7
@@ -50,11 +56,12 @@ def test_the_exit_codes_of_the_help_and_of_the_page_are_those_of_the_code() -> N
 
 
 def test_the_page_shows_only_commands_and_options_that_exist() -> None:
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    shown = re.findall(r"durable-ray ([a-z-]+)([^`\n|#]*)", page)
+    pages = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("cli.md", "schedules.md")]
+    text = "".join(pages).replace("\\\n", " ")
+    shown = re.findall(r"durable-ray ((?:schedule )?[a-z-]+)([^`\n|#]*)", text)
     assert len(shown) > 20
     for command, rest in shown:
-        known = help_of(command)
+        known = help_of(*command.split())
         for option in re.findall(r"(?<!-)--[a-z-]+", rest.partition(" -- ")[0]):
             assert option in known, f"{command} has no {option}"
 

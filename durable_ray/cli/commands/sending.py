@@ -38,7 +38,7 @@ def raise_event(
     Example: durable-ray raise-event order-17 Approval true
     """
     session.hub.raise_event(instance_id, event, json_value(data))
-    _done(session, "raised", [instance_id])
+    print_done(session, "raised", [instance_id])
 
 
 def terminate(
@@ -80,7 +80,7 @@ def restart(
 ) -> None:
     """Start instances again from the beginning, with their first input. Prints the IDs."""
     started: list[str] = []
-    failed = _each(
+    failed = act_on_each(
         session, "restarting", instance_ids, lambda one: started.append(session.hub.restart(one, new_id=not same_id))
     )
     if session.json:
@@ -88,7 +88,7 @@ def restart(
     else:
         for one in started:
             print(one)
-    _finish(failed)
+    finish(failed)
 
 
 def purge(
@@ -151,10 +151,10 @@ def _purge_named(session: CommandSession, chosen: list[str], recursive: bool) ->
             )
         deleted.append(number)
 
-    failed = _each(session, "purging", chosen, purge_one)
+    failed = act_on_each(session, "purging", chosen, purge_one)
     if failed:
         session.note(f"purged {sum(deleted)}")
-    _finish(failed)
+    finish(failed)
     return sum(deleted)
 
 
@@ -187,13 +187,14 @@ def _control_each(
         session.hub.control(instance_id, verb, reason, **more)
         acted_on.append(instance_id)
 
-    failed = _each(session, verb, instance_ids, control)
+    failed = act_on_each(session, verb, instance_ids, control)
     if acted_on or not failed:
-        _done(session, done, acted_on)
-    _finish(failed)
+        print_done(session, done, acted_on)
+    finish(failed)
 
 
-def _each(session: CommandSession, what: str, given: list[str], act: Callable[[str], Any]) -> list[CommandError]:
+def act_on_each(session: CommandSession, what: str, given: list[str], act: Callable[[str], Any]) -> list[CommandError]:
+    """Act on each of the IDs; what failed. A single one's error is raised."""
     chosen = list(ids(given))
     failed: list[CommandError] = []
     with bar(session, what, len(chosen)) as advance:
@@ -211,16 +212,17 @@ def _each(session: CommandSession, what: str, given: list[str], act: Callable[[s
     return failed
 
 
-def _done(session: CommandSession, done: str, instance_ids: list[str]) -> None:
+def print_done(session: CommandSession, done: str, acted_on: list[str], kind: str = "instances") -> None:
+    """Say to which it was done."""
     if session.json:
-        print_json({done: instance_ids})
-    elif len(instance_ids) == 1:
-        print(f"{done} {instance_ids[0]}")
+        print_json({done: acted_on})
+    elif len(acted_on) == 1:
+        print(f"{done} {acted_on[0]}")
     else:
-        print(f"{done} {len(instance_ids)} instances")
+        print(f"{done} {len(acted_on)} {kind}")
 
 
-def _finish(failed: list[CommandError]) -> None:
+def finish(failed: list[CommandError]) -> None:
     """The exit code of the first that failed."""
     if failed:
         raise typer.Exit(int(failed[0].code))

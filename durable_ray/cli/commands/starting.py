@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated, Any
 
 import typer
 
+from durable_ray.cli.commands.choices import IfExistsOption, PlacementOption
 from durable_ray.cli.commands.inspecting import await_end, print_end
 from durable_ray.cli.exits import usage
 from durable_ray.cli.inputs import duration, json_value, json_values, tags, when
@@ -16,22 +16,6 @@ from durable_ray.cli.session import CommandSession
 from durable_ray.client.operations.starting import StartKeywords
 
 _BATCH = 200
-
-
-class IfExistsOption(enum.StrEnum):
-    """What to do about an ID that is taken."""
-
-    REJECT = "reject"
-    USE_EXISTING = "use_existing"
-    TERMINATE_EXISTING = "terminate_existing"
-    REJECT_FINISHED = "reject_finished"
-
-
-class PlacementOption(enum.StrEnum):
-    """Where an instance lives."""
-
-    DEDICATED = "dedicated"
-    SHARED = "shared"
 
 
 def start(

@@ -15,6 +15,9 @@ from durable_ray.actors.errors import (
     InstanceFinished,
     InstanceNotFound,
     InvalidState,
+    ScheduleAlreadyExists,
+    ScheduleChanged,
+    ScheduleNotFound,
     UnknownDefinition,
 )
 from durable_ray.actors.instances.status import moment
@@ -22,10 +25,12 @@ from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.actors.store.urls import default_store, shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
-from durable_ray.cli.hub.port import Deployed, InstanceView, Verb
+from durable_ray.cli.hub.port import Deployed, InstanceView, ScheduleDocument, ScheduleVerb, Verb
 from durable_ray.client.operations.starting import StartKeywords
+from durable_ray.client.schedule_documents import ScheduleQuery, known_schedule
 from durable_ray.config import ClientSettings
 from durable_ray.http.keys import Access, kept_keyring, keys_path
+from durable_ray.orchestrations.schedules.patterns import InvalidSchedule
 
 _SECONDS = 60.0
 #: A longer wait is asked for in slices, so that a dead connection is noticed.
@@ -69,7 +74,7 @@ class HttpHub:
     def start(self, orchestrator: str, value: Any, instance_id: str | None, options: StartKeywords) -> str:
         """See `HubPort.start`."""
         body = _start_body(orchestrator, options) | {"input": value, "instance_id": instance_id}
-        answer = self._ask("POST", "/instances", body, instance_id=instance_id or "")
+        answer = self._ask("POST", "/instances", body, subject=instance_id or "")
         return str(answer["instance_ids"][0])
 
     def start_many(self, orchestrator: str, values: Sequence[Any], options: StartKeywords) -> list[str]:
@@ -80,8 +85,8 @@ class HttpHub:
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """See `HubPort.get`."""
         try:
-            shown = self._ask("GET", _path(instance_id), instance_id=instance_id)
-            events = self._ask("GET", _path(instance_id, "history"), instance_id=instance_id) if history else None
+            shown = self._ask("GET", _path(instance_id), subject=instance_id)
+            events = self._ask("GET", _path(instance_id, "history"), subject=instance_id) if history else None
         except InstanceNotFound:
             return None
         return InstanceView.of(shown, events and events["events"])
@@ -102,12 +107,12 @@ class HttpHub:
 
     def wait(self, instance_id: str, seconds: float) -> bool:
         """See `HubPort.wait`."""
-        answer = self._ask("GET", _path(instance_id), query={"wait": min(seconds, _SLICE)}, instance_id=instance_id)
+        answer = self._ask("GET", _path(instance_id), query={"wait": min(seconds, _SLICE)}, subject=instance_id)
         return answer["status"] in FINISHED
 
     def raise_event(self, instance_id: str, name: str, data: Any) -> None:
         """See `HubPort.raise_event`."""
-        self._ask("POST", _path(instance_id, "events", name), data, instance_id=instance_id)
+        self._ask("POST", _path(instance_id, "events", name), data, subject=instance_id)
 
     def control(
         self,
@@ -121,17 +126,17 @@ class HttpHub:
         """See `HubPort.control`."""
         more: dict[str, dict[str, Any]] = {"terminate": {"recursive": recursive}, "rewind": {"version": version}}
         body = {"reason": reason} | more.get(verb, {})
-        self._ask("POST", _path(instance_id, verb), body, instance_id=instance_id)
+        self._ask("POST", _path(instance_id, verb), body, subject=instance_id)
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
         """See `HubPort.restart`."""
-        answer = self._ask("POST", _path(instance_id, "restart"), {"new_instance_id": new_id}, instance_id=instance_id)
+        answer = self._ask("POST", _path(instance_id, "restart"), {"new_instance_id": new_id}, subject=instance_id)
         return str(answer["instance_ids"][0])
 
     def purge(self, instance_id: str, *, recursive: bool = False) -> int:
         """See `HubPort.purge`."""
         try:
-            answer = self._ask("DELETE", _path(instance_id), query={"recursive": recursive}, instance_id=instance_id)
+            answer = self._ask("DELETE", _path(instance_id), query={"recursive": recursive}, subject=instance_id)
         except (InstanceNotFound, InvalidState):
             return 0
         return int(answer["deleted"])
@@ -153,21 +158,64 @@ class HttpHub:
         newest = {(one["kind"], one["name"], one["version"]): one for one in found}
         return [Deployed(*(one[n] for n in ("kind", "name", "version", "code_id", "how"))) for one in newest.values()]
 
+    def create_schedule(
+        self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str
+    ) -> ScheduleDocument:
+        """See `HubPort.create_schedule`."""
+        body = {"schedule_id": schedule_id, "schedule": schedule, "paused": paused, "note": note}
+        return self._schedule("POST", "/schedules", schedule_id, body)
+
+    def schedule(self, schedule_id: str) -> ScheduleDocument:
+        """See `HubPort.schedule`."""
+        return self._schedule("GET", _schedule_path(schedule_id), schedule_id)
+
+    def schedules(
+        self, wanted: ScheduleQuery, size: int, token: str | None = None
+    ) -> tuple[list[ScheduleDocument], str | None]:
+        """See `HubPort.schedules`."""
+        query = {
+            "id_prefix": wanted.id_prefix or None,
+            "status": wanted.status,
+            "tag": [f"{key}={value}" for key, value in wanted.tags.items()] or None,
+            "limit": size,
+            "token": token,
+        }
+        answer = self._ask("GET", "/schedules", query={key: value for key, value in query.items() if value is not None})
+        return answer["schedules"], answer["continuation_token"]
+
+    def update_schedule(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
+        """See `HubPort.update_schedule`."""
+        body = {"schedule": schedule, "version": version}
+        return self._schedule("PUT", _schedule_path(schedule_id), schedule_id, body)
+
+    def change_schedule(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
+        """See `HubPort.change_schedule`."""
+        body = {name: _time(value) if isinstance(value, datetime) else value for name, value in more.items()}
+        return self._schedule("POST", f"{_schedule_path(schedule_id)}/{verb}", schedule_id, body)
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        """See `HubPort.delete_schedule`."""
+        self._ask("DELETE", _schedule_path(schedule_id), subject=schedule_id)
+
+    def _schedule(self, method: str, path: str, schedule_id: str, body: Any = None) -> ScheduleDocument:
+        document: ScheduleDocument = self._ask(method, path, body, subject=schedule_id)
+        return document
+
     def _ask(
-        self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None, instance_id: str = ""
+        self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None, subject: str = ""
     ) -> Any:
-        content = {"json": body} if method == "POST" else {}
+        content = {"json": body} if method in ("POST", "PUT") else {}
         try:
             answer = self._client.request(method, f"/api/v1{path}", params=query, **content)
         except httpx.TransportError as error:
             raise HubUnavailable(f"no gateway answers at {shown_url(str(self._client.base_url))} ({error})") from error
         if answer.is_success:
             return answer.json() if answer.content else None
-        raise _error(answer, instance_id)
+        raise _error(answer, subject)
 
 
-def _error(answer: httpx.Response, instance_id: str) -> Exception:
-    """The error that a gateway's problem was."""
+def _error(answer: httpx.Response, subject: str) -> Exception:
+    """The error that a gateway's problem was; `subject` is the ID of what was asked about."""
     try:
         problem = answer.json()
         title, detail = str(problem["title"]), str(problem["detail"])
@@ -177,19 +225,35 @@ def _error(answer: httpx.Response, instance_id: str) -> Exception:
     if status in (401, 403):
         hint = "--key, DURABLE_RAY_KEY, or key= in the settings file" if status == 401 else "use a key that may do this"
         return CommandError(Exit.REFUSED, detail, hint)
+    if known := _TITLES.get(title):
+        return known(subject, detail)
     if status == 404:
-        return InstanceNotFound(instance_id) if title == "No such instance" else UnknownDefinition(detail)
-    if status == 409 and title == "The instance ID is taken":
-        return InstanceAlreadyExists(instance_id)
-    if status == 409 and title == "The instance has finished":
-        return InstanceFinished(instance_id, detail.partition("(")[2].partition(")")[0])
-    if status == 409 and title == "The token does not continue this query":
-        return InvalidToken(detail)
+        return UnknownDefinition(detail)
     if status == 409:
         return InvalidState(detail)
     if status in (400, 413, 415, 422):
         return usage(detail)
     return HubUnavailable(detail) if status in (502, 503, 504) else CommandError(Exit.FAILURE, detail)
+
+
+#: By a problem's title: the error that it was, of the ID that was asked about and the problem's text.
+_TITLES: dict[str, Callable[[str, str], Exception]] = {
+    "No such instance": lambda subject, _: InstanceNotFound(subject),
+    "The instance ID is taken": lambda subject, _: InstanceAlreadyExists(subject),
+    "The instance has finished": lambda subject, detail: InstanceFinished(
+        subject, detail.partition("(")[2].partition(")")[0]
+    ),
+    "The token does not continue this query": lambda _, detail: InvalidToken(detail),
+    "No such schedule": lambda subject, _: ScheduleNotFound(subject),
+    "The schedule's ID is taken": lambda subject, _: ScheduleAlreadyExists(subject),
+    "The schedule was changed meanwhile": lambda _, detail: ScheduleChanged(detail),
+    "No schedule can be like this": lambda _, detail: InvalidSchedule(detail),
+}
+
+
+def _schedule_path(schedule_id: str) -> str:
+    known_schedule(schedule_id)
+    return f"/schedules/{quote(schedule_id, safe='')}"
 
 
 def _path(instance_id: str, *more: str) -> str:

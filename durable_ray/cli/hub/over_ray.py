@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from pydantic_core import to_jsonable_python
+
 from durable_ray.actors.errors import HubUnavailable, InstanceNotFound
 from durable_ray.actors.instances.status import moment
 from durable_ray.actors.registry.registry import Registry
@@ -16,12 +18,14 @@ from durable_ray.actors.store.records import InstanceQuery, InstanceRow
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.cli.exits import CommandError, Exit, usage
 from durable_ray.cli.hub.local_ray import noted
-from durable_ray.cli.hub.port import Deployed, HubPort, InstanceView, Verb
+from durable_ray.cli.hub.port import Deployed, HubPort, InstanceView, ScheduleDocument, ScheduleVerb, Verb
 from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.client.client import Client
 from durable_ray.client.json_views import history_json, instance_json
 from durable_ray.client.operations.starting import StartKeywords
 from durable_ray.client.raw_hub import BlockingRawHub
+from durable_ray.client.schedule_documents import ScheduleQuery, known_schedule, schedule_json
+from durable_ray.client.schedule_view import ScheduleDescription
 from durable_ray.config import ClientSettings
 
 #: Instances whose histories are read by one question.
@@ -129,6 +133,45 @@ class RayHub:
         newest = {(row.kind, row.name, row.version): row for row in self._raw.ask(Registry.definitions)}
         return [Deployed(row.kind, row.name, row.version, row.code_id, row.how) for row in newest.values()]
 
+    def create_schedule(
+        self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str
+    ) -> ScheduleDocument:
+        """See `HubPort.create_schedule`."""
+        return _document(self._raw.create_schedule(schedule_id, schedule, paused, note))
+
+    def schedule(self, schedule_id: str) -> ScheduleDocument:
+        """See `HubPort.schedule`."""
+        return _document(self._raw.schedule(schedule_id))
+
+    def schedules(
+        self, wanted: ScheduleQuery, size: int, token: str | None = None
+    ) -> tuple[list[ScheduleDocument], str | None]:
+        """See `HubPort.schedules`."""
+        found, token = self._raw.schedules(wanted, size, token)
+        return [_document(one) for one in found], token
+
+    def update_schedule(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
+        """See `HubPort.update_schedule`."""
+        return _document(self._raw.update_schedule(schedule_id, schedule, version))
+
+    def change_schedule(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
+        """See `HubPort.change_schedule`."""
+        known_schedule(schedule_id)
+        match verb:
+            case "pause":
+                return _document(self.client.pause_schedule(schedule_id, **more))
+            case "resume":
+                return _document(self.client.resume_schedule(schedule_id, **more))
+            case "trigger":
+                return _document(self.client.trigger_schedule(schedule_id, **more))
+            case "backfill":
+                return _document(self.client.backfill_schedule(schedule_id, **more))
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        """See `HubPort.delete_schedule`."""
+        known_schedule(schedule_id)
+        self.client.delete_schedule(schedule_id)
+
 
 #: For Ray: the cluster that runs on this machine, and never a new one.
 HERE = "auto"
@@ -182,3 +225,8 @@ def need_ray(hub: HubPort, what: str) -> RayHub:
 def _view(row: InstanceRow, history: list[dict[str, Any]] | None = None) -> InstanceView:
     due = None if row.next_due is None else moment(row.next_due)
     return InstanceView.of(instance_json(row), history, next_due=due, outstanding=row.outstanding)
+
+
+def _document(found: ScheduleDescription) -> ScheduleDocument:
+    document: dict[str, Any] = to_jsonable_python(schedule_json(found))
+    return document

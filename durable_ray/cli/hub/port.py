@@ -14,8 +14,12 @@ from typing import Any, Literal, Protocol, Self
 
 from durable_ray.actors.store.records import FINISHED, InstanceQuery
 from durable_ray.client.operations.starting import StartKeywords
+from durable_ray.client.schedule_documents import ScheduleQuery
 
 Verb = Literal["terminate", "suspend", "resume", "rewind"]
+ScheduleVerb = Literal["pause", "resume", "trigger", "backfill"]
+#: A schedule as `/api/v1/schedules` shows it, in JSON values: times are texts.
+ScheduleDocument = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +170,25 @@ class HubPort(Protocol):
 
     def definitions(self) -> list[Deployed]:
         """All that is deployed, the newest of each name and version."""
+
+    def create_schedule(
+        self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str
+    ) -> ScheduleDocument:
+        """Create a schedule; `schedule` is that part of a document."""
+
+    def schedule(self, schedule_id: str) -> ScheduleDocument:
+        """One schedule. Raises ScheduleNotFound."""
+
+    def schedules(
+        self, wanted: ScheduleQuery, size: int, token: str | None = None
+    ) -> tuple[list[ScheduleDocument], str | None]:
+        """Some schedules by ID and, if there are more, the token that continues after them."""
+
+    def update_schedule(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
+        """Make it another schedule, if it still has this version. Raises ScheduleNotFound, ScheduleChanged."""
+
+    def change_schedule(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
+        """Pause or resume (`note`), trigger (`overlap`) or backfill (`begin`, `end`, `overlap`) it. Raises ScheduleNotFound."""
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        """Delete it. Raises ScheduleNotFound."""

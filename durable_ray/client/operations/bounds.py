@@ -28,14 +28,19 @@ def read_moment(text: str) -> datetime:
         >>> read_moment("2030-01-31T09:00:00 01:00").isoformat()
         '2030-01-31T09:00:00+01:00'
     """
+    found = read_local(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def read_local(text: str) -> datetime:
+    """An ISO 8601 time; without a zone it stays without. Raises ValueError."""
     plain = _LEAP.sub(":59", plus_restored(text.strip()))
     try:
-        found = datetime.fromisoformat(plain)
+        return datetime.fromisoformat(plain)
     except ValueError as error:
         raise ValueError(
             f"{shown(text)} is no time: write 2030-01-31T09:00:00Z, 2030-01-31T09:00:00+01:00 or 2030-01-31"
         ) from error
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def plus_restored(text: str) -> str:
