@@ -2,6 +2,7 @@
 #
 #   make demo                 see it run: processes are killed, the work goes on   (DIR=... measures that directory)
 #   make test                 all tests; installs PostgreSQL if it may (ARGS="-k timers" to choose)
+#   make test-ray             the core of the Ray tests on the oldest Ray that is supported  (RAY=2.52.0: on another)
 #   make unit                 the tests that need no cluster and no server: seconds
 #   make lint                 ruff, formatting, mypy
 #   make bench                measure against raw Ray, as ratios; PEERS=1: and the peers  (ARGS=...)
@@ -11,12 +12,13 @@
 PYTHON ?= python3
 DIR ?=
 ARGS ?=
+RAY ?= 2.48.0
 
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench clean
+.PHONY: help demo test test-ray unit lint bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,6 +49,22 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
+# An environment with another Ray, which takes everything else from .venv: only Ray's wheel is fetched.
+RAY_VENV := $(VENV)-ray-$(RAY)
+RAY_TESTS := tests/ray/test_singleton.py tests/ray/test_kills.py tests/ray/test_warm.py
+
+$(RAY_VENV)/stamp: $(VENV)/dev.stamp
+	rm -rf $(RAY_VENV)
+	$(BIN)/python -m venv --without-pip $(RAY_VENV)
+	$(BIN)/pip --python $(RAY_VENV)/bin/python install --quiet --no-deps ray==$(RAY)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> $$($(RAY_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth
+	@touch $@
+
+test-ray: $(RAY_VENV)/stamp
+	$(RAY_VENV)/bin/python -c 'import ray; assert ray.__version__ == "$(RAY)", ray.__version__'
+	$(RAY_VENV)/bin/python -m pytest -m "ray and not slow" $(if $(strip $(ARGS)),$(ARGS),$(RAY_TESTS))
+
 unit: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m "not (ray or postgres or fault or slow)" $(ARGS)
 
@@ -59,5 +77,5 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --keep $(if $(PEERS),--peers) $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ local Ray. A store has one owner: a registry whose store is owned by another clu
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -133,9 +134,16 @@ def _assert_same_cluster(address: str) -> None:
         )
 
 
+def ray_has_tokens() -> bool:
+    """Whether the installed Ray can ask its callers for a token: 2.52 and newer. Of an older one every caller may run code."""
+    return importlib.util.find_spec("ray._private.authentication") is not None
+
+
 def _use_token() -> None:
     """Set Ray's token mode if there is a token: given an address, Ray does not search for one, and fails without a reason."""
     token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not ray_has_tokens():
+        return
     if "RAY_AUTH_MODE" not in os.environ and (token or (Path.home() / ".ray" / "auth_token").exists()):
         os.environ["RAY_AUTH_MODE"] = "token"
         # Ray read its settings when it was imported; without this it would connect as if there were no token.

@@ -69,7 +69,10 @@ class ProcessReserve:
 
 def _prestart(number: int) -> None:
     # Imported here, on this thread: gRPC for Python takes a while to load, and may not be there.
-    from ray._private.grpc_utils import init_grpc_channel
+    try:
+        from ray._private.grpc_utils import init_grpc_channel
+    except ModuleNotFoundError:  # older ones have it there
+        from ray._private.utils import init_grpc_channel
     from ray.core.generated.common_pb2 import Language
     from ray.core.generated.node_manager_pb2 import PrestartWorkersRequest
     from ray.core.generated.node_manager_pb2_grpc import NodeManagerServiceStub

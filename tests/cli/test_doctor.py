@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from durable_ray.actors.store.opening import SqlStore, open_store
+from durable_ray.cli import health_ray
 from durable_ray.cli.exits import Exit
 from durable_ray.cli.health import CheckResult, hub_findings, stuck
 from durable_ray.cli.health_ray import machine, store
@@ -154,6 +155,13 @@ def test_the_token_is_looked_at(
     findings = list(machine(ClientSettings()))
     assert found_of(findings, "Ray's token").level == level
     assert "secret" not in str(findings)
+
+
+def test_a_ray_without_tokens_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_ray, "ray_has_tokens", lambda: False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "which such a Ray does not ask for")
+    found = found_of(list(machine(ClientSettings())), "Ray's token")
+    assert (found.level, "ray>=2.52" in str(found)) == ("warning", True)
 
 
 def test_the_release_of_sqlite_is_reported() -> None:

@@ -11,8 +11,9 @@ import pytest
 import ray
 
 import durable_ray as dr
+from durable_ray.actors.cluster.connecting import ray_has_tokens
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.skipif(not ray_has_tokens(), reason="this Ray has no tokens")]
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """

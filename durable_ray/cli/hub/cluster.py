@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from durable_ray.actors.cluster.connecting import ray_has_tokens
 from durable_ray.actors.cluster.stopping import cluster_address, disconnect, hubs, is_running, stop_hub
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.urls import shown_url
@@ -67,7 +68,7 @@ def _facts(hub: RayHub, head: local_ray.LocalRay | None) -> dict[str, str]:
     if url := hub.gateway():
         facts["gateway"] = url
     token = local_ray.token_file()
-    if token.exists():
+    if ray_has_tokens() and token.exists():
         facts["Ray's token"] = str(token)
     return facts
 
