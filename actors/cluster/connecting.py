@@ -6,7 +6,6 @@ local Ray. A store has one owner: a registry whose store is owned by another clu
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -20,6 +19,7 @@ from durable_ray.actors import errors
 from durable_ray.actors.api import ActorApi
 from durable_ray.actors.cluster.addresses import is_same_cluster
 from durable_ray.actors.cluster.handles import REGISTRY, Gone, Unavailable, find, remote, system_namespace, translated
+from durable_ray.actors.cluster.older_ray import ray_has_tokens, session_name
 from durable_ray.actors.cluster.ray_actors.actor_classes import classes, registry_class
 from durable_ray.actors.cluster.ray_hub import HubInfo
 from durable_ray.actors.cluster.registry_apart import make_registry_apart
@@ -134,11 +134,6 @@ def _assert_same_cluster(address: str) -> None:
         )
 
 
-def ray_has_tokens() -> bool:
-    """Whether the installed Ray can ask its callers for a token: 2.52 and newer. Of an older one every caller may run code."""
-    return importlib.util.find_spec("ray._private.authentication") is not None
-
-
 def _use_token() -> None:
     """Set Ray's token mode if there is a token: given an address, Ray does not search for one, and fails without a reason."""
     token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
@@ -191,15 +186,6 @@ def make_registry(info: HubInfo, known: bool = False) -> None:
         num_cpus=0,
         resources=info.pin,
     ).remote(info, classes(), context.gcs_address, session_name(), known)
-
-
-def session_name() -> str:
-    """The name of this Ray cluster's session, which no other cluster has, nor this one after its head was replaced."""
-    context = ray.get_runtime_context()
-    if hasattr(context, "get_session_name"):
-        return str(context.get_session_name())
-    # Ray 2.50 and older keep it where only Ray itself looks.
-    return str(ray._private.worker.global_worker.node.session_name)
 
 
 def make_known_registry(info: HubInfo) -> None:

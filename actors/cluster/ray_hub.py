@@ -34,6 +34,7 @@ from durable_ray.actors.cluster.handles import (
     translated,
     workers_of,
 )
+from durable_ray.actors.cluster.older_ray import temp_dir
 from durable_ray.actors.cluster.process_reserve import ProcessReserve
 from durable_ray.actors.cluster.processes import end_this_process
 from durable_ray.actors.cluster.ray_actors.worker_actor import WorkerActor
@@ -84,7 +85,7 @@ class HubInfo(Struct, frozen=True):
         if self.store.startswith("sqlite"):
             folder = Path(self.store.partition("///")[2] + ".markers")
         else:
-            folder = Path(ray.get_runtime_context().get_temp_dir()) / f"durable_ray-{os.geteuid()}"
+            folder = Path(temp_dir()) / f"durable_ray-{os.geteuid()}"
         return folder / marker_name(self.store, self.hub, host)
 
 

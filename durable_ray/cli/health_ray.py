@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from durable_ray.actors.cluster.connecting import ray_has_tokens
+from durable_ray.actors.cluster.older_ray import ray_has_tokens
 from durable_ray.actors.cluster.stopping import is_running
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.contract import StoreUnusable
@@ -57,7 +57,9 @@ def _sqlite() -> CheckResult:
 def _token(settings: ClientSettings) -> Iterator[CheckResult]:
     if not ray_has_tokens():
         detail = f"Ray {_release('ray')} has none: whoever reaches its ports may run code"
-        yield CheckResult("warning", "Ray's token", detail, "pip install 'ray>=2.52', or let nobody else reach its ports")
+        yield CheckResult(
+            "warning", "Ray's token", detail, "pip install 'ray>=2.52', or let nobody else reach its ports"
+        )
         return
     if os.environ.get("RAY_AUTH_TOKEN"):
         yield CheckResult("ok", "Ray's token", "RAY_AUTH_TOKEN")

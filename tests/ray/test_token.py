@@ -11,7 +11,7 @@ import pytest
 import ray
 
 import durable_ray as dr
-from durable_ray.actors.cluster.connecting import ray_has_tokens
+from durable_ray.actors.cluster.older_ray import ray_has_tokens
 
 pytestmark = [pytest.mark.ray, pytest.mark.skipif(not ray_has_tokens(), reason="this Ray has no tokens")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from durable_ray.actors.cluster.connecting import ray_has_tokens
+from durable_ray.actors.cluster.older_ray import ray_has_tokens
 from durable_ray.actors.cluster.stopping import cluster_address, disconnect, hubs, is_running, stop_hub
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.urls import shown_url
