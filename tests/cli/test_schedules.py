@@ -127,7 +127,7 @@ def test_both_ways_show_one_document(cli: Cli) -> None:
     gateway = create_app(cli.hub.async_client, GatewaySettings(), RING)
     headers = {"x-functions-key": "full-key-of-the-tests"}
     with TestClient(gateway, base_url="http://127.0.0.1:7071", headers=headers) as client:
-        assert HttpHub(client).schedule("s") == shown(cli)
+        assert HttpHub(client).schedules.get("s") == shown(cli)
 
 
 @pytest.mark.parametrize(
@@ -209,14 +209,14 @@ def test_update_changes_what_is_given_and_leaves_the_rest(either: Cli) -> None:
 
 def test_an_update_of_what_was_changed_meanwhile_is_a_conflict(either: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     create(either)
-    read = either.reached.schedule
+    read = either.reached.schedules.get
 
     def read_and_changed_by_another(schedule_id: str) -> Any:
         found = read(schedule_id)
         either.hub.client.pause_schedule(schedule_id)
         return found
 
-    monkeypatch.setattr(either.reached, "schedule", read_and_changed_by_another)
+    monkeypatch.setattr(either.reached.schedules, "get", read_and_changed_by_another)
     assert "version 2 by now, not 1" in words(either.fails(4, "schedule", "update", "s", "--cron", "@daily"))
     monkeypatch.undo()
     assert "by now, not 7" in words(either.fails(4, "schedule", "update", "s", "--cron", "@daily", "--if-version", "7"))

@@ -47,7 +47,7 @@ def create(
         "action": {"orchestrator": orchestrator, **parts.action},
         "policy": parts.policy,
     }
-    made = session.hub.create_schedule(schedule_id, schedule, paused=paused, note=note)
+    made = session.hub.schedules.create(schedule_id, schedule, paused=paused, note=note)
     _print_one(session, made, schedule_id)
 
 
@@ -95,7 +95,7 @@ def list_(
 
 def describe(session: CommandSession, schedule_id: Id) -> None:
     """Show a schedule: its next ten times, its last runs with their outcome, and why times were skipped."""
-    found = session.hub.schedule(schedule_id)
+    found = session.hub.schedules.get(schedule_id)
     if session.json:
         print_json(found)
     else:
@@ -126,17 +126,17 @@ def update(
     """
     if not parts and orchestrator is None and not reset:
         raise usage("what is to be changed?", "durable-ray schedule update --help lists the options")
-    now = session.hub.schedule(schedule_id)
+    now = session.hub.schedules.get(schedule_id)
     schedule = changed(now["schedule"], parts, reset or ())
     if orchestrator is not None:
         schedule["action"]["orchestrator"] = orchestrator
     version = now["version"] if if_version is None else if_version
-    _print_one(session, session.hub.update_schedule(schedule_id, schedule, version), f"updated {schedule_id}")
+    _print_one(session, session.hub.schedules.update(schedule_id, schedule, version), f"updated {schedule_id}")
 
 
 def delete(session: CommandSession, schedule_ids: Ids) -> None:
     """Delete schedules. Runs under way go on, those that wait are not begun."""
-    _each(session, "deleting", schedule_ids, "deleted", session.hub.delete_schedule)
+    _each(session, "deleting", schedule_ids, "deleted", session.hub.schedules.delete)
 
 
 def pause(session: CommandSession, schedule_ids: Ids, note: Note = "") -> None:
@@ -177,7 +177,7 @@ def backfill(
 
 def _change(session: CommandSession, schedule_id: str, verb: ScheduleVerb, more: dict[str, Any]) -> ScheduleDocument:
     try:
-        return session.hub.change_schedule(schedule_id, verb, **more)
+        return session.hub.schedules.change(schedule_id, verb, **more)
     except InvalidState as error:
         hint = "durable-ray schedule describe ID shows how it stands"
         raise CommandError(Exit.CONFLICT, str(error), hint) from error
@@ -221,7 +221,7 @@ def _page(
     """At most `size` schedules after `token` (None: all), and the token that leads on if there are more."""
     found: list[ScheduleDocument] = []
     while True:
-        more, token = hub.schedules(wanted, _PAGE if size is None else min(_PAGE, size - len(found)), token)
+        more, token = hub.schedules.page(wanted, _PAGE if size is None else min(_PAGE, size - len(found)), token)
         found += more
         if token is None or len(found) == size:
             return found, token

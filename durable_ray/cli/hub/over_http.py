@@ -60,11 +60,31 @@ def kept_key(settings: ClientSettings) -> str | None:
     return found.secret if found else None
 
 
-class HttpHub:
-    """A `HubPort` over HTTP."""
+class _Asking:
+    """Asks a gateway, and turns its problems back into the errors that they were."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
+
+    def _ask(
+        self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None, subject: str = ""
+    ) -> Any:
+        content = {"json": body} if method in ("POST", "PUT") else {}
+        try:
+            answer = self._client.request(method, f"/api/v1{path}", params=query, **content)
+        except httpx.TransportError as error:
+            raise HubUnavailable(f"no gateway answers at {shown_url(str(self._client.base_url))} ({error})") from error
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise _error(answer, subject)
+
+
+class HttpHub(_Asking):
+    """A `HubPort` over HTTP."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        super().__init__(client)
+        self.schedules = HttpSchedules(client)
 
     @property
     def where(self) -> Mapping[str, str]:
@@ -158,21 +178,23 @@ class HttpHub:
         newest = {(one["kind"], one["name"], one["version"]): one for one in found}
         return [Deployed(*(one[n] for n in ("kind", "name", "version", "code_id", "how"))) for one in newest.values()]
 
-    def create_schedule(
-        self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str
-    ) -> ScheduleDocument:
-        """See `HubPort.create_schedule`."""
+
+class HttpSchedules(_Asking):
+    """A `SchedulePort` over HTTP."""
+
+    def create(self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str) -> ScheduleDocument:
+        """See `SchedulePort.create`."""
         body = {"schedule_id": schedule_id, "schedule": schedule, "paused": paused, "note": note}
         return self._schedule("POST", "/schedules", schedule_id, body)
 
-    def schedule(self, schedule_id: str) -> ScheduleDocument:
-        """See `HubPort.schedule`."""
+    def get(self, schedule_id: str) -> ScheduleDocument:
+        """See `SchedulePort.get`."""
         return self._schedule("GET", _schedule_path(schedule_id), schedule_id)
 
-    def schedules(
+    def page(
         self, wanted: ScheduleQuery, size: int, token: str | None = None
     ) -> tuple[list[ScheduleDocument], str | None]:
-        """See `HubPort.schedules`."""
+        """See `SchedulePort.page`."""
         query = {
             "id_prefix": wanted.id_prefix or None,
             "status": wanted.status,
@@ -183,35 +205,23 @@ class HttpHub:
         answer = self._ask("GET", "/schedules", query={key: value for key, value in query.items() if value is not None})
         return answer["schedules"], answer["continuation_token"]
 
-    def update_schedule(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
-        """See `HubPort.update_schedule`."""
+    def update(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
+        """See `SchedulePort.update`."""
         body = {"schedule": schedule, "version": version}
         return self._schedule("PUT", _schedule_path(schedule_id), schedule_id, body)
 
-    def change_schedule(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
-        """See `HubPort.change_schedule`."""
+    def change(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
+        """See `SchedulePort.change`."""
         body = {name: _time(value) if isinstance(value, datetime) else value for name, value in more.items()}
         return self._schedule("POST", f"{_schedule_path(schedule_id)}/{verb}", schedule_id, body)
 
-    def delete_schedule(self, schedule_id: str) -> None:
-        """See `HubPort.delete_schedule`."""
+    def delete(self, schedule_id: str) -> None:
+        """See `SchedulePort.delete`."""
         self._ask("DELETE", _schedule_path(schedule_id), subject=schedule_id)
 
     def _schedule(self, method: str, path: str, schedule_id: str, body: Any = None) -> ScheduleDocument:
         document: ScheduleDocument = self._ask(method, path, body, subject=schedule_id)
         return document
-
-    def _ask(
-        self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None, subject: str = ""
-    ) -> Any:
-        content = {"json": body} if method in ("POST", "PUT") else {}
-        try:
-            answer = self._client.request(method, f"/api/v1{path}", params=query, **content)
-        except httpx.TransportError as error:
-            raise HubUnavailable(f"no gateway answers at {shown_url(str(self._client.base_url))} ({error})") from error
-        if answer.is_success:
-            return answer.json() if answer.content else None
-        raise _error(answer, subject)
 
 
 def _error(answer: httpx.Response, subject: str) -> Exception:

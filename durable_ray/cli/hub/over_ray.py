@@ -39,6 +39,7 @@ class RayHub:
         self.where = where
         self.client = client
         self._raw = BlockingRawHub(client)
+        self.schedules = RaySchedules(client, self._raw)
 
     def start(self, orchestrator: str, value: Any, instance_id: str | None, options: StartKeywords) -> str:
         """See `HubPort.start`."""
@@ -133,44 +134,50 @@ class RayHub:
         newest = {(row.kind, row.name, row.version): row for row in self._raw.ask(Registry.definitions)}
         return [Deployed(row.kind, row.name, row.version, row.code_id, row.how) for row in newest.values()]
 
-    def create_schedule(
-        self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str
-    ) -> ScheduleDocument:
-        """See `HubPort.create_schedule`."""
+
+class RaySchedules:
+    """A `SchedulePort` over a blocking client."""
+
+    def __init__(self, client: Client, raw: BlockingRawHub) -> None:
+        self._client = client
+        self._raw = raw
+
+    def create(self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str) -> ScheduleDocument:
+        """See `SchedulePort.create`."""
         return _document(self._raw.create_schedule(schedule_id, schedule, paused, note))
 
-    def schedule(self, schedule_id: str) -> ScheduleDocument:
-        """See `HubPort.schedule`."""
+    def get(self, schedule_id: str) -> ScheduleDocument:
+        """See `SchedulePort.get`."""
         return _document(self._raw.schedule(schedule_id))
 
-    def schedules(
+    def page(
         self, wanted: ScheduleQuery, size: int, token: str | None = None
     ) -> tuple[list[ScheduleDocument], str | None]:
-        """See `HubPort.schedules`."""
+        """See `SchedulePort.page`."""
         found, token = self._raw.schedules(wanted, size, token)
         return [_document(one) for one in found], token
 
-    def update_schedule(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
-        """See `HubPort.update_schedule`."""
+    def update(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
+        """See `SchedulePort.update`."""
         return _document(self._raw.update_schedule(schedule_id, schedule, version))
 
-    def change_schedule(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
-        """See `HubPort.change_schedule`."""
+    def change(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
+        """See `SchedulePort.change`."""
         known_schedule(schedule_id)
         match verb:
             case "pause":
-                return _document(self.client.pause_schedule(schedule_id, **more))
+                return _document(self._client.pause_schedule(schedule_id, **more))
             case "resume":
-                return _document(self.client.resume_schedule(schedule_id, **more))
+                return _document(self._client.resume_schedule(schedule_id, **more))
             case "trigger":
-                return _document(self.client.trigger_schedule(schedule_id, **more))
+                return _document(self._client.trigger_schedule(schedule_id, **more))
             case "backfill":
-                return _document(self.client.backfill_schedule(schedule_id, **more))
+                return _document(self._client.backfill_schedule(schedule_id, **more))
 
-    def delete_schedule(self, schedule_id: str) -> None:
-        """See `HubPort.delete_schedule`."""
+    def delete(self, schedule_id: str) -> None:
+        """See `SchedulePort.delete`."""
         known_schedule(schedule_id)
-        self.client.delete_schedule(schedule_id)
+        self._client.delete_schedule(schedule_id)
 
 
 #: For Ray: the cluster that runs on this machine, and never a new one.

@@ -117,8 +117,36 @@ class Deployed:
     how: str
 
 
+class SchedulePort(Protocol):
+    """The schedules of a hub, as commands use them."""
+
+    def create(self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str) -> ScheduleDocument:
+        """Create a schedule; `schedule` is that part of a document."""
+
+    def get(self, schedule_id: str) -> ScheduleDocument:
+        """One schedule. Raises ScheduleNotFound."""
+
+    def page(
+        self, wanted: ScheduleQuery, size: int, token: str | None = None
+    ) -> tuple[list[ScheduleDocument], str | None]:
+        """Some schedules by ID and, if there are more, the token that continues after them."""
+
+    def update(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
+        """Make it another schedule, if it still has this version. Raises ScheduleNotFound, ScheduleChanged."""
+
+    def change(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
+        """Pause or resume (`note`), trigger (`overlap`) or backfill (`begin`, `end`, `overlap`) it. Raises ScheduleNotFound."""
+
+    def delete(self, schedule_id: str) -> None:
+        """Delete it. Raises ScheduleNotFound."""
+
+
 class HubPort(Protocol):
     """A task hub, as commands use it. Raises the errors of `durable_ray`, over Ray and over HTTP alike."""
+
+    @property
+    def schedules(self) -> SchedulePort:
+        """Its schedules."""
 
     @property
     def where(self) -> Mapping[str, str]:
@@ -170,25 +198,3 @@ class HubPort(Protocol):
 
     def definitions(self) -> list[Deployed]:
         """All that is deployed, the newest of each name and version."""
-
-    def create_schedule(
-        self, schedule_id: str, schedule: ScheduleDocument, *, paused: bool, note: str
-    ) -> ScheduleDocument:
-        """Create a schedule; `schedule` is that part of a document."""
-
-    def schedule(self, schedule_id: str) -> ScheduleDocument:
-        """One schedule. Raises ScheduleNotFound."""
-
-    def schedules(
-        self, wanted: ScheduleQuery, size: int, token: str | None = None
-    ) -> tuple[list[ScheduleDocument], str | None]:
-        """Some schedules by ID and, if there are more, the token that continues after them."""
-
-    def update_schedule(self, schedule_id: str, schedule: ScheduleDocument, version: int) -> ScheduleDocument:
-        """Make it another schedule, if it still has this version. Raises ScheduleNotFound, ScheduleChanged."""
-
-    def change_schedule(self, schedule_id: str, verb: ScheduleVerb, **more: Any) -> ScheduleDocument:
-        """Pause or resume (`note`), trigger (`overlap`) or backfill (`begin`, `end`, `overlap`) it. Raises ScheduleNotFound."""
-
-    def delete_schedule(self, schedule_id: str) -> None:
-        """Delete it. Raises ScheduleNotFound."""
