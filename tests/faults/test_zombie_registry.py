@@ -17,6 +17,8 @@ from durable_ray.actors.settings import HubSettings
 from durable_ray.actors.store.contract import Fenced, HubInUse, Store
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.store.records import DefinitionRow, InstanceQuery
+from durable_ray.orchestrations.schedules.documents import encode_schedule
+from durable_ray.orchestrations.schedules.state import ScheduleResumed
 from durable_ray.testing import TestHub
 from tests.faults.shapes import collector
 from tests.store_contract.test_fences import contents
@@ -24,6 +26,7 @@ from tests.store_contract.test_fences import contents
 pytestmark = pytest.mark.fault
 
 ROW = DefinitionRow("activity", "new", "", "c", "value", b"", options='{"name": "new"}')
+NIGHTLY = dr.Schedule(dr.ScheduleSpec("@daily"), dr.ScheduleAction("faults.collector"))
 OURS = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
@@ -41,6 +44,9 @@ DOORS: dict[str, Callable[[Registry], Awaitable[object]]] = {
     "restart": lambda r: r.restart("q", "done", "again"),
     "rewind": lambda r: r.rewind("q", "failed"),
     "retention": lambda r: r.purge_expired(),
+    "create_schedule": lambda r: r.create_schedule("q", "new", encode_schedule(NIGHTLY)),
+    "change_schedule": lambda r: r.change_schedule("q", "paused", ScheduleResumed()),
+    "delete_schedule": lambda r: r.delete_schedule("paused"),
     "heartbeat": lambda r: r.blocking(lambda: r.store.heartbeat(9)),
     "receipts": lambda r: r.blocking(lambda: r.store.forget_receipts(2**62, 10)),
     "permits": lambda r: r.blocking(lambda: r.store.forget_permits(["h"])),
@@ -58,6 +64,7 @@ def taken_over(url: str) -> Iterator[tuple[TestHub, Store]]:
         with pytest.raises(dr.OrchestrationFailed):
             hub.client.start_new(fails, instance_id="failed").wait_for_completion(10)
         hub.client.start_new(collector, 1, instance_id="own").wait_for_start(10)
+        hub.client.create_schedule("paused", collector, spec=NIGHTLY.spec, paused=True)
         hub.settle()
         if url.startswith("postgresql"):
             with psycopg.connect(url, autocommit=True) as connection:
