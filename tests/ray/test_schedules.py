@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -48,11 +49,10 @@ def test_each_second_is_run_once_while_registry_and_hosts_are_killed(client: dr.
     )
     chance, kills = random.Random(7), 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or kills < 3:  # on a busy machine who was killed may be away for most of the time
         time.sleep(chance.uniform(1.0, 4.0))
         kills += _kill(client, chance.choice(["registry", "partition-0"]))
-    assert kills >= 3
-    schedule = eventually(lambda: _paused(client), "it is paused")
+    eventually(lambda: _paused(client), "it is paused")
     schedule = eventually(lambda: _quiet(client), "all runs have ended")
     assert schedule.skipped == ()
     assert {run.outcome for run in schedule.runs} == {"completed"}
@@ -63,9 +63,11 @@ def test_each_second_is_run_once_while_registry_and_hosts_are_killed(client: dr.
     assert {run.instance_id for run in runs} == {f"tick:{at.isoformat().replace('+00:00', 'Z')}" for at in due}
 
 
+@pytest.mark.timeout(300)
 def test_a_dedicated_run_is_a_singleton_that_its_successor_waits_for(client: dr.Client) -> None:
     client.create_schedule("single", hello_cities, ["a"], spec="* * * * * *", overlap="buffer_one")
-    schedule = eventually(lambda: _completed(client, "single", 3), "three runs have completed")
+    # Each run may need a process of its own, which a busy machine starts in half a minute.
+    schedule = eventually(lambda: _completed(client, "single", 3), "three runs have completed", 3 * PATIENCE)
     assert {run.instance_id for run in schedule.runs} == {"single"}
     ended = [run for run in schedule.runs if run.ended_time is not None]
     for later, earlier in pairwise(ended):
@@ -82,17 +84,32 @@ def _kill(client: dr.Client, target: str) -> int:
     return 1
 
 
-def _paused(client: dr.Client) -> dr.ScheduleDescription:
-    return client.pause_schedule("tick")
+def _found(client: dr.Client, schedule_id: str) -> dr.ScheduleDescription | None:
+    """The schedule; None if the registry, which was killed, is not back within the time that a call takes at most."""
+    try:
+        schedule = client.get_schedule(schedule_id)
+    except dr.HubUnavailable:
+        return None
+    assert schedule is not None
+    return schedule
+
+
+def _paused(client: dr.Client) -> bool:
+    """Whether it is, by whichever try: of one that was not answered the outcome is unknown."""
+    schedule = _found(client, "tick")
+    if schedule is not None and schedule.status != "paused":
+        with suppress(dr.HubUnavailable):
+            schedule = client.pause_schedule("tick")
+    return schedule is not None and schedule.status == "paused"
 
 
 def _quiet(client: dr.Client) -> dr.ScheduleDescription | None:
-    schedule = client.get_schedule("tick")
-    assert schedule is not None
+    schedule = _found(client, "tick")
+    if schedule is None:
+        return None
     return schedule if not schedule.waiting and all(run.ended_time for run in schedule.runs) else None
 
 
 def _completed(client: dr.Client, schedule_id: str, count: int) -> dr.ScheduleDescription | None:
-    schedule = client.get_schedule(schedule_id)
-    assert schedule is not None
-    return schedule if schedule.counts.completed >= count else None
+    schedule = _found(client, schedule_id)
+    return schedule if schedule is not None and schedule.counts.completed >= count else None
