@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from durable_ray.actors.activities.runner import ActivityContext
     from durable_ray.actors.errors import (
         DurableRayError,
         HistoryMismatch,
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from durable_ray.client.operations.managing import PurgeResult
     from durable_ray.client.operations.start_objects import StartObject, StartObjectInvalid
     from durable_ray.client.schedule_view import ScheduleDescription, ScheduleRun, ScheduleSkip
+    from durable_ray.orchestrations.authoring.activity_context import ActivityContext
+    from durable_ray.orchestrations.authoring.arguments import BoundActivity, BoundOrchestrator, InvalidArguments
     from durable_ray.orchestrations.authoring.context import OrchestrationContext
     from durable_ray.orchestrations.authoring.decorators import activity, orchestrator
     from durable_ray.orchestrations.authoring.retries import RetryPolicy
@@ -62,6 +63,8 @@ __all__ = [
     "ActivityFailed",
     "AsyncClient",
     "AsyncOrchestrationHandle",
+    "BoundActivity",
+    "BoundOrchestrator",
     "BulkReport",
     "Calendar",
     "Client",
@@ -79,6 +82,7 @@ __all__ = [
     "InstanceNotFound",
     "InstancePage",
     "Interval",
+    "InvalidArguments",
     "InvalidInstanceId",
     "InvalidSchedule",
     "InvalidState",
@@ -122,10 +126,12 @@ __version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOME = {
-    "ActivityContext": "durable_ray.actors.activities.runner",
+    "ActivityContext": "durable_ray.orchestrations.authoring.activity_context",
     "ActivityFailed": "durable_ray.orchestrations.values.failures",
     "AsyncClient": "durable_ray.client.client",
     "AsyncOrchestrationHandle": "durable_ray.client.handle",
+    "BoundActivity": "durable_ray.orchestrations.authoring.arguments",
+    "BoundOrchestrator": "durable_ray.orchestrations.authoring.arguments",
     "BulkReport": "durable_ray.client.operations.bulk",
     "Calendar": "durable_ray.orchestrations.schedules.spec",
     "Client": "durable_ray.client.client",
@@ -143,6 +149,7 @@ _HOME = {
     "InstanceNotFound": "durable_ray.actors.errors",
     "InstancePage": "durable_ray.client.operations.asking",
     "Interval": "durable_ray.orchestrations.schedules.spec",
+    "InvalidArguments": "durable_ray.orchestrations.authoring.arguments",
     "InvalidInstanceId": "durable_ray.orchestrations.values.ids",
     "InvalidSchedule": "durable_ray.orchestrations.schedules.patterns",
     "InvalidState": "durable_ray.actors.errors",

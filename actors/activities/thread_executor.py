@@ -11,9 +11,10 @@ from queue import SimpleQueue
 
 from durable_ray.actors.activities.dispatcher import Job
 from durable_ray.actors.activities.ports import ActivityResult, Address, OnResult
-from durable_ray.actors.activities.runner import Stop, run_activity
+from durable_ray.actors.activities.runner import run_activity
 from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.clock import Clock
+from durable_ray.orchestrations.authoring.activity_context import Stop
 
 log = logging.getLogger("durable_ray.activities")
 

@@ -20,10 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from msgspec import Struct, field
 
 from durable_ray.actors.activities.ports import ActivityResult, Address, Invocation
-from durable_ray.actors.activities.runner import Stop, run_activity
+from durable_ray.actors.activities.runner import run_activity
 from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.clock import SystemClock, monotonic
 from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.orchestrations.authoring.activity_context import Stop
 
 #: Seconds between two checks of the batches, and how many activities of a batch must have run in between: threads gain
 #: nothing for shorter ones.

@@ -128,6 +128,7 @@ class _Digest:
         self.value(root.fn)
         self.value(root.hints.input)
         self.value(root.hints.output)
+        self._parameters(root)
         self.value(root.options.to_json_dict())
         self.value(getattr(root.options, "scheduling_strategy", None))
 
@@ -202,6 +203,13 @@ class _Digest:
                 definition.hints.output,
             ),
         )
+        self._parameters(definition)
+
+    def _parameters(self, definition: Definition[..., Any]) -> None:
+        # One that takes an input and nothing more has the identity that it had before there were others.
+        if definition.parameters:
+            self.value(definition.parameters)
+            self.value(definition.parameter_hints)
 
     def _function(self, fn: FunctionType) -> None:
         if is_installed(fn.__module__):

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import WeakSet
 
-from durable_ray.actors.activities.runner import ActivityContext
 from durable_ray.azure.absent import Entity, refuse
 from durable_ray.azure.triggers import HostFunction
 from durable_ray.orchestrations.authoring import definitions
+from durable_ray.orchestrations.authoring.activity_context import ActivityContext
 from durable_ray.orchestrations.authoring.azure_style import azure_style
 from durable_ray.orchestrations.authoring.catalog import catalog
 from durable_ray.orchestrations.authoring.decorators import activity as activity_of
@@ -61,7 +61,8 @@ def define_unusable(name: str, reason: str, *, activity: bool) -> Definition:
         def unusable(value: Any = None) -> Any:
             raise ValueError(reason)
 
-        return activity_of(name=name)(unusable)
+        unusable_activity: Definition = activity_of(name=name)(unusable)
+        return unusable_activity
 
     async def cannot_run(context: Any, value: Any = None) -> Any:
         raise ValueError(reason)

@@ -15,6 +15,7 @@ from durable_ray.actors.settings import HubSettings
 from durable_ray.client.deploying import Deployer
 from durable_ray.client.handle import AsyncOrchestrationHandle, OrchestrationHandle
 from durable_ray.client.operations import H, Operations
+from durable_ray.client.operations.typed_calls import AwaitedCalls, BlockingCalls
 from durable_ray.client.ray_drivers import AsyncRayDriver, RayDriver
 from durable_ray.client.steps import Awaiting, AwaitingDriver, Blocking, BlockingDriver, Pause, Steps, operation
 from durable_ray.config import ClientSettings
@@ -89,7 +90,7 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
                 yield Pause(0.05)
 
 
-class Client(OverRay[OrchestrationHandle, BlockingDriver], Blocking):
+class Client(BlockingCalls, OverRay[OrchestrationHandle, BlockingDriver], Blocking):  # type: ignore[misc]
     """Manages a hub's instances from a driver, a job or a notebook.
 
     Args:
@@ -111,6 +112,8 @@ class Client(OverRay[OrchestrationHandle, BlockingDriver], Blocking):
         >>> client.start_new(hello_cities, ["Tokyo"]).wait_for_completion(30)  # doctest: +SKIP
     """
 
+    _stands_for = (("H", "OrchestrationHandle"),)
+
     def _driver_over(self, link: HubLink) -> BlockingDriver:
         return RayDriver(link)
 
@@ -118,8 +121,10 @@ class Client(OverRay[OrchestrationHandle, BlockingDriver], Blocking):
         return OrchestrationHandle(self, instance_id, output_hint)
 
 
-class AsyncClient(OverRay[AsyncOrchestrationHandle, AwaitingDriver], Awaiting):
+class AsyncClient(AwaitedCalls, OverRay[AsyncOrchestrationHandle, AwaitingDriver], Awaiting):  # type: ignore[misc]
     """`Client` for event loops: the same operations, awaited. Making one blocks; see `Client` for the arguments."""
+
+    _stands_for = (("H", "AsyncOrchestrationHandle"),)
 
     def _driver_over(self, link: HubLink) -> AwaitingDriver:
         return AsyncRayDriver(link)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Generic, Literal
+
+from typing_extensions import TypeVar
 
 from durable_ray.actors.instances.status import OrchestrationStatus
 from durable_ray.client.operations import Operations
 from durable_ray.client.steps import Awaiting, Blocking, Steps, operation
 
+#: The orchestrator's result.
+R = TypeVar("R", default=Any)
 
-class HandleOperations:
+
+class HandleOperations(Generic[R]):
     """What can be asked of an instance by its handle, alive or not."""
 
     def __init__(self, client: Any, instance_id: str, output_hint: Any = None) -> None:
@@ -40,12 +45,13 @@ class HandleOperations:
         yield from Operations.wait_for_start.steps(self._client, self.instance_id, timeout)
 
     @operation
-    def wait_for_completion(self, timeout: float | None = None) -> Steps[Any]:
+    def wait_for_completion(self, timeout: float | None = None) -> Steps[R]:
         """Wait for its output; see `Client.wait_for_completion`."""
         hint = self._output_hint
-        return (
-            yield from Operations.wait_for_completion.steps(self._client, self.instance_id, timeout, output_type=hint)
+        output: R = yield from Operations.wait_for_completion.steps(
+            self._client, self.instance_id, timeout, output_type=hint
         )
+        return output
 
     @operation
     def raise_event(self, /, event_name: str, data: object = None, **options: Any) -> Steps[None]:
@@ -84,9 +90,13 @@ class HandleOperations:
         return (yield from Operations.purge.steps(self._client, self.instance_id, recursive=recursive))
 
 
-class OrchestrationHandle(HandleOperations, Blocking):
-    """A handle whose operations block."""
+class OrchestrationHandle(HandleOperations[R], Blocking):
+    """A handle whose operations block. `R` is what the orchestrator returns."""
+
+    _stands_for = (("R", "Any"),)
 
 
-class AsyncOrchestrationHandle(HandleOperations, Awaiting):
-    """A handle whose operations are awaited."""
+class AsyncOrchestrationHandle(HandleOperations[R], Awaiting):
+    """A handle whose operations are awaited. `R` is what the orchestrator returns."""
+
+    _stands_for = (("R", "Any"),)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from durable_ray.actors.activities.runner import ActivityContext
 from durable_ray.client.client import Client
+from durable_ray.orchestrations.authoring.activity_context import ActivityContext
 
 #: Hub -> its client in this process: made once, or put here by a hub that lives in this process itself.
 _clients: dict[str, Client] = {}

@@ -6,9 +6,11 @@ A blocking client and an awaitable one drive the same steps; so there is one imp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Generator
-from functools import partial, update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from functools import wraps
+from types import FunctionType
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from msgspec import Struct, field
 
@@ -78,19 +80,35 @@ class Blocking:
     """Operations of a subclass block."""
 
     _driver: BlockingDriver
+    #: Type variables in the signatures of operations, and what they are here: for those who read them.
+    _stands_for: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for made in _operations(cls):
+            setattr(cls, made.__name__, made.blocking(cls._stands_for))
 
 
 class Awaiting:
     """Operations of a subclass are awaited."""
 
     _driver: AwaitingDriver
+    _stands_for: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for made in _operations(cls):
+            setattr(cls, made.__name__, made.awaited(cls._stands_for))
 
 
 class operation(Generic[S, P, R]):
-    """A method written as steps: it blocks on a `Blocking` object and is awaited on an `Awaiting` one."""
+    """A method written as steps: it blocks on a `Blocking` object and is awaited on an `Awaiting` one.
+
+    Each class of these gets plain methods, made when it is defined: so signatures, help and editors show what is called.
+    """
 
     def __init__(self, steps: Callable[Concatenate[S, P], Steps[R]]) -> None:
-        self._steps = steps
+        self._steps = cast(FunctionType, steps)
         self.__doc__ = steps.__doc__
         self.__name__ = steps.__name__
 
@@ -101,18 +119,51 @@ class operation(Generic[S, P, R]):
     @overload
     def __get__(self, instance: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
     def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
-        bound = partial(self._drive, instance)
-        update_wrapper(bound, self._steps)
-        return bound
-
-    def _drive(self, instance: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return instance._driver.run(self._steps(instance, *args, **kwargs))
+        return self
 
     def steps(self, instance: S, *args: P.args, **kwargs: P.kwargs) -> Steps[R]:
         """The steps themselves, to be used within others: ``yield from``."""
-        return self._steps(instance, *args, **kwargs)
+        return cast(Steps[R], self._steps(instance, *args, **kwargs))
+
+    def blocking(self, stands_for: tuple[tuple[str, str], ...]) -> Callable[..., Any]:
+        """The method of a class whose operations block."""
+        steps = self._steps
+
+        @wraps(self._shown(stands_for))
+        def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return self._driver.run(steps(self, *args, **kwargs))
+
+        return method
+
+    def awaited(self, stands_for: tuple[tuple[str, str], ...]) -> Callable[..., Any]:
+        """The method of a class whose operations are awaited."""
+        steps = self._steps
+
+        @wraps(self._shown(stands_for))
+        async def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return await self._driver.run(steps(self, *args, **kwargs))
+
+        return method
+
+    def _shown(self, stands_for: tuple[tuple[str, str], ...]) -> FunctionType:
+        """A function with the signature that a caller sees: it answers what the steps return. It is never called."""
+        steps = self._steps
+        shown = FunctionType(steps.__code__, steps.__globals__, steps.__name__, steps.__defaults__, steps.__closure__)
+        answer = steps.__annotations__["return"].removeprefix("Steps[").removesuffix("]")
+        for variable, meant in stands_for:
+            answer = re.sub(rf"\b{variable}\b", meant, answer)
+        shown.__annotations__ = {**steps.__annotations__, "return": answer}
+        shown.__kwdefaults__ = steps.__kwdefaults__
+        shown.__doc__, shown.__module__, shown.__qualname__ = steps.__doc__, steps.__module__, steps.__qualname__
+        return shown
+
+
+def _operations(owner: type) -> list[operation[Any, ..., Any]]:
+    """The operations that a class has or inherits, as they were written."""
+    found: dict[str, object] = {}
+    for kind in reversed(owner.__mro__):
+        found.update(vars(kind))
+    return [made for made in found.values() if isinstance(made, operation)]
 
 
 def in_order(key: str, steps: Steps[R]) -> Steps[R]:

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from durable_ray.orchestrations.authoring.context import retry_policy_of
 from durable_ray.orchestrations.authoring.generators import GeneratorContext, GeneratorTask
+from durable_ray.orchestrations.authoring.retries import retry_policy_of
 from durable_ray.orchestrations.engine.work import UNSET
 from durable_ray.orchestrations.values.azure_texts import speak_azure
 

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from types import GeneratorType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, overload
 
-from durable_ray.orchestrations.authoring.retries import RetryPolicy
+from durable_ray.orchestrations.authoring.arguments import (
+    ActivityWithInput,
+    ActivityWithoutInput,
+    BoundActivity,
+    BoundCall,
+    BoundOrchestrator,
+    OrchestratorWithInput,
+    OrchestratorWithoutInput,
+)
+from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
+from durable_ray.orchestrations.authoring.retries import RetryPolicy, retry_policy_of
 from durable_ray.orchestrations.authoring.surroundings import ReplaySafeContext
 from durable_ray.orchestrations.engine.tasks import AllTask, AnyTask, InertTask
 from durable_ray.orchestrations.engine.work import UNSET
@@ -26,6 +36,12 @@ from durable_ray.orchestrations.values.ids import (
 )
 from durable_ray.orchestrations.values.times import after, duration, to_micros
 from durable_ray.orchestrations.values.unawaited import unawaited
+
+Q = ParamSpec("Q")
+A = TypeVar("A")
+R = TypeVar("R")
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 class ContinueAsNew(BaseException):
@@ -44,6 +60,59 @@ class OrchestrationContext(ReplaySafeContext):
 
     __slots__ = ()
 
+    @overload
+    def call(self, fn: Activity[Q, R, Any], /, *args: Q.args, **kwargs: Q.kwargs) -> asyncio.Future[R]: ...
+    @overload
+    def call(self, fn: Orchestrator[Q, R, Any], /, *args: Q.args, **kwargs: Q.kwargs) -> asyncio.Future[R]: ...
+    def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call an activity, or an orchestrator as a child, with its own arguments, as they stand in its signature.
+
+        The options are the definition's; to give others: `call_activity(fn.bind(...), retry_policy=...)`.
+
+        Returns:
+            A task; see `call_activity` and `call_sub_orchestrator`.
+
+        Raises:
+            InvalidArguments: it cannot be called so; the message names the parameter.
+            TypeError: `fn` is no definition.
+
+        Example:
+            >>> async def shop(ctx: OrchestrationContext) -> None:
+            ...     await ctx.call(charge, "ada", 12, currency="EUR")
+        """
+        if isinstance(fn, Activity):
+            return self.call_activity(fn.bind(*args, **kwargs))
+        if isinstance(fn, Orchestrator):
+            return self.call_sub_orchestrator(fn.bind(*args, **kwargs))
+        raise TypeError(
+            f"ctx.call takes a decorated function, not {fn!r}; by name call call_activity or call_sub_orchestrator, with "
+            "a dict of the arguments as the input"
+        )
+
+    @overload
+    def call_activity(
+        self, activity: ActivityWithInput[A, R], input_: A, *, retry_policy: RetryPolicy | None = None
+    ) -> asyncio.Future[R]: ...
+    @overload
+    def call_activity(
+        self,
+        activity: BoundActivity[R] | ActivityWithoutInput[R],
+        *,
+        retry_policy: RetryPolicy | None = None,
+    ) -> asyncio.Future[R]: ...
+    @overload
+    def call_activity(
+        self,
+        activity: str | Activity[..., Any, Any] | BoundActivity[Any],
+        input_: object = None,
+        *,
+        retry_policy: RetryPolicy | None = None,
+        result_type: type[T],
+    ) -> asyncio.Future[T]: ...
+    @overload
+    def call_activity(
+        self, activity: str, input_: object = None, *, retry_policy: RetryPolicy | None = None, result_type: Any = None
+    ) -> asyncio.Future[Any]: ...
     def call_activity(
         self,
         activity: Any,
@@ -55,7 +124,7 @@ class OrchestrationContext(ReplaySafeContext):
         """Run an activity.
 
         Args:
-            activity: a decorated activity, or its name.
+            activity: a decorated activity, or its name; or one with its arguments, `activity.bind(...)`.
             input_: its input.
             retry_policy: overrides the activity's own.
             result_type: read the result as this type; by default as the activity's return hint.
@@ -67,13 +136,70 @@ class OrchestrationContext(ReplaySafeContext):
         Raises:
             ValueError: `activity` is neither decorated nor a name.
         """
+        if isinstance(activity, BoundCall):
+            activity, input_ = _unbound(activity, input_)
         name, policy, hint = _called(activity, "activity", retry_policy, result_type)
         return self._given(self._work.call_activity(name, input_, policy, hint))
 
+    @overload
+    def call_activity_with_retry(
+        self, activity: ActivityWithInput[A, R], retry_options: Any, input_: A
+    ) -> asyncio.Future[R]: ...
+    @overload
+    def call_activity_with_retry(
+        self,
+        activity: BoundActivity[R] | ActivityWithoutInput[R],
+        retry_options: Any,
+    ) -> asyncio.Future[R]: ...
+    @overload
+    def call_activity_with_retry(
+        self, activity: str, retry_options: Any, input_: object = None
+    ) -> asyncio.Future[Any]: ...
     def call_activity_with_retry(self, activity: Any, retry_options: Any, input_: object = None) -> asyncio.Future[Any]:
         """As `call_activity`, in Azure's spelling."""
         return self.call_activity(activity, input_, retry_policy=retry_policy_of(retry_options))
 
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: OrchestratorWithInput[A, R],
+        input_: A,
+        instance_id: str | None = None,
+        *,
+        version: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+    ) -> asyncio.Future[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: OrchestratorWithoutInput[R] | BoundOrchestrator[R],
+        *,
+        instance_id: str | None = None,
+        version: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+    ) -> asyncio.Future[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: str | Orchestrator[..., Any, Any] | BoundOrchestrator[Any],
+        input_: object = None,
+        instance_id: str | None = None,
+        *,
+        version: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        result_type: type[T],
+    ) -> asyncio.Future[T]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: str,
+        input_: object = None,
+        instance_id: str | None = None,
+        *,
+        version: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        result_type: Any = None,
+    ) -> asyncio.Future[Any]: ...
     def call_sub_orchestrator(
         self,
         orchestrator: Any,
@@ -87,7 +213,7 @@ class OrchestrationContext(ReplaySafeContext):
         """Run another orchestrator as a child of this one.
 
         Args:
-            orchestrator: a decorated orchestrator, or its name.
+            orchestrator: a decorated orchestrator, or its name; or one with its arguments, `orchestrator.bind(...)`.
             input_: its input.
             instance_id: the child's ID; by default one derived from this instance's.
             version: the child's version; by default the newest.
@@ -106,9 +232,29 @@ class OrchestrationContext(ReplaySafeContext):
             validate_instance_id(instance_id)
         if version is not None:
             validate_version(version)
+        if isinstance(orchestrator, BoundCall):
+            orchestrator, input_ = _unbound(orchestrator, input_)
         name, policy, hint = _called(orchestrator, "orchestrator", retry_policy, result_type)
         return self._given(self._work.call_child(name, input_, instance_id, version, policy, hint))
 
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        orchestrator: OrchestratorWithInput[A, R],
+        retry_options: Any,
+        input_: A,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> asyncio.Future[R]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        orchestrator: str | BoundOrchestrator[Any],
+        retry_options: Any,
+        input_: object = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> asyncio.Future[Any]: ...
     def call_sub_orchestrator_with_retry(
         self,
         orchestrator: Any,
@@ -139,11 +285,13 @@ class OrchestrationContext(ReplaySafeContext):
             validate_instance_id(instance_id)
         if version is not None:
             validate_version(version)
+        if isinstance(orchestrator, BoundCall):
+            orchestrator, input_ = _unbound(orchestrator, input_)
         name, _, _ = _called(orchestrator, "orchestrator", None, None)
         number = self._work.start_detached(name, input_, instance_id, version)
         return instance_id or child_instance_id(self.instance_id, self.execution_id, number)
 
-    def create_timer(self, fire_at: datetime | timedelta) -> asyncio.Future[Any]:
+    def create_timer(self, fire_at: datetime | timedelta) -> asyncio.Future[None]:
         """Wait until a moment (naive: UTC) or for a while, durably. Cancel the task to disarm the timer."""
         if isinstance(fire_at, timedelta):
             at = after(self._work.loop.now, duration(fire_at, "fire_at"))
@@ -153,6 +301,22 @@ class OrchestrationContext(ReplaySafeContext):
             raise TypeError(f"create_timer takes a datetime or a timedelta, not {type(fire_at).__name__}")
         return self._given(self._work.create_timer(at))
 
+    @overload
+    def wait_for_external_event(
+        self, name: str, timeout: timedelta | float | None = None, *, data_type: type[T]
+    ) -> asyncio.Future[T]: ...
+    @overload
+    def wait_for_external_event(
+        self, name: str, timeout: timedelta | float | None, default: D, *, data_type: type[T]
+    ) -> asyncio.Future[T | D]: ...
+    @overload
+    def wait_for_external_event(
+        self, name: str, timeout: timedelta | float | None = None, *, default: D, data_type: type[T]
+    ) -> asyncio.Future[T | D]: ...
+    @overload
+    def wait_for_external_event(
+        self, name: str, timeout: timedelta | float | None = None, default: object = UNSET, *, data_type: Any = None
+    ) -> asyncio.Future[Any]: ...
     def wait_for_external_event(
         self,
         name: str,
@@ -190,14 +354,14 @@ class OrchestrationContext(ReplaySafeContext):
         validate_event_name(name)
         self._work.send_event(instance_id, name, data)
 
-    def task_all(self, tasks: Iterable[Any]) -> asyncio.Future[Any]:
+    def task_all(self, tasks: Iterable[Awaitable[T]]) -> asyncio.Future[list[T]]:
         """Wait for all tasks: their results in order, or the first failure in that order once all are done.
 
         `asyncio.gather`, in contrast, raises at once. An empty list is done at once.
         """
         return self._given(AllTask(self._futures(tasks), loop=self._work.loop))
 
-    def task_any(self, tasks: Iterable[Any]) -> asyncio.Future[Any]:
+    def task_any(self, tasks: Iterable[Awaitable[T]]) -> asyncio.Future[asyncio.Future[T]]:
         """Wait for the first of the tasks to finish and answer that task; never raises what the task raised.
 
         The others go on and may be waited for again.
@@ -208,10 +372,14 @@ class OrchestrationContext(ReplaySafeContext):
         """End this execution now and begin anew with `input_` and an empty history. Does not return.
 
         Args:
-            input_: the next execution's input.
+            input_: the next execution's input; several arguments: ``this_orchestrator.bind(...)``.
             save_events: carry unconsumed events over to the next execution.
         """
         work = self._work
+        if isinstance(input_, BoundCall):
+            if input_.definition.name != self.name:
+                raise TypeError(f"{self.name!r} continues as itself, and not as {input_!r}")
+            input_ = input_.input
         if not work.loop.inert:
             payload = None if input_ is None else work.encode(input_)
             work.continued = (payload, save_events)
@@ -247,19 +415,11 @@ class OrchestrationContext(ReplaySafeContext):
         return [self._future(task) for task in tasks]
 
 
-def retry_policy_of(options: Any) -> RetryPolicy | None:
-    """A `RetryPolicy` as it is; anything with Azure's two attributes as the policy that it means.
-
-    Raises:
-        TypeError: `options` is neither.
-    """
-    if options is None or isinstance(options, RetryPolicy):
-        return options
-    try:
-        interval = options.first_retry_interval_in_milliseconds / 1000
-        return RetryPolicy(interval, options.max_number_of_attempts)
-    except AttributeError:
-        raise TypeError(f"retry options are a RetryPolicy or Azure's RetryOptions, not {options!r}") from None
+def _unbound(bound: BoundCall[Any], input_: object) -> tuple[Any, object]:
+    """The definition, and the input that says its arguments."""
+    if input_ is not None:
+        raise TypeError(f"{bound!r} has its arguments already, and is given no input beside them")
+    return bound.definition, bound.input
 
 
 def _called(target: Any, kind: str, policy: RetryPolicy | None, hint: Any) -> tuple[str, RetryPolicy | None, Any]:

@@ -7,9 +7,9 @@ sentence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from durable_ray.orchestrations.authoring.catalog import catalog
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
@@ -24,6 +24,8 @@ from durable_ray.orchestrations.authoring.options import (
 from durable_ray.orchestrations.authoring.retries import RetryPolicy
 
 if TYPE_CHECKING:
+    from durable_ray.orchestrations.authoring.activity_context import ActivityContext
+    from durable_ray.orchestrations.authoring.definitions import ContextualActivity
     from durable_ray.orchestrations.schedules.declared import DeclaredSchedule
     from durable_ray.orchestrations.schedules.spec import ScheduleSpec
 
@@ -31,8 +33,66 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Anything:
+    """Stands for a value of any type: what takes it first (`Any`, `object`) is an input, and no context."""
+
+
+class ActivityDecorator(Protocol):
+    """`@activity` with its options."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[Anything, ...], Coroutine[Any, Any, R]], /
+    ) -> Activity[..., R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Anything, ...], R], /) -> Activity[..., R, R]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[ActivityContext, P], Coroutine[Any, Any, R]], /
+    ) -> ContextualActivity[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[ActivityContext, P], R], /) -> ContextualActivity[P, R, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Activity[P, R, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        """Make the function an activity."""
+
+
+class OrchestratorDecorator(Protocol):
+    """`@orchestrator` with its options."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+    ) -> Orchestrator[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[Any, P], Generator[Any, Any, R]], /
+    ) -> Orchestrator[P, R, Generator[Any, Any, R]]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], R], /) -> Orchestrator[P, R, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        """Make the function an orchestrator."""
+
+
 @overload
-def activity(fn: Callable[P, R], /) -> Activity[P, R]: ...
+def activity(
+    fn: Callable[Concatenate[Anything, ...], Coroutine[Any, Any, R]], /
+) -> Activity[..., R, Coroutine[Any, Any, R]]: ...
+@overload
+def activity(fn: Callable[Concatenate[Anything, ...], R], /) -> Activity[..., R, R]: ...
+@overload
+def activity(
+    fn: Callable[Concatenate[ActivityContext, P], Coroutine[Any, Any, R]], /
+) -> ContextualActivity[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def activity(fn: Callable[Concatenate[ActivityContext, P], R], /) -> ContextualActivity[P, R, R]: ...
+@overload
+def activity(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def activity(fn: Callable[P, R], /) -> Activity[P, R, R]: ...
 @overload
 def activity(
     *,
@@ -52,11 +112,11 @@ def activity(
     runtime_env: Mapping[str, Any] | None = None,
     scheduling_strategy: Any = None,
     max_calls: int | None = None,
-) -> Callable[[Callable[P, R]], Activity[P, R]]: ...
+) -> ActivityDecorator: ...
 def activity(fn: Any = None, /, **declared: Any) -> Any:
     """Make a function an activity: a step of an orchestration that does real work.
 
-    The function takes at most one input, before it an `ActivityContext` if it is annotated so, and may be
+    The function takes any parameters, before them an `ActivityContext` if it is annotated so, and may be
     `async def`. It still can be called as a plain function.
 
     Args:
@@ -71,8 +131,7 @@ def activity(fn: Any = None, /, **declared: Any) -> Any:
             scheduling_strategy, max_calls: Ray's task options. Declaring one makes each attempt a Ray task.
 
     Raises:
-        TypeError: not a function that one input can call, a type hint that cannot be understood, or an option that
-            does not exist or is refused.
+        TypeError: not a function, a type hint that cannot be understood, or an option that does not exist or is refused.
         ValueError: an option has a value it cannot have.
         DuplicateDefinition: another function of this process has the name.
 
@@ -96,7 +155,15 @@ def activity(fn: Any = None, /, **declared: Any) -> Any:
 
 
 @overload
-def orchestrator(fn: Callable[P, R], /) -> Orchestrator[P, R]: ...
+def orchestrator(
+    fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+) -> Orchestrator[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def orchestrator(
+    fn: Callable[Concatenate[Any, P], Generator[Any, Any, R]], /
+) -> Orchestrator[P, R, Generator[Any, Any, R]]: ...
+@overload
+def orchestrator(fn: Callable[Concatenate[Any, P], R], /) -> Orchestrator[P, R, R]: ...
 @overload
 def orchestrator(
     *,
@@ -114,11 +181,11 @@ def orchestrator(
     priority: int = 0,
     max_running: int | None = None,
     schedule: DeclaredSchedule | ScheduleSpec | str | None = None,
-) -> Callable[[Callable[P, R]], Orchestrator[P, R]]: ...
+) -> OrchestratorDecorator: ...
 def orchestrator(fn: Any = None, /, **declared: Any) -> Any:
     """Make a function an orchestrator: deterministic code that schedules activities, timers and sub-orchestrations.
 
-    The function takes its `OrchestrationContext` and at most one input. It is `async def`, a generator that
+    The function takes its `OrchestrationContext` and any parameters. It is `async def`, a generator that
     yields tasks (as in Azure's Python SDK), or a plain function that returns at once. The options are those
     of `OrchestratorOptions`; durations are timedeltas or seconds.
 

@@ -15,7 +15,14 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from durable_ray.orchestrations.authoring.signatures import Hints, Shape, read_hints, resolved_annotations
+from durable_ray.orchestrations.authoring.signatures import (
+    Hints,
+    Parameter,
+    Shape,
+    read_hints,
+    read_parameter_hints,
+    resolved_annotations,
+)
 
 _LOCALS = ".<locals>."
 _BUILTINS = (str, int, bool, float, bytes, dict, list, tuple, set, frozenset)
@@ -24,7 +31,9 @@ _UNIONS = (typing.Union, types.UnionType)
 _UNDEFINED = ("class-not-fully-defined", "undefined-annotation")
 
 
-def local_hints(fn: Callable[..., object], shape: Shape) -> Hints | None:
+def local_hints(
+    fn: Callable[..., object], shape: Shape, parameters: tuple[Parameter, ...]
+) -> tuple[Hints, dict[str, Any]] | None:
     """The types of a function that is being decorated inside another; None if it stands in a module.
 
     Raises:
@@ -33,20 +42,24 @@ def local_hints(fn: Callable[..., object], shape: Shape) -> Hints | None:
     plain = inspect.unwrap(fn)
     local = _LOCALS in plain.__qualname__
     names = _names_around(plain) if local else {}
-    for complaint in _complaints(plain, shape, names, excused=not local):
+    for complaint in _complaints(plain, shape, parameters, names, excused=not local):
         raise TypeError(complaint)
-    return read_hints(fn, shape, names) if local else None
+    return (read_hints(fn, shape, names), read_parameter_hints(fn, parameters, names)) if local else None
 
 
-def late_complaints(fn: Callable[..., object], shape: Shape) -> Iterator[str]:
+def late_complaints(fn: Callable[..., object], shape: Shape, parameters: tuple[Parameter, ...]) -> Iterator[str]:
     """Errors in the type hints of a function, once its module is complete."""
-    return _complaints(inspect.unwrap(fn), shape, {}, excused=False)
+    return _complaints(inspect.unwrap(fn), shape, parameters, {}, excused=False)
 
 
-def _complaints(fn: Any, shape: Shape, names: Mapping[str, Any], *, excused: bool) -> Iterator[str]:
+def _complaints(
+    fn: Any, shape: Shape, parameters: tuple[Parameter, ...], names: Mapping[str, Any], *, excused: bool
+) -> Iterator[str]:
     found = resolved_annotations(fn, names)
     hints = read_hints(fn, shape, names)
-    for key, hint in ((shape.input_name, hints.input), ("return", hints.output)):
+    typed = read_parameter_hints(fn, parameters, names)
+    inputs: dict[str | None, Any] = {p.name: typed.get(p.name) for p in parameters} or {shape.input_name: hints.input}
+    for key, hint in (*inputs.items(), ("return", hints.output)):
         what = f"of the result of {_called(fn)}" if key == "return" else f"of {key!r} of {_called(fn)}"
         said = found.get(key or "")
         if isinstance(said, str):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from durable_ray.orchestrations.values.failures import FailureDetails
 from durable_ray.orchestrations.values.times import LATEST, after, clamped, duration
@@ -108,3 +109,18 @@ class RetryPolicy:
 
 def _optional_micros(value: timedelta | float | None, name: str) -> int | None:
     return None if value is None else duration(value, name, least=0)
+
+
+def retry_policy_of(options: Any) -> RetryPolicy | None:
+    """A `RetryPolicy` as it is; anything with Azure's two attributes as the policy that it means.
+
+    Raises:
+        TypeError: `options` is neither.
+    """
+    if options is None or isinstance(options, RetryPolicy):
+        return options
+    try:
+        interval = options.first_retry_interval_in_milliseconds / 1000
+        return RetryPolicy(interval, options.max_number_of_attempts)
+    except AttributeError:
+        raise TypeError(f"retry options are a RetryPolicy or Azure's RetryOptions, not {options!r}") from None

@@ -1,5 +1,5 @@
-"""Signatures of activities and orchestrators: whether a function takes its context, whether it takes an input,
-of which type.
+"""Signatures of activities and orchestrators: whether a function takes its context, whether one input can call it,
+which parameters it has, of which types.
 
 Read once when the function is decorated (shape) and once when first needed (types, which may name classes
 that are defined further down the file). Type hints that cannot be resolved count as absent, and are said: at decoration,
@@ -26,7 +26,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How to call a function: `(context?, input?)`. `input_name` is None where it takes no input."""
+    """How to call a function with one input: `(context?, input?)`. `input_name` is None where it takes none."""
 
     takes_context: bool
     input_name: str | None
@@ -41,6 +41,15 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a function that has more than an input. `kind` is a name of `inspect`'s: `KEYWORD_ONLY`, ..."""
+
+    name: str
+    kind: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Hints:
     """Type hints of input and output; None without a hint (or with `Any`), `NoneType` for a hint of None."""
 
@@ -49,26 +58,30 @@ class Hints:
 
 
 def activity_shape(fn: Callable[..., object]) -> Shape:
-    """Read the shape of an activity: an optional `ActivityContext`, then at most one input.
-
-    Raises:
-        TypeError: more is required than one call can give.
-    """
+    """Read the shape of an activity: an optional `ActivityContext`, then its parameters."""
     parameters = _parameters(fn)
     takes_context = bool(parameters) and _is_activity_context(fn, parameters[0])
-    return _shape(fn, parameters[1:] if takes_context else parameters, takes_context)
+    return _shape(parameters[1:] if takes_context else parameters, takes_context)
 
 
 def orchestrator_shape(fn: Callable[..., object]) -> Shape:
-    """Read the shape of an orchestrator: its context, then at most one input.
+    """Read the shape of an orchestrator: its context, then its parameters.
 
     Raises:
-        TypeError: the context is missing, or more is required than one call can give.
+        TypeError: the context is missing.
     """
     parameters = _parameters(fn)
     if not parameters or parameters[0].kind not in _POSITIONAL:
         raise TypeError(f"{_called(fn)} must take its context first: def {fn.__name__}(ctx, input)")
-    return _shape(fn, parameters[1:], takes_context=True)
+    return _shape(parameters[1:], takes_context=True)
+
+
+def several_parameters(fn: Callable[..., object], shape: Shape) -> tuple[Parameter, ...]:
+    """All parameters but the context, if they are more than the one that takes an input; else none."""
+    rest = _parameters(fn)[int(shape.takes_context) :]
+    if len(rest) < 2 and all(parameter.kind in _POSITIONAL for parameter in rest):
+        return ()
+    return tuple(Parameter(p.name, p.kind.name, p in _required(rest)) for p in rest)
 
 
 def read_hints(fn: Callable[..., object], shape: Shape, names: Mapping[str, Any] | None = None) -> Hints:
@@ -81,6 +94,15 @@ def read_hints(fn: Callable[..., object], shape: Shape, names: Mapping[str, Any]
     if inspect.isgeneratorfunction(inspect.unwrap(fn)):
         output = _returned_by_generator(output)
     return Hints(_said(found.get(shape.input_name or "")), _said(output))
+
+
+def read_parameter_hints(
+    fn: Callable[..., object], parameters: tuple[Parameter, ...], names: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The same of all parameters; those without a type are left out."""
+    found = resolved_annotations(inspect.unwrap(fn), names) if parameters else {}
+    said = {parameter.name: _said(found.get(parameter.name)) for parameter in parameters}
+    return {name: hint for name, hint in said.items() if hint is not None}
 
 
 def resolved_annotations(owner: Any, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -131,18 +153,14 @@ def _parameters(fn: Callable[..., object]) -> list[inspect.Parameter]:
     return list(inspect.signature(fn).parameters.values())
 
 
-def _shape(fn: Callable[..., object], rest: list[inspect.Parameter], takes_context: bool) -> Shape:
-    required = [p for p in rest if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+def _required(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    return [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def _shape(rest: list[inspect.Parameter], takes_context: bool) -> Shape:
+    required = _required(rest)
     positional = [p for p in rest if p.kind in _POSITIONAL]
-    if len(required) > 1 or any(p.kind is p.KEYWORD_ONLY for p in required):
-        names = ", ".join(p.name for p in required)
-        raise TypeError(
-            f"{_called(fn)} requires {names}, but is called with one input: take a dataclass, "
-            "a pydantic model, a dict or a tuple, or give the other parameters defaults"
-        )
-    if any(p.kind is p.VAR_POSITIONAL for p in rest) and not positional:
-        raise TypeError(f"{_called(fn)} takes *args, but is called with one input: name that parameter")
-    if not positional:
+    if not positional or len(required) > 1 or any(p.kind is p.KEYWORD_ONLY for p in required):
         return Shape(takes_context, None, False)
     return Shape(takes_context, positional[0].name, positional[0].default is inspect.Parameter.empty)
 

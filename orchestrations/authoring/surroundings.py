@@ -12,12 +12,15 @@ import random
 import uuid
 from collections.abc import MutableMapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, overload
 
+from durable_ray.orchestrations.authoring.arguments import input_value
 from durable_ray.orchestrations.engine.work import Work
 from durable_ray.orchestrations.history.events import ExecutionStarted
 from durable_ray.orchestrations.values.ids import replayable_uuid
 from durable_ray.orchestrations.values.times import to_datetime
+
+T = TypeVar("T")
 
 
 class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
@@ -116,8 +119,12 @@ class ReplaySafeContext:
         """Wrap `logger` so that it is silent in replay (durabletask-python's method of that name)."""
         return ReplaySafeLogger(logger, self._work)
 
+    @overload
+    def get_input(self, expected_type: type[T]) -> T: ...
+    @overload
+    def get_input(self, expected_type: Any = None) -> Any: ...
     def get_input(self, expected_type: Any = None) -> Any:
-        """The input of this execution.
+        """The input of this execution; if it was started with several arguments, these by name, as plain JSON values.
 
         Args:
             expected_type: read it as this type; by default as the type hint of the orchestrator's second
@@ -129,7 +136,7 @@ class ReplaySafeContext:
         """
         hint = self._input_hint if expected_type is None else expected_type
         payload = self._started.input
-        return None if payload is None else self._work.codec.decode(payload, hint)
+        return None if payload is None else input_value(payload, hint, self._work.codec)
 
     def new_uuid(self) -> uuid.UUID:
         """A UUID (version 5) that is unique to this call and the same on every replay."""

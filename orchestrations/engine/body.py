@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any, NamedTuple
 
+from durable_ray.orchestrations.authoring.arguments import Called, call_arguments
 from durable_ray.orchestrations.authoring.context import OrchestrationContext
+from durable_ray.orchestrations.authoring.definitions import Definition
 from durable_ray.orchestrations.authoring.generators import GeneratorContext, drive
-from durable_ray.orchestrations.authoring.signatures import Shape, orchestrator_shape, read_hints
+from durable_ray.orchestrations.authoring.signatures import (
+    Parameter,
+    Shape,
+    orchestrator_shape,
+    read_hints,
+    read_parameter_hints,
+    several_parameters,
+)
 from durable_ray.orchestrations.engine.commands import Outcome, Raised, Returned
 from durable_ray.orchestrations.engine.tasks import failed_task_ids
 from durable_ray.orchestrations.engine.work import PayloadCodec, Work
@@ -27,14 +36,14 @@ _MAX_EVICTIONS = 100
 
 async def main(orchestrator: Any, work: Work) -> Any:
     """The coroutine of the main task: read the input, call the function, run what it returned."""
-    fn, shape, hint, style = _anatomy(orchestrator)
+    fn, called = _anatomy(orchestrator)
     own: type[OrchestrationContext] | None = getattr(fn, "durable_ray_context", None)
-    context = (own or (GeneratorContext if style else OrchestrationContext))(work, hint)
+    generates = inspect.isgeneratorfunction(inspect.unwrap(fn))
+    context = (own or (GeneratorContext if generates else OrchestrationContext))(work, called.input_hint)
     assert work.started is not None
-    payload = work.started.input
-    value = None if payload is None or shape.input_name is None else work.codec.decode(payload, hint)
-    result = fn(*shape.arguments(context, value))
-    del value
+    args, kwargs = call_arguments(called, context, work.started.input, work.codec)
+    result = fn(*args, **kwargs)
+    del args, kwargs
     if isinstance(result, Generator):
         if not isinstance(context, GeneratorContext):
             # A decorator hid that it is one. Its code has not begun, so it has seen no other kind of task yet.
@@ -43,14 +52,27 @@ async def main(orchestrator: Any, work: Work) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-def _anatomy(orchestrator: Any) -> tuple[Callable[..., Any], Shape, Any, bool]:
-    """The function, how to call it, its input's type, and whether it is a generator function."""
+class _Plain(NamedTuple):
+    """What has to be known of a function that is no definition."""
+
+    title: str
+    shape: Shape
+    parameters: tuple[Parameter, ...]
+    input_hint: Any
+    parameter_hints: Mapping[str, Any]
+
+
+def _anatomy(orchestrator: Any) -> tuple[Callable[..., Any], Called]:
+    """The function, and how to call it."""
     fn = getattr(orchestrator, "fn", orchestrator)
     if not callable(fn):
         raise TypeError(f"{orchestrator!r} has no code to run: pass a function or a definition with one")
-    shape = getattr(orchestrator, "shape", None) or orchestrator_shape(fn)
-    hint = orchestrator.input_hint if hasattr(orchestrator, "input_hint") else read_hints(fn, shape).input
-    return fn, shape, hint, inspect.isgeneratorfunction(inspect.unwrap(fn))
+    if isinstance(orchestrator, Definition):
+        return fn, orchestrator
+    shape = orchestrator_shape(fn)
+    several = several_parameters(fn, shape)
+    title = f"orchestrator {getattr(fn, '__name__', fn)!r}"
+    return fn, _Plain(title, shape, several, read_hints(fn, shape).input, read_parameter_hints(fn, several))
 
 
 def _explained(error: BaseException) -> BaseException:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from durable_ray.actors import errors
-from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.instances.status import micros
 from durable_ray.actors.messages import ScheduleReply
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import Placement
-from durable_ray.client.operations.base import ClientCore, H
+from durable_ray.client.operations.base import AnyOrchestrator, ClientCore, H, definition_of, encoded_input
 from durable_ray.client.schedule_view import ScheduleDescription, ScheduleStatus, described_schedule
 from durable_ray.client.steps import Steps, operation
-from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.orchestrations.schedules.documents import encode_schedule
 from durable_ray.orchestrations.schedules.patterns import InvalidSchedule
 from durable_ray.orchestrations.schedules.schedule import (
@@ -51,7 +49,7 @@ class ScheduleOperations(ClientCore[H]):
     def create_schedule(
         self,
         schedule_id: str,
-        orchestrator: Orchestrator[..., Any] | str,
+        orchestrator: AnyOrchestrator,
         input: object = None,
         *,
         spec: ScheduleSpec | str,
@@ -73,7 +71,8 @@ class ScheduleOperations(ClientCore[H]):
 
         Args:
             schedule_id: names the schedule, by the rules of an instance ID.
-            orchestrator: the decorated function, or the name under which it is deployed. Each run takes the newest code.
+            orchestrator: the decorated function (or `orchestrator.bind(...)`), or the name under which it is deployed. Each run
+                takes the newest code.
             input: the same for each run.
             spec: when it is due: a `ScheduleSpec`, or a cron expression (in UTC).
             overlap: if a run is due while one is under way: "skip" it, let one wait ("buffer_one") or all ("buffer_all"),
@@ -95,9 +94,10 @@ class ScheduleOperations(ClientCore[H]):
             >>> client.create_schedule("nightly", report, spec=ScheduleSpec("30 2 * * *", time_zone="Europe/Berlin"))
             ... # doctest: +SKIP
         """
-        name, own_version = _named(orchestrator)
-        labels, chosen = validate_tags(tags), version or own_version
-        action = ScheduleAction(name, _encoded(input), chosen, instance_id, labels, placement, priority)
+        definition, payload = definition_of(orchestrator), encoded_input(orchestrator, input)
+        name, own = (definition, None) if isinstance(definition, str) else (definition.name, definition.version or None)
+        labels, chosen = validate_tags(tags), version or own
+        action = ScheduleAction(name, payload, chosen, instance_id, labels, placement, priority)
         policy = SchedulePolicy(overlap, catch_up, catch_up_window, pause_on_failure)
         schedule = Schedule(_spec(spec), action, policy)
         return (yield from self._create(schedule_id, schedule, bool(paused), _note(note)))
@@ -264,21 +264,6 @@ def _described(schedule_id: str, reply: ScheduleReply) -> ScheduleDescription:
             )
     assert reply.state is not None
     return described_schedule(reply.state)
-
-
-def _named(orchestrator: Orchestrator[..., Any] | str) -> tuple[str, str | None]:
-    if isinstance(orchestrator, str):
-        return orchestrator, None
-    if isinstance(orchestrator, Orchestrator):
-        return orchestrator.name, orchestrator.version or None
-    raise TypeError(
-        f"{orchestrator!r} is not an orchestrator: decorate the function with @durable_ray.orchestrator, or pass the name "
-        "under which one is deployed"
-    )
-
-
-def _encoded(value: object) -> str | None:
-    return None if value is None else PYTHON_PAYLOADS.encode(value)
 
 
 def _spec(spec: object) -> ScheduleSpec:

@@ -10,21 +10,18 @@ from typing import Any, TypedDict, get_args
 from msgspec.structs import replace
 
 from durable_ray.actors import errors
-from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.placement import partition_host
 from durable_ray.actors.instances.requests import raised
 from durable_ray.actors.instances.status import micros
 from durable_ray.actors.messages import Reply, StartOptions, StartRequest
 from durable_ray.actors.store.records import IfExists, Placement
-from durable_ray.client.operations.base import ClientCore, H
+from durable_ray.client.operations.base import AnyOrchestrator, ClientCore, H, definition_of, encoded_input
 from durable_ray.client.operations.start_objects import StartObject, read_start_objects
 from durable_ray.client.steps import Steps, in_order, operation
 from durable_ray.orchestrations.authoring.definitions import Activity, Orchestrator
 from durable_ray.orchestrations.history.events import Message
 from durable_ray.orchestrations.values.ids import validate_instance_id, validate_tags, validate_version
-
-AnyOrchestrator = Orchestrator[..., Any] | str
 
 
 class StartKeywords(TypedDict, total=False):
@@ -99,6 +96,28 @@ class StartOperations(ClientCore[H]):
         yield from self._deployer.register(self._router, definitions)
 
     @operation
+    def start(self, orchestrator: Orchestrator[..., Any, Any], /, *args: Any, **kwargs: Any) -> Steps[H]:
+        """Start an orchestration with its own arguments, as they stand in its signature; the ID is a random one.
+
+        With options: `start_new(orchestrator.bind(...), instance_id=...)`.
+
+        Raises:
+            InvalidArguments: it cannot be called so; the message names the parameter.
+            Whatever else `start_new` raises.
+
+        Example:
+            >>> handle = client.start(order, "ada", items=3)  # doctest: +SKIP
+        """
+        given: object = orchestrator
+        if not isinstance(given, Orchestrator):
+            raise TypeError(
+                f"start takes a decorated orchestrator, not {given!r}; by name there is start_new(name, input)"
+            )
+        bound = orchestrator.bind(*args, **kwargs)
+        (handle,) = yield from self._start(bound, [None], [None], _options(), "reject")
+        return handle
+
+    @operation
     def start_new(
         self,
         orchestrator: AnyOrchestrator,
@@ -115,7 +134,8 @@ class StartOperations(ClientCore[H]):
         """Start an orchestration; it is durable when this returns.
 
         Args:
-            orchestrator: the decorated function, or the name under which it is deployed.
+            orchestrator: the decorated function, or the name under which it is deployed; or the function with its arguments,
+                `orchestrator.bind(...)`.
             input: any JSON value, by the orchestrator's type hint; other Python values are pickled.
             instance_id: the singleton's ID; a random one (32 hex digits) if left out.
             if_exists: what to do if the ID is taken by an instance that has not finished: "reject" raises,
@@ -134,6 +154,7 @@ class StartOperations(ClientCore[H]):
             UnknownDefinition: nobody deployed an orchestrator of that name (and version).
             DefinitionCannotTravel: it, or something that its code calls, cannot be stored.
             PayloadNotSerializable: the input can be neither JSON nor pickled.
+            InvalidArguments: arguments by name do not fit the orchestrator's parameters.
             HubUnavailable: the hub did not answer.
 
         Example:
@@ -160,6 +181,8 @@ class StartOperations(ClientCore[H]):
         priority: int | None = None,
     ) -> Steps[list[H]]:
         """Start many orchestrations with one call and one commit per host. See `start_new`.
+
+        Several arguments for each: ``start_many(order, [order.bind("ada", items=3), order.bind("bob", items=1)])``.
 
         Raises what `start_new` raises; the others were started all the same.
         """
@@ -248,20 +271,24 @@ class StartOperations(ClientCore[H]):
         for instance_id in ids:
             if instance_id is not None:
                 validate_instance_id(instance_id)
-        name, hint = _named(orchestrator)
-        own_version = (orchestrator.version or None) if isinstance(orchestrator, Orchestrator) else None
+        payloads = [encoded_input(orchestrator, value) for value in values]
+        definition = definition_of(orchestrator)
+        if isinstance(definition, str):
+            name, hint, own_version = definition, None, None
+        else:
+            name, hint, own_version = definition.name, definition.output_hint, definition.version or None
         options = replace(options, name=name, version=options.version or own_version)
         yield from self._deployer.deploy(self._router, name, options.version)
         revision = self._deployer.revision
         requests: dict[str | None, list[StartRequest]] = {}
         order: list[StartRequest] = []
-        for value, chosen in zip(values, ids, strict=True):
+        for payload, chosen in zip(payloads, ids, strict=True):
             start_options = replace(
                 options,
                 instance_id=chosen or uuid.uuid4().hex,
                 execution_id=uuid.uuid4().hex,
                 named=chosen is not None,
-                input=None if value is None else PYTHON_PAYLOADS.encode(value),
+                input=payload,
             )
             request = StartRequest(uuid.uuid4().hex, start_options, if_exists, revision=revision, signal=signal)
             shared = chosen is None and options.placement != "dedicated" and self._deployer.may_be_shared(name)
@@ -289,14 +316,3 @@ class StartOperations(ClientCore[H]):
         if reply.host:
             self._router.remember(instance_id, reply.host)
         return self._handle(instance_id, hint)
-
-
-def _named(orchestrator: AnyOrchestrator) -> tuple[str, Any]:
-    if isinstance(orchestrator, str):
-        return orchestrator, None
-    if isinstance(orchestrator, Orchestrator):
-        return orchestrator.name, orchestrator.output_hint
-    raise TypeError(
-        f"{orchestrator!r} is not an orchestrator: decorate the function with @durable_ray.orchestrator, or pass the "
-        "name under which one is deployed"
-    )

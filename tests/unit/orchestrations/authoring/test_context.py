@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from durable_ray.orchestrations.authoring.context import retry_policy_of
 from durable_ray.orchestrations.authoring.generators import RetryOptions
-from durable_ray.orchestrations.authoring.retries import RetryPolicy
+from durable_ray.orchestrations.authoring.retries import RetryPolicy, retry_policy_of
 from durable_ray.orchestrations.engine import commands as cmd
 from durable_ray.orchestrations.engine.replay import replay
 from durable_ray.orchestrations.history import events as ev

@@ -89,12 +89,6 @@ def test_the_three_styles_of_orchestrators() -> None:
     assert c.input_hint is Order
 
 
-def wrong_number(a: int, b: int) -> None: ...
-
-
-def keyword_only(a: int, *, b: int) -> None: ...
-
-
 def star(*args: int) -> None: ...
 
 
@@ -120,9 +114,6 @@ remote = type("RemoteFunction", (), {"__module__": "ray.remote_function"})()
 @pytest.mark.parametrize(
     ("decorate", "target", "sentence"),
     [
-        (activity, wrong_number, "requires a, b, but is called with one input: take a dataclass"),
-        (activity, keyword_only, "requires a, b"),
-        (activity, star, r"takes \*args"),
         (activity, generates, "return a list"),
         (activity, generates_async, "async generator"),
         (activity, NotAFunction, "not a class"),
@@ -345,7 +336,7 @@ def test_durations_become_microseconds_and_unset_is_not_none() -> None:
 def test_the_decorators_name_every_option() -> None:
     """Their overloads are what editors show: a field that is added to the options must be added there."""
     for decorator, options in ((activity, ActivityOptions), (orchestrator, OrchestratorOptions)):
-        with_options = get_overloads(decorator)[1]
+        with_options = get_overloads(decorator)[-1]
         assert list(inspect.signature(with_options).parameters) == [f.name for f in dataclasses.fields(options)]
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from durable_ray.orchestrations.authoring.context import retry_policy_of
 from durable_ray.orchestrations.authoring.options import ActivityOptions, OrchestratorOptions, options_from
-from durable_ray.orchestrations.authoring.retries import RetryPolicy
+from durable_ray.orchestrations.authoring.retries import RetryPolicy, retry_policy_of
 from durable_ray.orchestrations.engine import commands as cmd
 from durable_ray.orchestrations.history import events as ev
 from durable_ray.orchestrations.history.codec import decode_events, encode_events
