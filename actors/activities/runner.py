@@ -55,7 +55,7 @@ def run_activity(
         definition = open_activity(row)
         context = _context(invocation, hub, stop or Stop()) if definition.shape.takes_context else None
         args, kwargs = call_arguments(definition, context, invocation.input, PYTHON_PAYLOADS)
-        result = definition(*args, **kwargs)
+        result = (definition.fn or definition)(*args, **kwargs)  # a definition without its function says so
         if type(result) not in _PLAIN and inspect.isawaitable(result):
             result = finish(result)
         payload = None if result is None else PYTHON_PAYLOADS.encode(result)

@@ -136,7 +136,7 @@ class OrchestrationContext(ReplaySafeContext):
         Raises:
             ValueError: `activity` is neither decorated nor a name.
         """
-        if isinstance(activity, BoundCall):
+        if type(activity) is BoundActivity:
             activity, input_ = _unbound(activity, input_)
         name, policy, hint = _called(activity, "activity", retry_policy, result_type)
         return self._given(self._work.call_activity(name, input_, policy, hint))
