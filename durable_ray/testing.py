@@ -91,6 +91,10 @@ class VirtualClock:
             heapq.heappop(self._alarms)
         return self._alarms[0][0] if self._alarms else None
 
+    def waits(self, *, but: Alarm | None) -> bool:
+        """Whether an alarm is set, other than this one."""
+        return any(alarm.ring is not None and alarm is not but for _, _, alarm in self._alarms)
+
     def advance(self, to: int) -> None:
         """Set the time to `to` and ring what is due."""
         self._now = max(self._now, to)
@@ -107,8 +111,8 @@ class TestHub:
     Args:
         store: URL of its store; in memory by default. A file survives the hub, so a second one goes on where it stopped.
         start: the virtual time at which it begins; None: real time.
-        auto_advance: jump to the next timer whenever all is idle. Without it, time moves by `advance` only; so it should with
-            schedules, from one run of which time would jump to the next for as long as the hub lives.
+        auto_advance: jump to the next timer whenever all is idle; not for schedules alone, but those due on the way to another
+            timer are run. Without it, time moves by `advance` only.
         settings: the hub's settings.
         definitions: what may be started by name; by default all that this process has decorated.
     """
@@ -233,7 +237,8 @@ class TestHub:
         while True:
             await self.settled()
             due = clock.next()
-            if due is not None:
+            # Not for schedules alone: time would go from one run to the next for as long as the hub lives.
+            if due is not None and clock.waits(but=self.hub.registry.schedule_alarm):
                 clock.advance(due)
             else:
                 await asyncio.sleep(0.002)

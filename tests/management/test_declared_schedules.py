@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,23 @@ def test_it_is_created_by_the_first_start_of_anything() -> None:
         assert status is not None
         assert status.output == {"region": "eu"}
         assert hub.client.get_schedule("other") is None
+
+
+def test_time_that_advances_by_itself_does_not_do_so_for_schedules_alone() -> None:
+    @dr.orchestrator(name="three_days")
+    async def three_days(ctx: dr.OrchestrationContext) -> None:
+        await ctx.create_timer(timedelta(days=3))
+
+    catalog.forget(three_days)
+    definitions = DefinitionCatalog()
+    definitions.register(declaring(dr.DeclaredSchedule("0 12 * * *", placement="shared")))
+    definitions.register(three_days)
+    with TestHub(definitions=definitions) as hub:
+        hub.client.start_new("three_days").wait_for_completion(20)
+        hub.settle()
+        time.sleep(0.3)  # in which it would go on for months
+        assert hub.now - START < timedelta(days=3, hours=1)
+        assert found(hub.client).counts.completed == 3
 
 
 def test_a_cron_text_is_short_for_a_spec_and_all_of_a_declaration_arrives(client: dr.Client) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -74,6 +75,25 @@ def test_a_dedicated_run_is_a_singleton_that_its_successor_waits_for(client: dr.
         assert earlier.ended_time is not None
         assert earlier.ended_time <= later.started_time
     client.delete_schedule("single")
+
+
+def test_what_code_declares_outlives_its_registry_and_is_no_longer_declared_when_it_is_gone(client: dr.Client) -> None:
+    def declaring(schedule: str | None) -> Any:
+        @dr.orchestrator(name="declared", schedule=schedule)
+        async def declared(ctx: dr.OrchestrationContext) -> str:
+            return "hello"
+
+        return declared
+
+    client.register(declaring("* * * * * *"))
+    eventually(lambda: _kill(client, "registry"), "the registry was killed")
+    schedule = eventually(lambda: _completed(client, "declared", 2), "two runs have completed")
+    assert schedule.declared.current
+    assert schedule.version == 1
+    client.register(declaring(None))
+    gone = eventually(lambda: _found(client, "declared"), "it is found")
+    assert not gone.declared.current
+    client.delete_schedule("declared")
 
 
 def _kill(client: dr.Client, target: str) -> int:

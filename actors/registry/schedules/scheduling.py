@@ -96,7 +96,8 @@ class RegistryScheduling(RegistryManagement):
         super().__init__(store, fence, clock, settings, hosts)
         #: Held by whoever reads schedules to change them.
         self._changing = asyncio.Lock()
-        self._schedule_alarm: Alarm | None = None
+        #: Set for the first time due of all.
+        self.schedule_alarm: Alarm | None = None
         #: Instances that have ended, to be noted; and whether others are being noted now.
         self._ended: dict[str, InstanceRow] = {}
         self._noting = False
@@ -289,15 +290,15 @@ class RegistryScheduling(RegistryManagement):
             return None
 
     def _disarm(self) -> None:
-        if self._schedule_alarm is not None:
-            self._schedule_alarm.cancel()
-            self._schedule_alarm = None
+        if self.schedule_alarm is not None:
+            self.schedule_alarm.cancel()
+            self.schedule_alarm = None
 
     async def _arm(self) -> None:
         due = await self.blocking(self.store.schedule_next)
         self._disarm()
         if due is not None:
-            self._schedule_alarm = self.clock.call_at(due, lambda: self.spawn(self.schedules_due()))
+            self.schedule_alarm = self.clock.call_at(due, lambda: self.spawn(self.schedules_due()))
 
 
 def schedule_row(state: ScheduleState) -> ScheduleRow:
