@@ -1,7 +1,9 @@
-"""Schedules on a real Ray, under `kill -9` of registry and hosts: each second due is run exactly once."""
+"""Schedules on a real Ray, under `kill -9` of registry and hosts: each second due is run exactly once. Made from Python, at the
+command line and over HTTP."""
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -11,10 +13,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import ray
+from typer.testing import CliRunner
 
 import durable_ray as dr
+from durable_ray.cli.app import app
+from durable_ray.cli.hub.over_http import HttpHub
+from durable_ray.cli.hub.over_ray import RayHub
+from durable_ray.cli.hub.port import HubPort
+from durable_ray.http.actor import serve_detached, stop_detached
+from durable_ray.http.keys import Access, kept_keyring, keys_path
+from durable_ray.http.settings import GatewaySettings
 from durable_ray.orchestrations.values.ids import SCHEDULE_TAG, SCHEDULED_AT_TAG
 from tests.ray.orchestrators import hello_cities
 from tests.ray_cluster import PATIENCE, eventually, kill_9, pid_of, running_hub
@@ -94,6 +105,41 @@ def test_what_code_declares_outlives_its_registry_and_is_no_longer_declared_when
     gone = eventually(lambda: _found(client, "declared"), "it is found")
     assert not gone.declared.current
     client.delete_schedule("declared")
+
+
+@pytest.mark.parametrize("way", ["ray", "http"])
+def test_a_schedule_made_at_the_command_line_runs_every_second(client: dr.Client, way: str) -> None:
+    hub: HubPort = RayHub(client, {})
+    if way == "http":
+        url = serve_detached(client._link, GatewaySettings(port=0, grace=1))
+        path = keys_path(client.hub, client._link.info.store)
+        assert path is not None
+        key = kept_keyring(path).first(Access.FULL)
+        assert key is not None
+        hub = HttpHub(httpx.Client(base_url=url, headers={"x-functions-key": key.secret}, timeout=PATIENCE))
+
+    def typed(*args: str) -> Any:
+        result = CliRunner().invoke(app, ["schedule", *args, "--json"], obj=lambda _: hub)
+        assert result.exit_code == 0, (result.stdout, result.stderr)
+        return json.loads(result.stdout)
+
+    try:
+        made = typed(
+            "create", "tick", "hello_cities", "--cron", "* * * * * *", "--input", '["Oslo"]', "--placement", "shared"
+        )
+        assert len(made["next_times"]) == 10
+        found = eventually(
+            lambda: shown if (shown := typed("describe", "tick"))["counts"]["completed"] >= 3 else None, "three runs"
+        )
+        due = sorted(datetime.fromisoformat(run["time"]) for run in found["runs"])
+        assert len(due) >= 3
+        assert len(set(due)) == len(due)
+        assert client.wait_for_completion("tick", PATIENCE) == ["Hello Oslo!"]
+        assert typed("pause", "tick", "--note", "enough") == {"paused": ["tick"]}
+        assert typed("delete", "tick") == {"deleted": ["tick"]}
+    finally:
+        if way == "http":
+            stop_detached(client._link)
 
 
 def _kill(client: dr.Client, target: str) -> int:
