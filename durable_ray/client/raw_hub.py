@@ -15,6 +15,7 @@ from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceRow, Payloads
 from durable_ray.client.client import AsyncClient, Client
+from durable_ray.client.operations import Operations
 from durable_ray.client.router import Router
 from durable_ray.client.schedule_documents import (
     ScheduleQuery,
@@ -112,7 +113,7 @@ class _Raw:
         else:
             known_schedule(schedule_id)
         schedule = schedule_of(document, kept)
-        updated: ScheduleDescription = yield from type(self.client).update_schedule.steps(
+        updated: ScheduleDescription = yield from Operations.update_schedule.steps(
             self.client, schedule_id, schedule, version=version
         )
         return updated
