@@ -36,6 +36,9 @@ _KNOWN_HOSTS = 100_000
 #: Seconds for which a process of one instance is asked because the instance was seen there once, or was to be; and because the
 #: registry has just confirmed that it is there. Then the registry is asked (again).
 _HINT_SECONDS, _CONFIRMED_SECONDS = 5.0, 15.0
+#: Seconds for a start or a message at a shared host or the registry. It is called again then, through Ray, which knows if its
+#: machine is frozen: a socket to a stopped process stays silent for ever.
+_SHARED_SECONDS = 20.0
 #: How many attempts are made even with a timeout of zero, which asks for the status now.
 _ATTEMPTS = 3
 
@@ -86,7 +89,8 @@ class Router:
         target = host or REGISTRY
         while True:
             try:
-                replies = yield from _call(target, patience.left, HostApi.start_many, requests)
+                seconds = min(patience.left, _SHARED_SECONDS)
+                replies = yield from _call(target, seconds, HostApi.start_many, requests)
             except TargetGone as error:
                 if target != REGISTRY:
                     yield from self.registry(Registry.ensure, target)
@@ -120,7 +124,8 @@ class Router:
         worth = _HINT_SECONDS
         while True:
             host = self._hosts.get(instance_id)
-            seconds = min(patience.left, worth) if host is not None and is_dedicated(host) else patience.left
+            alone = host is not None and is_dedicated(host)
+            seconds = min(patience.left, worth if alone else _SHARED_SECONDS)
             try:
                 answers = yield from _call(host or REGISTRY, seconds, HostApi.deliver_many, left)
             except TargetGone as error:

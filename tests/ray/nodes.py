@@ -6,10 +6,12 @@ python -m tests.ray.nodes <what> <url of the store> <folder>
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,5 +121,59 @@ def hosts(store: str, folder: str) -> None:
         print("hosts: all well,", len(lost), "were lost", flush=True)
 
 
+def frozen(store: str, folder: str) -> None:
+    """A machine with the registry freezes: it says nothing, and its sessions with the database stay. Another takes over."""
+    with two_nodes() as (_, second):
+        client = dr.Client(hub="nodes", store=store, settings=dr.HubSettings(partitions=PARTITIONS))
+        handles = client.start_many(wait_twice, [None] * SHARED)
+        for handle in handles:
+            handle.wait_for_start(60)
+        raylet = psutil.Process(second.all_processes["raylet"][0].process.pid)
+
+        def it_has_the_registry() -> bool:
+            """Kills the registry until Ray happens to restart it there."""
+            try:
+                pid = pid_of(client, "registry")
+            except ray.exceptions.RayError:
+                return False
+            if raylet in psutil.Process(pid).parents():
+                return True
+            os.kill(pid, signal.SIGKILL)
+            return False
+
+        eventually(it_has_the_registry, "the registry lives on the second node")
+        machine = [raylet, *raylet.children(recursive=True)]
+        for process in machine:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            for handle in handles:
+                handle.raise_event("Go", handle.instance_id)
+            late = client.start_new(nodes_of, 1, instance_id="late")
+            results = client.wait_many(handles, 150)
+            assert results == [[handle.instance_id, None] for handle in handles], results
+            assert len(late.wait_for_completion(60)) == 1
+            print("frozen: all well after", round(time.monotonic() - began, 1), "s", flush=True)
+            for process in machine:
+                process.send_signal(signal.SIGCONT)
+            # Whoever thaws is fenced: what it had of the hub is another's, and it ends.
+            eventually(
+                lambda: not any(process.is_running() for process in machine[1:] if is_actor(process)), "they end"
+            )
+            assert client.get_status("late").runtime_status == "Completed"
+        finally:
+            for process in machine:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def is_actor(process: psutil.Process) -> bool:
+    """Whether this process is (or was) one of the hub's."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "Actor" in process.cmdline()[0]
+    except (psutil.NoSuchProcess, IndexError):
+        return False
+
+
 if __name__ == "__main__":
-    {"activities": activities, "hosts": hosts}[sys.argv[1]](*sys.argv[2:])
+    {"activities": activities, "hosts": hosts, "frozen": frozen}[sys.argv[1]](*sys.argv[2:])

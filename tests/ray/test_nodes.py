@@ -27,3 +27,9 @@ def test_activities_of_a_lost_node_run_again_and_a_new_node_gets_its_share(tmp_p
 @pytest.mark.postgres
 def test_hosts_of_a_lost_node_go_on_elsewhere(postgres_url: str, tmp_path: Path) -> None:
     assert "hosts: all well" in run("hosts", postgres_url, tmp_path)
+
+
+@pytest.mark.slow  # two to three minutes: sessions of a frozen machine live until the server gives them up
+@pytest.mark.postgres
+def test_hosts_and_registry_of_a_frozen_node_go_on_elsewhere(postgres_url: str, tmp_path: Path) -> None:
+    assert "frozen: all well" in run("frozen", postgres_url, tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from durable_ray.actors.instances.placement import dedicated_host
-from durable_ray.actors.messages import Delivery, Ending, Reply
+from durable_ray.actors.messages import Delivery, Ending, Reply, StartOptions, StartRequest
 from durable_ray.client.router import REGISTRY, Router
 from durable_ray.client.steps import Call, Pause, Steps, TargetUnavailable
 from durable_ray.orchestrations.history import events as ev
@@ -42,6 +42,32 @@ def reach() -> Router:
     one = Router()
     one.remember("i", HOST)
     return one
+
+
+@pytest.mark.parametrize("host", ["partition-0", None])
+def test_a_shared_host_that_says_nothing_is_asked_again_well_before_the_patience_is_over(host: str | None) -> None:
+    reach = Router()
+    if host:
+        reach.remember("i", host)
+    driven = Driven(reach._deliver([END]))
+    call = driven.next()
+    for _ in range(2):
+        assert call is not None
+        assert (call.target, call.seconds <= 20) == (host or REGISTRY, True)
+        call = driven.next(TargetUnavailable("no answer"))
+    assert call is not None
+    assert call.args[0][0].retry
+
+
+def test_a_start_that_is_not_answered_is_repeated_well_before_the_patience_is_over() -> None:
+    request = StartRequest("r", StartOptions("hello", "i"))
+    driven = Driven(Router().start([request], "partition-0"))
+    call = driven.next()
+    assert call is not None
+    assert call.seconds <= 20
+    call = driven.next(TargetUnavailable("no answer"))
+    assert call is not None
+    assert call.args[0][0].retry
 
 
 def test_a_remembered_process_that_does_not_answer_is_not_asked_for_long_and_then_the_registry(reach: Router) -> None:
@@ -90,7 +116,7 @@ def test_a_partition_is_where_it_always_is() -> None:
     driven = Driven(reach._deliver([END]))
     call = driven.next()
     assert call is not None
-    assert call.seconds > 50
+    assert 15 < call.seconds <= 20
     call = driven.next(TargetUnavailable("no answer"))
     assert call is not None
     assert call.target == "partition-0"
