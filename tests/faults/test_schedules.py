@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -180,3 +181,29 @@ def _until(hub: TestHub, what: Any) -> None:
             await asyncio.sleep(0.001)
 
     hub.on_loop(asyncio.wait_for(wait(), 20)).result(30)
+
+
+def test_a_first_time_due_that_is_read_late_does_not_replace_an_earlier_one(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarm for an earlier time would be lost: what is due then would wait for a sweep."""
+    hub.client.create_schedule("later", echo, spec=dr.ScheduleSpec(dr.Interval(24 * 3600)))
+    store = hub.hub.registry.store
+    schedule_next, read, go_on = store.schedule_next, threading.Event(), threading.Event()
+
+    def read_late() -> int | None:
+        due = schedule_next()
+        monkeypatch.setattr(store, "schedule_next", schedule_next)
+        read.set()
+        assert go_on.wait(20)
+        return due
+
+    monkeypatch.setattr(store, "schedule_next", read_late)
+    paused = threading.Thread(target=hub.client.pause_schedule, args=("later",))
+    paused.start()
+    assert read.wait(20)
+    hub.client.create_schedule("s", echo, spec=HOURLY)
+    go_on.set()
+    paused.join(20)
+    hub.advance(HOUR)
+    assert_each_hour_ran_once(hub, 1)

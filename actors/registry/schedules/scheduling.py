@@ -98,6 +98,7 @@ class RegistryScheduling(RegistryManagement):
         self._changing = asyncio.Lock()
         #: Set for the first time due of all.
         self.schedule_alarm: Alarm | None = None
+        self._armings = 0
         #: Instances that have ended, to be noted; and whether others are being noted now.
         self._ended: dict[str, InstanceRow] = {}
         self._noting = False
@@ -295,7 +296,12 @@ class RegistryScheduling(RegistryManagement):
             self.schedule_alarm = None
 
     async def _arm(self) -> None:
+        """Set the alarm. Of several at once the one that read last does: another may have read before it was stored."""
+        self._armings += 1
+        mine = self._armings
         due = await self.blocking(self.store.schedule_next)
+        if mine != self._armings:
+            return
         self._disarm()
         if due is not None:
             self.schedule_alarm = self.clock.call_at(due, lambda: self.spawn(self.schedules_due()))
