@@ -238,7 +238,7 @@ class TestHub:
             await self.settled()
             due = clock.next()
             # Not for schedules alone: time would go from one run to the next for as long as the hub lives.
-            if due is not None and clock.waits(but=self.hub.registry.schedule_alarm):
+            if due is not None and clock.waits(but=self.hub.registry.schedule_alarm.alarm):
                 clock.advance(due)
             else:
                 await asyncio.sleep(0.002)

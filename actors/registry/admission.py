@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from durable_ray.actors.clock import Alarm, Clock
+from durable_ray.actors.clock import Clock, DueAlarm
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.waiters import Waiters
 from durable_ray.actors.registry.actor_lifecycle import ActorLifecycle, Actors, ActorState
@@ -72,7 +72,7 @@ class Admission:
         self.actors = ActorLifecycle(hosts, self._vacate, self.admit, waiters.moved, spawn)
         self._admitting = False
         self._admit_again = False
-        self._alarm: Alarm | None = None
+        self._alarm = DueAlarm(clock, lambda: self._spawn(self.admit()))
         self._soon: asyncio.TimerHandle | None = None
         self._making_room = False
         self._unopened = WaitingForHosts(store, blocking)
@@ -135,7 +135,8 @@ class Admission:
             raise
         finally:
             self._admitting = False
-        await self._set_alarm()
+        now = self._clock.now()
+        await self._alarm.set_by(self._blocking(lambda: self._store.dedicated_next(now)))
 
     async def _admit(self) -> None:
         now = self._clock.now()
@@ -275,15 +276,6 @@ class Admission:
             for row in (await self._blocking(lambda: self._store.rows(unknown))).values():
                 if row.placement == "dedicated":
                     self.actors.discovered(row.instance_id)
-
-    async def _set_alarm(self) -> None:
-        now = self._clock.now()
-        due = await self._blocking(lambda: self._store.dedicated_next(now))
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if due is not None and due > self._clock.now():
-            self._alarm = self._clock.call_at(due, lambda: self._spawn(self.admit()))
 
 
 #: Seconds before the second attempt, and at most.

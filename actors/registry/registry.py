@@ -60,7 +60,7 @@ class Registry(RegistrySchedules):
 
     async def close(self) -> None:
         """Stop."""
-        self._disarm()
+        self.schedule_alarm.close()
         self._background.tasks.cancel()
         for task in self._sweeps:
             task.cancel()

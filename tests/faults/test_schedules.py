@@ -70,7 +70,7 @@ def test_of_two_registries_that_fire_the_same_time_one_does(hub: TestHub, placem
     """Both have the alarm set for it; the older learns by its fence that it is done."""
     hub.client.create_schedule("s", echo, spec=HOURLY, overlap="allow_all", placement=placement)
     old = succeed(hub)
-    assert old.schedule_alarm is not None
+    assert old.schedule_alarm.alarm is not None
     hub.advance(3 * HOUR)
     assert old.fenced_by is not None
     assert_each_hour_ran_once(hub, 3)

@@ -18,7 +18,7 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from durable_ray.actors.clock import SECOND, Alarm, Clock
+from durable_ray.actors.clock import SECOND, Clock, DueAlarm
 from durable_ray.actors.host.turns import receipt_text
 from durable_ray.actors.instances.requests import termination
 from durable_ray.actors.instances.starting import Start, make_rows, take_answers
@@ -97,8 +97,7 @@ class RegistryScheduling(RegistryManagement):
         #: Held by whoever reads schedules to change them.
         self._changing = asyncio.Lock()
         #: Set for the first time due of all.
-        self.schedule_alarm: Alarm | None = None
-        self._armings = 0
+        self.schedule_alarm = DueAlarm(clock, lambda: self.spawn(self.schedules_due()))
         #: Instances that have ended, to be noted; and whether others are being noted now.
         self._ended: dict[str, InstanceRow] = {}
         self._noting = False
@@ -290,21 +289,8 @@ class RegistryScheduling(RegistryManagement):
                 await self._committer.write_once([StoreSchedule(later)])
             return None
 
-    def _disarm(self) -> None:
-        if self.schedule_alarm is not None:
-            self.schedule_alarm.cancel()
-            self.schedule_alarm = None
-
     async def _arm(self) -> None:
-        """Set the alarm. Of several at once the one that read last does: another may have read before it was stored."""
-        self._armings += 1
-        mine = self._armings
-        due = await self.blocking(self.store.schedule_next)
-        if mine != self._armings:
-            return
-        self._disarm()
-        if due is not None:
-            self.schedule_alarm = self.clock.call_at(due, lambda: self.spawn(self.schedules_due()))
+        await self.schedule_alarm.set_by(self.blocking(self.store.schedule_next))
 
 
 def schedule_row(state: ScheduleState) -> ScheduleRow:
