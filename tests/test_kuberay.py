@@ -24,6 +24,8 @@ from durable_ray.actors.store.urls import for_a_hub
 from durable_ray.cli.app import app
 from durable_ray.config import ClientSettings
 from durable_ray.http.settings import GatewaySettings
+from durable_ray.orchestrations.authoring import decorators
+from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog
 from durable_ray.testing import TestHub
 from tests.kuberay_schema import Manifest, cluster_of, crd_folder, crd_problems, groups, manifests, problems
 from tests.sources import ROOT
@@ -214,14 +216,16 @@ def test_one_image_one_version() -> None:
     assert {one["image"].rpartition(":")[2] for manifest in RAY for one in containers(manifest)} == {project["version"]}
 
 
-def test_the_job_s_driver_starts_a_run_once_and_finds_it_again() -> None:
+def test_the_job_s_driver_starts_a_run_once_and_finds_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The retry of the Job calls it with the same argument, while the run is under way or when it has ended."""
     spec = importlib.util.spec_from_file_location("nightly", FOLDER / "nightly.py")
     assert spec is not None
     assert spec.loader is not None
     nightly = importlib.util.module_from_spec(spec)
+    decorated = DefinitionCatalog()
+    monkeypatch.setattr(decorators, "catalog", decorated)
     spec.loader.exec_module(nightly)
-    with TestHub() as hub:
+    with TestHub(definitions=decorated) as hub:
         expected = sum(part * part for part in range(100))
         assert nightly.main(hub.client, "monday") == expected
         first = hub.client.get_status("monday")
