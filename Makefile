@@ -5,6 +5,7 @@
 #   make test-ray             the core of the Ray tests on the oldest Ray that is supported  (RAY=2.52.0: on another)
 #   make unit                 the tests that need no cluster and no server: seconds
 #   make lint                 ruff, formatting, mypy
+#   make docs                 the site, in site/
 #   make bench                measure against raw Ray, as ratios; PEERS=1: and the peers  (ARGS=...)
 #
 # PYTHON=python3.12 chooses the interpreter (3.11 or newer) of a new .venv; `make clean` removes the old one.
@@ -18,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ray unit lint bench clean
+.PHONY: help demo test test-ray unit lint docs bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -73,9 +74,12 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/dev.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --keep $(if $(PEERS),--peers) $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray-* build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

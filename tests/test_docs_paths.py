@@ -12,7 +12,7 @@ PAGES = sorted(
     str(page.relative_to(ROOT))
     for page in (
         *(ROOT / name for name in ("README.md", "DESIGN.md", "CONTRIBUTING.md", "SECURITY.md")),
-        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/**/*.md"),
     )
 )
 ROOMS = "deploy|actors|orchestrations|durable_ray|tests|benchmarks|examples|docs|scripts"
