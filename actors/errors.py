@@ -77,8 +77,8 @@ class DamagedHistory(DurableRayError):
 
     def __init__(self, instance_id: str, what: str) -> None:
         super().__init__(
-            f"the history of {quoted(instance_id)} is damaged: {what}; restore the store from a backup (or upgrade, if a newer "
-            "release wrote this), or terminate the instance"
+            f"the history of {quoted(instance_id)} is damaged: {what}; restore the store from a backup (docs/operations.md; or "
+            "upgrade, if a newer release wrote this), or terminate the instance"
         )
         self.instance_id = instance_id
         self.what = what

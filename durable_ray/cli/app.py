@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from durable_ray.cli.commands import doctor, inspecting, listing, running, schedules, sending, starting
+from durable_ray.cli.commands import doctor, inspecting, listing, running, schedules, sending, starting, stores
 from durable_ray.cli.func_names import FuncAware, add_func_names
 from durable_ray.cli.hub.port import HubPort
 from durable_ray.cli.session import before_commands, command
@@ -49,6 +49,10 @@ _PANELS: dict[str, dict[str, Any]] = {
         "restart": sending.restart,
         "purge": sending.purge,
         "delete-task-hub": sending.delete_task_hub,
+    },
+    "The data": {
+        "backup": stores.backup,
+        "restore": stores.restore,
     },
 }
 

@@ -52,7 +52,7 @@ def stuck(instances: Iterable[InstanceView], now: datetime) -> Iterator[CheckRes
 def damaged(found: Iterable[tuple[str, str]]) -> Iterator[CheckResult]:
     """Instances, in memory or passivated, whose stored history is damaged."""
     for instance_id, detail in found:
-        remedy = f"restore the store from a backup, or: durable-ray terminate {instance_id}"
+        remedy = f"restore the store from a backup (docs/operations.md), or: durable-ray terminate {instance_id}"
         yield CheckResult("problem", f"instance {instance_id}", detail, remedy)
 
 
@@ -104,7 +104,7 @@ def _remedy(one: InstanceView) -> str:
     if reason.startswith("code"):
         return "durable-ray deploy its module again (or install what is missing on every node); it goes on by itself"
     if reason.startswith("history"):
-        return f"restore the store from a backup, or: durable-ray terminate {one.instance_id}"
+        return f"restore the store from a backup (docs/operations.md), or: durable-ray terminate {one.instance_id}"
     if reason.startswith("host"):
         return (
             "mend what it names (Ray's log of the host has more); it is tried again by itself, a minute later at most"

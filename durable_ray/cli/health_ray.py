@@ -14,6 +14,7 @@ from durable_ray.actors.cluster.older_ray import ray_has_tokens
 from durable_ray.actors.cluster.stopping import is_running
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.contract import StoreUnusable
+from durable_ray.actors.store.databases.sqlite_copies import PAGE, RESTORED, beside, holds, mark_of
 from durable_ray.actors.store.databases.sqlite_file import driver, network_filesystem
 from durable_ray.actors.store.urls import default_store, for_a_hub, shown_url
 from durable_ray.cli.health import CheckResult
@@ -115,7 +116,7 @@ def store(url: str | None, hub: str) -> Iterator[CheckResult]:
     if not path.exists():
         yield CheckResult("ok", "store", f"{path} is not on this machine, or not made yet")
         return
-    wal = path.with_name(path.name + "-wal")
+    wal = beside(path, "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
     detail = f"{path}, {_size(path.stat().st_size)} and {_size(wal_size)} of log"
     free = shutil.disk_usage(path.parent).free
@@ -138,6 +139,13 @@ def store(url: str | None, hub: str) -> Iterator[CheckResult]:
     elif wal_size > _LARGE_WAL:
         yield CheckResult(
             "warning", "store", detail, "some process reads for very long: look for an open sqlite3 or backup"
+        )
+    elif mark_of(path) == RESTORED and not holds(wal):
+        yield CheckResult(
+            "warning",
+            "store",
+            f"{detail}; restored from a backup, and not opened by a hub since",
+            f"stop the hub that the backup was made of, wherever it runs: both would do the same work ({PAGE})",
         )
     else:
         yield CheckResult("ok", "store", f"{detail}, {_size(free)} free")

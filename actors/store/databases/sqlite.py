@@ -6,6 +6,7 @@ read with. `:memory:` is one connection for everything, behind a lock: for tests
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -16,10 +17,13 @@ from typing import Any, TypeVar
 
 from durable_ray.actors.store.contract import CommitUnknown, StoreError, StoreUnusable
 from durable_ray.actors.store.databases.database import Unholdable
+from durable_ray.actors.store.databases.sqlite_copies import ORDINARY, PAGE, RESTORED, beside, refuse_copies
 from durable_ray.actors.store.databases.sqlite_file import FileLock, driver, prepare
 from durable_ray.actors.store.sql.statement import Dialect, Session
 
 T = TypeVar("T")
+
+log = logging.getLogger("durable_ray.store")
 
 #: A net under the writers' lock: another program (a backup, a shell) may hold SQLite's own lock for a moment.
 _BUSY_MS = 10_000
@@ -54,8 +58,9 @@ class SqliteDatabase:
         self._turn: FileLock | None = None
         self._closed = False
         if path is not None:
+            refuse_copies(path)
             prepare(path, create)
-            self._turn = FileLock(path.with_name(path.name + ".writers"))
+            self._turn = FileLock(beside(path, ".writers"))
         try:
             self._writer = self._connect()
         except self._driver.Error as error:
@@ -187,7 +192,7 @@ class SqliteDatabase:
                     "nothing was written"
                 )
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-                return StoreError(f"{self._path} is not a sound SQLite database ({error}); restore it from a backup")
+                return StoreError(f"{self._path} is not a sound SQLite database ({error}); restore a backup ({PAGE})")
             case _:
                 return StoreError(f"{self._path}: {error}; nothing was written")
 
@@ -207,13 +212,26 @@ class SqliteDatabase:
         """Take `<file>.hub`; a database in memory belongs to the process that opened it."""
         if self._path is None or self._hub_lock is not None:
             return True
-        lock = FileLock(self._path.with_name(self._path.name + ".hub"))
+        lock = FileLock(beside(self._path, ".hub"))
         if not lock.try_acquire():
             lock.close()
             return False
         lock.write({"address": describe, "pid": os.getpid()})
         self._hub_lock = lock
+        self._say_if_restored()
         return True
+
+    def _say_if_restored(self) -> None:
+        """Once: the first owner is the one whose operator may still stop the hub that the backup was made of."""
+        if self._writer.execute("PRAGMA user_version").fetchone()[0] != RESTORED:
+            return
+        log.warning(
+            "%s was restored from a backup: what happened after that was made is forgotten, and is done again. If the hub "
+            "that it was made of still runs somewhere, stop one of the two: both do the same work (%s)",
+            self._path,
+            PAGE,
+        )
+        self.write(lambda session: session.plain(f"PRAGMA user_version = {ORDINARY}"))
 
     def owns(self) -> bool:
         """The kernel keeps a file lock until it is released."""
@@ -226,7 +244,7 @@ class SqliteDatabase:
         connection = self._borrow()
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            wal = self._path.with_name(self._path.name + "-wal")
+            wal = beside(self._path, "-wal")
             if wal.exists() and wal.stat().st_size > _LARGE_WAL:
                 connection.execute("PRAGMA busy_timeout = 1000")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -256,4 +256,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("a store is never brought back to an older schema; restore a backup")
+    raise NotImplementedError("a store is never brought back to an older schema; restore a backup (docs/operations.md)")

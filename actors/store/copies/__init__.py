@@ -1,0 +1,1 @@
+"""Copies of whole stores: backing up, restoring, moving to another database."""
