@@ -32,7 +32,7 @@ from durable_ray.actors.instances.active_instance import ActiveInstance, Instanc
 from durable_ray.actors.instances.instance_cache import InstanceCache
 from durable_ray.actors.instances.instance_factory import InstanceFactory
 from durable_ray.actors.instances.placement import is_dedicated
-from durable_ray.actors.instances.waiters import Waiters
+from durable_ray.actors.instances.waiters import Waiters, ending_of
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.registry.instance_limiter import limit_of
 from durable_ray.actors.store.background import Background, until_answered
@@ -85,7 +85,7 @@ class InstanceHost:
         self.instance_factory = InstanceFactory(definition_cache, settings)
         self.deployments = Deployments(definition_cache, blocking, spawn, lambda: self._replaying.changed())
         self.committer = Committer(bare, fence, self._loop, self.deployments.advanced, self._fenced)
-        events = (self._loaded, self._enqueue_when_due, self._record_damage)
+        events = (self._loaded, self._enqueue_when_due, self._record_damage, self._not_here)
         cache = InstanceCache(self.name, store, blocking, *events, settings.max_in_memory)
         new_child, receipts = self.instance_factory.new_child, settings.receipt_seconds
         scheduler = TurnScheduler(clock, definition_cache, self.committer, marker, new_child, receipts, self)
@@ -321,14 +321,25 @@ class InstanceHost:
             pending.reply(Reply("finished", snapshot.status))
         self.activity_results.ended(active, turn)
         active.pending_messages.clear()
-        self._quarantine.discard(active.instance_id)
-        self.activity_limiter.withdraw(active.instance_id)
-        self.timers.queue.discard(active.instance_id)
         self.instance_cache.drop(active)
-        self.waiters.ended(Ending(active.instance_id, snapshot.status, snapshot.output, failure))
-        limited = limit_of(active.row.name, self.definition_cache, self.settings) is not None
-        if is_dedicated(self.name) or limited or SCHEDULE_TAG in active.row.tags:
-            self.peers.finished([active.instance_id])
+        self._ended(active.row, Ending(active.instance_id, snapshot.status, snapshot.output, failure))
+
+    def _ended(self, row: InstanceRow, ending: Ending) -> None:
+        instance_id = row.instance_id
+        self._quarantine.discard(instance_id)
+        self.activity_limiter.withdraw(instance_id)
+        self.timers.queue.discard(instance_id)
+        self.waiters.ended(ending)
+        limited = limit_of(row.name, self.definition_cache, self.settings) is not None
+        if is_dedicated(self.name) or limited or SCHEDULE_TAG in row.tags:
+            self.peers.finished([instance_id])
+
+    def _not_here(self, row: InstanceRow) -> None:
+        # It ended by a commit whose outcome this host did not learn, or another host's: who waits here learns it now.
+        if row.finished:
+            self._ended(row, ending_of(row))
+        else:
+            self.waiters.moved([row.instance_id])
 
     def refused(self, active: ActiveInstance, pending_messages: list[PendingMessage], error: Exception | None) -> None:
         """A turn was not committed: drop what is in memory, and deliver its messages to the instance as it is stored now."""

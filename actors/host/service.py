@@ -27,7 +27,7 @@ from durable_ray.actors.instances.starting import (
     stored_delivery,
     take_answers,
 )
-from durable_ray.actors.instances.waiters import begun
+from durable_ray.actors.instances.waiters import begun, ending_of
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest, started_anew
 from durable_ray.actors.store.contract import Fenced, StoreError
 from durable_ray.actors.store.records import InstanceRow, Receipt
@@ -328,8 +328,3 @@ def delivery_reply(answer: Answer) -> Reply:
             return Reply("refused", answer.reason)
         case _:
             return Reply("refused", type(answer).__name__)
-
-
-def ending_of(row: InstanceRow) -> Ending:
-    """How an instance ended (or stands), by its row."""
-    return Ending(row.instance_id, row.status, row.output, row.failure)

@@ -42,6 +42,7 @@ class InstanceCache:
         on_loaded: Callable[[ActiveInstance], None],
         on_ready: Callable[[ActiveInstance], None],
         on_damaged: Callable[[ActiveInstance], None],
+        on_elsewhere: Callable[[InstanceRow], None],
         limit: int,
     ) -> None:
         self._host = host
@@ -50,6 +51,8 @@ class InstanceCache:
         self._on_loaded = on_loaded
         self._on_ready = on_ready
         self._on_damaged = on_damaged
+        #: Gets the row of one that was to be loaded and is not this host's to run: it has ended, or moved.
+        self._on_elsewhere = on_elsewhere
         self._limit = limit
         self._active: OrderedDict[str, ActiveInstance] = OrderedDict()
         #: The loads of the next read, and of the one under way.
@@ -202,6 +205,8 @@ class InstanceCache:
             try:
                 if loaded is not None and not loaded.row.finished and loaded.row.host == self._host:
                     answer = self._activate(loaded)
+                elif loaded is not None:
+                    self._on_elsewhere(loaded.row)
             except Exception as error:
                 # One that cannot be read must not fail those that were loaded with it.
                 log.exception("instance %r cannot be read", instance_id)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from durable_ray.actors.messages import Ending
+from durable_ray.actors.store.records import InstanceRow
 
 
 class Waiters:
@@ -66,3 +67,8 @@ class Waiters:
 def begun(instance_id: str) -> Ending:
     """The answer to a wait for the start: it has begun. How it goes on is another question."""
     return Ending(instance_id, "Running")
+
+
+def ending_of(row: InstanceRow) -> Ending:
+    """How an instance ended (or stands), by its row."""
+    return Ending(row.instance_id, row.status, row.output, row.failure)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from durable_ray.actors.clock import SECOND
-from durable_ray.actors.host.service import delivery_reply, ending_of
+from durable_ray.actors.host.service import delivery_reply
 from durable_ray.actors.host.turns import receipt_text
 from durable_ray.actors.instances import instance_log
 from durable_ray.actors.instances.starting import (
@@ -19,6 +19,7 @@ from durable_ray.actors.instances.starting import (
     pause_refused,
     stored_delivery,
 )
+from durable_ray.actors.instances.waiters import ending_of
 from durable_ray.actors.messages import Delivery, Reply, StartRequest, started_anew
 from durable_ray.actors.registry.queries import RegistryQueries
 from durable_ray.actors.store.records import InboxMessage, InstanceRow, Receipt

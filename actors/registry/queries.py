@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from durable_ray.actors.host.service import SLICE, ending_of
+from durable_ray.actors.host.service import SLICE
 from durable_ray.actors.instances.histories import damage
+from durable_ray.actors.instances.waiters import ending_of
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry.core import RegistryCore
 from durable_ray.actors.store.records import (

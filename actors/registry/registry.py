@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 from durable_ray.actors.code.described import described
-from durable_ray.actors.host.service import ending_of
 from durable_ray.actors.instances.placement import instance_of, is_dedicated
+from durable_ray.actors.instances.waiters import ending_of
 from durable_ray.actors.registry.schedules.managing import RegistrySchedules
 from durable_ray.actors.store.contract import Fenced
 from durable_ray.actors.store.records import DefinitionRow

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+import durable_ray as dr
+from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.records import Fence
+from durable_ray.actors.store.writes import CommitTurn, Write
 from tests.faults.armed import MODES, anything, armed_hub, turns
 from tests.faults.ledger import LEDGER
-from tests.faults.shapes import SHAPES
+from tests.faults.shapes import SHAPES, step
 
 pytestmark = pytest.mark.fault
 
@@ -49,6 +55,27 @@ def test_a_commit_of_unknown_outcome_is_never_made_twice(name: str, mode: str) -
             assert answer == shape.expected, _story(f"answered {answer}", store.story)
         if store.seen < shot:
             break
+
+
+@dr.orchestrator(name="faults.one_at_a_time", max_running=1)
+async def one_at_a_time(ctx: dr.OrchestrationContext, number: int) -> int:
+    return await ctx.call_activity(step, number)
+
+
+def ends(fence: Fence | None, writes: Sequence[Write]) -> bool:
+    """Commits in which an instance ends."""
+    return any(isinstance(write, CommitTurn) and write.status == "Completed" for write in writes)
+
+
+@pytest.mark.parametrize("instance_id", ["own", None], ids=["dedicated", "shared"])
+def test_who_waits_for_an_end_of_unknown_outcome_learns_it_at_once(instance_id: str | None) -> None:
+    settings = HubSettings(partitions=1, sweep_interval=600, max_dedicated=2)
+    with armed_hub("unknown, made", [1], ends, settings=settings) as (hub, store):
+        first = hub.client.start_new(one_at_a_time, 1, instance_id=instance_id)
+        second = hub.client.start_new(one_at_a_time, 2)
+        # Less than the slice of a long poll, after which a client asks again; no sweep comes to the second's help.
+        assert (first.wait_for_completion(5), second.wait_for_completion(5)) == (10, 20)
+        assert store.seen == 2
 
 
 def _story(what: str, commits: list[str]) -> str:

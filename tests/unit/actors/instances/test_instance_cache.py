@@ -60,6 +60,7 @@ class Home:
         self.arrived: list[str] = []
         self.outdated: list[str] = []
         self.stopped: list[str] = []
+        self.elsewhere: list[str] = []
         self.instance_cache = InstanceCache(
             "h",
             self.reads,  # type: ignore[arg-type]
@@ -67,6 +68,7 @@ class Home:
             lambda active: self.admitted.append(active.instance_id),
             lambda active: self.arrived.append(active.instance_id),
             lambda active: self.stopped.append(active.instance_id),
+            lambda row: self.elsewhere.append(row.instance_id),
             limit,
         )
 
