@@ -30,6 +30,7 @@ from durable_ray.actors.store.records import (
     Standing,
 )
 from durable_ray.actors.store.writes import Answer, Write
+from durable_ray.orchestrations.values.times import to_datetime
 
 
 class StoreError(Exception):
@@ -44,9 +45,11 @@ class HubInUse(StoreError, DurableRayError):
     """Another process owns this store. `address`, `cluster` and `since` (µs of its last heartbeat) identify it."""
 
     def __init__(self, address: str, since: int, cluster: str = "") -> None:
+        heard = f", last heartbeat {to_datetime(since):%Y-%m-%d %H:%M:%S} UTC" if since else ""
         super().__init__(
-            f"this store is owned by the hub of another running cluster ({address}); connect to that cluster, "
-            "stop it, or use another store"
+            f"this store is owned by the hub of another running cluster ({address}{heard}): connect to that cluster, take "
+            "its hub down there (`durable-ray down`), or use another store. If that cluster is dead, its ownership ends "
+            "with its process, or 30 s after its machine went silent: try again then"
         )
         self.address = address
         self.since = since

@@ -59,7 +59,9 @@ def test_a_store_belongs_to_one_hub(store: Store) -> None:
 def test_a_second_owner_is_told_who_the_first_is(opening: Callable[[], Store]) -> None:
     first, second = opening(), opening()
     boot(first, now=42)
-    with pytest.raises(HubInUse) as refused:
+    with pytest.raises(
+        HubInUse, match=r"one:6379, last heartbeat 1970-01-01 00:00:00 UTC.*durable-ray down"
+    ) as refused:
         boot(second, cluster="c2", address="two:6379")
     assert (refused.value.address, refused.value.since, refused.value.cluster) == ("one:6379", 42, "c1")
     again = pickle.loads(pickle.dumps(refused.value))
