@@ -9,7 +9,9 @@ Example:
 
 from __future__ import annotations
 
+from durable_ray.actors.instances.audit.auditing import audit, mend
+from durable_ray.actors.instances.audit.findings import AuditFinding
 from durable_ray.actors.store.copies.backups import back_up, restore
 from durable_ray.actors.store.copies.sqlite_files import StoreCopy
 
-__all__ = ["StoreCopy", "back_up", "restore"]
+__all__ = ["AuditFinding", "StoreCopy", "audit", "back_up", "mend", "restore"]

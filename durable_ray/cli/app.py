@@ -53,6 +53,7 @@ _PANELS: dict[str, dict[str, Any]] = {
     "The data": {
         "backup": stores.backup,
         "restore": stores.restore,
+        "audit": stores.audit,
     },
 }
 

@@ -66,6 +66,11 @@ class Execution:
         """Whether the code has returned, raised or continued as new."""
         return self._outcome is not None
 
+    @property
+    def position(self) -> int:
+        """How many events of history have been read; the last of them is what a `NonDeterminismError` is about."""
+        return self._work.journal.event
+
     def advance(self, events: Iterable[Event], *, replaying: bool = False) -> Decision:
         """Feed `events`, in the order of history, and answer what the code wants now.
 

@@ -1,4 +1,4 @@
-"""The commands for a store as a whole: backup and restore."""
+"""The commands for a store as a whole: backup, restore, audit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from durable_ray.actors.settings import HubSettings
-from durable_ray.actors.store.opening import open_store
+from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.cli.exits import Exit
 from durable_ray.cli.health_ray import store as store_findings
 from tests.cli.conftest import Cli
@@ -46,6 +46,20 @@ def test_a_backup_of_another_hub_is_refused(cli: Cli, tmp_path: Path) -> None:
     cli.ok("backup", backup, "--store", url)
     restore = ("restore", backup, "--store", f"sqlite:///{tmp_path / 'restored.db'}", "--yes", "--hub", "other")
     assert "backup of the hub 'durable_ray', not of 'other'" in cli.fails(Exit.USAGE, *restore)
+
+
+def test_an_audit_says_what_is_wrong_and_mends_it(cli: Cli, tmp_path: Path) -> None:
+    url = a_store(tmp_path / "hub.db")
+    assert cli.json("audit", "--store", url) == []
+    opened = open_store(url)
+    assert isinstance(opened, SqlStore)
+    opened.database.write(lambda session: session.plain("UPDATE counters SET n = 7"))
+    opened.close()
+    said = cli.run("audit", "--store", url)
+    assert (said.exit_code, "counters say 7 of 'hello' are Pending, there are 1" in said.stdout) == (1, True)
+    assert "--mend would count anew" in said.stdout
+    assert "mended: count anew" in cli.ok("audit", "--store", url, "--mend")
+    assert cli.json("audit", "--store", url) == []
 
 
 def test_a_gateway_gives_no_store_away(cli: Cli, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def check(store: Store) -> list[str]:
         raise TypeError(f"only a store opened by open_store can be checked, not {type(store).__name__}")
     with store.database.read() as session:
         return [
-            *_miscounted(session),
+            *miscounted(session),
             *(f"{row[0]!r} is {row[1]}, which its times contradict" for row in session.all(AT_ODDS)),
             *(
                 f"message {row[1]!r} waits for {row[0]!r}, which is absent, finished or elsewhere"
@@ -83,7 +83,8 @@ def check(store: Store) -> list[str]:
         ]
 
 
-def _miscounted(session: Session) -> list[str]:
+def miscounted(session: Session) -> list[str]:
+    """Sentences about counters that differ from what they count."""
     truth = {(name, status): int(n) for name, status, n in session.all(TRUTH)}
     counted = {(name, status): int(n) for name, status, n in session.all(COUNTED)}
     return [

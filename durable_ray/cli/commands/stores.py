@@ -1,4 +1,4 @@
-"""Commands for a hub's store as a whole: back it up, restore it. They open the store itself, on the machine that has it."""
+"""Commands for a hub's store as a whole: back up, restore, audit. They open the store itself, on the machine that has it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
+from durable_ray.actors.instances.audit.findings import AuditFinding
 from durable_ray.actors.instances.status import moment
 from durable_ray.actors.store.copies.backups import back_up, backup_facts
 from durable_ray.actors.store.copies.backups import restore as put_in_place
 from durable_ray.actors.store.copies.sqlite_files import StoreCopy
 from durable_ray.actors.store.urls import default_store, for_a_hub, shown_url
-from durable_ray.cli.exits import one_line, usage
+from durable_ray.cli.exits import Exit, one_line, usage
 from durable_ray.cli.output import plain, print_facts, print_json, stamp, utc
 from durable_ray.cli.session import CommandSession
 
@@ -65,6 +67,55 @@ def restore(
         made = put_in_place(file, url, whole=whole)
     _print(session, made, {"store": shown_url(url), "backup": str(file)})
     session.note("next: durable-ray up")
+
+
+def audit(
+    session: CommandSession,
+    mend: Annotated[bool, typer.Option("--mend", help="Mend what takes no guess; the hub must be stopped.")] = False,
+    replay: Annotated[
+        bool,
+        typer.Option(help="Run each orchestrator over its history: this opens the code that is stored, as hosts do."),
+    ] = True,
+) -> None:
+    """Check the whole store: histories, counters, messages, children, permits, payloads. Exit code 1: something is wrong.
+
+    A hub may work on it meanwhile. Run it on the machine that has the store, with the code's modules importable.
+    """
+    from durable_ray.actors.instances.audit.auditing import audit as findings_of
+    from durable_ray.actors.instances.audit.auditing import mend as mend_all
+
+    url = store_url(session, "audit")
+    with busy(session, "auditing"):
+        found = list(findings_of(url, replay=replay))
+        mended = mend_all(url, found) if mend and any(finding.changes for finding in found) else 0
+    if session.json:
+        print_json([_shown(finding, mended > 0) for finding in found])
+    for finding in () if session.json else found:
+        session.out.print(
+            Text.assemble(
+                *(("! ", "yellow") if finding.level == "warning" else ("✗ ", "red"),),
+                (f"{one_line(finding.subject)}: ", "bold"),
+                one_line(f"{finding.kind}: {finding.detail}"),
+            ),
+            soft_wrap=True,
+        )
+        then = (
+            f"mended: {finding.mend}"
+            if mended and finding.changes
+            else finding.remedy or f"--mend would {finding.mend}"
+        )
+        session.out.print(Text(f"  → {one_line(then)}", "yellow"), soft_wrap=True)
+    left = [finding for finding in found if finding.level == "problem" and not (mended and finding.changes)]
+    session.note(
+        f"{len(found)} findings, {len(found) - len(left)} of them mended or warnings" if found else "all is well"
+    )
+    if left:
+        raise typer.Exit(Exit.FAILURE)
+
+
+def _shown(finding: AuditFinding, mended: bool) -> dict[str, Any]:
+    shown = {name: getattr(finding, name) for name in ("level", "kind", "subject", "detail", "remedy", "mend")}
+    return {**shown, "mended": mended and bool(finding.changes)}
 
 
 def store_url(session: CommandSession, what: str) -> str:
