@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from durable_ray.orchestrations.values import showing
+
 if TYPE_CHECKING:
     from durable_ray.actors.errors import (
         DurableRayError,
@@ -201,3 +203,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+def _html_of(value: Any) -> Any:
+    return importlib.import_module("durable_ray.notebook.rendering").rendered(value)
+
+
+showing.render_with(_html_of)

@@ -155,6 +155,12 @@ class TestHub:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<TestHub, {'real' if self.virtual_clock is None else 'virtual'} time {self.now:%Y-%m-%d %H:%M:%SZ}>"
+
+    def _repr_html_(self) -> str:
+        return self.client._repr_html_()
+
     @property
     def now(self) -> datetime:
         """The hub's time."""

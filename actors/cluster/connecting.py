@@ -41,6 +41,11 @@ class HubLink:
         #: Whether this process started the cluster, which then ends with it.
         self.started_ray = started_ray
 
+    @property
+    def address(self) -> str:
+        """Of the Ray cluster."""
+        return str(ray.get_runtime_context().gcs_address)
+
     def find(self, target: str) -> Any:
         """The handle of the registry or of a host. Raises Gone."""
         return find(self.info.hub, target)

@@ -19,6 +19,7 @@ from durable_ray.orchestrations.history.codec import UnreadableHistory, decode_e
 from durable_ray.orchestrations.history.events import Event, ExecutionFailed, Payload
 from durable_ray.orchestrations.values.failures import FailureDetails
 from durable_ray.orchestrations.values.payloads import PayloadError, UnreadablePayload
+from durable_ray.orchestrations.values.showing import html_of, struct_repr
 from durable_ray.orchestrations.values.times import to_datetime, to_micros
 from durable_ray.orchestrations.values.values import Value
 
@@ -80,6 +81,12 @@ class OrchestrationStatus(Value, frozen=True):
 
     def __bool__(self) -> bool:
         return True
+
+    def __repr__(self) -> str:
+        return struct_repr(self)
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as values that JSON has: times as ISO 8601 text, failure and events as objects.

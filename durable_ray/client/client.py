@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from importlib import import_module
 from typing import Any, Generic, Self, TypeVar
 
 from durable_ray.actors.cluster.connecting import HubLink, connect
@@ -12,6 +13,7 @@ from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.urls import shown_url
 from durable_ray.client.deploying import Deployer
 from durable_ray.client.handle import AsyncOrchestrationHandle, OrchestrationHandle
 from durable_ray.client.operations import H, Operations
@@ -53,6 +55,34 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
         Operations.__init__(client, hello, deployer, partitions)
         client._driver = driver
         return client
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        return f"<{type(self).__name__} of hub {facts['hub']!r}, store {facts['store']}, {facts['runs on']}>"
+
+    def _repr_html_(self) -> str:
+        from durable_ray.notebook.hubs import client_html  # for notebooks alone
+
+        try:
+            counts, note = self._blocking().counts(), ""
+        except Exception as error:  # a cell that shows a client must not fail, nor hide which hub does not answer
+            counts, note = {}, f"cannot be counted now: {error}"
+        return client_html(self._facts(), counts, note)
+
+    def _facts(self) -> dict[str, str]:
+        """Where this client leads, without secrets."""
+        link = getattr(self, "_link", None)
+        return {
+            "hub": self.hub,
+            "store": shown_url(self._hello.store),
+            "runs on": f"Ray at {link.address}" if link else "this process alone, without Ray",
+            "release": str(import_module("durable_ray").__version__),
+            "code": f"revision {self._deployer.revision}" if self._deployer.revision else "none deployed from here yet",
+        }
+
+    @abstractmethod
+    def _blocking(self) -> Client:
+        """The same hub for code that cannot await."""
 
     @abstractmethod
     def _driver_over(self, link: HubLink) -> D:
@@ -116,6 +146,9 @@ class Client(BlockingCalls, OverRay[OrchestrationHandle, BlockingDriver], Blocki
 
     def _driver_over(self, link: HubLink) -> BlockingDriver:
         return RayDriver(link)
+
+    def _blocking(self) -> Client:
+        return self
 
     def _handle(self, instance_id: str, output_hint: Any = None) -> OrchestrationHandle:
         return OrchestrationHandle(self, instance_id, output_hint)

@@ -9,6 +9,7 @@ from typing_extensions import TypeVar
 from durable_ray.actors.instances.status import OrchestrationStatus
 from durable_ray.client.operations import Operations
 from durable_ray.client.steps import Awaiting, Blocking, Steps, operation
+from durable_ray.notebook.lists import HistoryList
 
 #: The orchestrator's result.
 R = TypeVar("R", default=Any)
@@ -26,6 +27,12 @@ class HandleOperations(Generic[R]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.instance_id!r}>"
 
+    def _repr_html_(self) -> str:
+        from durable_ray.notebook.overview import kept_short, overview  # for notebooks alone
+
+        client = self._client._blocking()
+        return str(kept_short(lambda: client._driver.run(overview(client._router, self.instance_id))))
+
     def __reduce__(self) -> Any:
         return str, (self.instance_id,)
 
@@ -35,7 +42,7 @@ class HandleOperations(Generic[R]):
         return (yield from Operations.get_status.steps(self._client, self.instance_id, **options))
 
     @operation
-    def get_history(self, /, **options: Any) -> Steps[list[dict[str, Any]] | None]:
+    def get_history(self, /, **options: Any) -> Steps[HistoryList | None]:
         """What happened in it; see `Client.get_history`."""
         return (yield from Operations.get_history.steps(self._client, self.instance_id, **options))
 

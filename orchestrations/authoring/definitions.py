@@ -30,6 +30,7 @@ from durable_ray.orchestrations.authoring.signatures import (
     read_parameter_hints,
     several_parameters,
 )
+from durable_ray.orchestrations.values.showing import html_of
 
 #: The function's parameters without the context, its result as an orchestrator gets it, and what the plain function returns:
 #: the same, or a coroutine or generator of it. With defaults, so that a bare `Activity` means one of any signature.
@@ -154,6 +155,9 @@ class Definition(Generic[P, R, C]):
     def __repr__(self) -> str:
         version = f" version {self.version}" if self.version else ""
         return f"<{self.kind} {self.name!r}{version}{' (by name)' if self.is_reference else ''}>"
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self)
 
 
 class Activity(Definition[P, R, C]):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from durable_ray.orchestrations.values.showing import html_of
 from durable_ray.orchestrations.values.values import Value
 
 #: A traceback longer than this is cut in the middle: the two ends are what a reader needs.
@@ -82,6 +83,9 @@ class FailureDetails(Value, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         return f"{self.error_type.removeprefix('builtins.')}: {self.message}"
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self)
 
 
 class OrchestrationError(Exception):

@@ -20,6 +20,8 @@ from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.operations.filters import Filters, query_of
 from durable_ray.client.steps import Awaiting, Steps, operation
+from durable_ray.notebook.lists import HistoryList, StatusList, frame_of
+from durable_ray.notebook.statuses import statuses_html
 
 #: Instances fetched by one call when all are wanted.
 _PAGE = 500
@@ -31,6 +33,17 @@ class InstancePage:
 
     instances: tuple[OrchestrationStatus, ...]
     continuation_token: str | None
+
+    def __repr__(self) -> str:
+        more = ", and there are more" if self.continuation_token else ""
+        return f"{StatusList(self.instances)!r}{more}"
+
+    def _repr_html_(self) -> str:
+        return statuses_html(self.instances, "there are more" if self.continuation_token else "")
+
+    def to_pandas(self) -> Any:
+        """See `StatusList.to_pandas`."""
+        return frame_of(self.instances)
 
 
 class QueryOperations(ClientCore[H]):
@@ -64,7 +77,7 @@ class QueryOperations(ClientCore[H]):
     @operation
     def get_history(
         self, instance_id: str, *, show_output: bool = False, show_input: bool = True
-    ) -> Steps[list[dict[str, Any]] | None]:
+    ) -> Steps[HistoryList | None]:
         """What happened in an instance's current execution, as Durable Functions shows it; None if it does not exist.
 
         What was asked for is merged into its completion: one entry for each activity, sub-orchestration, timer and
@@ -80,7 +93,10 @@ class QueryOperations(ClientCore[H]):
         found = yield from self._router.registry(Registry.row, instance_id, True)
         if found is None:
             return None
-        return merged_history(restore(found)[0], PYTHON_PAYLOADS.decode, show_output=show_output, show_input=show_input)
+        entries = merged_history(
+            restore(found)[0], PYTHON_PAYLOADS.decode, show_output=show_output, show_input=show_input
+        )
+        return HistoryList(entries)
 
     @operation
     def query_instances(
@@ -119,8 +135,10 @@ class QueryOperations(ClientCore[H]):
         limit: int | None = None,
         cancel: threading.Event | None = None,
         **filters: Unpack[Filters],
-    ) -> Steps[list[OrchestrationStatus]]:
+    ) -> Steps[StatusList]:
         """All instances that match, by created time, fetched page by page. For the filters see `Filters`.
+
+        They show themselves as a table, and `to_pandas()` makes a DataFrame of them.
 
         Args:
             limit: at most so many; None: all.
@@ -132,7 +150,7 @@ class QueryOperations(ClientCore[H]):
         query = _query(filters, show_input)
         if limit is not None:
             _at_least(0, "limit", limit)
-        found: list[OrchestrationStatus] = []
+        found = StatusList()
         token: str | None = None
         while limit is None or len(found) < limit:
             if cancel is not None and cancel.is_set():

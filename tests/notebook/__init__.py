@@ -1,0 +1,1 @@
+"""What notebooks show, and that what they do works in one."""
