@@ -6,7 +6,17 @@ from typing import Any
 
 import typer
 
-from durable_ray.cli.commands import doctor, inspecting, listing, running, schedules, sending, starting, stores
+from durable_ray.cli.commands import (
+    checking,
+    doctor,
+    inspecting,
+    listing,
+    running,
+    schedules,
+    sending,
+    starting,
+    stores,
+)
 from durable_ray.cli.func_names import FuncAware, add_func_names
 from durable_ray.cli.hub.port import HubPort
 from durable_ray.cli.session import before_commands, command
@@ -54,6 +64,9 @@ _PANELS: dict[str, dict[str, Any]] = {
         "backup": stores.backup,
         "restore": stores.restore,
         "audit": stores.audit,
+        "export": checking.export,
+        "replay": checking.replay,
+        "check": checking.check,
     },
 }
 

@@ -67,6 +67,11 @@ class Execution:
         return self._outcome is not None
 
     @property
+    def outcome(self) -> Outcome | None:
+        """How the code ended; None if it still waits."""
+        return self._outcome
+
+    @property
     def position(self) -> int:
         """How many events of history have been read; the last of them is what a `NonDeterminismError` is about."""
         return self._work.journal.event

@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from durable_ray.orchestrations.engine.journal import RECORDS, describe
+from durable_ray.orchestrations.engine.commands import Outcome, Raised
+from durable_ray.orchestrations.engine.journal import RECORDS, REMEDY, describe
 from durable_ray.orchestrations.engine.replay import Execution
 from durable_ray.orchestrations.engine.work import PayloadCodec
 from durable_ray.orchestrations.history import events as ev
@@ -59,7 +60,7 @@ def replay_outcome(instance_id: str, orchestrator: Any, codec: PayloadCodec, his
     try:
         decision = execution.advance(history, replaying=True)
     except NonDeterminismError as error:
-        return ReplayOutcome(str(error), execution.position)
+        return ReplayOutcome(str(error).removesuffix(REMEDY) + _raised(execution.outcome), execution.position)
     except BaseException as error:  # of the user's code, which must not end an audit of thousands
         return ReplayOutcome(f"replaying it raises {type(error).__name__}: {error}", execution.position)
     finally:
@@ -71,6 +72,13 @@ def replay_outcome(instance_id: str, orchestrator: Any, codec: PayloadCodec, his
     if decision.outcome is not None and not isinstance(history[-1] if history else None, _ENDINGS):
         return ReplayOutcome(beyond=f"the code {type(decision.outcome).__name__.lower()}, where history waits")
     return ReplayOutcome()
+
+
+def _raised(outcome: Outcome | None) -> str:
+    """Why code that raised did nothing of what history records."""
+    if not isinstance(outcome, Raised):
+        return ""
+    return f" It had raised {outcome.failure.error_type}: {outcome.failure.message}"
 
 
 _ENDINGS = (ev.ExecutionCompleted, ev.ExecutionFailed, ev.ExecutionTerminated, ev.ContinuedAsNew)

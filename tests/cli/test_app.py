@@ -31,7 +31,7 @@ def help_of(*command: str) -> str:
 def test_every_command_of_durable_functions_tools_and_of_this_one_is_there() -> None:
     assert set(COMMANDS) == set(
         """up down serve deploy definitions doctor start status list count history watch wait raise-event terminate
-        suspend resume rewind restart purge delete-task-hub backup restore audit""".split()
+        suspend resume rewind restart purge delete-task-hub backup restore audit export replay check""".split()
     )
 
 
@@ -89,4 +89,4 @@ def test_it_runs_as_a_module_and_completes_for_a_shell() -> None:
         check=False,
         env={"_DURABLE_RAY_COMPLETE": "complete_bash", "COMP_WORDS": "durable-ray re", "COMP_CWORD": "1"},
     )
-    assert done.stdout.split() == ["resume", "rewind", "restart", "restore"]
+    assert done.stdout.split() == ["resume", "rewind", "restart", "restore", "replay"]

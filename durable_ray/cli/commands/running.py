@@ -94,7 +94,7 @@ def deploy(session: CommandSession, module_or_file: App) -> None:
     from durable_ray.cli.hub.over_ray import need_ray
 
     hub = need_ray(session.hub, "deploy")
-    found = _definitions_of(module_or_file)
+    found = definitions_of(module_or_file)
     before = {(one.kind, one.name, one.version): one.code_id for one in hub.definitions()}
     with _busy(session, "deploying"):
         hub.client.register(*found)
@@ -137,7 +137,7 @@ def serve(
     from durable_ray.cli.hub.over_ray import need_ray
 
     if app is not None:
-        need_ray(session.hub, "serve").client.register(*_definitions_of(app))
+        need_ray(session.hub, "serve").client.register(*definitions_of(app))
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
 
     def ready(url: str, keys: str) -> None:
@@ -156,7 +156,8 @@ def serve(
         serve_here(session.settings, given, ready)
 
 
-def _definitions_of(module_or_file: str) -> tuple[AnyDefinition, ...]:
+def definitions_of(module_or_file: str) -> tuple[AnyDefinition, ...]:
+    """What a module or file declares. Raises CommandError if that is nothing."""
     before, _ = catalog.changes(0)
     load(module_or_file)
     _, found = catalog.changes(before)
