@@ -260,6 +260,10 @@ class _Driver:
         """Drive `steps` to their end."""
         return drive(steps, self._call)
 
+    def awaiting(self) -> _AsyncDriver:
+        """A driver of the same hub that is awaited."""
+        return _AsyncDriver(self._hub)
+
     def _call(self, wanted: Call) -> Any:
         return self._hub.on_loop(_answered(self._hub, wanted)).result(wanted.seconds)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Generator
 from typing import Any, Generic, Literal
 
 from typing_extensions import TypeVar
 
 from durable_ray.actors.instances.status import OrchestrationStatus
 from durable_ray.client.operations import Operations
-from durable_ray.client.steps import Awaiting, Blocking, Steps, operation
+from durable_ray.client.steps import Awaiting, AwaitingDriver, Blocking, Steps, operation
 from durable_ray.notebook.lists import HistoryList
+from durable_ray.notebook.progress import Progress
+from durable_ray.notebook.watching import InstanceWatch, Watched, watch_blocking
 
 #: The orchestrator's result.
 R = TypeVar("R", default=Any)
@@ -35,6 +38,20 @@ class HandleOperations(Generic[R]):
 
     def __reduce__(self) -> Any:
         return str, (self.instance_id,)
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        """Its output, without blocking the event loop; see `Client.wait_for_completion`."""
+        return self._awaiting().run(HandleOperations.wait_for_completion.steps(self)).__await__()
+
+    def __aiter__(self) -> AsyncIterator[Progress]:
+        """Its progress until it has ended, with one live line; see `watch`."""
+        return aiter(InstanceWatch(self._awaiting(), self._watched(None)))
+
+    def _awaiting(self) -> AwaitingDriver:
+        raise TypeError("a handle is `OrchestrationHandle` or `AsyncOrchestrationHandle`")
+
+    def _watched(self, timeout: float | None) -> Watched:
+        return Watched(self._client._router, self.instance_id, self._output_hint, timeout)
 
     @operation
     def get_status(self, /, **options: Any) -> Steps[OrchestrationStatus | None]:
@@ -102,8 +119,41 @@ class OrchestrationHandle(HandleOperations[R], Blocking):
 
     _stands_for = (("R", "Any"),)
 
+    def watch(self, timeout: float | None = None) -> R:
+        """Wait for its output, with one line that shows how far it has got: its status, what is done, what it waits for.
+
+        The line changes in place in a notebook's cell and on a terminal (on standard error); in a pipe it is written at
+        each step. How far: what the orchestrator says with `ctx.set_custom_status({"progress": 0.4})` or
+        `{"progress": [4, 10]}`, else how many of the activities and sub-orchestrations that it has asked for are done.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises what `wait_for_completion` raises.
+
+        Example:
+            >>> client.start_new(nightly, job).watch()  # doctest: +SKIP
+        """
+        output: R = watch_blocking(self._driver, self._watched(timeout))
+        return output
+
+    def _awaiting(self) -> AwaitingDriver:
+        driver: AwaitingDriver = self._driver.awaiting()
+        return driver
+
 
 class AsyncOrchestrationHandle(HandleOperations[R], Awaiting):
     """A handle whose operations are awaited. `R` is what the orchestrator returns."""
 
     _stands_for = (("R", "Any"),)
+
+    def watch(self, timeout: float | None = None) -> InstanceWatch[R]:
+        """Its progress with one live line, to be awaited for the output, or gone through with `async for`.
+
+        See `OrchestrationHandle.watch`.
+        """
+        return InstanceWatch(self._driver, self._watched(timeout))
+
+    def _awaiting(self) -> AwaitingDriver:
+        driver: AwaitingDriver = self._driver
+        return driver

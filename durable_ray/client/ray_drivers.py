@@ -108,10 +108,19 @@ class RayDriver:
         self._targets: _Targets[BlockingWireClient] = _Targets(link)
         #: Answers to come: where the wires of targets are.
         self._asked: OrderedDict[str, Any] = OrderedDict()
+        self._awaiting: AsyncRayDriver | None = None
+        self._gate = threading.Lock()
 
     def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
         return drive(steps, self._make)
+
+    def awaiting(self) -> AsyncRayDriver:
+        """A driver of the same hub that is awaited; always the same one."""
+        with self._gate:
+            if self._awaiting is None:
+                self._awaiting = AsyncRayDriver(self._link)
+            return self._awaiting
 
     def _make(self, call: Call) -> Any:
         self._find_wire(call.target)

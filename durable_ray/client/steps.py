@@ -65,6 +65,9 @@ class BlockingDriver(Protocol):
     def run(self, steps: Steps[R]) -> R:
         """Drive `steps` to their end."""
 
+    def awaiting(self) -> AwaitingDriver:
+        """A driver of the same hub that is awaited."""
+
 
 class AwaitingDriver(Protocol):
     """Runs steps on the caller's event loop."""
