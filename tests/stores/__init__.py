@@ -1,0 +1,1 @@
+"""Stores that releases wrote, kept: each later release opens them and finishes what is in them."""
