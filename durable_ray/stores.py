@@ -12,6 +12,7 @@ from __future__ import annotations
 from durable_ray.actors.instances.audit.auditing import audit, mend
 from durable_ray.actors.instances.audit.findings import AuditFinding
 from durable_ray.actors.store.copies.backups import back_up, restore
+from durable_ray.actors.store.copies.moving import MovedStore, move
 from durable_ray.actors.store.copies.sqlite_files import StoreCopy
 
-__all__ = ["AuditFinding", "StoreCopy", "audit", "back_up", "mend", "restore"]
+__all__ = ["AuditFinding", "MovedStore", "StoreCopy", "audit", "back_up", "mend", "move", "restore"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from durable_ray.actors.store.contract import Committed, Store, StoreUnusable
 from durable_ray.actors.store.databases.database import Database, FencedDatabase
-from durable_ray.actors.store.databases.revision import REVISION, found_version
+from durable_ray.actors.store.databases.revision import MOVED, REVISION, found_version
 from durable_ray.actors.store.databases.sqlite import SqliteDatabase
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql.commits import commit
@@ -93,6 +93,11 @@ def _bring_up_to_date(database: Database, create: bool) -> None:
         found = found_version(session)
     if found == REVISION:
         return
+    if found == MOVED:
+        raise StoreUnusable(
+            "this store was moved to another database (durable-ray migrate-store), and its hub goes on there; open that one, "
+            "or, if it never ran there, set durable_ray_version.version_num back (docs/operations.md)"
+        )
     if found is None and not create:
         raise StoreUnusable("there is no store in this database; start a hub on it first, or check the URL")
     # Most of those who open a store find it as it should be, and need neither the tables nor what changes them.

@@ -63,6 +63,7 @@ _PANELS: dict[str, dict[str, Any]] = {
     "The data": {
         "backup": stores.backup,
         "restore": stores.restore,
+        "migrate-store": stores.migrate_store,
         "audit": stores.audit,
         "export": checking.export,
         "replay": checking.replay,

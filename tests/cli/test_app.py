@@ -31,7 +31,7 @@ def help_of(*command: str) -> str:
 def test_every_command_of_durable_functions_tools_and_of_this_one_is_there() -> None:
     assert set(COMMANDS) == set(
         """up down serve deploy definitions doctor start status list count history watch wait raise-event terminate
-        suspend resume rewind restart purge delete-task-hub backup restore audit export replay check""".split()
+        suspend resume rewind restart purge delete-task-hub backup restore migrate-store audit export replay check""".split()
     )
 
 

@@ -1,4 +1,4 @@
-"""The commands for a store as a whole: backup, restore, audit."""
+"""The commands for a store as a whole: backup, restore, move, audit."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def test_a_backup_of_another_hub_is_refused(cli: Cli, tmp_path: Path) -> None:
     cli.ok("backup", backup, "--store", url)
     restore = ("restore", backup, "--store", f"sqlite:///{tmp_path / 'restored.db'}", "--yes", "--hub", "other")
     assert "backup of the hub 'durable_ray', not of 'other'" in cli.fails(Exit.USAGE, *restore)
+
+
+def test_a_store_is_moved(cli: Cli, tmp_path: Path) -> None:
+    url, to = a_store(tmp_path / "hub.db"), f"sqlite:///{tmp_path / 'moved.db'}"
+    assert cli.json("migrate-store", "--store", url, "--to", to)["rows"]["instances"] == 1
+    assert "was moved to another database" in cli.fails(Exit.UNAVAILABLE, "audit", "--store", url)
+    assert cli.json("audit", "--store", to) == []
 
 
 def test_an_audit_says_what_is_wrong_and_mends_it(cli: Cli, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from durable_ray.actors.store.contract import StoreUnusable
-from durable_ray.actors.store.databases.revision import FOUND, REVISION, VERSION_TABLE
+from durable_ray.actors.store.databases.revision import FOUND, MOVED, REVISION, VERSION_TABLE
 from durable_ray.actors.store.databases.sqlite_copies import PAGE
 from durable_ray.actors.store.databases.sqlite_file import driver, unwritable
 
@@ -128,6 +128,8 @@ def _facts(copy: Any, source: Path, part: Path) -> StoreCopy:
     if copy.execute(known, (VERSION_TABLE,)).fetchone() is None:
         raise StoreUnusable(f"{source} is no store of durable_ray")
     found = copy.execute(FOUND.sqlite).fetchone()
+    if found is not None and found[0] == MOVED:
+        raise StoreUnusable(f"{source} was moved to another database; back up that one ({PAGE})")
     if found is None or str(found[0]) > REVISION:
         raise StoreUnusable(
             f"{source} has schema {found and found[0]}, this release knows up to {REVISION}; upgrade durable_ray first ({PAGE})"

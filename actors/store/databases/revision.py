@@ -7,6 +7,9 @@ from durable_ray.actors.store.sql.statement import Session, Statement
 #: The migration that makes the schema of `schema.py`; `migrations/versions` ends with it.
 REVISION = "0001"
 
+#: What stands in its place when all was moved to another database: no hub goes on here.
+MOVED = "moved"
+
 #: Where a store says which migration it is at.
 VERSION_TABLE = "durable_ray_version"
 

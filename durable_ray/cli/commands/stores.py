@@ -69,6 +69,35 @@ def restore(
     session.note("next: durable-ray up")
 
 
+def migrate_store(
+    session: CommandSession,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            envvar="DURABLE_RAY_TARGET_STORE",
+            show_envvar=False,
+            help="URL of an empty database, or of a file that is not there. With a password: by DURABLE_RAY_TARGET_STORE.",
+        ),
+    ],
+) -> None:
+    """Move the hub's store to another database, SQLite to PostgreSQL or back. The hub must be stopped.
+
+    All rows go, in one transaction; the old store says afterwards that it was moved, and no hub opens it.
+    """
+    from durable_ray.actors.store.copies.moving import move
+
+    url, to = store_url(session, "migrate-store"), for_a_hub(target)
+    with busy(session, "moving"):
+        moved = move(url, to)
+    if session.json:
+        print_json({"store": shown_url(to), "was": shown_url(url), "rows": moved.rows})
+        return
+    facts = {"store": shown_url(to), "was": shown_url(url), "instances": str(moved.instances)}
+    print_facts(session.out, [(name, plain(value)) for name, value in facts.items()])
+    session.note("next: durable-ray up, with --store or DURABLE_RAY_STORE naming the new one")
+
+
 def audit(
     session: CommandSession,
     mend: Annotated[bool, typer.Option("--mend", help="Mend what takes no guess; the hub must be stopped.")] = False,
