@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UnknownDefinition,
     )
     from durable_ray.actors.instances.status import OrchestrationStatus, RuntimeStatus
+    from durable_ray.actors.instances.waits import Wait
     from durable_ray.actors.settings import HubSettings
     from durable_ray.actors.store.contract import HubInUse, InvalidToken, StoreUnusable
     from durable_ray.client.client import AsyncClient, Client
@@ -119,6 +120,7 @@ __all__ = [
     "TaskFailed",
     "UnknownDefinition",
     "UnreadablePayload",
+    "Wait",
     "activity",
     "client_of",
     "management_payload",
@@ -186,6 +188,7 @@ _HOME = {
     "TaskFailed": "durable_ray.orchestrations.values.failures",
     "UnknownDefinition": "durable_ray.actors.errors",
     "UnreadablePayload": "durable_ray.orchestrations.values.payloads",
+    "Wait": "durable_ray.actors.instances.waits",
     "activity": "durable_ray.orchestrations.authoring.decorators",
     "client_of": "durable_ray.client.inside",
     "management_payload": "durable_ray.client.inside",

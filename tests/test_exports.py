@@ -73,6 +73,7 @@ PUBLIC = [
     "TaskFailed",
     "UnknownDefinition",
     "UnreadablePayload",
+    "Wait",
     "activity",
     "client_of",
     "management_payload",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from durable_ray.actors.activities.dispatcher import MakeExecutor
@@ -21,6 +21,7 @@ from durable_ray.actors.host.host import InstanceHost
 from durable_ray.actors.host.passivation import passivate
 from durable_ray.actors.host.service import HostService
 from durable_ray.actors.instances.placement import dedicated_host, instance_of, is_dedicated
+from durable_ray.actors.instances.waits import UnmetDemand
 from durable_ray.actors.registry.admission import Hosts
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.contract import Store
@@ -142,6 +143,9 @@ class _Hosts(Hosts):
         found = self._hub.hosts.get(host)
         if found is not None and not found.moved:
             found.deployments.look()
+
+    async def unmet(self, demands: Mapping[str, Mapping[str, Any]]) -> Mapping[str, UnmetDemand]:
+        return {}
 
     async def end(self, instance_id: str) -> None:
         await self._hub.drop(dedicated_host(instance_id))

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import pickle
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,6 +22,7 @@ from durable_ray.actors.activities.sigterm import ProcessEnds
 from durable_ray.actors.activities.worker import ActivityWorker
 from durable_ray.actors.activities.worker_client import WorkerEnds, WorkerGone
 from durable_ray.actors.api import ActorApi, DedicatedActorApi, HostActorApi, RegistryActorApi
+from durable_ray.actors.cluster.demand import unmet
 from durable_ray.actors.cluster.handles import (
     REGISTRY,
     WORKER_PREFIX,
@@ -40,6 +41,7 @@ from durable_ray.actors.cluster.processes import end_this_process
 from durable_ray.actors.cluster.ray_actors.worker_actor import WorkerActor
 from durable_ray.actors.host.crash_marker import marker_name
 from durable_ray.actors.instances.placement import dedicated_host, environment_of
+from durable_ray.actors.instances.waits import UnmetDemand
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.unopened import CannotOpen
 from durable_ray.actors.store.background import next_pause
@@ -57,6 +59,7 @@ log = logging.getLogger("durable_ray.cluster")
 
 _CREATE_SECONDS = 120.0
 _WORKER_SECONDS = 30.0
+_UNMET_SECONDS = 3.0
 
 
 class HubInfo(Struct, frozen=True):
@@ -292,6 +295,13 @@ class RayHosts:
         """Notify a host, if it has an actor, that something was deployed."""
         with contextlib.suppress(Gone):
             await remote(find(self._info.hub, host), HostActorApi.deployed)
+
+    async def unmet(self, demands: Mapping[str, Mapping[str, Any]]) -> Mapping[str, UnmetDemand]:
+        """See `Hosts.unmet`."""
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(unmet, demands), _UNMET_SECONDS)
+        except TimeoutError:
+            return {}
 
     async def end(self, instance_id: str) -> None:
         """Kill the actor of a dedicated instance."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.active_instance import ActiveInstance, PendingMessage
@@ -27,6 +27,7 @@ from durable_ray.orchestrations.values.failures import FailureDetails, NonDeterm
 from durable_ray.orchestrations.values.times import turn_time
 
 log = logging.getLogger("durable_ray.host")
+_encode = json.Encoder().encode
 
 #: Makes the row of a sub-orchestration; the runtime decides on its host and code.
 NewChild = Callable[[ChildStart, int], NewInstance]
@@ -60,7 +61,7 @@ def take_turn(
         # What a new execution did on its first events is recorded before anything new is taken: replay meets events and
         # commands in the order of history.
         append, decision = Append(turn_time(active.snapshot.at, now)), active.leftover
-        active.leftover = None
+        active.leftover, active.awaited = None, _awaited(decision)
     else:
         pending_messages, active.pending_messages = active.pending_messages, []
         append = receive(active.snapshot, _messages(active, pending_messages), now, definition_cache)
@@ -104,12 +105,18 @@ def _messages(active: ActiveInstance, pending_messages: list[PendingMessage]) ->
 def _advance(active: ActiveInstance, append: Append) -> Decision:
     assert active.execution is not None
     try:
-        return active.execution.advance(append.events)
+        decision = active.execution.advance(append.events)
+        active.awaited = _awaited(decision)
+        return decision
     except NonDeterminismError as error:
         return Decision(outcome=Raised(FailureDetails.of(error)))
     except BaseException as error:  # no error of user code may reach the host's event loop
         log.exception("the engine failed on instance %r", active.instance_id)
         return Decision(outcome=Raised(FailureDetails.of(error)))
+
+
+def _awaited(decision: Decision) -> str | None:
+    return _encode(decision.awaited).decode() if decision.awaited else None
 
 
 def answer_to(pending: PendingMessage, append: Append, active: ActiveInstance) -> Reply:
@@ -165,6 +172,7 @@ def _turn(
         successor=_successor(successor, following) if successor is not None and following is not None else None,
         expires=expiry(row.settings, append.at) if finished else None,
         outstanding=0 if finished or following else len(snapshot.activities),
+        awaited=None if finished or following else active.awaited,
         revision=revision,
     )
     return Turn(write, append, pending_messages, following)

@@ -127,6 +127,7 @@ class ActiveInstance:
 
     __slots__ = (
         "armed",
+        "awaited",
         "custom_status",
         "dirty",
         "execution",
@@ -155,6 +156,7 @@ class ActiveInstance:
         self.execution: Execution | None = None
         self.turn = row.turn
         self.custom_status = row.custom_status
+        self.awaited = row.awaited
         self.waiting_reason = row.waiting_reason
         #: Messages in order of arrival that are in no history yet.
         self.pending_messages: list[PendingMessage] = []

@@ -13,6 +13,7 @@ from msgspec import field, to_builtins
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.errors import InstanceNotFound, OrchestrationFailed, OrchestrationTerminated
 from durable_ray.actors.instances.history_view import without_results
+from durable_ray.actors.instances.waits import Wait
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.store.records import FINISHED, LIVE, InstanceRow
 from durable_ray.orchestrations.history.codec import UnreadableHistory, decode_event
@@ -56,6 +57,7 @@ class OrchestrationStatus(Value, frozen=True):
         failure: all that is known of a failure.
         history: the events of the current execution, if they were asked for.
         waiting_reason: why it makes no progress although it could (its code is missing, …).
+        waiting_for: all that it waits for, in the status of one instance; see `Wait`. Empty in lists.
     """
 
     name: str
@@ -78,6 +80,7 @@ class OrchestrationStatus(Value, frozen=True):
     priority: int = 0
     scheduled_start: datetime | None = None
     waiting_reason: str | None = None
+    waiting_for: tuple[Wait, ...] = ()
 
     def __bool__(self) -> bool:
         return True
@@ -114,6 +117,8 @@ def _plain(name: str, value: Any) -> Any:
         return value.isoformat().replace("+00:00", "Z")
     if name == "history" and value is not None:
         return [_plain_event(event) for event in value]
+    if name == "waiting_for":
+        return [to_builtins(wait) for wait in value]
     return to_builtins(value) if name == "failure" else value
 
 
@@ -147,6 +152,7 @@ def status_of(
     *,
     show_input: bool = True,
     show_history_output: bool = False,
+    waiting_for: tuple[Wait, ...] = (),
 ) -> OrchestrationStatus:
     """The status by a row. Pickled payloads are loaded, so this is for Python clients only.
 
@@ -154,6 +160,7 @@ def status_of(
         history: the events, where the history was asked for.
         show_input: with its input.
         show_history_output: with the results in its history.
+        waiting_for: see `waits_of`.
     """
     failure = failure_of(row.failure)
     events = None if history is None else tuple(history)
@@ -181,6 +188,7 @@ def status_of(
         priority=row.priority,
         scheduled_start=None if row.start_at is None else moment(row.start_at),
         waiting_reason=row.why_waiting,
+        waiting_for=waiting_for,
     )
 
 

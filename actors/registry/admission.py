@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from durable_ray.actors.clock import Clock, DueAlarm
 from durable_ray.actors.code.definition_cache import DefinitionCache
 from durable_ray.actors.instances.waiters import Waiters
+from durable_ray.actors.instances.waits import UnmetDemand
 from durable_ray.actors.registry.actor_lifecycle import ActorLifecycle, Actors, ActorState
 from durable_ray.actors.registry.unopened import WaitingForHosts
 from durable_ray.actors.store.background import Blocking, Spawn, next_pause, until_answered
@@ -46,6 +47,9 @@ class Hosts(Actors, Protocol):
 
     async def deployed(self, host: str) -> None:
         """Notify a host, if it has an actor, that something was deployed."""
+
+    async def unmet(self, demands: Mapping[str, Mapping[str, Any]]) -> Mapping[str, UnmetDemand]:
+        """Name -> which resource cannot be had now, of those that its options (Ray's) ask for. Bounded in time."""
 
 
 class Admission:
@@ -109,6 +113,15 @@ class Admission:
             return False
         await self.actors.notify(instance_id, process, what)
         return True
+
+    def place(self, row: InstanceRow) -> str:
+        """Why a dedicated instance that has something to do has no process, in words; "" if it has one, or needs none."""
+        due = row.next_due is not None and row.next_due <= self._clock.now()
+        if row.placement != "dedicated" or row.finished or row.queued or not due or self.is_running(row.instance_id):
+            return ""
+        if self.has(row.instance_id):
+            return "its process is being started"
+        return f"a process of its own: {len(self.actors)} have one, max_dedicated is {self._limit}"
 
     # --- admission --------------------------------------------------------------------------------
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
+from durable_ray.actors.activities.permits import activity_limits
 from durable_ray.actors.host.service import SLICE
 from durable_ray.actors.instances.histories import damage
 from durable_ray.actors.instances.waiters import ending_of
+from durable_ray.actors.instances.waits import WaitFacts
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry.core import RegistryCore
 from durable_ray.actors.store.records import (
@@ -44,6 +48,48 @@ class RegistryQueries(RegistryCore):
             return loaded and replace(loaded, inbox=())
         row = (await self.rows([instance_id], payloads)).get(instance_id)
         return Loaded(row, (), ()) if row else None
+
+    async def waiting(self, instance_id: str, payloads: Payloads = "all", history: bool = False) -> WaitFacts | None:
+        """An instance with what tells what it waits for. A live one comes with its history, a finished one if `history`."""
+        loaded = await self.blocking(partial(self._loaded, instance_id, payloads, history))
+        if loaded is None:
+            return None
+        facts, row = WaitFacts(loaded, place=self.admission.place(loaded.row)), loaded.row
+        if row.finished or not row.outstanding:
+            return facts
+        if limits := activity_limits(self.definition_cache, self.settings):
+            held = await self.blocking(partial(self.store.permits, row.host))
+            facts = replace(
+                facts, limits=limits, permits=tuple(each for each in held if each[0].instance_id == instance_id)
+            )
+        if demands := self._demands():
+            facts = replace(facts, unmet=await self.hosts.unmet(demands))
+        return facts
+
+    def _loaded(self, instance_id: str, payloads: Payloads, history: bool) -> Loaded | None:
+        row = self.store.rows([instance_id], payloads).get(instance_id)
+        if row is None:
+            return None
+        if row.finished and not history:
+            return Loaded(row, (), ())
+        loaded = self.store.load([instance_id]).get(instance_id)
+        if loaded is None:
+            return None
+        row = loaded.row
+        return replace(
+            loaded,
+            inbox=(),
+            row=replace(
+                row,
+                input=row.input if payloads == "all" else None,
+                output=None if payloads == "none" else row.output,
+            ),
+        )
+
+    def _demands(self) -> dict[str, Mapping[str, Any]]:
+        """Activity's name -> Ray's options, of those that Ray places."""
+        known = map(self.definition_cache.known_activity, self.definition_cache.activity_names())
+        return {each.row.name: options for each in known if each and (options := each.options.ray_options())}
 
     async def rows(self, instance_ids: Sequence[str], payloads: Payloads = "all") -> dict[str, InstanceRow]:
         """Those of the named instances that exist."""

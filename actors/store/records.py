@@ -91,6 +91,8 @@ class InstanceRow(NewInstance, frozen=True):
     waiting_reason: str | None = None
     #: Number of activities under way after the last turn; a revived host has to load those instances first.
     outstanding: int = 0
+    #: The external events that its code waits for after the last turn, as JSON (`AwaitedEvent`); None: for none.
+    awaited: str | None = None
     #: What of this row could not be read when it was (no column); None: nothing.
     damage: str | None = None
 

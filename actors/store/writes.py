@@ -105,6 +105,8 @@ class CommitTurn(Struct, frozen=True):
     expires: int | None = None
     #: Number of activities under way after this turn.
     outstanding: int = 0
+    #: See `InstanceRow.awaited`.
+    awaited: str | None = None
     #: See `Outdated`.
     revision: int | None = None
 

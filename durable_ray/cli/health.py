@@ -49,6 +49,17 @@ def stuck(instances: Iterable[InstanceView], now: datetime) -> Iterator[CheckRes
             yield finding
 
 
+def unplaced(instances: Iterable[InstanceView]) -> Iterator[CheckResult]:
+    """Activities that wait for what the cluster does not have or not free, of instances shown with all that they wait for."""
+    for one in instances:
+        for wait in one.waiting_for or ():
+            if wait["kind"] == "resource":
+                detail = f"activity {wait['name']!r} waits: {wait['detail']}"
+                remedy = "add a node that has it, or lower what @activity(...) asks for; `ray status` shows all demand"
+                yield CheckResult("problem", f"instance {one.instance_id}", detail, remedy)
+                break
+
+
 def damaged(found: Iterable[tuple[str, str]]) -> Iterator[CheckResult]:
     """Instances, in memory or passivated, whose stored history is damaged."""
     for instance_id, detail in found:

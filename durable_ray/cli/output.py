@@ -130,15 +130,19 @@ def instances_table(instances: Sequence[InstanceView], width: int) -> Table:
     return made
 
 
+#: Of what an instance waits for, so much is shown.
+_WAITS = 10
+
+
 def print_instance(out: Console, instance: InstanceView) -> None:
     """All that is known of an instance, a line a fact, empty ones left out."""
-    status = status_text(instance.status)
-    if instance.waiting_reason:
-        status.append(f" (waits for {one_line(instance.waiting_reason)})")
+    waits = [plain(wait["text"]) for wait in instance.waiting_for or ()]
     facts: list[tuple[str, Text | str]] = [
         ("instance", plain(instance.instance_id)),
         ("orchestrator", plain(f"{instance.name} {instance.version}".strip())),
-        ("status", status),
+        ("status", status_text(instance.status)),
+        *[("" if number else "waits for", wait) for number, wait in enumerate(waits[:_WAITS])],
+        ("", f"and {len(waits) - _WAITS} more" if len(waits) > _WAITS else ""),
         ("created", utc(instance.created_at)),
         ("scheduled", utc(instance.scheduled_start)),
         ("started", utc(instance.started_at)),

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from durable_ray.actors.instances.status import failure_of, moment
+from durable_ray.actors.instances.waits import Wait
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.history.events import Event, TurnStarted
 from durable_ray.orchestrations.values.failures import FailureDetails
@@ -38,6 +39,7 @@ def opened(payload: Payload | None) -> Any:
 #: Of a row only for the hub itself: where it runs and on which code, and how far the runtime has got with it.
 _INTERNAL = {
     "code_id", "host", "resident", "generation", "next_due", "environment", "settings", "outstanding", "queued", "damage",
+    "awaited",
 }  # fmt: skip
 #: What a reader looks for first.
 _FIRST = ("instance_id", "name", "version", "execution_id", "status")
@@ -46,13 +48,24 @@ _RENAMED = {"start_at": "scheduled_start", "parent": "parent_id", "turn": "turns
 _PAYLOADS = {"input", "output", "custom_status"}
 
 
-def instance_json(row: InstanceRow, *, payloads: bool = True) -> dict[str, Any]:
-    """An instance, times as datetimes; without `payloads` neither input nor output are shown."""
+def instance_json(
+    row: InstanceRow, *, payloads: bool = True, waiting_for: Iterable[Wait] | None = None
+) -> dict[str, Any]:
+    """An instance, times as datetimes; without `payloads` neither input nor output are shown. What it waits for is told where
+    one instance is shown (None: in a list)."""
     closed = () if payloads else ("input", "output")
     shown = {
         _RENAMED.get(name, name): None if name in closed else _column_json(name, getattr(row, name)) for name in _SHOWN
     }
-    return shown | {"waiting_reason": row.why_waiting}
+    waits = None if waiting_for is None else [wait_json(wait) for wait in waiting_for]
+    return shown | {"waiting_reason": row.why_waiting, "waiting_for": waits}
+
+
+def wait_json(wait: Wait) -> dict[str, Any]:
+    """What an instance waits for."""
+    failure = wait.last_failure
+    fields = {name: getattr(wait, name) for name in wait.__struct_fields__}
+    return {**fields, "last_failure": None if failure is None else _failure_json(failure), "text": str(wait)}
 
 
 def _column_json(name: str, value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from durable_ray.actors.errors import InstanceNotFound, ScheduleNotFound
 from durable_ray.actors.instances.histories import restore
+from durable_ray.actors.instances.waits import WaitFacts
 from durable_ray.actors.messages import Ending, Reply
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceRow, Payloads
@@ -55,6 +56,15 @@ class _Raw:
         if found is None:
             raise InstanceNotFound(instance_id)
         return found.row
+
+    @operation
+    def waiting(self, instance_id: str, payloads: Payloads = "none", history: bool = False) -> Steps[WaitFacts]:
+        """An instance's row, with those payloads, and what tells what it waits for. Raises InstanceNotFound."""
+        existing(instance_id)
+        found = yield from self._router.registry(Registry.waiting, instance_id, payloads, history)
+        if found is None:
+            raise InstanceNotFound(instance_id)
+        return found
 
     @operation
     def with_history(self, instance_id: str) -> Steps[tuple[InstanceRow, list[Event]]]:

@@ -85,6 +85,14 @@ class Continued(Struct, frozen=True):
 Outcome = Returned | Raised | Continued
 
 
+class AwaitedEvent(Struct, frozen=True, array_like=True):
+    """An external event that code waits for: since when (µs), and the number of the timer that ends the wait."""
+
+    name: str
+    since: int
+    timer: int | None = None
+
+
 class Decision(Struct, frozen=True):
     """The answer of a turn: what is wanted now, in order; and how the execution ended, if it did.
 
@@ -94,3 +102,5 @@ class Decision(Struct, frozen=True):
     commands: tuple[Command, ...] = ()
     outcome: Outcome | None = None
     custom_status: Payload | None = None
+    #: The external events that the code waits for now, the first of them. History does not have them: waiting changes nothing.
+    awaited: tuple[AwaitedEvent, ...] = ()

@@ -20,7 +20,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from durable_ray.orchestrations.engine.body import evict, main, outcome_of
-from durable_ray.orchestrations.engine.commands import Continued, Decision, Outcome, Raised, Returned
+from durable_ray.orchestrations.engine.commands import AwaitedEvent, Continued, Decision, Outcome, Raised, Returned
 from durable_ray.orchestrations.engine.journal import RECORDS, REMEDY
 from durable_ray.orchestrations.engine.running import Running
 from durable_ray.orchestrations.engine.work import PayloadCodec, Work
@@ -32,6 +32,9 @@ from durable_ray.orchestrations.values.failures import FailureDetails, NonDeterm
 __all__ = ["Execution", "PayloadCodec", "replay"]
 
 _LOG = logging.getLogger(__name__)
+
+#: So many of the events that code waits for are told, so that a row stays small.
+MOST_AWAITED = 20
 
 
 class Execution:
@@ -113,7 +116,7 @@ class Execution:
         commands = work.journal.close()
         if self._outcome is not None and self._main is not None:
             self._put_away()
-        return Decision(commands, self._finished(), work.custom_status)
+        return Decision(commands, self._finished(), work.custom_status, self._awaited())
 
     def close(self) -> None:
         """Put the code away now: its `finally` blocks run, but what they ask for is not done. Idempotent."""
@@ -206,6 +209,14 @@ class Execution:
         kept = signals.unconsumed() if signals is not None and outcome.save_events else []
         return replace(outcome, events=tuple((event.name, event.payload, event.message_id) for event in kept))
 
+    def _awaited(self) -> tuple[AwaitedEvent, ...]:
+        signals = self._work.signals
+        if signals is None or self._outcome is not None or not (tasks := signals.awaited()):
+            return ()
+        return tuple(
+            [AwaitedEvent(task.name, task.since, getattr(task.timer, "number", None)) for task in tasks[:MOST_AWAITED]]
+        )
+
     # --- the code ---
 
     def _begin(self) -> None:
@@ -272,7 +283,7 @@ def replay(
         fresh = execution.advance(new)
     finally:
         execution.close()
-    return Decision(known.commands + fresh.commands, fresh.outcome, fresh.custom_status)
+    return Decision(known.commands + fresh.commands, fresh.outcome, fresh.custom_status, fresh.awaited)
 
 
 # --- one function per kind of event ---

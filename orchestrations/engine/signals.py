@@ -65,6 +65,10 @@ class Signals:
             self._arrived.setdefault(key, deque()).append((self._arrivals, event))
         return None
 
+    def awaited(self) -> list[EventTask]:
+        """The tasks that wait for an event, by name in the order in which they began."""
+        return [task for tasks in self._waiting.values() for task in tasks]
+
     def unconsumed(self) -> list[EventRaised]:
         """The events that were not consumed, in the order they arrived."""
         kept = [entry for arrived in self._arrived.values() for entry in arrived]

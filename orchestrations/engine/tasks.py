@@ -177,9 +177,11 @@ class TimerTask(DurableTask):
 class EventTask(DurableTask):
     """The next external event of a name. Cancelling it leaves the event to the next waiter."""
 
-    __slots__ = ("timer",)
+    __slots__ = ("since", "timer")
 
     timer: asyncio.Handle | None
+    #: When it began to wait (µs).
+    since: int
 
 
 class AllTask(OrderedFuture):

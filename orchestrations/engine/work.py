@@ -165,6 +165,7 @@ class Work:
         if event is not None:
             self._answer(task, event.payload)
             return task
+        task.since, task.timer = self.loop.now, None
         self.signals.wait(task)
         if timeout is not None:
             task.timer = self.loop.call_later(timeout / 1_000_000, self._time_out, task, default)

@@ -12,7 +12,7 @@ import pytest
 from durable_ray.actors.store.opening import SqlStore, open_store
 from durable_ray.cli import health_ray
 from durable_ray.cli.exits import Exit
-from durable_ray.cli.health import CheckResult, hub_findings, stuck
+from durable_ray.cli.health import CheckResult, hub_findings, stuck, unplaced
 from durable_ray.cli.health_ray import machine, store
 from durable_ray.cli.hub.port import InstanceView
 from durable_ray.config import ClientSettings
@@ -70,6 +70,14 @@ def test_what_is_stuck_is_found(changes: dict[str, object], level: str, detail: 
 )
 def test_what_merely_waits_is_left_alone(changes: dict[str, object]) -> None:
     assert list(stuck([running(**changes)], NOW)) == []
+
+
+def test_an_activity_that_waits_for_a_resource_is_found() -> None:
+    waits = [{"kind": "activity"}, {"kind": "resource", "name": "train", "detail": "it asks for GPU: 1"}]
+    (found,) = unplaced([running(waiting_for=waits), running(waiting_for=None)])
+    assert (found.level, found.subject) == ("problem", "instance x")
+    assert found.detail == "activity 'train' waits: it asks for GPU: 1"
+    assert "add a node" in found.remedy
 
 
 def test_failed_instances_are_a_warning_with_the_way_to_mend_them(cli: Cli) -> None:

@@ -42,6 +42,15 @@ def test_an_event_lets_an_instance_go_on(either: Cli) -> None:
     assert either.json("wait", "a", "--timeout", "20s")["output"] == {"ok": True}
 
 
+def test_status_and_timeout_say_what_it_waits_for(either: Cli) -> None:
+    either.ok("start", "approval", "--id", "a")
+    either.hub.settle()
+    waits = "event 'Approval', since 2030-01-01 00:00:00Z"
+    assert waits in either.ok("status", "a")
+    assert [wait["text"] for wait in either.json("status", "a")["waiting_for"]] == [waits]
+    assert f"it is Running and waits for {waits}" in " ".join(either.fails(7, "wait", "a", "--timeout", "0.1s").split())
+
+
 def test_terminate_keeps_the_reason(either: Cli) -> None:
     either.ok("start", "approval", "--id", "a")
     assert either.ok("terminate", "a", "--reason", "not needed") == "terminated a\n"

@@ -14,7 +14,7 @@ import pytest
 
 import durable_ray as dr
 from durable_ray.http.api import bulk
-from durable_ray.http.api.models import Instance
+from durable_ray.http.api.models import Instance, InstanceWait
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.orchestrations.authoring.definitions import Orchestrator
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
@@ -55,6 +55,20 @@ async def test_start_and_wait(http: httpx.AsyncClient) -> None:
     quiet = (await http.get(f"{API}/instances/h?show_payloads=false")).json()
     assert (quiet["input"], quiet["output"]) == (None, None)
     assert shown.keys() == quiet.keys() == Instance.model_fields.keys()
+
+
+async def test_an_instance_says_what_it_waits_for(http: httpx.AsyncClient, hub: TestHub) -> None:
+    await start(http, "approval", "w")
+    hub.settle()
+    shown = (await http.get(f"{API}/instances/w")).json()
+    (wait,) = shown["waiting_for"]
+    assert (wait["kind"], wait["name"], wait["since"]) == ("event", "Approval", "2030-01-01T00:00:00Z")
+    assert wait["text"] == "event 'Approval', since 2030-01-01 00:00:00Z"
+    assert wait.keys() == InstanceWait.model_fields.keys()
+    (listed,) = (await http.get(f"{API}/instances")).json()["instances"]
+    assert listed["waiting_for"] is None
+    await http.post(f"{API}/instances/w/events/Approval", json=True)
+    assert (await ended(http, "w"))["waiting_for"] == []
 
 
 async def test_a_failure_says_what_went_wrong(http: httpx.AsyncClient) -> None:

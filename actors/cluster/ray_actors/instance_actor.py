@@ -24,6 +24,7 @@ from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.instances.requests import once_key, raised, termination, why
 from durable_ray.actors.instances.status import OrchestrationStatus, result_of, status_of
+from durable_ray.actors.instances.waits import WaitFacts, waits_of
 from durable_ray.actors.messages import Delivery, Ending, Reply, StartRequest
 from durable_ray.orchestrations.authoring.options import UNSET
 from durable_ray.orchestrations.history import events as ev
@@ -55,7 +56,13 @@ class DedicatedActor(HostActor):
         if loaded is None:
             return None
         history = restore(loaded)[0] if show_history else None
-        return status_of(loaded.row, history, show_input=show_input, show_history_output=show_history_output)
+        return status_of(
+            loaded.row,
+            history,
+            show_input=show_input,
+            show_history_output=show_history_output,
+            waiting_for=waits_of(WaitFacts(loaded)),
+        )
 
     async def raise_event(
         self,

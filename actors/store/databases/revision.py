@@ -5,7 +5,7 @@ from __future__ import annotations
 from durable_ray.actors.store.sql.statement import Session, Statement
 
 #: The migration that makes the schema of `schema.py`; `migrations/versions` ends with it.
-REVISION = "0001"
+REVISION = "0002"
 
 #: What stands in its place when all was moved to another database: no hub goes on here.
 MOVED = "moved"

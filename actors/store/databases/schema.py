@@ -126,6 +126,7 @@ instances = Table(
     Column("outstanding", BigInteger, nullable=False),
     Column("expires", BigInteger),
     Column("input", _text),
+    Column("awaited", _text),
     # Room in each page for the next version of its rows, so that turns update in place.
     postgresql_with={"fillfactor": 80},
 )

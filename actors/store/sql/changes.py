@@ -41,7 +41,8 @@ MARK_RESIDENT = Statement("UPDATE instances SET resident = TRUE WHERE instance_i
 TURN = Statement("""
     UPDATE instances
     SET turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at, next_due = :next_due,
-        custom_status = :custom_status, recoveries = 0, waiting_reason = :waiting_reason, outstanding = :outstanding
+        custom_status = :custom_status, recoveries = 0, waiting_reason = :waiting_reason, outstanding = :outstanding,
+        awaited = :awaited
     WHERE instance_id = :instance_id AND turn = :turn
     """)
 TURN_WITH_STATUS = Statement("""
@@ -49,7 +50,7 @@ TURN_WITH_STATUS = Statement("""
     SET status = :status, queued = FALSE, turn = (:turn + 1), events = (:first_event + :events), updated_at = :updated_at,
         started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
         output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0,
-        waiting_reason = :waiting_reason, outstanding = :outstanding, expires = :expires
+        waiting_reason = :waiting_reason, outstanding = :outstanding, awaited = :awaited, expires = :expires
     WHERE instance_id = :instance_id AND turn = :turn
     """)
 CONTINUE_AS_NEW = Statement("""
@@ -58,7 +59,8 @@ CONTINUE_AS_NEW = Statement("""
         turn = (:turn + 1), events = (:first_event + :events), generation = :generation, updated_at = :updated_at,
         started_at = coalesce(:started_at, started_at), completed_at = :completed_at, next_due = :next_due,
         output = :output, custom_status = :custom_status, failure = :failure, recoveries = 0,
-        waiting_reason = :waiting_reason, outstanding = :outstanding, expires = :expires, input = :input
+        waiting_reason = :waiting_reason, outstanding = :outstanding, awaited = :awaited, expires = :expires,
+        input = :input
     WHERE instance_id = :instance_id AND turn = :turn
     """)
 RECODE = Statement("""

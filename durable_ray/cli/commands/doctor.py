@@ -13,11 +13,13 @@ from rich.text import Text
 from durable_ray.actors.store.records import LIVE, InstanceQuery
 from durable_ray.cli.commands.filters import matching
 from durable_ray.cli.exits import Exit, one_line, problem_of
-from durable_ray.cli.health import CheckResult, damaged, hub_findings, stuck
+from durable_ray.cli.health import CheckResult, damaged, hub_findings, stuck, unplaced
 from durable_ray.cli.inputs import now
 from durable_ray.cli.output import print_json
 from durable_ray.cli.session import CommandSession
 
+#: Instances with activities under way that are asked one by one what they wait for.
+_MOST_ASKED = 100
 _MARKS = {"ok": Text("✓", "green"), "warning": Text("!", "yellow"), "problem": Text("✗", "red")}
 
 
@@ -64,10 +66,13 @@ def _findings(session: CommandSession, most: int) -> Iterator[CheckResult]:
         return
     live = InstanceQuery(statuses=LIVE)
     reported: set[str] = set()
-    for finding in stuck(islice(matching(hub, live), most), now()):
+    instances = list(islice(matching(hub, live), most))
+    for finding in stuck(instances, now()):
         reported.add(finding.subject)
         yield finding
     if isinstance(hub, RayHub):
+        busy = (hub.get(one.instance_id) for one in islice((one for one in instances if one.outstanding), _MOST_ASKED))
+        yield from unplaced(filter(None, busy))
         yield from (finding for finding in damaged(hub.damaged(most)) if finding.subject not in reported)
 
 

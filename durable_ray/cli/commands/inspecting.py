@@ -85,7 +85,12 @@ def await_end(session: CommandSession, instance_id: str, seconds: float | None) 
             if session.hub.wait(instance_id, left):
                 return known(session, instance_id)
             if until is not None and monotonic() >= until:
-                raise TimeoutError(f"instance {instance_id!r} has not finished after {seconds:g} s")
+                stands = known(session, instance_id)
+                waits = "; ".join(wait["text"] for wait in (stands.waiting_for or ())[:3])
+                waiting = f" and waits for {waits}" if waits else ""
+                raise TimeoutError(
+                    f"instance {instance_id!r} has not finished after {seconds:g} s; it is {stands.status}{waiting}"
+                )
 
 
 def print_end(session: CommandSession, ended: InstanceView) -> None:

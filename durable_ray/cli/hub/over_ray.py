@@ -6,13 +6,15 @@ it takes to ask for a status, and end with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic_core import to_jsonable_python
 
 from durable_ray.actors.errors import HubUnavailable, InstanceNotFound
+from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.status import moment
+from durable_ray.actors.instances.waits import Wait, waits_of
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceQuery, InstanceRow
 from durable_ray.actors.store.urls import shown_url
@@ -52,12 +54,11 @@ class RayHub:
     def get(self, instance_id: str, *, history: bool = False) -> InstanceView | None:
         """See `HubPort.get`."""
         try:
-            if not history:
-                return _view(self._raw.row(instance_id, "all"))
-            row, events = self._raw.with_history(instance_id)
+            facts = self._raw.waiting(instance_id, "all", history)
         except InstanceNotFound:
             return None
-        return _view(row, history_json(events))
+        events = history_json(restore(facts.loaded)[0]) if history else None
+        return _view(facts.loaded.row, events, waits_of(facts))
 
     def page(self, wanted: InstanceQuery, size: int, token: str | None = None) -> tuple[list[InstanceView], str | None]:
         """See `HubPort.page`."""
@@ -229,9 +230,12 @@ def need_ray(hub: HubPort, what: str) -> RayHub:
     )
 
 
-def _view(row: InstanceRow, history: list[dict[str, Any]] | None = None) -> InstanceView:
+def _view(
+    row: InstanceRow, history: list[dict[str, Any]] | None = None, waiting_for: Iterable[Wait] | None = None
+) -> InstanceView:
     due = None if row.next_due is None else moment(row.next_due)
-    return InstanceView.of(instance_json(row), history, next_due=due, outstanding=row.outstanding)
+    shown = instance_json(row, waiting_for=waiting_for)
+    return InstanceView.of(shown, history, next_due=due, outstanding=row.outstanding)
 
 
 def _document(found: ScheduleDescription) -> ScheduleDocument:

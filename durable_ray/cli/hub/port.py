@@ -55,6 +55,8 @@ class InstanceView:
     placement: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     waiting_reason: str | None = None
+    #: Each as `/api/v1` shows it; None where many instances are listed.
+    waiting_for: Sequence[Mapping[str, Any]] | None = None
     recoveries: int = 0
     #: All of it as `/api/v1` shows it.
     document: Mapping[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.history_view import merged_history
 from durable_ray.actors.instances.status import OrchestrationStatus, status_of
+from durable_ray.actors.instances.waits import waits_of
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceQuery, Page, Payloads
 from durable_ray.client.operations.base import ClientCore, H
@@ -58,7 +59,7 @@ class QueryOperations(ClientCore[H]):
         show_history_output: bool = False,
         show_input: bool = True,
     ) -> Steps[OrchestrationStatus | None]:
-        """One instance, or None if it does not exist.
+        """One instance, with all that it waits for; or None if it does not exist.
 
         Args:
             show_history: with the events of its current execution (`get_history` has them as the HTTP API shows them).
@@ -68,11 +69,17 @@ class QueryOperations(ClientCore[H]):
         Raises:
             DamagedHistory: the history was asked for and is not what the instance's row says.
         """
-        found = yield from self._router.registry(Registry.row, instance_id, show_history, payloads_of(show_input))
-        if found is None:
+        facts = yield from self._router.registry(Registry.waiting, instance_id, payloads_of(show_input), show_history)
+        if facts is None:
             return None
-        history = restore(found)[0] if show_history else None
-        return status_of(found.row, history, show_input=show_input, show_history_output=show_history_output)
+        history = restore(facts.loaded)[0] if show_history else None
+        return status_of(
+            facts.loaded.row,
+            history,
+            show_input=show_input,
+            show_history_output=show_history_output,
+            waiting_for=waits_of(facts),
+        )
 
     @operation
     def get_history(

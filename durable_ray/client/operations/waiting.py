@@ -7,8 +7,13 @@ from typing import Any
 
 from durable_ray.actors import errors
 from durable_ray.actors.instances.status import result_of
+from durable_ray.actors.instances.waits import explained
+from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.operations.base import ClientCore, H
 from durable_ray.client.steps import Steps, operation
+
+#: Seconds for which the hub is asked what an instance waits for, when somebody has waited for it in vain.
+_EXPLAINED_SECONDS = 2.0
 
 
 class WaitOperations(ClientCore[H]):
@@ -24,7 +29,7 @@ class WaitOperations(ClientCore[H]):
         """
         ending = yield from self._router.wait(instance_id, timeout, start=True)
         if ending is None:
-            raise TimeoutError(f"instance {instance_id!r} has not started after {timeout:g} s")
+            raise (yield from self._late(instance_id, f"has not started after {timeout:g} s"))
         if ending.status == "absent":
             raise errors.InstanceNotFound(instance_id)
 
@@ -46,8 +51,17 @@ class WaitOperations(ClientCore[H]):
         """
         ending = yield from self._router.wait(instance_id, timeout)
         if ending is None:
-            raise TimeoutError(f"instance {instance_id!r} has not finished after {timeout:g} s")
+            raise (yield from self._late(instance_id, f"has not finished after {timeout:g} s"))
         return result_of(ending, output_type)
+
+    def _late(self, instance_id: str, what: str) -> Steps[TimeoutError]:
+        """The error for who waited in vain: with what the instance waits for, if that can be had at once."""
+        said = f"instance {instance_id!r} {what}"
+        try:
+            facts = yield from self._router.registry_within(_EXPLAINED_SECONDS, Registry.waiting, instance_id, "none")
+        except errors.HubUnavailable:
+            return TimeoutError(f"{said}; the hub does not answer why")
+        return TimeoutError(said if facts is None else f"{said}; {explained(facts)}")
 
     @operation
     def wait_many(self, handles: Iterable[Any], timeout: float | None = None) -> Steps[list[Any]]:
@@ -57,5 +71,7 @@ class WaitOperations(ClientCore[H]):
         endings = yield from self._router.wait_all(ids, timeout)
         late = [instance_id for instance_id in ids if instance_id not in endings]
         if late:
-            raise TimeoutError(f"{len(late)} of {len(ids)} instances have not finished after {timeout:g} s: {late[:3]}")
+            error = yield from self._late(late[0], "is one of them")
+            more = f"{len(late)} of {len(ids)} instances have not finished after {timeout:g} s: {late[:3]}"
+            raise TimeoutError(f"{more}; {error}")
         return [result_of(endings[i], getattr(h, "_output_hint", None)) for i, h in zip(ids, wanted, strict=True)]

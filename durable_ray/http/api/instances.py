@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from durable_ray.actors.errors import InvalidState
+from durable_ray.actors.instances.waits import waits_of
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.json_views import history_json, instance_json
 from durable_ray.client.raw_hub import existing
@@ -78,8 +79,8 @@ async def get_instance(
     if wait:
         with given.waits.one_more(request.scope):
             await given.raw_hub.wait(instance_id, min(wait, given.settings.max_wait))
-    row = await given.raw_hub.row(instance_id, "all" if show_payloads else "none")
-    return answer(instance_json(row, payloads=show_payloads))
+    facts = await given.raw_hub.waiting(instance_id, "all" if show_payloads else "none")
+    return answer(instance_json(facts.loaded.row, payloads=show_payloads, waiting_for=waits_of(facts)))
 
 
 @router.delete("/{instance_id}", response_model=Deleted, responses=problems(400, 404, 409))

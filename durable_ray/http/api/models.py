@@ -20,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from durable_ray.actors.instances.waits import WaitKind
 from durable_ray.actors.store.records import IfExists, Placement
 from durable_ray.client.operations.bounds import plus_restored, read_status
 from durable_ray.client.operations.starting import StartKeywords
@@ -184,9 +185,28 @@ class Instance(ResponseModel):
     priority: int
     tags: dict[str, str]
     waiting_reason: str | None = Field(default=None, description="Why it makes no progress although it could.")
+    waiting_for: list[InstanceWait] | None = Field(
+        default=None, description="All that it waits for; null in lists of instances."
+    )
     recoveries: int
     turns: int
     events: int
+
+
+class InstanceWait(ResponseModel):
+    """One thing that an instance waits for; `text` says it in words."""
+
+    kind: WaitKind
+    name: str
+    since: datetime | None
+    due: datetime | None = Field(description="When it is over by itself, or the next attempt begins.")
+    task_id: int | None
+    instance_id: str | None = Field(description="The sub-orchestration's.")
+    attempt: int | None
+    max_attempts: int | None
+    last_failure: Failure | None
+    detail: str
+    text: str
 
 
 class Failure(ResponseModel):
