@@ -42,8 +42,13 @@ from durable_ray.client.client import AsyncClient, Client
 from durable_ray.client.deploying import Deployer
 from durable_ray.client.drive import LoopDriver, PerLoop, drive
 from durable_ray.client.steps import Call, Steps, TargetGone, TargetUnavailable
+from durable_ray.doubles import ActivityDouble, answering
 from durable_ray.orchestrations.authoring.catalog import DefinitionCatalog, catalog
+from durable_ray.orchestrations.authoring.definitions import Activity
 from durable_ray.orchestrations.values.times import after, duration
+from durable_ray.told_history import ReplayFailed, history_lines, replay
+
+__all__ = ["ActivityDouble", "ReplayFailed", "TestHub", "VirtualClock", "history_lines", "replay"]
 
 R = TypeVar("R")
 
@@ -136,7 +141,7 @@ class TestHub:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="test-hub", daemon=True)
         self._thread.start()
-        self._auto = auto_advance
+        self._doubles: list[ActivityDouble] = []
         config = (settings or HubSettings(partitions=1, sweep_interval=0.5)).settled()
         self.hub = InProcessHub(self.store, clock, config)
         self.on_loop(self.hub.open()).result(30)
@@ -173,9 +178,72 @@ class TestHub:
             raise RuntimeError("this hub runs on real time")
         self.on_loop(self._advance(virtual, after(virtual.now(), duration(by, "by", least=0)))).result(60)
 
-    def settle(self) -> None:
-        """Wait until nothing is under way. Time does not advance."""
-        self.on_loop(self.settled()).result(60)
+    def settle(self, timeout: float = 60.0) -> None:
+        """Wait until nothing happens any more without anything from outside: all have ended, or wait for events.
+
+        With `auto_advance` timers come due meanwhile (schedules alone do not keep it waiting); without it, or on real time,
+        time does not advance, and instances may also wait for timers.
+
+        Args:
+            timeout: real seconds.
+
+        Raises:
+            TimeoutError: something is still under way, or an orchestration sleeps again and again; the message says until when.
+
+        Example:
+            >>> with TestHub() as hub:  # doctest: +SKIP
+            ...     handle = hub.client.start_new(reminder, 30)
+            ...     hub.settle()
+            ...     assert handle.get_status().runtime_status == "Completed"
+        """
+        work = self.on_loop(self.settled() if self._pump is None else self._at_rest())
+        try:
+            work.result(timeout)
+        except TimeoutError as late:
+            work.cancel()
+            raise TimeoutError(
+                f"the hub has not come to rest in {timeout:g} s: something is still under way, or an orchestration sleeps "
+                f"again and again (it is {self.now:%Y-%m-%d %H:%M:%SZ} now); with TestHub(auto_advance=False) time moves by "
+                "advance() only"
+            ) from late
+
+    def fake(
+        self,
+        activity: Activity[..., Any, Any],
+        does: Callable[..., Any] | None = None,
+        *,
+        returns: object = None,
+        raises: BaseException | type[BaseException] | None = None,
+    ) -> ActivityDouble:
+        """Let something else run in place of an activity, in this hub, from its next call on.
+
+        It runs in the test's own process and is no copy: what it appends to a list, the test sees. It takes the activity's
+        arguments (its context too, if the activity does), brought to their types; retries and timeouts are the activity's.
+
+        Args:
+            does: a function, plain or async, or a `unittest.mock.Mock`.
+            returns: what it returns, instead.
+            raises: what it raises, instead.
+
+        Returns:
+            The double: `.calls` has what it was called with.
+
+        Raises:
+            TypeError: it is no activity, or two things were said.
+
+        Example:
+            >>> sent = []
+            >>> hub.fake(send_mail, sent.append)  # doctest: +SKIP
+        """
+        if not isinstance(activity, Activity):
+            raise TypeError(f"{activity!r} is no activity: decorate the function with @durable_ray.activity")
+        double = ActivityDouble(activity, answering(does, returns, raises))
+        self._doubles.append(double)
+        for client in (self.client, self.async_client):
+            # First all that is decorated: else the activity itself might be deployed after its double.
+            self.client._driver.run(client._deployer.deploy(client._router))
+        self.client.register(double.definition)
+        return double
 
     async def settled(self) -> None:
         """As `settle`, on the hub's event loop. Checked twice: a callback may be on its way between two threads."""
@@ -187,6 +255,18 @@ class TestHub:
             calm = calm + 1 if self.hub.idle else 0
             if not calm:
                 await asyncio.sleep(0.0005)
+
+    async def _at_rest(self) -> None:
+        clock = self.virtual_clock
+        while True:
+            await self.settled()
+            if clock is None or not self._moves(clock):
+                return
+            await asyncio.sleep(0.001)  # the next timer is due as soon as time has moved
+
+    def _moves(self, clock: VirtualClock) -> bool:
+        """Whether time goes on by itself: not for schedules alone, or it would go from one run to the next for ever."""
+        return clock.waits(but=self.hub.registry.schedule_alarm.alarm)
 
     def on_loop(self, work: Coroutine[Any, Any, R]) -> Future[R]:
         """Run a coroutine on the hub's event loop, where its registry and its hosts live."""
@@ -208,6 +288,8 @@ class TestHub:
     def close(self) -> None:
         """Stop the hub."""
         inside.leave(self.hub.name, self.client)
+        for double in self._doubles:
+            double.close()
         if self._pump is not None:
             self._pump.cancel()
         self.on_loop(self.hub.close()).result(30)
@@ -243,8 +325,7 @@ class TestHub:
         while True:
             await self.settled()
             due = clock.next()
-            # Not for schedules alone: time would go from one run to the next for as long as the hub lives.
-            if due is not None and clock.waits(but=self.hub.registry.schedule_alarm.alarm):
+            if due is not None and self._moves(clock):
                 clock.advance(due)
             else:
                 await asyncio.sleep(0.002)

@@ -9,9 +9,6 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import NODEFAULT
-from msgspec.structs import fields
-
 #: Characters of one value in the text form of what holds it.
 _LONGEST = 120
 
@@ -57,6 +54,9 @@ def short_repr(value: Any) -> str:
 
 def struct_repr(value: Any) -> str:
     """The text of a Struct: the fields that say something, each of bounded length."""
+    from msgspec import NODEFAULT  # this module is imported with the package, which must cost nothing
+    from msgspec.structs import fields
+
     said = [
         f"{field.name}={short_repr(getattr(value, field.name))}"
         for field in fields(type(value))

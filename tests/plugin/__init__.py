@@ -1,0 +1,1 @@
+"""The pytest plugin and what it is used with."""
