@@ -88,6 +88,17 @@ def code_id(target: Callable[..., object] | Definition[..., Any]) -> str:
     return digest.hexdigest()
 
 
+def same_program(one: CodeType, other: CodeType) -> bool:
+    """Whether two code objects of this Python do the same, wherever they stand."""
+    return _code_digest(one) == _code_digest(other)
+
+
+def _code_digest(code: CodeType) -> str:
+    digest = _Digest(whole=False)
+    digest.value(code)
+    return digest.hexdigest()
+
+
 def referred_to(target: Definition[..., Any]) -> tuple[Definition[..., Any], ...]:
     """The definitions that a definition's code refers to: what it may call without saying a name."""
     digest = _Digest(whole=False)

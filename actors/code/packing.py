@@ -13,19 +13,20 @@ Packed definitions move through registry and gateway as bytes. Only hosts and ac
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from durable_ray.actors.code.carried_source import PYTHON
 from durable_ray.actors.code.code_identity import code_id
 from durable_ray.actors.code.pickling import dumps, import_path, importable_path, loads
 from durable_ray.orchestrations.authoring.catalog import AnyDefinition
 from durable_ray.orchestrations.authoring.definitions import Activity, Kind, Orchestrator
 from durable_ray.orchestrations.values.payloads import Payload, decode, encode
 
-_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+#: The form of what follows the first line: code that goes with its source, so that another Python may try.
+_WITH_SOURCE = "source"
 
 
 class DefinitionCannotTravel(Exception):
@@ -53,9 +54,9 @@ class DefinitionCannotLoad(Exception):
 class PackedDefinition(Struct, frozen=True):
     """A definition as bytes and text; a process may pass it on without being able to load it.
 
-    `body` is `module:qualname` if `how` is "reference"; else the Python version it needs, a line feed and a
-    pickle. `options_json` is what `ActivityOptions.from_json_dict` or `OrchestratorOptions.from_json_dict`
-    reads.
+    `body` is `module:qualname` if `how` is "reference"; else the Python version that packed it and the word "source" (its
+    code goes with its source, for other versions), a line feed and a pickle. `options_json` is what
+    `ActivityOptions.from_json_dict` or `OrchestratorOptions.from_json_dict` reads.
     """
 
     kind: Kind
@@ -183,14 +184,27 @@ def _by_value(definition: AnyDefinition) -> bytes:
             f"it uses something that cannot be pickled ({error}); make that inside the function that needs it, "
             "or install the module it is in on the cluster",
         ) from error
-    return f"{_PYTHON}\n".encode() + body
+    return f"{PYTHON} {_WITH_SOURCE}\n".encode() + body
 
 
 def _from_value(body: bytes) -> Any:
-    python, _, pickled = body.partition(b"\n")
-    if python.decode() != _PYTHON:
-        raise ImportError(f"it was packed by Python {python.decode()} and its bytecode means nothing to {_PYTHON}")
-    return loads(pickled)
+    first, _, pickled = body.partition(b"\n")
+    python, _, form = first.decode().partition(" ")
+    if python == PYTHON:
+        return loads(pickled)
+    if form != _WITH_SOURCE:
+        raise ImportError(f"it was packed by Python {python} and its bytecode means nothing to {PYTHON}{_GO_ON}")
+    try:
+        return loads(pickled)
+    except Exception as error:
+        raise ImportError(f"{error}{_GO_ON}") from error
+
+
+#: What to do about code of another Python.
+_GO_ON = (
+    "; run its hosts on that Python, or deploy it from this one and move its instances: durable-ray terminate ID, then "
+    "durable-ray rewind ID --latest"
+)
 
 
 def _advice(error: BaseException) -> str:

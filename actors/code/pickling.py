@@ -13,6 +13,7 @@ What it adds:
   classes, load.
 - Definitions of installed packages go by name; others are cut down to references where the caller asks for
   that.
+- A code object goes with its source, for other versions of Python (`carried_source`).
 - An `ObjectRef` is refused wherever it hides.
 """
 
@@ -27,12 +28,13 @@ import threading
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 import typing_extensions
 
+from durable_ray.actors.code.carried_source import reduced_code
 from durable_ray.actors.code.code_identity import all_names
 from durable_ray.actors.code.local_modules import is_installed, local_modules
 from durable_ray.orchestrations.authoring.definitions import Definition
@@ -113,6 +115,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.left_out: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, CodeType):
+            return reduced_code(obj)
         if id(obj) in _SENTINELS:
             return import_path, (f"dataclasses:{_SENTINELS[id(obj)]}",)
         if isinstance(obj, Definition) and obj is not self._root:

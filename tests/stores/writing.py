@@ -1,12 +1,13 @@
 """Writes the stores of this release: `python -m tests.stores.writing`, once, when it is released.
 
-The code of the instances is stored by reference, so that every Python runs it, and for one by value: by that Python which wrote
-it. Nothing in the files tells where they were written.
+The code of the instances is stored by reference, and for one by value, with its source for other versions of Python. Nothing in
+the files tells where they were written.
 """
 
 from __future__ import annotations
 
 import gzip
+import linecache
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def _definitions() -> DefinitionCatalog:
     for each in vars(shapes).values():
         if isinstance(each, Activity | Orchestrator):
             found.register(each)
+    linecache.cache["valued.py"] = (len(BY_VALUE), None, BY_VALUE.splitlines(keepends=True), "valued.py")
     world: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(BY_VALUE, "valued.py", "exec"), world)
     found.register(dr.orchestrator(name="kept.valued")(world["valued"]))
