@@ -17,6 +17,7 @@ RAY ?= 2.48.0
 
 VENV := .venv
 BIN := $(VENV)/bin
+KERNEL_VENV := $(VENV)-ipykernel-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-ray unit lint docs bench clean
@@ -41,7 +42,7 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/pyvenv.cfg
 demo: $(VENV)/core.stamp
 	$(BIN)/python examples/demo.py $(DIR)
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp $(KERNEL_VENV)/stamp
 	scripts/test_servers.sh
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (ray or slow)"
@@ -49,6 +50,15 @@ ifeq ($(strip $(ARGS)),)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+# Notebooks are tested on the ipykernel of .venv and on the one before: its wheel alone, beside everything else of .venv.
+$(KERNEL_VENV)/stamp: $(VENV)/dev.stamp
+	rm -rf $(KERNEL_VENV)
+	$(BIN)/python -m venv --without-pip $(KERNEL_VENV)
+	$(BIN)/pip --python $(KERNEL_VENV)/bin/python install --quiet --no-deps 'ipykernel<7' nest-asyncio
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> $$($(KERNEL_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth
+	@touch $@
 
 # An environment with another Ray, which takes everything else from .venv: only Ray's wheel is fetched.
 RAY_VENV := $(VENV)-ray-$(RAY)
@@ -81,5 +91,5 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --keep $(if $(PEERS),--peers) $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray-* build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray-* $(KERNEL_VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache orchestrations/.ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -80,7 +80,7 @@ def test_each_example_says_what_it_found(
 
 
 def test_every_example_is_held_here() -> None:
-    assert sorted([*SAID, "demo", "file_report"]) == NAMES
+    assert sorted([*SAID, "demo", "file_report", "tour_marimo"]) == NAMES  # the last: tests/notebook/test_tour.py
 
 
 def test_fan_out_tries_again_what_slipped(load: Load, hub: TestHub) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.status import OrchestrationStatus, status_of
+from durable_ray.actors.instances.waits import waits_of
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.records import InstanceQuery
 from durable_ray.client.router import Router
@@ -34,9 +35,13 @@ def overview(router: Router, instance_id: str) -> Steps[str]:
     found = yield from router.registry(Registry.row, instance_id)
     if found is None:
         return f"<div>{muted('no instance with ID')} <b>{text(instance_id)}</b></div>"
+    facts = None
     if found.row.events <= _EVENTS and found.row.damage is None:
-        found = (yield from router.registry(Registry.row, instance_id, True)) or found
-    status = status_of(found.row, restore(found)[0] if found.history else None)
+        facts = yield from router.registry(Registry.waiting, instance_id, "all", True)
+    if facts is None:
+        status = status_of(found.row)
+    else:
+        status = status_of(facts.loaded.row, restore(facts.loaded)[0], waiting_for=waits_of(facts))
     tree = yield from _tree(router, status)
     return status_html(status, entries_of(status), tree_html(tree) if tree.children else "")
 

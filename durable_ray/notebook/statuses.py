@@ -75,16 +75,13 @@ def waits_for(status: OrchestrationStatus, entries: Iterable[Mapping[str, Any]] 
     """What an unfinished instance waits for, as far as status and history say; empty for one that has ended."""
     if status.runtime_status.finished:
         return ""
-    said = [str(wait) for wait in _several(getattr(status, "waiting_for", None))]
-    under_way = [] if said else [_named(span) for span in spans_of(entries) if span.end is None]
-    if len(under_way) > _MAX_WAITS:
-        under_way[_MAX_WAITS:] = [f"{len(under_way) - _MAX_WAITS} more"]
-    reason = [status.waiting_reason] if status.waiting_reason else []
-    return "; ".join([*reason, *said, *under_way])
-
-
-def _several(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else [] if value is None else [value]
+    said = [str(wait) for wait in status.waiting_for]
+    if not said:
+        said = [_named(span) for span in spans_of(entries) if span.end is None]
+        said[:0] = [status.waiting_reason] if status.waiting_reason else []
+    if len(said) > _MAX_WAITS:
+        said[_MAX_WAITS:] = [f"{len(said) - _MAX_WAITS} more"]
+    return "; ".join(said)
 
 
 def _named(span: Span) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from durable_ray.actors import errors
 from durable_ray.actors.instances.histories import restore
 from durable_ray.actors.instances.status import OrchestrationStatus, result_of, status_of
+from durable_ray.actors.instances.waits import Wait, waits_of
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.client.router import Router
@@ -38,6 +39,7 @@ class Watched:
         self._began = time.monotonic()
         self._seen: tuple[str, int] | None = None
         self._entries: list[dict[str, Any]] = []
+        self._waits: tuple[Wait, ...] = ()
         self._ending: Ending | None = None
 
     def look(self) -> Steps[Progress]:
@@ -50,12 +52,13 @@ class Watched:
             raise errors.InstanceNotFound(self._instance_id)
         now = found.row.execution_id, found.row.turn
         if now != self._seen:
-            self._seen, self._entries = now, []
+            self._seen, self._entries, self._waits = now, [], ()
             if found.row.events <= _EVENTS and found.row.damage is None:
-                loaded = (yield from self._router.registry(Registry.row, self._instance_id, True)) or found
-                self._entries = entries_of(status_of(loaded.row, restore(loaded)[0])) if loaded.history else []
-                found = loaded
-        status = status_of(found.row, show_input=False)
+                facts = yield from self._router.registry(Registry.waiting, self._instance_id, "output", True)
+                if facts is not None:
+                    self._waits = waits_of(facts)
+                    self._entries = entries_of(status_of(facts.loaded.row, restore(facts.loaded)[0]))
+        status = status_of(found.row, show_input=False, waiting_for=self._waits)
         return progress_of(status, self._entries, self._elapsed(status))
 
     def _elapsed(self, status: OrchestrationStatus) -> timedelta:
@@ -69,7 +72,9 @@ class Watched:
         left = _EVERY if self._until is None else self._until - time.monotonic()
         self._ending = yield from self._router.wait(self._instance_id, max(0.0, min(_EVERY, left)))
         if self._ending is None and left <= 0:
-            raise TimeoutError(f"instance {self._instance_id!r} has not finished after {self._timeout:g} s")
+            waits = "; ".join(map(str, self._waits[:3]))
+            why = f"; it waits for {waits}" if waits else ""
+            raise TimeoutError(f"instance {self._instance_id!r} has not finished after {self._timeout:g} s{why}")
         return self._ending is not None
 
     def result(self) -> Any:

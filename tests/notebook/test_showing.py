@@ -88,11 +88,13 @@ def test_a_handle_shows_what_its_instance_waits_for_and_how_it_failed(hub: TestH
     shown = checked(handle)
     assert "Running" in shown
     assert "a&lt;b&gt;" in shown
-    assert "timer 2030-01-01 02:00:00Z" in shown
+    assert "timer, due 2030-01-01 02:00:00Z" in shown
     assert "waits for" in shown
 
     hub.advance(timedelta(hours=3))
-    assert "sub-orchestrations" in checked(handle)
+    later = checked(handle)
+    assert "sub-orchestrations" in later
+    assert "event &#x27;Go&#x27;" in later
     handle.raise_event("Go")
     hub.settle()
     failed = checked(handle)

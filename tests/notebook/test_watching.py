@@ -87,9 +87,9 @@ async def test_progress_is_gone_through_with_async_for(hub: TestHub, capsys: pyt
 def test_a_blocking_watch_returns_the_output_or_raises(hub: TestHub, capsys: pytest.CaptureFixture[str]) -> None:
     handle = hub.client.start_new(watched_timer, 7, instance_id="seven")
     hub.settle()
-    with pytest.raises(TimeoutError, match="seven"):
+    with pytest.raises(TimeoutError, match=r"seven.*waits for timer"):
         handle.watch(timeout=0.1)
-    assert "waits for timer 2030-01-01 01:00:00Z" in capsys.readouterr().err
+    assert "waits for timer, due 2030-01-01 01:00:00Z" in capsys.readouterr().err
     later = threading.Timer(0.1, hub.advance, [timedelta(hours=1)])
     later.start()
     assert handle.watch(timeout=20) == 7
