@@ -2,8 +2,8 @@
 
 Bytecode means nothing to another minor version. So a code object is pickled as itself, and with its source, *if* that, compiled
 here, gives the same program: the file may have been edited since it was imported, and code may come from no file at all
-(`exec`, the methods that `dataclasses` generate). Another version compiles the source. It is the same program then, by another
-compiler; whether it does what an instance's history says, its replay decides, as after every change.
+(`exec`; for what `dataclasses` generates see `generated`). Another version compiles the source. It is the same program then, by
+another compiler; whether it does what an instance's history says, its replay decides, as after every change.
 
 Of the file only the function itself travels, inside of what gives its names their meaning: a function that has the variables
 it closes over, and its class, whose name is in that of private attributes. What else stands in a script stays at home.
@@ -23,7 +23,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from durable_ray.actors.code.code_identity import same_program
+from durable_ray.actors.code.code_identity import all_names, same_program
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -101,10 +101,11 @@ def source_of(code: CodeType) -> CarriedSource | None:
 
 @lru_cache(maxsize=1000)
 def _source_in(code: CodeType, file: str, text: str) -> CarriedSource | None:
-    for node, owner in _functions(text):
+    functions, imported = _parsed(text)
+    for node, owner in functions:
         if _name(node) != code.co_name or code.co_firstlineno not in (node.lineno, _first_line(node)):
             continue
-        line, wrapped = _wrapped(node, owner, text, code.co_freevars)
+        line, wrapped = _wrapped(node, owner, text, code.co_freevars, sorted(imported & all_names(code)))
         source = CarriedSource(
             file, line, wrapped, code.co_flags & _FUTURE, code.co_name, code.co_qualname, code.co_freevars
         )
@@ -118,13 +119,22 @@ def _source_in(code: CodeType, file: str, text: str) -> CarriedSource | None:
 
 
 @lru_cache(maxsize=20)
-def _functions(text: str) -> tuple[tuple[_Function, str], ...]:
-    """The functions of a file, each with the name of the class it stands in ("" for none)."""
+def _parsed(text: str) -> tuple[tuple[tuple[_Function, str], ...], frozenset[str]]:
+    """The functions of a file, each with the name of the class it stands in ("" for none); the names that the file imports."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return ()
-    return tuple(_functions_in(tree, ""))
+        return (), frozenset()
+    return tuple(_functions_in(tree, "")), frozenset(_imported_in(tree))
+
+
+def _imported_in(node: ast.AST) -> Iterator[str]:
+    """The names that are imported for the whole file."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name).partition(".")[0] for alias in child.names)
+        elif not isinstance(child, _Function | ast.ClassDef):
+            yield from _imported_in(child)
 
 
 def _functions_in(node: ast.AST, owner: str) -> Iterator[tuple[_Function, str]]:
@@ -134,8 +144,11 @@ def _functions_in(node: ast.AST, owner: str) -> Iterator[tuple[_Function, str]]:
         yield from _functions_in(child, child.name if isinstance(child, ast.ClassDef) else owner)
 
 
-def _wrapped(node: _Function, owner: str, text: str, freevars: tuple[str, ...]) -> tuple[int, str]:
-    """The function's source inside of a function that has its variables, and inside of its class."""
+def _wrapped(node: _Function, owner: str, text: str, freevars: tuple[str, ...], imported: list[str]) -> tuple[int, str]:
+    """The function's source inside of a function that has its variables, and inside of its class.
+
+    Of what the file imports the names are there: compilers call a module's functions otherwise than methods.
+    """
     lines = text.splitlines(keepends=True)
     if isinstance(node, ast.Lambda):
         indent, body = "  ", f"  ({ast.get_source_segment(text, node)})\n"
@@ -143,16 +156,16 @@ def _wrapped(node: _Function, owner: str, text: str, freevars: tuple[str, ...]) 
         first = lines[node.lineno - 1]
         indent, body = first[: len(first) - len(first.lstrip())], "".join(lines[node.lineno - 1 : node.end_lineno])
     variables = [name for name in freevars if name != "__class__" or not owner]
-    head = []
+    head = [f"import {', '.join(imported)}\n"] if imported else []
     if variables or owner:
         outer = " " if owner else indent
-        head = [
+        head += [
             "def carried():\n",
             f"{outer}{' = '.join([*variables, 'None'])}\n",
             *([f" class {owner}:\n"] if owner else []),
         ]
     elif indent:
-        head = ["if True:\n"]
+        head += ["if True:\n"]
     return max(node.lineno - 1 - len(head), 0), "".join(head) + body
 
 

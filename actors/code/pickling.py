@@ -36,6 +36,7 @@ import typing_extensions
 
 from durable_ray.actors.code.carried_source import reduced_code
 from durable_ray.actors.code.code_identity import all_names
+from durable_ray.actors.code.generated import generated_by_dataclasses, reduced_generated, set_dataclass_state
 from durable_ray.actors.code.local_modules import is_installed, local_modules
 from durable_ray.orchestrations.authoring.definitions import Definition
 from durable_ray.orchestrations.authoring.signatures import bare_hint, resolved_annotations
@@ -111,12 +112,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._root = root
         self._cut = cut
         self._named = named
+        #: Code without a source, which `dataclasses` makes again where it is needed.
+        self._generated: set[int] = set()
         self.names: set[str] = set()
         self.left_out: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, CodeType):
-            return reduced_code(obj)
+            return reduced_generated(obj) if id(obj) in self._generated else reduced_code(obj)
         if id(obj) in _SENTINELS:
             return import_path, (f"dataclasses:{_SENTINELS[id(obj)]}",)
         if isinstance(obj, Definition) and obj is not self._root:
@@ -130,7 +133,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         reduced = super().reducer_override(obj)
         if isinstance(obj, FunctionType) and isinstance(reduced, tuple):
             self.names |= all_names(obj.__code__)
-        return _with_resolved_hints(obj, reduced) if isinstance(obj, type) else reduced
+        return self._reduced_class(obj, reduced) if isinstance(obj, type) else reduced
+
+    def _reduced_class(self, kind: type, reduced: Any) -> Any:
+        reduced = _with_resolved_hints(kind, reduced)
+        if not isinstance(reduced, tuple) or len(reduced) != 6 or "__dataclass_fields__" not in vars(kind):
+            return reduced
+        self._generated |= {id(code) for code in generated_by_dataclasses(reduced[2][0])}
+        return (*reduced[:5], set_dataclass_state)
 
     def _reduced_module(self, module: ModuleType) -> Any:
         kept = {name: value for name, value in vars(module).items() if name in self._named}

@@ -112,6 +112,11 @@ def _stuck(one: InstanceView, now: datetime) -> CheckResult | None:
 
 def _remedy(one: InstanceView) -> str:
     reason = one.waiting_reason or ""
+    if reason.startswith("code") and "packed by Python" in reason:
+        return (
+            f"run its hosts on that Python; or deploy it from the new one, durable-ray terminate {one.instance_id}, and then "
+            f"durable-ray rewind {one.instance_id} --latest (docs/production.md)"
+        )
     if reason.startswith("code"):
         return "durable-ray deploy its module again (or install what is missing on every node); it goes on by itself"
     if reason.startswith("history"):

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from durable_ray.actors.code import carried_source, packing
+from durable_ray.actors.code import carried_source, generated, packing
 from durable_ray.actors.code.carried_source import reduced_code, remade_code, source_of
 from durable_ray.actors.code.code_identity import code_id
 from durable_ray.actors.code.packing import DefinitionCannotLoad, pack, unpack
@@ -26,7 +26,9 @@ from tests.sources import ROOT
 
 SCRIPT = '''
 from __future__ import annotations
-import functools
+import dataclasses, functools
+from dataclasses import InitVar
+from typing import ClassVar
 
 RATE = 3
 
@@ -65,6 +67,38 @@ def many(n):
         yield from (n * x for x in (1, 2))
     return list(deeper()), Derived().name(), Derived().rate, made(n)(10), decorated(n)
 
+@dataclasses.dataclass(order=True, frozen=True)
+class Line:
+    sku: str
+    parts: list[int] = dataclasses.field(default_factory=list, compare=False)
+    shared: ClassVar[int] = 5
+    by: InitVar[int] = 2
+    n: int = dataclasses.field(init=False)
+
+    def __post_init__(self, by):
+        object.__setattr__(self, "n", by * RATE)
+
+@dataclasses.dataclass
+class More(Line.__base__):
+    x: int = 0
+    def __repr__(self): return "mine"
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    x: int
+
+def lines(n):
+    one, two = Line("a", [n]), Line("b", by=n)
+    try:
+        one.sku = "c"
+    except dataclasses.FrozenInstanceError:
+        frozen = True
+    return repr(one), one < two, one == Line("a"), hash(two) == hash(Line("b", by=n)), two.n, Line.shared, frozen, \
+        repr(More(n)), More(1) == More(1), [field.name for field in dataclasses.fields(Line)]
+
+def slotted(n):
+    return Slotted(n).x
+
 if True:
     def conditional(n):
         return n + RATE
@@ -87,6 +121,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def become() -> None:
         monkeypatch.setattr(carried_source, "PYTHON", "9.9")
         monkeypatch.setattr(packing, "PYTHON", "9.9")
+        monkeypatch.setattr(generated, "PYTHON", "9.9")
 
     return become
 
@@ -95,7 +130,7 @@ def work(name: str, function: Callable[..., Any]) -> Activity[..., Any]:
     return Activity(function, ActivityOptions(name))
 
 
-@pytest.mark.parametrize("name", ["many", "conditional", "decorated"])
+@pytest.mark.parametrize("name", ["many", "conditional", "decorated", "lines"])
 def test_a_function_is_made_anew_of_its_source_and_is_the_same_program(
     script: ModuleType, elsewhere: Callable[[], None], name: str
 ) -> None:
@@ -107,6 +142,14 @@ def test_a_function_is_made_anew_of_its_source_and_is_the_same_program(
     assert again.fn is not None
     assert again.fn(4) == here
     assert code_id(again) == identity
+
+
+def test_a_dataclass_with_slots_waits_for_its_python(script: ModuleType, elsewhere: Callable[[], None]) -> None:
+    packed = pack(work("slotted", script.slotted))
+    assert unpack(packed).fn(4) == 4  # type: ignore[misc]
+    elsewhere()
+    with pytest.raises(DefinitionCannotLoad, match="'Slotted' has slots"):
+        unpack(packed)
 
 
 def test_a_closure_and_the_second_of_two_lambdas_are_found(script: ModuleType, elsewhere: Callable[[], None]) -> None:
@@ -166,6 +209,12 @@ import sys
 import durable_ray as dr
 from durable_ray.testing import TestHub
 
+import dataclasses
+
+@dataclasses.dataclass
+class Order:
+    sizes: list[int]
+
 def rate(): return 3
 
 @dr.activity(local=True)
@@ -173,7 +222,7 @@ def triple(n): return rate() * n
 
 @dr.orchestrator
 async def order(ctx, n):
-    tripled = [await ctx.call_activity(triple, x) for x in range(n)]
+    tripled = [await ctx.call_activity(triple, x) for x in Order(list(range(n))).sizes]
     match await ctx.wait_for_external_event("go"):
         case {"add": add}:
             return [x + add for x in tripled]
