@@ -14,7 +14,7 @@ from durable_ray.actors.cluster.older_ray import ray_has_tokens
 from durable_ray.actors.cluster.stopping import is_running
 from durable_ray.actors.errors import HubUnavailable
 from durable_ray.actors.store.contract import StoreUnusable
-from durable_ray.actors.store.databases.sqlite_copies import PAGE, RESTORED, beside, holds, mark_of
+from durable_ray.actors.store.databases.sqlite_copies import PAGE, RESTORED, beside, holds, mark_of, refuse_copies
 from durable_ray.actors.store.databases.sqlite_file import driver, network_filesystem
 from durable_ray.actors.store.urls import default_store, for_a_hub, shown_url
 from durable_ray.cli.health import CheckResult
@@ -115,6 +115,11 @@ def store(url: str | None, hub: str) -> Iterator[CheckResult]:
     path = Path(url.removeprefix("sqlite:///"))
     if not path.exists():
         yield CheckResult("ok", "store", f"{path} is not on this machine, or not made yet")
+        return
+    try:
+        refuse_copies(path)
+    except StoreUnusable as error:
+        yield CheckResult("problem", "store", str(error), f"durable-ray restore, or another store ({PAGE})")
         return
     wal = beside(path, "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0

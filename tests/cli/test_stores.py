@@ -69,6 +69,14 @@ def test_an_audit_says_what_is_wrong_and_mends_it(cli: Cli, tmp_path: Path) -> N
     assert cli.json("audit", "--store", url) == []
 
 
+def test_doctor_knows_a_file_that_was_copied_alone(tmp_path: Path) -> None:
+    url = a_store(tmp_path / "hub.db")
+    assert next(iter(store_findings(url, "durable_ray"))).level == "ok"
+    (tmp_path / "hub.db.writers").unlink()
+    found = next(iter(store_findings(url, "durable_ray")))
+    assert (found.level, "copied or moved here alone" in found.detail) == ("problem", True)
+
+
 def test_a_gateway_gives_no_store_away(cli: Cli, tmp_path: Path) -> None:
     said = cli.fails(Exit.USAGE, "backup", str(tmp_path / "b.db"), "--url", "http://127.0.0.1:7071", "--json")
     assert "without --url" in json.loads(said)["hint"]

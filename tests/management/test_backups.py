@@ -66,7 +66,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_and_its_hub_finishes_
         for thread in threads:
             thread.start()
         for number in range(3):
-            while len(acknowledged) < 40 * (number + 1):
+            while len(acknowledged) < 25 * (number + 1):
                 threading.Event().wait(0.01)
             before = list(acknowledged)
             backups.append((tmp_path / f"backup-{number}.db", before))
