@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from durable_ray.actors.errors import HubUnavailable
-from durable_ray.cli.commands.running import _definitions_of
+from durable_ray.cli.commands.running import definitions_of
 from durable_ray.cli.exits import CommandError, Exit, one_line, problem_of
 from durable_ray.cli.hub.quiet import join_quietly
 from durable_ray.cli.inputs import duration, ids, json_value, json_values, now, tags, when
@@ -148,9 +148,9 @@ def test_a_functions_app_is_loaded_by_its_folder(tmp_path: Path) -> None:
     app = "import azure.durable_functions as df\napp = df.DFApp()\n"
     activity = "@app.activity_trigger(input_name='x')\ndef cli_azure_step(x):\n    return x\n"
     (tmp_path / "function_app.py").write_text(app + activity)
-    (found,) = _definitions_of(str(tmp_path))
+    (found,) = definitions_of(str(tmp_path))
     assert found.name == "cli_azure_step"
     (tmp_path / "empty").mkdir()
     with pytest.raises(CommandError, match="no Functions app") as refused:
-        _definitions_of(str(tmp_path / "empty"))
+        definitions_of(str(tmp_path / "empty"))
     assert refused.value.code is Exit.USAGE
