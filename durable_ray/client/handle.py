@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from durable_ray.actors.instances.status import OrchestrationStatus
 from durable_ray.client.operations import Operations
-from durable_ray.client.steps import Awaiting, AwaitingDriver, Blocking, Steps, operation
+from durable_ray.client.steps import EXPECTED, Awaiting, AwaitingDriver, Blocking, Steps, operation
 from durable_ray.notebook.lists import HistoryList
 from durable_ray.notebook.progress import Progress
 from durable_ray.notebook.watching import InstanceWatch, Watched, watch_blocking
@@ -41,7 +41,14 @@ class HandleOperations(Generic[R]):
 
     def __await__(self) -> Generator[Any, Any, R]:
         """Its output, without blocking the event loop; see `Client.wait_for_completion`."""
-        return self._awaiting().run(HandleOperations.wait_for_completion.steps(self)).__await__()
+        return self._output().__await__()
+
+    async def _output(self) -> R:
+        __tracebackhide__ = True
+        try:
+            return await self._awaiting().run(HandleOperations.wait_for_completion.steps(self))
+        except EXPECTED as error:
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error
 
     def __aiter__(self) -> AsyncIterator[Progress]:
         """Its progress until it has ended, with one live line; see `watch`."""
@@ -134,8 +141,12 @@ class OrchestrationHandle(HandleOperations[R], Blocking):
         Example:
             >>> client.start_new(nightly, job).watch()  # doctest: +SKIP
         """
-        output: R = watch_blocking(self._driver, self._watched(timeout))
-        return output
+        __tracebackhide__ = True
+        try:
+            output: R = watch_blocking(self._driver, self._watched(timeout))
+            return output
+        except EXPECTED as error:
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error
 
     def _awaiting(self) -> AwaitingDriver:
         driver: AwaitingDriver = self._driver.awaiting()

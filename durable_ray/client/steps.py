@@ -14,9 +14,17 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 from msgspec import Struct, field
 
+from durable_ray.actors.errors import DurableRayError
+from durable_ray.orchestrations.values.failures import OrchestrationError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
+
+
+#: What operations raise to say something to their caller. Where in here they were raised is nothing to a reader: their
+#: tracebacks begin at the caller's line.
+EXPECTED = (DurableRayError, OrchestrationError, TimeoutError)
 
 
 class Call(Struct, frozen=True):
@@ -134,7 +142,11 @@ class operation(Generic[S, P, R]):
 
         @wraps(self._shown(stands_for))
         def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return self._driver.run(steps(self, *args, **kwargs))
+            __tracebackhide__ = True  # pytest shows the line of the caller
+            try:
+                return self._driver.run(steps(self, *args, **kwargs))
+            except EXPECTED as error:
+                raise error.with_traceback(None)  # noqa: B904 - it is the same error
 
         return method
 
@@ -144,7 +156,11 @@ class operation(Generic[S, P, R]):
 
         @wraps(self._shown(stands_for))
         async def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return await self._driver.run(steps(self, *args, **kwargs))
+            __tracebackhide__ = True
+            try:
+                return await self._driver.run(steps(self, *args, **kwargs))
+            except EXPECTED as error:
+                raise error.with_traceback(None)  # noqa: B904 - it is the same error
 
         return method
 

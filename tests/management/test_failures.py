@@ -71,3 +71,29 @@ def test_a_childs_retry_policy_sees_what_failed_in_it(
     assert status.failure is not None
     assert "db is down" in str(status.failure)
     assert status.failure.is_caused_by(ConnectionRefusedError)
+
+
+async def test_the_traceback_of_an_error_has_the_callers_line_and_one_of_ours(hub: TestHub) -> None:
+    """Who waits, by whatever way, reads where in their code that was, and not how a client works."""
+    failed = hub.client.start_new(calls_it, "db", instance_id="failed")
+    hub.settle()
+    awaited = hub.async_client.get_handle("failed")
+
+    async def by_await() -> None:
+        await failed
+
+    async def by_method() -> None:
+        await awaited.wait_for_completion()
+
+    async def nobody() -> None:
+        await hub.async_client.terminate("nobody")
+
+    for wait in (by_await, by_method, nobody):
+        with pytest.raises((dr.OrchestrationFailed, dr.InstanceNotFound)) as error:
+            await wait()
+        assert [entry.name for entry in error.traceback][1] == wait.__name__
+        assert len(error.traceback) == 3
+    for blocking in (failed.wait_for_completion, failed.watch, hub.client.get_handle("nobody").terminate):
+        with pytest.raises((dr.OrchestrationFailed, dr.InstanceNotFound)) as error:
+            blocking()
+        assert len(error.traceback) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -91,6 +92,8 @@ await client.start_new(refusing, "not today", instance_id="refused")
     "client.list_instances()",
     "hub.close()",
 ]
+#: Frames of the product, in an error that a cell shows.
+OURS = re.compile(r"durable_ray[/\\]\w+[/\\]\w+\.py")
 #: In a new kernel, which has none of the definitions.
 AGAIN = [
     OPEN,
@@ -118,6 +121,7 @@ def test_cells_are_run_again_and_again_and_in_a_new_kernel(tmp_path: Path, pytho
     assert lines[-1] == "'other steps'"
     assert text(first[6]).splitlines()[-1] == "'Completed'"
     assert "Refused: not today" in text(first[7])
+    assert len(OURS.findall(text(first[7]))) == 1
     assert "refuse" in html(first[8])
     assert html(first[9]).count("<tr>") >= 6
     second = run(of(AGAIN), tmp_path, python).cells
