@@ -56,7 +56,7 @@ class Progress:
         if custom is not None and not (isinstance(custom, dict) and set(custom) == {"progress"}):
             parts.append(f"· {cut(str(custom), 60)}")
         if self.waits_for:
-            parts.append(f"· waits for {cut(self.waits_for, 80)}")
+            parts.append(f"· waits: {cut(self.waits_for, 80)}")
         return " ".join(" ".join(parts).split())
 
     @property

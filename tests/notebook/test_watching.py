@@ -89,7 +89,7 @@ def test_a_blocking_watch_returns_the_output_or_raises(hub: TestHub, capsys: pyt
     hub.settle()
     with pytest.raises(TimeoutError, match=r"seven.*waits for timer"):
         handle.watch(timeout=0.1)
-    assert "waits for timer, due 2030-01-01 01:00:00Z" in capsys.readouterr().err
+    assert "waits: timer, due 2030-01-01 01:00:00Z" in capsys.readouterr().err
     later = threading.Timer(0.1, hub.advance, [timedelta(hours=1)])
     later.start()
     assert handle.watch(timeout=20) == 7
