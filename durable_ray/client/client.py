@@ -62,9 +62,12 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
 
     def _repr_html_(self) -> str:
         from durable_ray.notebook.hubs import client_html  # for notebooks alone
+        from durable_ray.notebook.overview import PATIENCE
 
         try:
-            counts, note = self._blocking().counts(), ""
+            client = self._blocking()
+            asked = client._router.registry_within(PATIENCE, Registry.counts)
+            counts, note = client._driver.run(asked), ""
         except Exception as error:  # a cell that shows a client must not fail, nor hide which hub does not answer
             counts, note = {}, f"cannot be counted now: {error}"
         return client_html(self._facts(), counts, note)

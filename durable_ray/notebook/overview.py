@@ -18,6 +18,8 @@ from durable_ray.client.steps import Steps
 from durable_ray.notebook.markup import badge, muted, text
 from durable_ray.notebook.statuses import entries_of, status_html, took
 
+#: Seconds for which a cell waits for a hub that does not answer.
+PATIENCE = 10.0
 #: Events of a history that is still fetched; children of one instance, instances and queries of a tree.
 _EVENTS, _CHILDREN, _TREE, _QUERIES = 5_000, 20, 40, 8
 
@@ -32,7 +34,7 @@ class Tree(NamedTuple):
 
 def overview(router: Router, instance_id: str) -> Steps[str]:
     """An instance as HTML."""
-    found = yield from router.registry(Registry.row, instance_id)
+    found = yield from router.registry_within(PATIENCE, Registry.row, instance_id)
     if found is None:
         return f"<div>{muted('no instance with ID')} <b>{text(instance_id)}</b></div>"
     facts = None
