@@ -18,6 +18,12 @@ class InstanceAlreadyExists(DurableRayError):
 
     def __init__(self, instance_id: str, status: str = "") -> None:
         super().__init__(f"An instance with ID {quoted(instance_id)} already exists.")
+        stands = f"It is {status}. " if status else ""
+        # A note, because the text is Durable Functions' own, which clients compare.
+        self.add_note(
+            f"{stands}Wait for it, terminate it, choose another ID, or start with if_exists='use_existing' or "
+            "'terminate_existing'."
+        )
         self.instance_id = instance_id
         self.status = status
 
@@ -129,7 +135,8 @@ class OrchestrationFailed(OrchestrationEnded):
     """The awaited orchestration failed; `details` keeps type, message, traceback and causes."""
 
     def __init__(self, instance_id: str, details: FailureDetails) -> None:
-        super().__init__(instance_id, f"Orchestration {quoted(instance_id)} failed: {details}")
+        where = f"\n  {details.origin}" if details.origin else ""
+        super().__init__(instance_id, f"Orchestration {quoted(instance_id)} failed: {details}{where}")
         self.details = details
 
     def __reduce__(self) -> tuple[type[OrchestrationFailed], tuple[str, FailureDetails]]:

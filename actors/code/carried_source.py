@@ -24,6 +24,7 @@ from typing import Any
 from msgspec import Struct
 
 from durable_ray.actors.code.code_identity import all_names, same_program
+from durable_ray.actors.code.sources import with_lines
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -74,7 +75,7 @@ def remade_code(python: str, bytecode: bytes, qualname: str, carried: tuple[Any,
     """The code object again. Raises ImportError if it is of another Python, and cannot be made of its source."""
     if python == PYTHON:
         code: CodeType = marshal.loads(bytecode)
-        return code
+        return code if carried is None else with_lines(code, *carried[:3])
     packed = f"it was packed by Python {python}, whose bytecode means nothing to {PYTHON}"
     if carried is None:
         raise ImportError(
@@ -86,7 +87,7 @@ def remade_code(python: str, bytecode: bytes, qualname: str, carried: tuple[Any,
         raise ImportError(f"{packed}, and which does not understand the source of {qualname!r}: {error}") from error
     if found is None:
         raise ImportError(f"{packed}, and which makes another function of the source of {qualname!r}")
-    return found
+    return with_lines(found, *carried[:3])
 
 
 def source_of(code: CodeType) -> CarriedSource | None:

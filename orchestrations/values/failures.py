@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
+from types import FrameType
 
 from msgspec.structs import replace
 
@@ -15,6 +17,9 @@ MAX_TRACEBACK_CHARS = 16_000
 MAX_MESSAGE_CHARS = 8_000
 #: How much of what led to a failure is recorded: errors in all, and those of them with their tracebacks.
 MAX_REASONS, _MAX_TRACES = 100, 16
+#: Failures that stand for another one, which is their cause.
+_WRAPPED = ("durable_ray.ActivityFailed", "durable_ray.SubOrchestrationFailed")
+_FRAME = re.compile(r'^  (File "[^"\n]*", line \d+, in [^\n]*)(?:\n    ([^\n]*))?', re.MULTILINE)
 
 
 class FailureDetails(Value, frozen=True, omit_defaults=True):
@@ -80,6 +85,19 @@ class FailureDetails(Value, frozen=True, omit_defaults=True):
     def names(self) -> tuple[str, ...]:
         """All names by which this failure's class is known."""
         return self.bases or (self.error_type,)
+
+    @property
+    def origin(self) -> str:
+        """The user's line that raised it: 'File "flow.py", line 3, in pay: raise ValueError(n)'; "" if it is not known.
+
+        Of an activity or sub-orchestration that failed, the line there. A line of an installed package is not the user's.
+        """
+        for link in self.chain():
+            if link.error_type not in _WRAPPED and (found := _FRAME.findall(link.stack_trace)):
+                own = [each for each in found if "-packages" not in each[0] and "/lib/python" not in each[0]]
+                where, text = (own or found)[-1]
+                return f"{where}: {text.strip()}" if text else where
+        return ""
 
     def __str__(self) -> str:
         return f"{self.error_type.removeprefix('builtins.')}: {self.message}"
@@ -241,9 +259,18 @@ def _text_of(error: BaseException) -> str:
 
 def _trace_of(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))
+        told = traceback.TracebackException(type(error), error, error.__traceback__)
+        theirs = [not _is_ours(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if any(theirs):
+            told.stack[:] = [line for line, shown in zip(told.stack, theirs, strict=True) if shown]
+        return "".join(told.format(chain=False))
     except BaseException:
         return ""
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether it is of this package: what calls user code, and what that called. The reader looks for his own lines."""
+    return str(frame.f_globals.get("__name__", "")).startswith("durable_ray.")
 
 
 def _cut(text: str, limit: int) -> str:

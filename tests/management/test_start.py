@@ -26,8 +26,12 @@ def status_of(client: dr.Client, instance_id: str) -> str:
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_s1_s4_an_id_has_one_running_instance(client: dr.Client, placement: Any) -> None:
     client.start_new(waiter, instance_id="one", placement=placement)
-    with pytest.raises(dr.InstanceAlreadyExists, match=r"^An instance with ID 'one' already exists\.$"):
+    with pytest.raises(dr.InstanceAlreadyExists, match=r"^An instance with ID 'one' already exists\.") as caught:
         client.start_new(waiter, instance_id="one", placement=placement)
+    assert str(caught.value) == "An instance with ID 'one' already exists."
+    (note,) = caught.value.__notes__
+    assert "if_exists='use_existing'" in note
+    assert "Running. Wait for it" in note or "Pending. Wait for it" in note
 
 
 @pytest.mark.parametrize("end", ["Completed", "Failed", "Terminated"])
