@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from durable_ray.actors.store.urls import default_store, for_a_hub, shown_url
 log = logging.getLogger("durable_ray")
 
 _HELLO_SECONDS = 90.0
+_PROBE_SECONDS = 10.0
 
 
 class HubLink:
@@ -111,6 +114,7 @@ def join_ray(address: str | None) -> bool:
         return False
     quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
     if address:
+        _assert_listening(address)
         _use_token()
         try:
             ray.init(address=address, **quiet)
@@ -121,6 +125,8 @@ def join_ray(address: str | None) -> bool:
         ray.init(address="auto", **quiet)
         return False
     except ConnectionError:
+        if sys.stderr.isatty():
+            print("durable_ray: no Ray runs here; starting one for this process takes 10 to 15 s", file=sys.stderr)
         ray.init(include_dashboard=False, **quiet)
         log.warning(
             "durable_ray started a local Ray for this process: instances pause when it ends, and go on at the next "
@@ -137,6 +143,20 @@ def _assert_same_cluster(address: str) -> None:
             "address= (and DURABLE_RAY_ADDRESS) out to use the cluster it is in; or call ray.shutdown() first, or use "
             "another process"
         )
+
+
+def _assert_listening(address: str) -> None:
+    """Raises HubUnavailable where nothing listens: Ray would try for minutes, with warnings of its native code."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "://" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise errors.HubUnavailable(
+            f"nothing listens at {address} ({error}). Is that the address of the cluster (`ray status --address "
+            f"{address}` on its head)? `durable-ray up` starts one on this machine"
+        ) from error
 
 
 def _use_token() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Generic, Self, TypeVar
 
@@ -13,6 +17,7 @@ from durable_ray.actors.instances.placement import dedicated_host
 from durable_ray.actors.messages import Hello
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.settings import HubSettings
+from durable_ray.actors.store.records import LIVE
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.client.deploying import Deployer
 from durable_ray.client.handle import AsyncOrchestrationHandle, OrchestrationHandle
@@ -25,6 +30,11 @@ from durable_ray.orchestrations.authoring.catalog import catalog
 from durable_ray.orchestrations.values.ids import validate_instance_id
 
 D = TypeVar("D")
+
+log = logging.getLogger("durable_ray")
+
+#: Seconds that a process which ends takes to ask what has not finished.
+_LAST_SECONDS = 3.0
 
 
 class OverRay(Operations[H], ABC, Generic[H, D]):
@@ -47,6 +57,9 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
         super().__init__(link.hello, Deployer(catalog, link.runtime_env()), link.hello.partitions)
         self._link = link
         self._driver = self._driver_over(link)
+        if link.started_ray:
+            # Ray's own, which ends the cluster, was registered before and so runs after it.
+            atexit.register(_note_unfinished, weakref.ref(self))
 
     @classmethod
     def _of(cls, hello: Hello, deployer: Deployer, partitions: int, driver: D) -> Self:
@@ -121,6 +134,26 @@ class OverRay(Operations[H], ABC, Generic[H, D]):
             except Gone:
                 # It was passivated again before we found it.
                 yield Pause(0.05)
+
+
+def _note_unfinished(reference: Callable[[], OverRay[Any, Any] | None]) -> None:
+    """At the end of a process that started Ray for itself: say what becomes of the instances that have not finished."""
+    client = reference()
+    if client is None:
+        return
+    try:
+        blocking = client._blocking()
+        counts = blocking._driver.run(blocking._router.registry_within(_LAST_SECONDS, Registry.counts))
+    except Exception:  # the process ends; it must not end with an error of this
+        return
+    if live := sum(number for (_, status), number in counts.items() if status in LIVE):
+        store = client._facts()["store"]
+        log.warning(
+            "instances that have not finished: %d. They pause now, because Ray ends with this process, and go on at the next "
+            "Client (or `durable-ray up`) on the store %s",
+            live,
+            store,
+        )
 
 
 class Client(BlockingCalls, OverRay[OrchestrationHandle, BlockingDriver], Blocking):  # type: ignore[misc]

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from durable_ray.actors.cluster.connecting import join_ray
-from durable_ray.actors.errors import HubUnavailable
-
-_PROBE_SECONDS = 10.0
 
 
 def join_quietly(address: str) -> None:
     """Join the cluster at `address` ("auto": the one on this machine). Raises HubUnavailable."""
-    _probe(address)
     with _native_silence():
         join_ray(address)
-
-
-def _probe(address: str) -> None:
-    """Fail fast: Ray waits minutes for an address where nothing listens."""
-    host, colon, port = address.rpartition(":")
-    if not colon or "://" in address or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS).close()
-    except OSError as error:
-        raise HubUnavailable(f"nothing listens at {address} ({error})") from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection
 
 import pytest
@@ -71,3 +72,13 @@ def test_a_client_for_another_cluster_is_told_in_which_it_is(monkeypatch: pytest
         assert connecting.join_ray(same) is False
     with pytest.raises(HubUnavailable, match=r"in the Ray cluster at 10\.0\.0\.7:6379.*ray\.shutdown"):
         connecting.join_ray("10.0.0.9:6379")
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting.ray, "init", lambda **_: pytest.fail("Ray would try for minutes"))
+    monkeypatch.setattr(connecting.ray, "is_initialized", lambda: False)
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(HubUnavailable, match=rf"nothing listens at {address}"):
+            connecting.join_ray(address)
