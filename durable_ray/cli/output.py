@@ -101,25 +101,25 @@ def longest(texts: Iterable[str], header: str) -> int:
 def instances_table(instances: Sequence[InstanceView], width: int) -> Table:
     """Instances, a line each. A narrow terminal shows fewer columns; an ID breaks over lines and is never cut."""
     times = {"created": 20} | ({"updated": 20} if width >= 130 else {})
-    if width < 80:
-        times = {}
+    if width < 100:
+        times = {}  # a random ID has 32 characters, and 80 columns have no room for a time beside it
     fixed = {"status": 10, **times}
     shown = 3 + len(fixed)
     left = width - sum(fixed.values()) - GAP * shown
-    # A random ID has 32 characters; where these leave room for the rest, it stays on one line.
-    most = max(32, left * 45 // 100) if left >= 50 else max(8, left * 45 // 100)
+    # Where the rest has room beside a random ID, that stays on one line; in a pipe every ID does.
+    most = width if width >= 200 else max(32, left * 45 // 100) if left >= 50 else max(8, left * 45 // 100)
     id_width = min(longest((one.instance_id for one in instances), "instance"), most)
     name_width = min(longest((one.name for one in instances), "orchestrator"), max(8, (left - id_width) * 45 // 100))
+    results = [one.waiting_reason or one.output or one.custom_status for one in instances]
     columns = {
         "instance": id_width,
         "orchestrator": name_width,
         **fixed,
-        "result": max(6, left - id_width - name_width),
+        "result": min(max(6, left - id_width - name_width), longest((short(each, 100) for each in results), "result")),
     }
     made = made_table(list(columns.items()), fold="instance")
-    for one in instances:
+    for one, result in zip(instances, results, strict=True):
         moments = [utc(one.created_at), utc(one.updated_at)][: len(times)]
-        result = one.waiting_reason or one.output or one.custom_status
         made.add_row(
             plain(one.instance_id),
             plain(one.name),
@@ -157,6 +157,16 @@ def print_instance(out: Console, instance: InstanceView) -> None:
         ("recoveries", str(instance.recoveries or "")),
     ]
     print_facts(out, facts)
+    if instance.failure is not None:
+        out.print()
+        out.print(Text(failure_text(instance.failure)), soft_wrap=True)
+
+
+def failure_text(failure: Mapping[str, Any]) -> str:
+    """A failure and what caused it, that first, as Python prints errors."""
+    told = failure["stack_trace"].strip() or f"{failure['error_type'].removeprefix('builtins.')}: {failure['message']}"
+    cause = failure.get("cause")
+    return told if cause is None else f"{failure_text(cause)}\n\nwhich caused:\n\n{told}"
 
 
 def print_facts(out: Console, facts: Iterable[tuple[str, Text | str]]) -> None:

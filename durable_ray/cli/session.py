@@ -6,9 +6,11 @@ The options are added to each command's signature, so they may stand before or b
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import inspect
 import json
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from durable_ray import __version__
 from durable_ray.actors.store.records import InstanceQuery
 from durable_ray.cli.commands.filters import FILTER_OPTIONS, make_filter
 from durable_ray.cli.commands.schedule_options import SCHEDULE_OPTIONS, ScheduleParts, make_parts
@@ -38,7 +41,7 @@ class CommandSession:
     open_hub: OpenHub
     json: bool = False
     debug: bool = False
-    out: Console = field(default_factory=lambda: Console(soft_wrap=False))
+    out: Console = field(default_factory=lambda: _output())
     err: Console = field(default_factory=lambda: Console(stderr=True))
     _hub: HubPort | None = None
 
@@ -68,11 +71,32 @@ class Shared:
     given: dict[str, Any] = field(default_factory=dict)
 
 
+#: Columns of a table that goes into a pipe or file, where no terminal has an edge; no ID is broken there.
+_PIPED = 240
+
+
+def _output() -> Console:
+    made = Console(soft_wrap=False)
+    return made if made.is_terminal or "COLUMNS" in os.environ else Console(soft_wrap=False, width=_PIPED)
+
+
 def _option(kind: Any, *names: str, text: str, env: str = "") -> Any:
     help_ = f"{text} [env: {env}]" if env else text
     return Annotated[kind, typer.Option(*names, help=help_.replace("[env", "\\[env"), rich_help_panel=_PANEL)]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        # Ray's is read from its metadata: importing it takes a second.
+        python = f"Python {platform.python_version()}"
+        print(f"durable-ray {__version__} (Ray {importlib.metadata.version('ray')}, {python})")
+        raise typer.Exit
+
+
+_VERSION = Annotated[
+    bool,
+    typer.Option("--version", "-V", is_eager=True, callback=_print_version, help="Print the release, and Ray's."),
+]
 _Maybe = str | None
 OPTIONS: dict[str, Any] = {
     "as_json": _option(bool, "--json", text="JSON on standard output, errors as JSON on standard error."),
@@ -117,11 +141,13 @@ def _with_parameters(function: Callable[..., Any], parameters: list[inspect.Para
 def before_commands(function: Callable[[], None], open_hub: OpenHub) -> Callable[..., None]:
     """The options that precede a command."""
 
-    def callback(context: typer.Context, **given: Any) -> None:
+    def callback(context: typer.Context, *, version: bool = False, **given: Any) -> None:
         own = context.obj if callable(context.obj) else open_hub
         context.obj = Shared(own, {name: value for name, value in given.items() if value not in (None, False)})
 
-    return _with_parameters(callback, _parameters(), function.__doc__)  # type: ignore[no-any-return]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    own = inspect.Parameter("version", kind, default=False, annotation=_VERSION)
+    return _with_parameters(callback, [own, *_parameters()], function.__doc__)  # type: ignore[no-any-return]
 
 
 #: The options for which a parameter of such a type stands, and what makes one of them.

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import durable_ray as dr
 from durable_ray.cli.app import app, schedule_app
 from durable_ray.cli.exits import Exit
 from durable_ray.cli.session import OPTIONS
@@ -90,3 +91,8 @@ def test_it_runs_as_a_module_and_completes_for_a_shell() -> None:
         env={"_DURABLE_RAY_COMPLETE": "complete_bash", "COMP_WORDS": "durable-ray re", "COMP_CWORD": "1"},
     )
     assert done.stdout.split() == ["resume", "rewind", "restart", "restore", "replay"]
+
+
+def test_the_release_is_printed() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.stdout.split()[:2]) == (0, ["durable-ray", dr.__version__])

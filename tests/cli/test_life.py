@@ -51,6 +51,14 @@ def test_status_and_timeout_say_what_it_waits_for(either: Cli) -> None:
     assert f"it is Running and waits for {waits}" in " ".join(either.fails(7, "wait", "a", "--timeout", "0.1s").split())
 
 
+def test_the_status_of_a_failure_shows_the_line_that_failed(either: Cli) -> None:
+    either.fails(6, "start", "paying", "5", "--id", "p", "--wait")
+    shown = either.ok("status", "p")
+    assert 'raise ValueError("the bank is closed")\nValueError: the bank is closed' in shown
+    assert shown.index("in pay") < shown.index("which caused:") < shown.index("in paying")
+    assert "runner.py" not in shown
+
+
 def test_terminate_keeps_the_reason(either: Cli) -> None:
     either.ok("start", "approval", "--id", "a")
     assert either.ok("terminate", "a", "--reason", "not needed") == "terminated a\n"

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from durable_ray.actors.instances.status import micros
+from durable_ray.cli.app import app
 from durable_ray.cli.commands.filters import make_filter
 from durable_ray.cli.exits import CommandError
 from durable_ray.cli.hub.over_http import _query
@@ -57,6 +58,17 @@ def test_a_table_fits_the_terminal_and_keeps_ids_whole(columns: int) -> None:
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, shown.splitlines())) <= columns
     assert shown.count("x") == 100
+
+
+def test_random_ids_are_whole_at_80_columns_and_all_ids_in_a_pipe(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "order:" + "7" * 80
+    cli.ok("start", "hello", "--id", long, "--wait")
+    random = cli.ok("start", "hello").strip()
+    assert random in cli.ok("list", COLUMNS="80")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    piped = cli.runner.invoke(app, ["list"], obj=cli._open).stdout
+    assert long in piped
+    assert max(map(len, piped.splitlines())) < 240
 
 
 def test_counts_are_a_table_of_names_and_statuses(filled: Cli) -> None:
