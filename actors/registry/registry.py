@@ -90,6 +90,10 @@ class Registry(RegistrySchedules):
         """Get or create a host's actor; False if there is no such host."""
         return await self.notifier.ensure(host)
 
+    async def ready(self) -> None:
+        """Whether this registry owns the hub and can write to its store: by a heartbeat. Raises Fenced, StoreError."""
+        await self.blocking(partial(self.store.heartbeat, self.clock.now()))
+
     # --- reports of hosts -------------------------------------------------------------------------
 
     async def finished(self, instance_ids: Sequence[str]) -> None:
@@ -118,7 +122,7 @@ class Registry(RegistrySchedules):
 
     def _upkeep(self) -> tuple[Callable[[], Awaitable[object]], ...]:
         return (
-            lambda: self.blocking(partial(self.store.heartbeat, self.clock.now())),
+            self.ready,
             self.admission.sweep,
             self.notifier.sweep,
             lambda: self.instance_limiter.dequeue(self.instance_limiter.limited()),

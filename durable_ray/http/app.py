@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from starlette.routing import Mount, Router
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
 from durable_ray.client.client import AsyncClient
@@ -14,6 +14,7 @@ from durable_ray.http.api.services import Services
 from durable_ray.http.azure.routes import ManagementApi
 from durable_ray.http.keys import Keyring, given_keyring, kept_keyring, keys_path, new_keyring, ray_key
 from durable_ray.http.limits import stream_limit, wait_limit
+from durable_ray.http.monitoring.health import Health
 from durable_ray.http.security import guarded
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
@@ -41,7 +42,9 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     api = Mount("/api/v1", app=api_app(services))
     # A path may have a line break in it, which is to get its answer as any other. For the same reason no mount at "/" follows.
     api.path_regex = re.compile(api.path_regex.pattern, re.DOTALL)
-    routes = [api]
+    health = Health(raw_hub)
+    probes = [Route("/healthz", health.alive), Route("/readyz", health.ready)]
+    routes = [*probes, api]
     router = Router(routes, redirect_slashes=False, default=ManagementApi(raw_hub, settings, waits))
     return guarded(router, settings, ring)
 

@@ -42,6 +42,8 @@ class Key:
 
 #: The key of a caller that is admitted without one (`GatewaySettings.open_rpc`).
 OPEN_RPC = Key("open-rpc", Access.FULL, "")
+#: The key of a probe of health, which brings none.
+PROBE = Key("probe", Access.READ, "")
 
 
 class Keyring:

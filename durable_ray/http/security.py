@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from durable_ray.actors.clock import monotonic
 from durable_ray.http.answers import azure_error, problem
-from durable_ray.http.keys import OPEN_RPC, Access, Keyring
+from durable_ray.http.keys import OPEN_RPC, PROBE, Access, Keyring
+from durable_ray.http.monitoring.health import HEALTH_PATHS
 from durable_ray.http.requests import Params, header, headers, segments
 from durable_ray.http.settings import GatewaySettings
 
@@ -124,6 +125,8 @@ class Guard:
         key = min((k for k in found if k), key=lambda k: k.access, default=None) if all(found) else None
         if not presented and self._may_go_without(scope):
             key = OPEN_RPC
+        if not presented and scope["path"] in HEALTH_PATHS:
+            key = PROBE
         if key is None:
             return Refusal(401, "No valid key", "send a key: ?code=…, x-functions-key: …, or Authorization: Bearer …")
         if key.access < Access.FULL and scope["method"] not in _READING:
