@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from durable_ray.actors.messages import Delivery, Ending, Hello, Reply, StartRequest
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.wire.address import WireAddress
 
 
@@ -58,6 +59,9 @@ class HostActorApi(HostApi, ActorApi, Protocol):
     async def deployed(self) -> None:
         """Something was deployed: read it before it is needed."""
 
+    async def measured(self) -> Measured:
+        """What this process has counted."""
+
     async def heartbeat(self, within: float) -> None:
         """The registry's heartbeat; the next follows `within` seconds."""
 
@@ -81,8 +85,8 @@ class RegistryActorApi(ActorApi, Protocol):
     async def finished(self, instance_ids: Sequence[str]) -> None:
         """These dedicated instances have ended."""
 
-    async def passivating(self, instance_id: str) -> None:
-        """The dedicated host of this instance passivates."""
+    async def passivating(self, instance_id: str, measured: Measured | None = None) -> None:
+        """The dedicated host of this instance passivates, and this is what it has counted."""
 
     async def fenced(self, host: str) -> None:
         """This host was fenced and ends."""

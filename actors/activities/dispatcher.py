@@ -20,7 +20,9 @@ from durable_ray.actors.clock import SECOND, Alarm, Clock
 from durable_ray.actors.code.definition_cache import DefinitionCache, DefinitionMissing
 from durable_ray.actors.code.described import KnownActivity
 from durable_ray.actors.store.background import TaskSet
+from durable_ray.actors.store.measures import Measures
 from durable_ray.actors.store.records import DefinitionRow
+from durable_ray.orchestrations.history.events import ActivityCompleted
 
 log = logging.getLogger("durable_ray.activities")
 #: Traces the steps of instances; see `instances.instance_log`.
@@ -29,6 +31,7 @@ trace_log = logging.getLogger("durable_ray.instances")
 #: How often the process of one attempt may die before the attempt counts as failed: an activity that kills its worker
 #: every time would otherwise run for ever.
 MAX_CRASHES = 4
+_CRASHED = "durable_ray.WorkerCrashed"
 #: How often it may end for another reason (SIGTERM, a lost node) before that counts, too: an activity may be what makes its
 #: process end.
 MAX_MOVES = 16
@@ -84,7 +87,9 @@ class Dispatcher:
         clock: Clock,
         limiter: ActivityLimiter,
         executors: Mapping[str, MakeExecutor],
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures or Measures(0)
         self._on_result = on_result
         self._limiter = limiter
         limiter.granted, limiter.submitted = self.submit, self._is_submitted
@@ -106,6 +111,11 @@ class Dispatcher:
     def idle(self) -> bool:
         """Whether nothing submitted is without an answer, and no permit has to be returned."""
         return not self._jobs and not self._limiter.busy
+
+    @property
+    def running(self) -> int:
+        """Attempts that have no result yet."""
+        return len(self._jobs)
 
     def submit(self, invocations: Sequence[Invocation]) -> None:
         """Run these, those of limited activities when their permits are granted. Returns at once."""
@@ -143,7 +153,8 @@ class Dispatcher:
     def cancel(self, addresses: Collection[Address]) -> None:
         """Their results are unwanted: stop them if that is possible."""
         for address in addresses:
-            self._forget(address)
+            if (job := self._forget(address)) is not None:
+                self._count(job, "cancelled")
             for executor in self._executors.values():
                 executor.cancel(address)
 
@@ -228,7 +239,12 @@ class Dispatcher:
         self._definition_cache.packed("activity", invocation.name, code_id)
 
     def _answered(self, address: Address, result: ActivityResult) -> None:
-        self._forget(address)
+        job = self._forget(address)
+        if job is not None:
+            self._count(job, _outcome(result))
+            if result.began:
+                seconds = max(self._clock.now() - result.began, 0) / SECOND
+                self._measures.histogram("activity_seconds", self._executor_of(job)).observe(seconds)
         self._reported.add(address)
         self._on_result(address, result)
 
@@ -247,7 +263,7 @@ class Dispatcher:
             self._crashes[address] = crashes
         if crashes >= MAX_CRASHES:
             message = f"the process running it died {crashes} times ({why})"
-            self._answered(address, failed(job.invocation, "durable_ray.WorkerCrashed", message))
+            self._answered(address, failed(job.invocation, _CRASHED, message))
             return
         log.info(
             "activity %r of instance %r is retried on another process: %s",
@@ -265,8 +281,12 @@ class Dispatcher:
         self._pausing.pop(job.invocation.address, None)
         self._executors[self._executor_of(job)].submit([job])
 
-    def _forget(self, address: Address) -> None:
-        self._jobs.pop(address, None)
+    def _count(self, job: Job, outcome: str) -> None:
+        name = self._measures.name(job.invocation.name)
+        self._measures.count("activity_attempts", name, self._executor_of(job), outcome)
+
+    def _forget(self, address: Address) -> Job | None:
+        job = self._jobs.pop(address, None)
         self._limiter.release(address)
         if self._pausing and (pausing := self._pausing.pop(address, None)) is not None:
             pausing.cancel()
@@ -276,6 +296,13 @@ class Dispatcher:
             self._moves.pop(address, None)
         if self._alarms and (alarm := self._alarms.pop(address, None)) is not None:
             alarm.cancel()
+        return job
+
+
+def _outcome(result: ActivityResult) -> str:
+    if isinstance(result, ActivityCompleted):
+        return "completed"
+    return "crashed" if result.failure.error_type == _CRASHED else "failed"
 
 
 def _pause_after(moves: int) -> int:

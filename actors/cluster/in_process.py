@@ -26,6 +26,7 @@ from durable_ray.actors.registry.admission import Hosts
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 
@@ -147,6 +148,12 @@ class _Hosts(Hosts):
     async def unmet(self, demands: Mapping[str, Mapping[str, Any]]) -> Mapping[str, UnmetDemand]:
         return {}
 
+    async def names(self) -> Collection[str]:
+        return list(self._hub.services)
+
+    async def measured(self, host: str) -> Measured:
+        return self._hub.hosts[host].measured()
+
     async def end(self, instance_id: str) -> None:
         await self._hub.drop(dedicated_host(instance_id))
 
@@ -162,6 +169,7 @@ class _Hosts(Hosts):
         host = self._hub.hosts.get(name)
         if host is None or not await passivate(host, instance_id):
             return False
+        self._hub.registry.hub_measures.take(host.measured())
         await self._hub.drop(name)
         await self._hub.registry.admission.passivating(instance_id)
         return True

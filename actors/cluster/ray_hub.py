@@ -37,7 +37,7 @@ from durable_ray.actors.cluster.handles import (
 )
 from durable_ray.actors.cluster.older_ray import temp_dir
 from durable_ray.actors.cluster.process_reserve import ProcessReserve
-from durable_ray.actors.cluster.processes import end_this_process
+from durable_ray.actors.cluster.processes import RayProcesses, end_this_process
 from durable_ray.actors.cluster.ray_actors.worker_actor import WorkerActor
 from durable_ray.actors.host.crash_marker import marker_name
 from durable_ray.actors.instances.placement import dedicated_host, environment_of
@@ -46,6 +46,7 @@ from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.unopened import CannotOpen
 from durable_ray.actors.store.background import next_pause
 from durable_ray.actors.store.hub_config import HubConfig
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.store.records import DefinitionRow, InstanceRow
 from durable_ray.actors.store.urls import shown_url
 from durable_ray.actors.wire.address import WireBroken
@@ -115,9 +116,9 @@ class RayPeers:
         """These dedicated instances have ended."""
         self._report(RegistryActorApi.finished, list(instance_ids))
 
-    def passivating(self, instance_id: str) -> None:
-        """This dedicated host passivates."""
-        self._report(RegistryActorApi.passivating, instance_id)
+    def passivating(self, instance_id: str, measured: Measured) -> None:
+        """This dedicated host passivates, and this is what it has counted."""
+        self._report(RegistryActorApi.passivating, instance_id, measured)
 
     def fenced(self, host: str) -> None:
         """This host was fenced: report it, and end without being restarted."""
@@ -302,6 +303,14 @@ class RayHosts:
             return await asyncio.wait_for(asyncio.to_thread(unmet, demands), _UNMET_SECONDS)
         except TimeoutError:
             return {}
+
+    async def names(self) -> Collection[str]:
+        """The processes that get heartbeats: hosts and workers, by name."""
+        return await RayProcesses(self._info.hub).names()
+
+    async def measured(self, host: str) -> Measured:
+        """What a host's process has counted. Raises if it does not answer."""
+        return await remote(find(self._info.hub, host), HostActorApi.measured)
 
     async def end(self, instance_id: str) -> None:
         """Kill the actor of a dedicated instance."""

@@ -39,6 +39,7 @@ from durable_ray.actors.store.background import Background, until_answered
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, Store
 from durable_ray.actors.store.hub_config import HubConfig
+from durable_ray.actors.store.measures import Measured, Measures
 from durable_ray.actors.store.records import Fence, InstanceRow
 from durable_ray.actors.store.writes import TurnCommitted
 from durable_ray.orchestrations.history import events as ev
@@ -84,7 +85,8 @@ class InstanceHost:
         self._isolating = Isolating(self.name, store, self._quarantine, self.waiters, peers, blocking)
         self.instance_factory = InstanceFactory(definition_cache, settings)
         self.deployments = Deployments(definition_cache, blocking, spawn, lambda: self._replaying.changed())
-        self.committer = Committer(bare, fence, self._loop, self.deployments.advanced, self._fenced)
+        self.measures = Measures(clock.now())
+        self.committer = Committer(bare, fence, self._loop, self.deployments.advanced, self._fenced, self.measures)
         events = (self._loaded, self._enqueue_when_due, self._record_damage, self._not_here)
         cache = InstanceCache(self.name, store, blocking, *events, settings.max_in_memory)
         new_child, receipts = self.instance_factory.new_child, settings.receipt_seconds
@@ -95,7 +97,9 @@ class InstanceHost:
         self.timers = InstanceTimers(self.name, store, clock, cache, scheduler, blocking, spawn)
         self.activity_results = ActivityResults(cache, scheduler, self.message_delivery, clock, self.committer)
         limiter = ActivityLimiter(bare, fence, definition_cache, settings, peers, cache.priority_of, blocking)
-        dispatcher = Dispatcher(self.activity_results.result, definition_cache, clock, limiter, executors)
+        dispatcher = Dispatcher(
+            self.activity_results.result, definition_cache, clock, limiter, executors, self.measures
+        )
         self.activity_limiter = limiter
         self.dispatcher = self.activity_results.dispatcher = dispatcher
 
@@ -114,6 +118,7 @@ class InstanceHost:
         waiting = await until_answered(
             self.background.blocking, lambda: self.store.to_revive(self.name, now), "recovering"
         )
+        self.measures.count("recoveries", by=len(waiting))
         # All loads are requested before the first is awaited, so that they share their reads.
         for load in [self.instance_cache.get(instance_id) for instance_id in (*self._quarantine, *waiting)]:
             await asyncio.wait([load])
@@ -150,11 +155,23 @@ class InstanceHost:
         quiet = self.turn_scheduler.idle and self.instance_cache.idle and self.dispatcher.idle
         return quiet and self.background.idle and not self.message_delivery.pending
 
+    def measured(self) -> Measured:
+        """What this process has counted, and how much there is of what."""
+        snapshot = self.measures.snapshot
+        snapshot.gauges = {
+            ("turns_queued",): self.turn_scheduler.queued,
+            ("commits_queued",): self.committer.waiting,
+            ("activities_running",): self.dispatcher.running,
+            ("instances_in_memory",): len(self.instance_cache),
+        }
+        return snapshot
+
     # --- scheduling turns ----------------------------------------------------
 
     def notify(self, instance_ids: Iterable[str]) -> None:
         """Read what the store has for these: inbox rows, or a row that may be started now."""
         traced = instance_log.log.isEnabledFor(logging.DEBUG)
+        self.measures.count("wakes")
         for instance_id in instance_ids:
             if instance_id == PERMITS:
                 self.activity_limiter.refresh()

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -76,6 +77,7 @@ class TurnScheduler:
         self._clock = clock
         self._definition_cache = definition_cache
         self._committer = committer
+        self._seconds = committer.measures.histogram("turn_seconds")
         self._marker = marker
         self._new_child = new_child
         self._receipts = int(receipt_seconds * SECOND)
@@ -90,6 +92,11 @@ class TurnScheduler:
     def idle(self) -> bool:
         """Whether no turn is queued or being committed."""
         return not self._queue and not self._committer.waiting
+
+    @property
+    def queued(self) -> int:
+        """Instances whose turn is next."""
+        return len(self._queue)
 
     def enqueue(self, active: ActiveInstance, pending: PendingMessage | None = None) -> None:
         """Let the instance take a turn as soon as it can, also with this message.
@@ -112,7 +119,7 @@ class TurnScheduler:
     def submit(self, active: ActiveInstance, turn: Turn) -> None:
         """Commit a turn that was computed elsewhere (of a quarantined instance)."""
         active.on(InstanceEvent.SUBMITTED)
-        self._commit([(active, turn)])
+        self._commit([(active, turn)], time.perf_counter())
 
     def begin(self, active: ActiveInstance, start: StartInstance) -> asyncio.Future[Answer] | None:
         """Start an instance and take its first turn in one transaction; the future is the store's answer to the start.
@@ -121,6 +128,7 @@ class TurnScheduler:
         instance is not in the cache before the commit.
         """
         self._traced = trace_log.isEnabledFor(logging.DEBUG)
+        began = time.perf_counter()
         turn = self._turn(active, self._clock.now())
         if turn is None:
             return None
@@ -137,6 +145,7 @@ class TurnScheduler:
             if isinstance(outcome[0], Started):
                 if self._traced:
                     trace("start accepted", active.instance_id, active.row.execution_id, host=active.row.host)
+                self._seconds.observe(time.perf_counter() - began)
                 self._handler.started(active)
                 self._settle(active, turn, outcome[1])
             else:
@@ -152,6 +161,7 @@ class TurnScheduler:
         queue, self._queue = self._queue, []
         now = self._clock.now()
         self._traced = trace_log.isEnabledFor(logging.DEBUG)
+        began = time.perf_counter()
         taken: list[tuple[ActiveInstance, Turn]] = []
         for active in queue:
             if not active.on(InstanceEvent.TAKEN):
@@ -160,7 +170,7 @@ class TurnScheduler:
             if turn is not None:
                 taken.append((active, turn))
         if taken:
-            self._commit(taken)
+            self._commit(taken, began)
 
     def _turn(self, active: ActiveInstance, now: int) -> Turn | None:
         messages = active.pending_messages
@@ -187,7 +197,7 @@ class TurnScheduler:
             self._handler.broken(active, [], cause)
             return None
 
-    def _commit(self, taken: list[tuple[ActiveInstance, Turn]]) -> None:
+    def _commit(self, taken: list[tuple[ActiveInstance, Turn]], began: float) -> None:
         def done(outcome: Sequence[Answer] | Exception) -> None:
             if isinstance(outcome, Fenced):
                 # Nothing was written: callers are redirected to the process that owns the host.
@@ -199,6 +209,7 @@ class TurnScheduler:
                 for active, turn in taken:
                     self._handler.refused(active, turn.pending_messages, outcome)
             else:
+                self._seconds.observe(time.perf_counter() - began, len(taken))
                 for (active, turn), answer in zip(taken, outcome, strict=True):
                     self._settle(active, turn, answer)
 

@@ -35,6 +35,11 @@ def is_dedicated(host: str) -> bool:
     return host.startswith(_DEDICATED)
 
 
+def is_host(name: str) -> bool:
+    """Whether this is the name of a host, and not of a worker or another process of the hub."""
+    return name.startswith((_PARTITION, _DEDICATED))
+
+
 def instance_of(host: str) -> str:
     """The instance whose dedicated host this is."""
     return host.removeprefix(_DEDICATED)

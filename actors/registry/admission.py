@@ -21,6 +21,7 @@ from durable_ray.actors.registry.unopened import WaitingForHosts
 from durable_ray.actors.store.background import Blocking, Spawn, next_pause, until_answered
 from durable_ray.actors.store.contract import Store
 from durable_ray.actors.store.hub_config import HubConfig
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.store.records import InstanceRow
 from durable_ray.orchestrations.authoring.options import OrchestratorOptions
 
@@ -50,6 +51,12 @@ class Hosts(Actors, Protocol):
 
     async def unmet(self, demands: Mapping[str, Mapping[str, Any]]) -> Mapping[str, UnmetDemand]:
         """Name -> which resource cannot be had now, of those that its options (Ray's) ask for. Bounded in time."""
+
+    async def names(self) -> Collection[str]:
+        """The processes that get heartbeats: hosts and workers, by name."""
+
+    async def measured(self, host: str) -> Measured:
+        """What a host's process has counted. Raises if it does not answer."""
 
 
 class Admission:
@@ -90,6 +97,11 @@ class Admission:
     def is_running(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor that answers."""
         return self.actors.is_running(instance_id)
+
+    @property
+    def limit(self) -> int:
+        """Most dedicated instances that have an actor at once."""
+        return self._limit
 
     def has(self, instance_id: str) -> bool:
         """Whether this dedicated instance has an actor, in whatever state."""

@@ -18,11 +18,13 @@ from durable_ray.actors.messages import Reply
 from durable_ray.actors.registry.actor_lifecycle import Unreachable
 from durable_ray.actors.registry.admission import Admission, Hosts
 from durable_ray.actors.registry.instance_limiter import InstanceLimiter
+from durable_ray.actors.registry.measuring import HubMeasures
 from durable_ray.actors.registry.notifier import Notifier
 from durable_ray.actors.store.background import Background
 from durable_ray.actors.store.committer import Committer
 from durable_ray.actors.store.contract import Fenced, HubInUse, Store, StoreError
 from durable_ray.actors.store.hub_config import HubConfig
+from durable_ray.actors.store.measures import Measures
 from durable_ray.actors.store.records import Fence
 
 log = logging.getLogger("durable_ray.registry")
@@ -50,7 +52,9 @@ class RegistryCore:
         self._background = Background("registry", 8, self.lose)
         self.blocking, self.spawn = self._background.blocking, self._background.spawn
         self.deployments = Deployments(self.definition_cache, self.blocking, self.spawn)
-        self._committer = Committer(bare, fence, self._loop, self.deployments.advanced, self.lose)
+        self.measures = Measures(clock.now())
+        self._committer = Committer(bare, fence, self._loop, self.deployments.advanced, self.lose, self.measures)
+        self.hub_measures = HubMeasures(self.measures, hosts)
         self._instance_factory = InstanceFactory(self.definition_cache, settings)
         self.admission = Admission(
             store, clock, self.definition_cache, settings, hosts, self.waiters, self.blocking, self.spawn

@@ -16,6 +16,7 @@ from durable_ray.actors.instances.waiters import ending_of
 from durable_ray.actors.instances.waits import WaitFacts
 from durable_ray.actors.messages import Ending
 from durable_ray.actors.registry.core import RegistryCore
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.store.records import (
     LIVE,
     DefinitionRow,
@@ -125,6 +126,14 @@ class RegistryQueries(RegistryCore):
     async def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many."""
         return await self.blocking(self.store.counts)
+
+    async def measured(self) -> Measured:
+        """The numbers of the whole hub, in bounded time; hosts that do not answer are counted."""
+        load, counts = await asyncio.gather(self.blocking(self.store.load_now), self.counts())
+        snapshot = await self.hub_measures.gather(load, counts)
+        snapshot.gauges["places_taken",] = len(self.admission.actors)
+        snapshot.gauges["places",] = self.admission.limit
+        return snapshot
 
     async def wait(
         self, instance_ids: Sequence[str], seconds: float, *, start: bool = False, all_of_them: bool = False

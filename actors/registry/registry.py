@@ -20,6 +20,7 @@ from durable_ray.actors.instances.placement import instance_of, is_dedicated
 from durable_ray.actors.instances.waiters import ending_of
 from durable_ray.actors.registry.schedules.managing import RegistrySchedules
 from durable_ray.actors.store.contract import Fenced
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.store.records import DefinitionRow
 
 log = logging.getLogger("durable_ray.registry")
@@ -107,14 +108,17 @@ class Registry(RegistrySchedules):
         await self.admission.ended(instance_ids)
         await self.runs_ended(rows.values())
 
-    async def passivating(self, instance_id: str) -> None:
+    async def passivating(self, instance_id: str, measured: Measured | None = None) -> None:
         """The dedicated host of this instance passivates. Answers at once: a process does not end before the calls that it
         has made are answered, and its place is free only when it has ended."""
+        if measured is not None:
+            self.hub_measures.take(measured)
         self.spawn(self.admission.passivating(instance_id))
 
     async def fenced(self, host: str) -> None:
         """This host was fenced and ends: its lease is another's or gone. There may be no successor that recovers its work (an
         erasure deletes every lease), and it may have been notified of messages that it did not read."""
+        self.measures.count("lease_losses")
         target = [(host, instance_of(host))]
         self.spawn(self.notifier.notify(target) if is_dedicated(host) else self.notifier.ensure(host))
 

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from durable_ray.actors.store.contract import Committed, CommitUnknown, Fenced, Store, StoreError
+from durable_ray.actors.store.measures import Measures, tally
 from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.writes import Answer, Write
 
@@ -50,8 +51,13 @@ class Committer:
         loop: asyncio.AbstractEventLoop,
         noticed: Callable[[int], None],
         fenced: Callable[[Fenced], None] | None = None,
+        measures: Measures | None = None,
     ) -> None:
-        """`noticed` is called with the definitions' revision of each commit; `fenced`, when the fence is lost."""
+        """`noticed` is called with the definitions' revision of each commit; `fenced`, when the fence is lost; `measures`
+        counts what was committed."""
+        self.measures = measures or Measures(0)
+        self._seconds = self.measures.histogram("commit_seconds")
+        self._sizes = self.measures.histogram("commit_size")
         self._store = store
         self._fence = fence
         self._loop = loop
@@ -185,8 +191,11 @@ class Committer:
         except Exception as error:  # whatever it is, it must reach those who wait
             return error
         finally:
+            took = time.perf_counter() - began
+            self._seconds.observe(took)
+            self._sizes.observe(len(writes))
             if len(writes) <= _SMALL:
-                self._usual += (time.perf_counter() - began - self._usual) / 8
+                self._usual += (took - self._usual) / 8
 
     def _finished(self, group: list[tuple[Sequence[Write], Done]], outcome: Committed | Exception) -> None:
         self._with_thread -= len(group)
@@ -197,6 +206,9 @@ class Committer:
         if isinstance(outcome, Committed):
             # First: a write that was `Outdated` is decided again by the definitions that are learned now.
             self._noticed(outcome.definitions_revision)
+            tally(self.measures, [write for writes, _ in group for write in writes], outcome.answers)
+        else:
+            self.measures.count("commit_errors")
         end = 0
         for writes, done in group:
             begin, end = end, end + len(writes)

@@ -28,6 +28,7 @@ from durable_ray.actors.store.records import (
     RowVersion,
     ScheduleRow,
     Standing,
+    StoreLoad,
 )
 from durable_ray.actors.store.writes import Answer, Write
 from durable_ray.orchestrations.values.times import to_datetime
@@ -206,6 +207,9 @@ class QueryStore(Protocol):
 
     def count(self, query: InstanceQuery) -> int:
         """How many instances match; from maintained counters where the filter permits (statuses and names only)."""
+
+    def load_now(self) -> StoreLoad:
+        """The size of the database, and what waits in it."""
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many, from maintained counters."""

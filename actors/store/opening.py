@@ -12,6 +12,7 @@ from durable_ray.actors.store.records import Fence
 from durable_ray.actors.store.sql.commits import commit
 from durable_ray.actors.store.sql.definitions import SqlDefinitions
 from durable_ray.actors.store.sql.limits import SqlInstanceLimits, SqlPermits
+from durable_ray.actors.store.sql.measuring import SqlMeasuring
 from durable_ray.actors.store.sql.queries import SqlQueries
 from durable_ray.actors.store.sql.rows import SqlReads
 from durable_ray.actors.store.sql.schedules import SqlSchedules
@@ -22,7 +23,16 @@ from durable_ray.actors.store.writes import Write
 
 
 class SqlStore(
-    SqlReads, SqlWork, SqlQueries, SqlDefinitions, SqlInstanceLimits, SqlPermits, SqlSchedules, SqlErasure, SqlUpkeep
+    SqlReads,
+    SqlWork,
+    SqlQueries,
+    SqlMeasuring,
+    SqlDefinitions,
+    SqlInstanceLimits,
+    SqlPermits,
+    SqlSchedules,
+    SqlErasure,
+    SqlUpkeep,
 ):
     """A `contract.Store` on any `Database`. Belongs to the process that opened it."""
 

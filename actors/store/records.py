@@ -245,6 +245,18 @@ class Standing(Struct, frozen=True):
         return self.status in FINISHED
 
 
+class StoreLoad(Struct, frozen=True):
+    """Size of the database in bytes; messages that wait, with the first and last of their numbers; (activity, granted) ->
+    permits; orchestrator -> instances that are queued."""
+
+    size: int
+    messages: int
+    first: int | None
+    last: int | None
+    permits: Mapping[tuple[str, bool], int]
+    queued: Mapping[str, int]
+
+
 class InstanceQuery(Struct, frozen=True):
     """A filter over instances. All parts are ANDed; several statuses or names are ORed; bounds are inclusive (µs)."""
 

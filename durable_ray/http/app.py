@@ -12,9 +12,10 @@ from durable_ray.client.raw_hub import RawHub
 from durable_ray.http.api.app import api_app
 from durable_ray.http.api.services import Services
 from durable_ray.http.azure.routes import ManagementApi
-from durable_ray.http.keys import Keyring, given_keyring, kept_keyring, keys_path, new_keyring, ray_key
+from durable_ray.http.keys import Access, Key, Keyring, given_keyring, kept_keyring, keys_path, new_keyring, ray_key
 from durable_ray.http.limits import stream_limit, wait_limit
-from durable_ray.http.monitoring.health import Health
+from durable_ray.http.monitoring.health import METRICS_PATH, Health
+from durable_ray.http.monitoring.metrics import Scrapes
 from durable_ray.http.security import guarded
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
@@ -44,14 +45,16 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     api.path_regex = re.compile(api.path_regex.pattern, re.DOTALL)
     health = Health(raw_hub)
     probes = [Route("/healthz", health.alive), Route("/readyz", health.ready)]
-    routes = [*probes, api]
+    numbers = Route(METRICS_PATH, Scrapes(raw_hub).metrics)
+    routes = [*probes, numbers, api]
     router = Router(routes, redirect_slashes=False, default=ManagementApi(raw_hub, settings, waits))
     return guarded(router, settings, ring)
 
 
 def keyring_of(client: AsyncClient, settings: GatewaySettings) -> Keyring:
     """The keys of a hub's gateway: those it was given, else those it keeps; and the cluster's token."""
+    metrics = Key("metrics", Access.METRICS, settings.metrics_key or "")
     if settings.key or settings.read_only_key:
-        return given_keyring(settings.key, settings.read_only_key).and_also(ray_key())
+        return given_keyring(settings.key, settings.read_only_key).and_also(metrics, ray_key())
     path = settings.keys_file or keys_path(client.hub, client._hello.store)
-    return (kept_keyring(path) if path else new_keyring()).and_also(ray_key())
+    return (kept_keyring(path) if path else new_keyring()).and_also(metrics, ray_key())

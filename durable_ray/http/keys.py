@@ -23,8 +23,10 @@ class Access(enum.IntEnum):
     """What the bearer of a key may do."""
 
     NONE = 0
-    READ = 1
-    FULL = 2
+    #: The numbers at `/metrics`, which hold no payload and no instance ID.
+    METRICS = 1
+    READ = 2
+    FULL = 3
 
 
 @dataclass(frozen=True, slots=True)

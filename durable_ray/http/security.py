@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from durable_ray.actors.clock import monotonic
 from durable_ray.http.answers import azure_error, problem
 from durable_ray.http.keys import OPEN_RPC, PROBE, Access, Keyring
-from durable_ray.http.monitoring.health import HEALTH_PATHS
+from durable_ray.http.monitoring.health import HEALTH_PATHS, METRICS_PATH
 from durable_ray.http.requests import Params, header, headers, segments
 from durable_ray.http.settings import GatewaySettings
 
@@ -129,6 +129,8 @@ class Guard:
             key = PROBE
         if key is None:
             return Refusal(401, "No valid key", "send a key: ?code=…, x-functions-key: …, or Authorization: Bearer …")
+        if key.access is Access.METRICS and scope["path"] != METRICS_PATH:
+            return Refusal(403, "Key for the metrics", f"this key opens {METRICS_PATH} only")
         if key.access < Access.FULL and scope["method"] not in _READING:
             return Refusal(403, "Read-only key", "this key may only read")
         scope.setdefault("state", {})["key"] = key

@@ -44,6 +44,8 @@ class GatewaySettings(BaseSettings):
     #: Keys from the environment instead of a file, as containers get their secrets: with full access, and read-only.
     key: Secret | None = Field(default=None, repr=False)
     read_only_key: Secret | None = Field(default=None, repr=False)
+    #: A key that opens `/metrics` and nothing else, for Prometheus; the other keys open it, too.
+    metrics_key: Secret | None = Field(default=None, repr=False)
     #: Names under which the gateway may be called, besides IP addresses, `localhost` and this machine's own name.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Origins whose pages may call the gateway, besides its own: `https://ops.example`.
@@ -85,6 +87,8 @@ class GatewaySettings(BaseSettings):
         """Where the keys come from is said once, and each key means one access."""
         if self.keys_file is not None and (self.key or self.read_only_key):
             raise ValueError("the keys come from keys_file, or from key and read_only_key: leave one of them out")
+        if self.metrics_key is not None and self.metrics_key in (self.key, self.read_only_key):
+            raise ValueError("metrics_key is one of the other keys: Prometheus would have the access of that one")
         if self.key is not None and self.key == self.read_only_key:
             raise ValueError(
                 "key and read_only_key are the same: callers of the one would have the access of the other"

@@ -38,6 +38,7 @@ from durable_ray.actors.messages import PROTOCOL, Delivery, Ending, Hello, Reply
 from durable_ray.actors.registry.liveness import Detector, RegistryWatch
 from durable_ray.actors.registry.unopened import CannotOpen, opened
 from durable_ray.actors.store.contract import Fenced, Store
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
@@ -158,6 +159,11 @@ class HostActor:
         """Something was deployed: read it before it is needed."""
         await self._opening
         self._host.deployments.look()
+
+    async def measured(self) -> Measured:
+        """What this process has counted."""
+        await self._opening
+        return self._host.measured()
 
     @ctl
     async def pid(self) -> int:

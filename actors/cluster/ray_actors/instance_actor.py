@@ -155,7 +155,7 @@ class DedicatedActor(HostActor):
         if self._host.moved or self._asking or not await passivate(self._host, self._instance_id):
             return False
         self._host.waiters.moved(self._host.waiters.waited_for())
-        RayPeers(self._info).passivating(self._instance_id)
+        RayPeers(self._info).passivating(self._instance_id, self._host.measured())
         remote(ray.get_runtime_context().current_actor, HostActor.end, self._identity)
         return True
 

@@ -22,6 +22,7 @@ from durable_ray.actors.registry.liveness import Detector, send_heartbeats
 from durable_ray.actors.registry.persistence import RetriedOpening, StillOpening
 from durable_ray.actors.registry.registry import Registry
 from durable_ray.actors.store.contract import HubInUse, Store
+from durable_ray.actors.store.measures import Measured
 from durable_ray.actors.store.opening import open_store
 from durable_ray.actors.wire.address import WireAddress
 from durable_ray.actors.wire.listeners import LoopListener
@@ -161,9 +162,9 @@ class RegistryActor:
         registry = await self._registry()
         registry.spawn(registry.finished(instance_ids))
 
-    async def passivating(self, instance_id: str) -> None:
+    async def passivating(self, instance_id: str, measured: Measured | None = None) -> None:
         """The dedicated host of this instance passivates."""
-        await (await self._registry()).passivating(instance_id)
+        await (await self._registry()).passivating(instance_id, measured)
 
     async def fenced(self, host: str) -> None:
         """This host was fenced and ends."""

@@ -19,6 +19,8 @@ from durable_ray.client.raw_hub import RawHub
 
 #: The paths that are answered without a key.
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+#: What the key for the metrics opens.
+METRICS_PATH = "/metrics"
 #: Seconds for which the registry has time to answer: less than a probe's own limit in `deploy/kuberay`.
 _WITHIN = 3.0
 #: Seconds for which an answer holds.
