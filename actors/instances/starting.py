@@ -63,6 +63,7 @@ def finish_pending(
         output=request.reason,
         message=message,
         expires=expiry(row.settings, now),
+        name=row.name,
     )
 
 

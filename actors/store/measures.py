@@ -16,7 +16,16 @@ from typing import Literal
 from msgspec import Struct, field
 
 from durable_ray.actors.store.records import FINISHED
-from durable_ray.actors.store.writes import Answer, CommitTurn, Started, StartInstance, TurnCommitted, Write
+from durable_ray.actors.store.writes import (
+    Answer,
+    CommitTurn,
+    Done,
+    FinishUnstarted,
+    Started,
+    StartInstance,
+    TurnCommitted,
+    Write,
+)
 
 #: A metric's name and the values of its labels.
 Series = tuple[str, ...]
@@ -164,6 +173,8 @@ def tally(measures: Measures, writes: Sequence[Write], answers: Sequence[Answer]
                     measures.count("starts", measures.name(child.name))
             if write.status in FINISHED:
                 measures.count("completions", measures.name(write.name), write.status)
+        elif isinstance(write, FinishUnstarted) and isinstance(answer, Done):
+            measures.count("completions", measures.name(write.name), write.status)
         elif isinstance(write, StartInstance) and isinstance(answer, Started):
             measures.count("starts", measures.name(write.new.name))
             replaced = answer.replaced

@@ -167,6 +167,8 @@ class FinishUnstarted(Struct, frozen=True):
     message: InboxMessage | None = None
     receipt: Receipt | None = None
     expires: int | None = None
+    #: The orchestrator's, for the count of completions.
+    name: str = ""
 
 
 class Passivate(Struct, frozen=True):

@@ -79,6 +79,14 @@ async def test_what_happened_is_what_is_counted(hub: TestHub, http: httpx.AsyncC
     assert waiting.instance_id == "waits"
 
 
+async def test_one_that_ends_before_its_first_turn_is_counted_as_ended(hub: TestHub, http: httpx.AsyncClient) -> None:
+    later = await hub.async_client.start_new(world.approval, start_at=hub.now.replace(year=2040))
+    await later.terminate("enough")
+    now = await scrape(http)
+    assert now["completions_total", "http.approval", "Terminated"] == 1
+    assert now["instances", "http.approval", "Terminated"] == 1
+
+
 async def test_counters_go_on_over_a_crash_of_all_hosts(hub: TestHub, http: httpx.AsyncClient) -> None:
     client = hub.async_client
     await (await client.start(world.hello))
