@@ -5,7 +5,7 @@ python -m benchmarks                    # under 10 min, three rounds
 python -m benchmarks --peers            # with DBOS and Restate, installed into environments of their own
 python -m benchmarks --only W1a,W7      # some workloads; with --keep they replace what was kept of these
 python -m benchmarks --full             # five rounds, and a million stored instances for W6
-python -m benchmarks --full --only W6 --ways workers --keep million     # the README's figures for a million
+python -m benchmarks --full --only W6 --ways workers --keep million     # the figures for a million
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
         nargs="?",
         const="latest",
         metavar="NAME",
-        help="write benchmarks/results/NAME.json (latest: also the plot) and the README's tables",
+        help="write benchmarks/results/NAME.json (latest: also the plot) and the tables of README.md and docs/benchmarks.md",
     )
     return parser.parse_args()
 

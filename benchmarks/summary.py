@@ -1,4 +1,4 @@
-"""The tables of the README, written from the results that were kept: figures there are never typed by hand.
+"""The tables of README.md and docs/benchmarks.md, written from the results that were kept: figures are never typed by hand.
 
 python -m benchmarks.summary        # after a run with --keep, which does it by itself
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.results import ROOT
@@ -31,36 +32,32 @@ _ROWS = (
     ("dedicated", "p50 ms", "ms", False, "start of an instance with a process of its own"),
     ("dedicated", "in a row p50 ms", "ms", False, "such starts, one straight after the other"),
 )
+#: The rows that README has; docs/benchmarks.md has all of them.
+_SHORT = ("W1a", "W2", "W3a", "W5", "W7")
 _RESULTS = ROOT / "benchmarks" / "results"
 _COLUMNS = ("durable_ray", "durable_ray local", "Ray actors", "DBOS SQLite", "DBOS PostgreSQL", "Restate")
 
 
 def write() -> None:
-    """Put the tables between the marks of the README."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    readme.write_text(f"{before}{_BEGIN}\n\n{tables()}\n\n{_END}{after}")
+    """Put the tables between the marks of their pages."""
+    for page, shown in (("README.md", short_table()), ("docs/benchmarks.md", tables())):
+        file = ROOT / page
+        before, _, rest = file.read_text().partition(_BEGIN)
+        _, _, after = rest.partition(_END)
+        file.write_text(f"{before}{_BEGIN}\n\n{shown}\n\n{_END}{after}")
+
+
+def short_table() -> str:
+    """The few rows that say most, the first metric of each."""
+    firsts = {row[0]: row for row in reversed(_ROWS)}
+    return "\n".join(_table(_kept(), [firsts[key] for key in _SHORT]))
 
 
 def tables() -> str:
     """What was measured, then each target with what came of it, then the queries over a million instances."""
-    found = json.loads((_RESULTS / "latest.json").read_text())
-    here, scale = found["machine"], found["scale"]
-    lines = [
-        f"{here['date']}; {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}, Python {here['python']}, Ray "
-        f"{here['ray']}; {_rounds(scale['rounds'])}. In brackets: how many times as fast as durable_ray with default "
-        "activities.",
-        "",
-        f"| | {' | '.join(_COLUMNS)} |",
-        f"|---|{'---|' * len(_COLUMNS)}",
-    ]
-    for key, metric, unit, more, title in _ROWS:
-        figures = found["workloads"].get(key, {}).get("figures", {})
-        cells = [_cell(figures, name, metric, unit, more) for name in _COLUMNS]
-        if any(cells):
-            lines.append(f"| {title} | {' | '.join(cells)} |")
-    lines += ["", *_made(found["workloads"], here["date"])]
+    found = _kept()
+    lines = _table(found, _ROWS)
+    lines += ["", *_made(found["workloads"], found["machine"]["date"])]
     lines += ["", "What is on disk when a call returns:", ""]
     lines += [f"- {name}: {found['durability'][name]}" for name in _COLUMNS if name in found["durability"]]
     judged = [(key, *target.split(" - ")) for key, one in found["workloads"].items() for target in one["targets"]]
@@ -73,6 +70,30 @@ def tables() -> str:
     if (_RESULTS / "million.json").exists():
         lines += _many(json.loads((_RESULTS / "million.json").read_text()))
     return "\n".join(lines)
+
+
+def _kept() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((_RESULTS / "latest.json").read_text())
+    return found
+
+
+def _table(found: dict[str, Any], rows: Sequence[tuple[str, str, str, bool, str]]) -> list[str]:
+    """Where and how it was measured, and a row for each of `rows` that was."""
+    here, scale = found["machine"], found["scale"]
+    lines = [
+        f"{here['date']}; {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}, Python {here['python']}, Ray "
+        f"{here['ray']}; {_rounds(scale['rounds'])}. In brackets: how many times as fast as durable_ray with default "
+        "activities.",
+        "",
+        f"| | {' | '.join(_COLUMNS)} |",
+        f"|---|{'---|' * len(_COLUMNS)}",
+    ]
+    for key, metric, unit, more, title in rows:
+        figures = found["workloads"].get(key, {}).get("figures", {})
+        cells = [_cell(figures, name, metric, unit, more) for name in _COLUMNS]
+        if any(cells):
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
 
 
 def _made(workloads: dict[str, Any], date: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What README says of speed: from one run's results, with clocks that start where a reader would think they do."""
+"""What the pages say of speed: from one run's results, with clocks that start where a reader would think they do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +21,20 @@ from benchmarks.workload import QUICK, Workload
 KEPT: dict[str, Any] = json.loads((results.ROOT / "benchmarks" / "results" / "latest.json").read_text())
 
 
-def test_the_readme_has_the_tables_of_the_kept_results() -> None:
-    readme = (results.ROOT / "README.md").read_text()
-    shown = readme.partition(summary._BEGIN)[2].partition(summary._END)[0]
-    assert shown.strip() == summary.tables()
+@pytest.mark.parametrize(
+    ("page", "table"), [("README.md", summary.short_table), ("docs/benchmarks.md", summary.tables)]
+)
+def test_the_pages_have_the_tables_of_the_kept_results(page: str, table: Callable[[], str]) -> None:
+    text = (results.ROOT / page).read_text()
+    shown = text.partition(summary._BEGIN)[2].partition(summary._END)[0]
+    assert shown.strip() == table(), "run `python -m benchmarks.summary`"
+
+
+def test_the_short_table_has_rows_of_the_long_one_with_a_figure_of_each_peer() -> None:
+    rows = summary.short_table().splitlines()[4:]
+    assert len(rows) == 5
+    assert set(rows) <= set(summary.tables().splitlines())
+    assert all(row.count("|") == 8 for row in rows)
 
 
 def test_a_kill_is_measured_from_the_kill_for_everybody() -> None:

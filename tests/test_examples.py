@@ -64,6 +64,13 @@ SAID = {
     "monitor": "1000 bytes have arrived\nthe other one: TimeoutError",
     "counter": "the total is 55",
     "azure_style": "{'sum': 30, 'approved': True} {'sum': 55, 'approved': False}",
+    "saga": "booked: weekend-1, weekend-2\nrefused: LookupError: no submarine is to be had\nleft of it: []",
+    "aggregator": "12 readings are written",
+    "document_pipeline": "{'English': 2, 'German': 1, 'Spanish': 1}",
+    "search": "after 4 rounds the loss is 0.",
+    "nightly_report": ": 42 EUR",
+    "etl": "2 rows are loaded\n2 rows are loaded\n[('Cairo', 21.0), ('Oslo', -3.0)]",
+    "folder_tree": "11111 bytes in 7 folders\nchildren of the root: 2",
 }
 
 
@@ -147,6 +154,40 @@ def test_counter_goes_on_over_executions_and_a_crash(load: Load, hub: TestHub) -
         handle.raise_event("Add", amount)
     assert handle.wait_for_completion(10) == 15
     assert handle.get_status().execution_id != first
+
+
+def test_a_batch_is_full_or_has_waited_long_enough(load: Load, patient_hub: TestHub, tmp_path: Path) -> None:
+    example = load("aggregator")
+    handle = patient_hub.client.start_new(example.collect, example.Sink(str(tmp_path)), instance_id="readings")
+    for number in range(7):
+        handle.raise_event("Reading", example.Reading("s", float(number)))
+    patient_hub.settle()
+    assert handle.get_status().custom_status == {"written": 5}
+    patient_hub.advance(timedelta(seconds=61))
+    assert handle.get_status().custom_status == {"written": 7}
+    batches = [json.loads(file.read_text()) for file in sorted(tmp_path.glob("batch-*"))]
+    assert [[value for _, value in batch] for batch in batches] == [[0, 1, 2, 3, 4], [5, 6]]
+
+
+def test_a_trip_that_is_refused_leaves_no_booking(load: Load, hub: TestHub, tmp_path: Path) -> None:
+    example = load("saga")
+    handle = hub.client.start_new(example.travel, example.Trip(str(tmp_path), ["flight", "hotel", "submarine"]))
+    with pytest.raises(dr.OrchestrationFailed) as failed:
+        handle.wait_for_completion(10)
+    assert failed.value.is_caused_by(LookupError)
+    assert not list(tmp_path.iterdir())
+    done = [e.name for e in handle.get_status(show_history=True).history if isinstance(e, ev.ActivityScheduled)]
+    assert done == ["book", "book", "book", "cancel", "cancel"]
+
+
+def test_a_search_that_is_killed_goes_on_with_the_same_trials(load: Load, patient_hub: TestHub) -> None:
+    example = load("search")
+    handle = patient_hub.client.start_new(example.halving, example.Search(steps=4))
+    patient_hub.crash()
+    best = handle.wait_for_completion(10)
+    history = handle.get_status(show_history=True).history
+    assert best.rounds == 4
+    assert sum(isinstance(e, ev.ActivityCompleted) for e in history) == 8 + 4 + 2 + 1
 
 
 def test_file_report_counts_what_is_there(load: Load, hub: TestHub, tmp_path: Path) -> None:

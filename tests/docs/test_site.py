@@ -60,3 +60,8 @@ def test_links_between_files_become_links_of_the_site() -> None:
     assert relinked("```\n[d](../DESIGN.md)\n```\n[the code](../examples/hello.py)", "http.md", known) == (
         "```\n[d](../DESIGN.md)\n```\nthe code (`examples/hello.py`)"
     )
+
+
+def test_readme_stays_short() -> None:
+    lines = len((ROOT / "README.md").read_text(encoding="utf-8").splitlines())
+    assert lines < 200, "what decides and starts is in README.md; details have a page in docs/"

@@ -34,7 +34,7 @@ def idle_processes() -> set[int]:
     """Processes of this cluster that are ready and that Ray has given to nobody.
 
     Ready: they listen, thus they have registered. One that is killed before counts as starting for another minute with Ray,
-    which starts no more at a time than the machine has cores: on two, two of them would stop every start (README, Limits).
+    which starts no more at a time than the machine has cores: on two, two of them would stop every start (docs/limits.md).
     """
     idle = set()
     for process in psutil.Process().children(recursive=True):

@@ -1,4 +1,4 @@
-"""What README.md says becomes of values, with and without a type hint, is what becomes of them."""
+"""What docs/payloads.md says becomes of values, with and without a type hint, is what becomes of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from durable_ray.actors.code.packing import PYTHON_PAYLOADS
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-TABLE = README.split("<!-- values: tests/test_readme_values.py -->", 1)[1].split("\n\n", 2)[1]
+PAGE = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text(encoding="utf-8")
+TABLE = PAGE.split("<!-- values: tests/docs/test_values.py -->", 1)[1].split("\n\n", 2)[1]
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE.splitlines()[2:]]
 
 
