@@ -47,6 +47,14 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     assert ELSEWHERE.search('<script src="https://cdn.example/x.js"></script>')
 
 
+def test_the_reference_shows_what_callers_get(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "reference" / "clients.html").read_text(encoding="utf-8"))
+    assert "create_schedule" in text
+    assert "ScheduleDescription" in text
+    assert "Steps[" not in text
+    assert "Examples:" in text
+
+
 def test_links_between_files_become_links_of_the_site() -> None:
     known = {"index.md", "design.md", "http.md", "patterns/saga.md"}
     text = "[a](docs/http.md#x), [actors/settings.py](actors/settings.py), `[b](DESIGN.md)`, [c](missing.md)"
