@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and pip cannot bring: PostgreSQL's programs, and PgBouncer. Installs only what is
+# Installs what the tests need and pip cannot bring: PostgreSQL's programs, PgBouncer, and Chromium. Installs only what is
 # missing, only through apt, only with rights we have without asking. Where that is not enough it says so and
 # succeeds: those tests then skip, each with its reason (and fail in CI).
 set -euo pipefail
@@ -9,6 +9,7 @@ have_postgres() { command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/ini
 missing=()
 have_postgres >/dev/null || missing+=(postgresql)
 PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 say() { echo "test_servers: $*" >&2; }

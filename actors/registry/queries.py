@@ -123,6 +123,10 @@ class RegistryQueries(RegistryCore):
         """How many instances match."""
         return await self.blocking(lambda: self.store.count(query))
 
+    async def histogram(self, query: InstanceQuery, width: int) -> Mapping[tuple[int, str], int]:
+        """(bin, status) -> how many match, in bins of `width` µs from the query's `created_from` on."""
+        return await self.blocking(lambda: self.store.histogram(query, width))
+
     async def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many."""
         return await self.blocking(self.store.counts)

@@ -211,6 +211,9 @@ class QueryStore(Protocol):
     def load_now(self) -> StoreLoad:
         """The size of the database, and what waits in it."""
 
+    def histogram(self, query: InstanceQuery, width: int) -> Mapping[tuple[int, str], int]:
+        """(bin, status) -> how many match, in bins of `width` µs from the query's `created_from` (which it has) on."""
+
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many, from maintained counters."""
 

@@ -1,11 +1,11 @@
-"""The gateway as one ASGI app: the guard before everything, `/api/v1`, and the management API for all the rest."""
+"""The gateway as one ASGI app: the guard before everything, `/api/v1`, the page, and the management API for all the rest."""
 
 from __future__ import annotations
 
 import re
 
 from starlette.routing import Mount, Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from durable_ray.client.client import AsyncClient
 from durable_ray.client.raw_hub import RawHub
@@ -16,9 +16,11 @@ from durable_ray.http.keys import Access, Key, Keyring, given_keyring, kept_keyr
 from durable_ray.http.limits import stream_limit, wait_limit
 from durable_ray.http.monitoring.health import METRICS_PATH, Health
 from durable_ray.http.monitoring.metrics import Scrapes
-from durable_ray.http.security import guarded
+from durable_ray.http.security import Guard, guarded
 from durable_ray.http.settings import GatewaySettings
 from durable_ray.http.watch import Watch
+from durable_ray.page.app import page_app
+from durable_ray.page.door import is_page
 
 
 def create_app(client: AsyncClient, settings: GatewaySettings | None = None, keyring: Keyring | None = None) -> ASGIApp:
@@ -47,7 +49,13 @@ def create_app(client: AsyncClient, settings: GatewaySettings | None = None, key
     probes = [Route("/healthz", health.alive), Route("/readyz", health.ready)]
     numbers = Route(METRICS_PATH, Scrapes(raw_hub).metrics)
     routes = [*probes, numbers, api]
-    router = Router(routes, redirect_slashes=False, default=ManagementApi(raw_hub, settings, waits))
+    management = ManagementApi(raw_hub, settings, waits)
+    page = page_app(Guard(Router([api]), settings, ring), ring, settings)
+
+    async def others(scope: Scope, receive: Receive, send: Send) -> None:
+        await (page if is_page(scope) else management)(scope, receive, send)
+
+    router = Router(routes, redirect_slashes=False, default=others)
     return guarded(router, settings, ring)
 
 

@@ -80,6 +80,10 @@ class Keyring:
         key = self.find(presented) if presented else None
         return key.access if key else Access.NONE
 
+    def all(self) -> list[Key]:
+        """All keys, in order."""
+        return [key for _, key in self._keys]
+
     def first(self, access: Access) -> Key | None:
         """The first of the gateway's own keys with this access."""
         return next((key for _, key in self._keys if key.access is access and not key.from_ray), None)

@@ -5,7 +5,7 @@ Three questions, in this order, because the first two protect somebody who *has*
    was rebound to this address (DNS rebinding) could talk to us as if it were our own.
 2. Did a page of another site make the browser send it? `Origin` and `Sec-Fetch-Site` show that; it is refused.
 3. Whose key does it carry? `code=`, `x-functions-key`, `Authorization: Bearer`, or the password of Basic (which is how
-   a URL carries a key: `http://key:SECRET@host/`).
+   a URL carries a key: `http://key:SECRET@host/`); for the page, a cookie that a key has signed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from durable_ray.http.keys import OPEN_RPC, PROBE, Access, Keyring
 from durable_ray.http.monitoring.health import HEALTH_PATHS, METRICS_PATH
 from durable_ray.http.requests import Params, header, headers, segments
 from durable_ray.http.settings import GatewaySettings
+from durable_ray.page.door import VISITOR, Sessions, is_navigation, is_open, is_page, turned_away
 
 #: One line a request: method, path without its query (which may carry a key), status, milliseconds.
 log = logging.getLogger("durable_ray.http.access")
@@ -79,6 +80,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._keyring = keyring
+        self._sessions = Sessions(keyring)
         self._names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in settings.allowed_hosts)}
         self._origins = frozenset(settings.allowed_origins)
 
@@ -125,13 +127,16 @@ class Guard:
         key = min((k for k in found if k), key=lambda k: k.access, default=None) if all(found) else None
         if not presented and self._may_go_without(scope):
             key = OPEN_RPC
+        for_anybody = is_page(scope) and is_open(scope)
         if not presented and scope["path"] in HEALTH_PATHS:
             key = PROBE
+        elif not presented and is_page(scope):
+            key = self._sessions.of(scope) or (VISITOR if for_anybody else None)
         if key is None:
             return Refusal(401, "No valid key", "send a key: ?code=…, x-functions-key: …, or Authorization: Bearer …")
         if key.access is Access.METRICS and scope["path"] != METRICS_PATH:
             return Refusal(403, "Key for the metrics", f"this key opens {METRICS_PATH} only")
-        if key.access < Access.FULL and scope["method"] not in _READING:
+        if key.access < Access.FULL and scope["method"] not in _READING and not for_anybody:
             return Refusal(403, "Read-only key", "this key may only read")
         scope.setdefault("state", {})["key"] = key
         return None
@@ -151,6 +156,8 @@ class Guard:
         origin = header(scope, b"origin").rstrip("/").lower()
         if origin:
             return origin in self._origins or origin.partition("://")[2] == host.lower()
+        if is_page(scope) and is_navigation(scope):
+            return True
         return header(scope, b"sec-fetch-site").lower() in ("", "same-origin", "none")
 
     def _may_go_without(self, scope: Scope) -> bool:
@@ -160,6 +167,8 @@ class Guard:
 
     def _refuse(self, refusal: Refusal, scope: Scope) -> ASGIApp:
         headers = _WELCOME if refusal.status == 401 else None
+        if refusal.status == 401 and is_page(scope) and (login := turned_away(scope)) is not None:
+            return login
         if segments(scope)[:1] == ["api"]:
             return problem(refusal.status, refusal.title, refusal.detail, headers)
         response = azure_error(refusal.status, f"{refusal.title}: {refusal.detail}")

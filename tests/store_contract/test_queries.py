@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import tracemalloc
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -108,6 +109,9 @@ def test_pages_and_counts_are_those_of_a_plain_list(
         in_order = [name for _, name in (reversed(expected) if query.descending else expected)]
         assert pages(store, query, limit) == in_order, query
         assert store.count(query) == len(in_order), query
+        begun = replace(query, created_from=query.created_from or 0)
+        found = [((it.created_at - begun.created_from) // 2, it.status) for it in rows.values() if matches(begun, it)]
+        assert store.histogram(begun, 2) == Counter(found), query
     store.close()
 
 

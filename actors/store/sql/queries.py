@@ -17,11 +17,11 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from durable_ray.actors.store.contract import InvalidToken
 from durable_ray.actors.store.databases.database import Database
-from durable_ray.actors.store.records import InstanceQuery, Page, Payloads, Standing
+from durable_ray.actors.store.records import FINISHED, LIVE, InstanceQuery, Page, Payloads, Standing
 from durable_ray.actors.store.sql.rows import read_rows, read_sizes
 from durable_ray.actors.store.sql.statement import Session, Statement
 
@@ -49,6 +49,8 @@ class QueryShape(NamedTuple):
     descending: bool
     continued: bool
     counting: bool
+    #: Counting by status and by time of creation.
+    binned: bool = False
 
 
 @lru_cache(maxsize=512)
@@ -61,6 +63,8 @@ def page(shape: QueryShape) -> Statement:
     if len(branches) == 1:
         return Statement(branches[0])
     union = " UNION ALL ".join(f"SELECT * FROM ({branch}) AS branch_{at}" for at, branch in enumerate(branches))
+    if shape.binned:
+        return Statement(union)
     if shape.counting:
         return Statement(f"SELECT sum(n) FROM ({union}) AS branches")
     return Statement(f"SELECT * FROM ({union}) AS branches {_order('created_at', 'instance_id', shape)}")
@@ -75,6 +79,9 @@ def _branch(shape: QueryShape, at: int, ended: bool = True) -> str:
     tables = "tags JOIN instances ON instances.instance_id = tags.instance_id" if tagged else "instances"
     found = [*_walked(shape, at, ended), *_filtered(shape), *_bounded(shape, created, instance_id)]
     where = f" WHERE {' AND '.join(found)}" if found else ""
+    if shape.binned:
+        shown = f"instances.status, ({created} - :created_from) / :width AS bin, count(*) AS n"
+        return f"SELECT {shown} FROM {tables}{where} GROUP BY instances.status, bin"
     if shape.counting:
         return f"SELECT count(*) AS n FROM {tables}{where}"
     by = (
@@ -235,6 +242,20 @@ class SqlQueries:
             shape = _shape(session, query, params, continued=False, counting=True)
             row = session.one(page(shape), **_bound(session, params))
         return 0 if row is None else int(row[0])
+
+    def histogram(self, query: InstanceQuery, width: int) -> Mapping[tuple[int, str], int]:
+        """(bin, status) -> how many match, in bins of `width` µs from the query's `created_from` on."""
+        if query.created_from is None or width < 1:
+            raise ValueError("a histogram begins at a time and has bins of at least 1 µs")
+        # The index by status has all that is counted: without a status to look for, none of the rows is read.
+        asked = query if query.statuses else replace(query, statuses=(*LIVE, *FINISHED))
+        params = _params(asked) | {"width": width}
+        found: dict[tuple[int, str], int] = {}
+        with self._database.read() as session:
+            shape = _shape(session, asked, params, continued=False, counting=True)
+            for status, at, n in session.all(page(shape._replace(binned=True)), **_bound(session, params)):
+                found[int(at), status] = found.get((int(at), status), 0) + n
+        return found
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(name, status) -> how many; those that are none are left out."""
