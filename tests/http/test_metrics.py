@@ -80,7 +80,8 @@ async def test_what_happened_is_what_is_counted(hub: TestHub, http: httpx.AsyncC
 
 
 async def test_one_that_ends_before_its_first_turn_is_counted_as_ended(hub: TestHub, http: httpx.AsyncClient) -> None:
-    later = await hub.async_client.start_new(world.approval, start_at=hub.now.replace(year=2040))
+    due = hub.now.replace(year=2040)
+    later = await hub.async_client.start_new(world.approval, placement="dedicated", start_at=due)  # it has no process
     await later.terminate("enough")
     now = await scrape(http)
     assert now["completions_total", "http.approval", "Terminated"] == 1
