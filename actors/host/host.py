@@ -118,10 +118,11 @@ class InstanceHost:
         waiting = await until_answered(
             self.background.blocking, lambda: self.store.to_revive(self.name, now), "recovering"
         )
-        self.measures.count("recoveries", by=len(waiting))
         # All loads are requested before the first is awaited, so that they share their reads.
         for load in [self.instance_cache.get(instance_id) for instance_id in (*self._quarantine, *waiting)]:
             await asyncio.wait([load])
+        found = [self.instance_cache.peek(instance_id) for instance_id in waiting]
+        self.measures.count("recoveries", by=sum(active is not None and active.turn > 0 for active in found))
         self.activity_limiter.refresh()
         await self.timers.fetch()
 

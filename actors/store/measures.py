@@ -64,7 +64,10 @@ METRICS: Mapping[str, Metric] = {
     ),
     "activity_seconds": Metric("histogram", "From the start of an attempt until its result is here", ("way",), _LONG),
     "wakes": Metric("counter", "Notifications that the store has something for an instance"),
-    "recoveries": Metric("counter", "Instances that a new process took over unfinished from the one before"),
+    "recoveries": Metric(
+        "counter",
+        "Instances under way that a new process loaded as it opened: after a crash, a move or passivation",
+    ),
     "lease_losses": Metric(
         "counter", "Hosts that were fenced: another process had become the owner of their instances"
     ),

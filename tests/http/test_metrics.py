@@ -88,11 +88,21 @@ async def test_one_that_ends_before_its_first_turn_is_counted_as_ended(hub: Test
     assert now["instances", "http.approval", "Terminated"] == 1
 
 
+@dr.activity(name="metrics.endless", local=True)
+async def endless(value: None) -> None:
+    await asyncio.Event().wait()
+
+
+@dr.orchestrator(name="metrics.unfinished")
+async def unfinished(ctx: dr.OrchestrationContext) -> None:
+    await ctx.call_activity(endless)
+
+
 async def test_counters_go_on_over_a_crash_of_all_hosts(hub: TestHub, http: httpx.AsyncClient) -> None:
     client = hub.async_client
     await (await client.start(world.hello))
-    later = await client.start_new(world.approval, start_at=hub.now.replace(year=2040))
-    await later.raise_event("Approval", 1)  # in its inbox: a new process has to look at it
+    handle = await client.start_new(unfinished)
+    await handle.wait_for_start()
     first = await scrape(http)
     await asyncio.to_thread(hub.crash)
     assert (await scrape(http))["starts_total", "http.hello"] == 1
