@@ -17,7 +17,7 @@ from durable_ray.page.visits import Visit
 #: Bars of the histogram.
 BINS = 60
 #: A page that is open asks for news so often (seconds), and never spends more than this part of the time on them.
-_EVERY, _SHARE = 3.0, 0.05
+_EVERY, _SHARE = 3.0, 0.2
 
 #: Views that everybody has, with the filter of each.
 VIEWS = (

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from durable_ray.actors.clock import SystemClock
 from durable_ray.actors.instances.status import moment
 from durable_ray.http.keys import Access, Key
+from durable_ray.http.requests import origin_of, url_of
 from durable_ray.page.api_client import ApiClient, ApiRefused
 from durable_ray.page.door import POLICY, Sessions
 from durable_ray.page.rendering import environment
@@ -78,8 +79,8 @@ class Visit:
 
     @property
     def url(self) -> str:
-        """Path and query of this request."""
-        return f"{self.request.url.path}{'?' + self.request.url.query if self.request.url.query else ''}"
+        """Path and query of this request, as the browser wrote them."""
+        return url_of(self.request.scope).removeprefix(origin_of(self.request.scope))
 
     def path(self, name: str) -> str:
         """A part of the path."""

@@ -19,6 +19,7 @@ def filled(hub: TestHub) -> None:
     client = hub.client
     for at in range(4):
         client.start_new("shop.order", "lamp", instance_id=f"order-{at}", tags={"customer": "ada"})
+    hub.settle()  # Not one of these is to meet the refusal.
     world.refusals["charge"] = 1
     client.start_new("shop.order", "sofa", instance_id="order-bad")
     client.start_new("shop.approval", instance_id="approval-1")
@@ -29,10 +30,10 @@ def filled(hub: TestHub) -> None:
 def test_the_list_is_live_and_filters(page: Page, hub: TestHub) -> None:
     rows = page.locator("table.list tbody tr")
     expect(rows).to_have_count(7)
-    page.locator("tr", has_text="order-2").get_by_role("checkbox").check()
+    page.get_by_role("link", name="order-2").focus()
     hub.client.start_new("shop.approval", instance_id="approval-new")
     expect(page.get_by_role("link", name="approval-new")).to_be_visible(timeout=10_000)
-    expect(page.locator("tr", has_text="order-2").get_by_role("checkbox")).to_be_checked()
+    expect(page.get_by_role("link", name="order-2")).to_be_focused()
     page.get_by_role("link", name=re.compile("^Failed 1$")).click()
     expect(rows).to_have_count(1)
     assert "status=Failed" in page.url
@@ -77,17 +78,16 @@ def test_an_open_instance_shows_its_end(page: Page, hub: TestHub) -> None:
 def test_values_are_text_whatever_they_are(page: Page, hub: TestHub) -> None:
     page.get_by_role("link", name=world.HARMFUL_ID).click()
     expect(page.locator("h1")).to_have_text(world.HARMFUL_ID)
-    for _ in range(2):
-        for part in ("", "/history"):
-            page.goto(page.url.removesuffix("/history") + part)
-            assert page.evaluate("window.harmed") is None
-            assert page.locator("main img, main script").count() == 0
-        page.goto(page.url.removesuffix("/history"))
-        event = world.HARM.replace("/", "").replace("#", "").replace("?", "")
-        hub.client.raise_event(world.HARMFUL_ID, event, {world.HARM: world.HARM})
-        expect(page.locator("#status")).to_have_text("Failed", timeout=10_000)
-        break
-    page.goto(page.url)
+    overview = page.url
+    for part in ("", "/history"):
+        page.goto(overview + part)
+        assert page.evaluate("window.harmed") is None
+        assert page.locator("main img, main script").count() == 0
+    page.goto(overview)
+    event = world.HARM.replace("/", "").replace("#", "").replace("?", "")
+    hub.client.raise_event(world.HARMFUL_ID, event, {world.HARM: world.HARM})
+    expect(page.locator("#status")).to_have_text("Failed", timeout=10_000)
+    page.goto(overview)
     expect(page.locator(".failure .message")).to_have_text(world.HARM)
     assert page.evaluate("window.harmed") is None
     assert page.locator("main img, main script").count() == 0
@@ -98,8 +98,6 @@ def test_values_are_text_whatever_they_are(page: Page, hub: TestHub) -> None:
 def test_keys_walk_through_the_list(page: Page) -> None:
     page.keyboard.press("j")
     page.keyboard.press("j")
-    page.keyboard.press("x")
-    expect(page.locator('input[name="id"]:checked')).to_have_count(1)
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     expect(page.get_by_role("navigation", name="Parts of the instance")).to_be_visible()

@@ -1,4 +1,4 @@
-// What needs a script: saved views, the columns chosen last, selecting all, keys. Everything else works without it.
+// What needs a script: saved views, the columns chosen last, keys. Everything else works without it.
 "use strict";
 
 const VIEWS = "durable_ray.views";
@@ -14,41 +14,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden || reading || open) event.preventDefault();
 });
 
-const picked = new Set();
-
-document.addEventListener("htmx:afterSettle", restore);
-
-function restore() {
-  for (const box of document.querySelectorAll('input[name="id"]')) box.checked = picked.has(box.value);
-  tell();
-}
-
-function tell() {
-  const boxes = [...document.querySelectorAll('input[name="id"]')];
-  const all = byId("pick-all");
-  const count = boxes.filter((box) => box.checked).length;
-  if (all) {
-    all.checked = count > 0 && count === boxes.length;
-    all.indeterminate = count > 0 && count < boxes.length;
-  }
-  const shown = byId("picked");
-  if (shown) shown.textContent = count ? `${count} selected` : "";
-}
-
 document.addEventListener("change", (event) => {
   const box = event.target;
-  if (box.id === "pick-all") {
-    for (const each of document.querySelectorAll('input[name="id"]')) {
-      each.checked = box.checked;
-      picked[box.checked ? "add" : "delete"](each.value);
-    }
-    tell();
-  } else if (box.name === "id") {
-    picked[box.checked ? "add" : "delete"](box.value);
-    tell();
-  } else if (box.closest("#filter") && box.tagName === "SELECT") {
-    box.form.requestSubmit();
-  }
+  if (box.closest("#filter") && box.tagName === "SELECT") box.form.requestSubmit();
 });
 
 // --- the filter: empty fields stay out of the address; columns are kept --------------------------
@@ -111,7 +79,7 @@ if (save) {
   });
 }
 
-// --- keys: / filters, j and k walk through the list, ? lists the keys -----------------------------
+// --- keys: / filters, j and k walk through the list -----------------------------
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -129,11 +97,7 @@ document.addEventListener("keydown", (event) => {
     const at = links.findIndex((link) => link.closest("tr").contains(document.activeElement));
     const next = links[event.key === "j" ? at + 1 : Math.max(0, at - 1)];
     if (next) next.focus();
-  } else if (event.key === "x") {
-    const box = document.activeElement.closest("tr")?.querySelector('input[name="id"]');
-    if (box) box.click();
   }
 });
 
 showViews();
-restore();
