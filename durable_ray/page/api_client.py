@@ -23,7 +23,7 @@ from durable_ray.http.api.models import (
     Problem,
     StartedInstance,
 )
-from durable_ray.http.api.overview import Histogram
+from durable_ray.http.api.overview import CreatedHistogram
 from durable_ray.http.keys import Key
 
 M = TypeVar("M", bound=BaseModel)
@@ -78,9 +78,9 @@ class ApiClient:
         """The events of its current execution."""
         return await self._read(History, f"{_path(instance_id)}/history")
 
-    async def histogram(self, filters: Pairs, bins: int) -> Histogram:
+    async def histogram(self, filters: Pairs, bins: int) -> CreatedHistogram:
         """How many match, by time of creation and status."""
-        return await self._read(Histogram, "/histogram", [*filters, ("bins", str(bins))])
+        return await self._read(CreatedHistogram, "/histogram", [*filters, ("bins", str(bins))])
 
     async def counts(self) -> Counts:
         """How many instances there are, by orchestrator and status."""

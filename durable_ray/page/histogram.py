@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
-from durable_ray.http.api.overview import Histogram, HistogramBin
+from durable_ray.http.api.overview import CreatedHistogram, HistogramBin
 from durable_ray.page.filters import STATUSES, ListFilter
 
 #: Of the drawing, which is scaled to the page.
@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT = 1200, 96
 _GAP = 2
 
 
-def histogram_svg(found: Histogram, bins: int, filters: ListFilter) -> Markup:
+def histogram_svg(found: CreatedHistogram, bins: int, filters: ListFilter) -> Markup:
     """A bar for each bin that has instances; its link shows the instances of that time."""
     if found.start is None or not found.bins:
         return Markup("")

@@ -8,7 +8,7 @@ from time import perf_counter
 from starlette.responses import Response
 
 from durable_ray.http.api.models import InstanceList
-from durable_ray.http.api.overview import Histogram
+from durable_ray.http.api.overview import CreatedHistogram
 from durable_ray.page.api_client import ApiRefused
 from durable_ray.page.filters import COLUMNS, COLUMNS_COOKIE, STATUSES, ListFilter
 from durable_ray.page.histogram import histogram_svg
@@ -26,7 +26,7 @@ VIEWS = (
     ("No turn for an hour", "/?status=Running&idle=1h"),
     ("Suspended", "/?status=Suspended"),
 )
-_NONE = Histogram(start=None, end=None, bin_seconds=0, total=0, by_status={}, bins=[])
+_NONE = CreatedHistogram(start=None, end=None, bin_seconds=0, total=0, by_status={}, bins=[])
 
 
 async def show(visit: Visit) -> Response:

@@ -19,8 +19,6 @@ def filled(hub: TestHub) -> None:
     client = hub.client
     for at in range(4):
         client.start_new("shop.order", "lamp", instance_id=f"order-{at}", tags={"customer": "ada"})
-    hub.settle()  # Not one of these is to meet the refusal.
-    world.refusals["charge"] = 1
     client.start_new("shop.order", "sofa", instance_id="order-bad")
     client.start_new("shop.approval", instance_id="approval-1")
     client.start_new("shop.hostile", world.HARM, instance_id=world.HARMFUL_ID, tags={"k": world.HARM})
@@ -57,7 +55,7 @@ def test_a_failure_comes_first_and_the_history_is_searched(page: Page) -> None:
     page.goto("/page/instances/order-bad")
     expect(page.locator(".failure").first).to_contain_text("card refused for sofa")
     page.get_by_role("link", name="History").click()
-    page.get_by_label("Event").select_option("ActivityScheduled")
+    page.locator("select[name=type]").select_option("ActivityScheduled")
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("table.events tbody tr")).to_have_count(1)
     with page.expect_download() as download:
@@ -96,13 +94,17 @@ def test_values_are_text_whatever_they_are(page: Page, hub: TestHub) -> None:
 
 
 def test_keys_walk_through_the_list(page: Page) -> None:
-    page.keyboard.press("j")
-    page.keyboard.press("j")
-    page.keyboard.press("k")
+    page.wait_for_load_state()  # the keys are a script's
+    links = page.locator(".list tbody .c-id a")
+    for key, at in (("j", 0), ("j", 1), ("k", 0)):
+        page.keyboard.press(key)
+        expect(links.nth(at)).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("navigation", name="Parts of the instance")).to_be_visible()
     page.goto("/")
+    page.wait_for_load_state()
     page.keyboard.press("/")
+    expect(page.locator("[data-key='/']")).to_be_focused()
     page.keyboard.type("order-1")
     page.keyboard.press("Enter")
     expect(page.locator("table.list tbody tr")).to_have_count(1)

@@ -26,14 +26,9 @@ class Order(TypedDict):
     count: int
 
 
-#: How many more times `charge` refuses.
-refusals = {"charge": 0}
-
-
 @dr.activity(name="shop.charge", local=True)
 def charge(item: str) -> str:
-    if refusals["charge"] > 0:
-        refusals["charge"] -= 1
+    if item == "sofa":
         raise ValueError(f"card refused for {item}")
     return f"charged for {item}"
 

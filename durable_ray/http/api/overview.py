@@ -28,7 +28,7 @@ class HistogramBin(ResponseModel):
     by_status: dict[str, int]
 
 
-class Histogram(ResponseModel):
+class CreatedHistogram(ResponseModel):
     """How many instances match, by status and by time of creation in equal bins; those that are empty are left out."""
 
     start: datetime | None = Field(description="Where the first bin begins; null if nothing matches.")
@@ -57,7 +57,7 @@ async def count(given: Given, filters: FilterParams) -> Response:
     return answer(Count(count=await given.raw_hub.ask(Registry.count, filters)))
 
 
-@router.get("/histogram", response_model=Histogram, responses=problems(400))
+@router.get("/histogram", response_model=CreatedHistogram, responses=problems(400))
 async def histogram(
     given: Given, filters: FilterParams, bins: Annotated[int, Query(ge=1, le=500, description="At most so many.")] = 48
 ) -> Response:
@@ -71,7 +71,7 @@ async def histogram(
         newest = await given.raw_hub.ask(Registry.query, replace(light, descending=True), 1)
         last = newest.rows[0].created_at if newest.rows else None
     if first is None or last is None or last < first:
-        return answer(Histogram(start=None, end=None, bin_seconds=0, total=0, by_status={}, bins=[]))
+        return answer(CreatedHistogram(start=None, end=None, bin_seconds=0, total=0, by_status={}, bins=[]))
     # Bounds are inclusive: the last microsecond is in a bin, too.
     width = -(-(last - first + 1) // bins)
     found = await given.raw_hub.ask(Registry.histogram, replace(light, created_from=first, created_to=last), width)
@@ -82,7 +82,7 @@ async def histogram(
         totals[status] = totals.get(status, 0) + n
     shown = [HistogramBin(start=moment(first + at * width), by_status=found) for at, found in by_bin.items()]
     return answer(
-        Histogram(
+        CreatedHistogram(
             start=moment(first),
             end=moment(first + bins * width),
             bin_seconds=width / 1_000_000,
