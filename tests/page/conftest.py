@@ -23,9 +23,12 @@ FLAGS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. Where there is none: skips with the reason; if CI=true, fails."""
+    """Debian's Chromium. Where there is none: skips with the reason; if CI=true, fails.
+
+    Of one module: as long as Playwright lives, its event loop is the running one of this thread, and no other test's can run.
+    """
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         missing = "there is no chromium: scripts/test_servers.sh installs it"

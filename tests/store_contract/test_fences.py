@@ -49,6 +49,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "ended_standings": lambda s: s.ended_standings((0, ""), 1),
     "count": lambda s: s.count(InstanceQuery()),
     "counts": lambda s: s.counts(),
+    "load_now": lambda s: s.load_now(),
     "histogram": lambda s: s.histogram(InstanceQuery(created_from=0), 1),
     "definition": lambda s: s.definition("activity", "n"),
     "definitions": lambda s: s.definitions(),

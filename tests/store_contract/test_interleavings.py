@@ -21,6 +21,7 @@ from durable_ray.actors.store.writes import Delivered, Done, Passivate, Stale, S
 from tests.store_contract.building import HOST, advance, dedicated, made, pause, put, row, start, turn
 from tests.store_contract.conftest import POSTGRES
 from tests.store_contract.interleaving import Rival, between
+from tests.store_contract.test_hub import when_free
 
 pytestmark = pytest.mark.parametrize("url", [POSTGRES], indirect=True)
 NOW = 5_000
@@ -83,11 +84,11 @@ def test_no_commit_comes_between_taking_a_lease_and_having_it(two: Two) -> None:
 def test_no_new_boot_comes_between_a_look_at_it_and_the_lease(two: Two) -> None:
     """Else a host of the old cluster would be given a lease of the new one."""
     boot = two.first.acquire_hub("hub", "one", "address", 0, 1, "{}").boot_epoch
-    two.first._database._lock._session.close()  # type: ignore[attr-defined]
+    two.first._database._lock.close()  # type: ignore[attr-defined]  # for good: its heartbeat would take the lock again
     fence, hub, at_once = two.race(
         lambda: two.first.acquire_lease(HOST, boot),
         upkeep.BOOT,
-        lambda: two.second.acquire_hub("hub", "two", "address", 0, 1, "{}"),
+        lambda: when_free(lambda: two.second.acquire_hub("hub", "two", "address", 0, 1, "{}")),
     )
     assert (hub.boot_epoch, fence.boot_epoch, at_once) == (boot + 1, boot, False)
     with pytest.raises(Fenced):
