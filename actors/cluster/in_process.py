@@ -169,7 +169,7 @@ class _Hosts(Hosts):
         host = self._hub.hosts.get(name)
         if host is None or not await passivate(host, instance_id):
             return False
-        self._hub.registry.hub_measures.take(host.measured())
+        self._hub.registry.hub_measures.take_last(host.measured())
         await self._hub.drop(name)
         await self._hub.registry.admission.passivating(instance_id)
         return True

@@ -28,6 +28,8 @@ log = logging.getLogger("durable_ray.registry")
 HOST_SECONDS = 2.0
 #: Processes of which the last answer is kept.
 _REMEMBERED = 10_000
+#: Processes of which is known that they have ended: an answer of theirs may still be under way.
+_ENDED = 100
 #: Where the first label of a metric is the name of an orchestrator or activity.
 _NAMED = frozenset({"starts", "completions", "activity_attempts"})
 _WORKER = "worker-"
@@ -42,6 +44,7 @@ class HubMeasures:
         self._hosts = hosts
         self._totals = Measures(own.snapshot.began)
         self._last: OrderedDict[str, Measured] = OrderedDict()
+        self._ended: deque[str] = deque(maxlen=_ENDED)
         #: (when, the newest message then): how long the oldest has waited at least.
         self._seen: deque[tuple[float, int]] = deque(maxlen=10_000)
 
@@ -70,8 +73,16 @@ class HubMeasures:
         totals = self._totals.snapshot
         return Measured(totals.process, totals.began, totals.counters, totals.histograms, dict(gauges))
 
+    def take_last(self, answer: Measured) -> None:
+        """Add what is new in the last answer of a process, which ends: nothing of it is kept."""
+        self.take(answer)
+        self._last.pop(answer.process, None)
+        self._ended.append(answer.process)
+
     def take(self, answer: Measured) -> None:
         """Add what is new in a process's answer."""
+        if answer.process in self._ended:
+            return
         last = self._last.pop(answer.process, None)
         # Kept as it is now: in this process the answer is the very thing that goes on counting.
         self._last[answer.process] = Measured(

@@ -112,7 +112,7 @@ class Registry(RegistrySchedules):
         """The dedicated host of this instance passivates. Answers at once: a process does not end before the calls that it
         has made are answered, and its place is free only when it has ended."""
         if measured is not None:
-            self.hub_measures.take(measured)
+            self.hub_measures.take_last(measured)
         self.spawn(self.admission.passivating(instance_id))
 
     async def fenced(self, host: str) -> None:
