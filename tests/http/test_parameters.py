@@ -47,6 +47,7 @@ UNREADABLE = {
 }
 
 V1_UNREADABLE = {
+    "bins": ["", "0", "501", "many", "1.5"],
     "status": ["", "Fialed", "Failed,Completed"],
     "name": ["", "a%00b"],
     "created_from": ["", "yesterday", "01/31/2001", "2001-01-01", "5"],
