@@ -51,7 +51,8 @@ class InstanceCache:
         self._on_loaded = on_loaded
         self._on_ready = on_ready
         self._on_damaged = on_damaged
-        #: Gets the row of one that was to be loaded and is not this host's to run: it has ended, or moved.
+        #: Gets the row of one that was to be loaded and is not this host's to run: it has ended, or moved. Not of one that is
+        #: in memory: the row is of an execution that was replaced, and whoever waits, waits for the new one.
         self._on_elsewhere = on_elsewhere
         self._limit = limit
         self._active: OrderedDict[str, ActiveInstance] = OrderedDict()
@@ -205,7 +206,7 @@ class InstanceCache:
             try:
                 if loaded is not None and not loaded.row.finished and loaded.row.host == self._host:
                     answer = self._activate(loaded)
-                elif loaded is not None:
+                elif loaded is not None and instance_id not in self._active:  # else it was started anew meanwhile
                     self._on_elsewhere(loaded.row)
             except Exception as error:
                 # One that cannot be read must not fail those that were loaded with it.

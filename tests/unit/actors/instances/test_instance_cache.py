@@ -125,6 +125,16 @@ async def test_one_of_another_host_is_a_row() -> None:
     assert found.host == "elsewhere"
 
 
+async def test_only_of_one_that_is_not_in_memory_it_is_told_that_it_is_elsewhere() -> None:
+    home = Home()
+    home.store.commit(None, [StartInstance(new(name, host="elsewhere")) for name in ("far", "anew")])
+    loop, successor = asyncio.get_running_loop(), InstanceRow("anew", "e2", "n", "h", "shared", 2000)
+    # Started anew here, while the row of its predecessor was on its way.
+    home.reads.meanwhile = [lambda: loop.call_soon_threadsafe(home.instance_cache.create, successor)]  # type: ignore[list-item,func-returns-value]
+    await asyncio.gather(home.instance_cache.find("far"), home.instance_cache.find("anew"))
+    assert home.elsewhere == ["far"]
+
+
 async def test_a_load_that_fails_is_repeated_until_it_succeeds() -> None:
     home = Home("a")
     home.reads.failures = 2
